@@ -1,0 +1,4 @@
+//! Tapline: a whole network stack in safe Rust.
+pub use stack;
+pub mod device;
+pub mod runtime;

@@ -1,0 +1,2 @@
+//! The command line: one verb a file in `cli/`.
+fn main() {}

@@ -1,0 +1,486 @@
+//! What travels between a machine and a wire: a frame of up to 64 KiB, headers apart from payload.
+//!
+//! ```text
+//!   Frame   head     inline, headers are pushed in front as the packet goes down
+//!           payload  chunks by reference: from the user's write to the device, and back
+//!           offload  what the device is asked to finish (out) or vouches for (in)
+//!
+//!           |<--- head --->|<-- payload[0] -->|<-- payload[1] -->| ...
+//! ```
+//!
+//! A frame that was read from a device has an empty head and one chunk; one that a host made has
+//! its headers in the head. Receivers do not care: [`Frame::pull_up`] makes the first bytes
+//! contiguous (which they nearly always are) and [`Frame::advance`] eats them.
+
+use crate::wire::checksum::Sum;
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes, BytesMut};
+use core::fmt;
+
+/// A frame or packet, with what its device has done or shall do for it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Headers, contiguous and inline.
+    pub head: Head,
+    /// What follows the head, by reference.
+    pub payload: Payload,
+    /// Checksum and segmentation notes.
+    pub offload: Offload,
+}
+
+/// What the device is asked to finish (going out) or vouches for (coming in): virtio-net's header
+/// (Virtual I/O Device 1.2, §5.1.6), in our words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Offload {
+    /// This is a super-frame to be cut into segments.
+    pub gso: Option<Gso>,
+    /// Who has checked, or will fill in, the transport checksum.
+    pub checksum: Checksum,
+}
+
+/// How a super-frame is to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gso {
+    /// Which headers each piece repeats.
+    pub kind: GsoKind,
+    /// Payload bytes of each piece but the last.
+    pub size: u16,
+}
+
+/// The protocol of a super-frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GsoKind {
+    /// TCP over IPv4.
+    Tcp4,
+    /// TCP over IPv6.
+    Tcp6,
+    /// UDP (either family): pieces are datagrams of their own.
+    Udp,
+}
+
+/// The state of the transport checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// Not looked at: a receiver verifies it.
+    #[default]
+    Unchecked,
+    /// In: the device vouches for it.
+    Verified,
+    /// Out: complete, as on a wire.
+    Complete,
+    /// Holds the pseudo-header's sum only. Out: the device sums from `start` to the end and stores
+    /// at `start + offset`. In: a sender on this machine left it so; it is as good as verified.
+    Partial {
+        /// Where summing starts, from the first byte of the frame.
+        start: u16,
+        /// Where the checksum field is, from `start`.
+        offset: u16,
+    },
+}
+
+impl Frame {
+    /// A received frame: one chunk, no head.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        Self {
+            payload: Payload::from(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// A copy of `bytes` as a frame; for tests and tools.
+    #[must_use]
+    pub fn copy_from(bytes: &[u8]) -> Self {
+        Self::from_bytes(Bytes::copy_from_slice(bytes))
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.payload.len()
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first bytes, as many as lie in one piece.
+    #[must_use]
+    pub fn front(&self) -> &[u8] {
+        if self.head.is_empty() {
+            self.payload.first()
+        } else {
+            self.head.as_slice()
+        }
+    }
+
+    /// The first bytes, at least `n` of them in one piece where the frame has so many. Copies only
+    /// where they straddle pieces.
+    pub fn pull_up(&mut self, n: usize) -> &[u8] {
+        let n = n.min(self.len());
+        if self.front().len() < n {
+            let all = self.to_bytes();
+            self.head = Head::default();
+            self.payload = Payload::from(all);
+        }
+        self.front()
+    }
+
+    /// Drops the first `n` bytes (all, where there are fewer).
+    pub fn advance(&mut self, n: usize) {
+        let from_head = n.min(self.head.len());
+        self.head.advance(from_head);
+        if n > from_head {
+            self.payload.advance(n - from_head);
+        }
+    }
+
+    /// Keeps the first `len` bytes: cuts link padding and trailers.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.head.len() {
+            self.head.truncate(len);
+        }
+        self.payload.truncate(len.saturating_sub(self.head.len()));
+    }
+
+    /// All bytes in one piece; no copy where they already are.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        if self.head.is_empty() && self.payload.rest.is_empty() {
+            return self.payload.first.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.len());
+        out.extend_from_slice(self.head.as_slice());
+        for chunk in self.payload.chunks() {
+            out.extend_from_slice(chunk);
+        }
+        out.freeze()
+    }
+
+    /// The pieces in order, for a gathering write.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        core::iter::once(self.head.as_slice()).chain(self.payload.chunks().map(|c| &c[..]))
+    }
+
+    /// Adds all bytes to an Internet checksum.
+    pub fn sum_into(&self, sum: &mut Sum) {
+        sum.add(self.head.as_slice());
+        self.payload.sum_into(sum);
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({} B, {:02x?}…", self.len(), self.head.as_slice())?;
+        write!(f, ", {:?})", self.offload)
+    }
+}
+
+/// Room for the headers of one packet: Ethernet, two tags, IPv4 with all options and TCP with all
+/// options take 142 bytes.
+#[derive(Clone, Copy)]
+pub struct Head {
+    bytes: [u8; Self::CAPACITY],
+    start: u8,
+    end: u8,
+}
+
+impl Head {
+    /// Bytes that fit.
+    pub const CAPACITY: usize = 160;
+
+    /// The bytes held.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes
+            .get(usize::from(self.start)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+
+    /// The bytes held, to patch.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.bytes
+            .get_mut(usize::from(self.start)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.end - self.start)
+    }
+
+    /// Whether no bytes are held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Room left in front.
+    #[must_use]
+    pub fn headroom(&self) -> usize {
+        usize::from(self.start)
+    }
+
+    /// Makes room for `n` bytes in front and gives it to be filled; `None` where they do not fit.
+    pub fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
+        let start = usize::from(self.start).checked_sub(n)?;
+        let old = usize::from(self.start);
+        self.start = u8::try_from(start).ok()?;
+        self.bytes.get_mut(start..old)
+    }
+
+    fn advance(&mut self, n: usize) {
+        let n = n.min(self.len());
+        self.start += u8::try_from(n).unwrap_or(0);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        let len = len.min(self.len());
+        self.end = self.start + u8::try_from(len).unwrap_or(0);
+    }
+}
+
+#[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+const HEAD_END: u8 = Head::CAPACITY as u8;
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            bytes: [0; Self::CAPACITY],
+            start: HEAD_END,
+            end: HEAD_END,
+        }
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Head {}
+
+/// Chunks of immutable, shared bytes in a row. Most packets have one; only a super-frame or a
+/// reassembled datagram has more.
+#[derive(Clone, Default)]
+pub struct Payload {
+    first: Bytes,
+    rest: Vec<Bytes>,
+}
+
+impl Payload {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            first: Bytes::new(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.rest.iter().all(Bytes::is_empty)
+    }
+
+    /// The first chunk.
+    #[must_use]
+    pub fn first(&self) -> &[u8] {
+        &self.first
+    }
+
+    /// The chunks in order; none of them empty but a lone first.
+    pub fn chunks(&self) -> impl Iterator<Item = &Bytes> {
+        core::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// Appends a chunk; an empty one is dropped.
+    pub fn push(&mut self, chunk: Bytes) {
+        if chunk.is_empty() {
+        } else if self.first.is_empty() {
+            self.first = chunk;
+        } else {
+            self.rest.push(chunk);
+        }
+    }
+
+    /// Appends all chunks of another payload.
+    pub fn append(&mut self, other: Self) {
+        self.push(other.first);
+        for chunk in other.rest {
+            self.push(chunk);
+        }
+    }
+
+    /// Drops the first `n` bytes.
+    pub fn advance(&mut self, mut n: usize) {
+        while n > 0 {
+            let here = n.min(self.first.len());
+            self.first.advance(here);
+            n -= here;
+            if self.first.is_empty() {
+                if self.rest.is_empty() {
+                    return;
+                }
+                self.first = self.rest.remove(0);
+            }
+        }
+    }
+
+    /// Keeps the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        if len <= self.first.len() {
+            self.first.truncate(len);
+            self.rest.clear();
+            return;
+        }
+        let mut left = len - self.first.len();
+        self.rest.retain_mut(|chunk| {
+            chunk.truncate(left);
+            left -= chunk.len();
+            !chunk.is_empty()
+        });
+    }
+
+    /// `len` bytes from `start`, sharing the chunks; shorter where there are fewer.
+    #[must_use]
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        let (mut skip, mut left) = (start, len);
+        let mut out = Self::new();
+        for chunk in self.chunks() {
+            if left == 0 {
+                break;
+            }
+            let from = skip.min(chunk.len());
+            let to = (from + left).min(chunk.len());
+            skip -= from;
+            left -= to - from;
+            out.push(chunk.slice(from..to));
+        }
+        out
+    }
+
+    /// All bytes in one piece; no copy where they already are.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        if self.rest.is_empty() {
+            return self.first.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.len());
+        for chunk in self.chunks() {
+            out.extend_from_slice(chunk);
+        }
+        out.freeze()
+    }
+
+    /// Adds all bytes to an Internet checksum.
+    pub fn sum_into(&self, sum: &mut Sum) {
+        for chunk in self.chunks() {
+            sum.add(chunk);
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(first: Bytes) -> Self {
+        Self {
+            first,
+            rest: Vec::new(),
+        }
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self
+                .chunks()
+                .flat_map(|c| c.iter())
+                .eq(other.chunks().flat_map(|c| c.iter()))
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} B in {})", self.len(), 1 + self.rest.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunked(pieces: &[&[u8]]) -> Payload {
+        let mut p = Payload::new();
+        for piece in pieces {
+            p.push(Bytes::copy_from_slice(piece));
+        }
+        p
+    }
+
+    #[test]
+    fn slices_agree_with_one_flat_buffer() {
+        let p = chunked(&[b"abc", b"d", b"efgh"]);
+        let flat = b"abcdefgh";
+        for start in 0..=9 {
+            for len in 0..=9 {
+                let want = &flat[start.min(8)..(start + len).min(8)];
+                assert_eq!(&p.slice(start, len).to_bytes()[..], want, "{start}+{len}");
+                let mut q = p.clone();
+                q.advance(start);
+                q.truncate(len);
+                assert_eq!(&q.to_bytes()[..], want, "advance {start}, truncate {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn head_and_payload_read_as_one() {
+        let mut f = Frame {
+            payload: chunked(&[b"cd", b"ef"]),
+            ..Frame::default()
+        };
+        f.head.push_front(2).unwrap().copy_from_slice(b"ab");
+        assert_eq!(f.front(), b"ab");
+        assert_eq!(f.clone().pull_up(3), b"abcdef");
+        assert_eq!(f.clone().pull_up(2), b"ab");
+        f.truncate(5);
+        f.advance(1);
+        assert_eq!(&f.to_bytes()[..], b"bcde");
+        f.advance(2);
+        assert_eq!(f.front(), b"d");
+        f.advance(9);
+        assert!(f.is_empty());
+    }
+
+    #[test]
+    fn head_refuses_what_does_not_fit() {
+        let mut h = Head::default();
+        assert!(h.push_front(Head::CAPACITY).is_some());
+        assert!(h.push_front(1).is_none());
+        assert_eq!(h.len(), Head::CAPACITY);
+    }
+
+    #[test]
+    fn sums_odd_chunks_as_one_buffer() {
+        let p = chunked(&[b"\x01", b"\x02\x03\x04", b"\x05\x06"]);
+        let mut split = Sum::new();
+        p.sum_into(&mut split);
+        let mut whole = Sum::new();
+        whole.add(b"\x01\x02\x03\x04\x05\x06");
+        assert_eq!(split.finish(), whole.finish());
+    }
+}

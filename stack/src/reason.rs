@@ -1,0 +1,216 @@
+//! Why a packet was refused: one list for the whole house, each counted in one place.
+//!
+//! ```text
+//!   link | net | transport | host --DropReason--> host::Stats.drops[reason]  ("stats", JSON)
+//!                                            \--> pcapng comment, `replay` line, lab trace
+//! ```
+//!
+//! A name is stable: it is what JSON, captures and scripts show.
+
+use core::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Why a packet was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum DropReason { $($(#[$doc])* $variant,)* }
+
+        impl DropReason {
+            /// Every reason, in the order of the layers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name: `udp-no-socket`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Link.
+    /// The frame is too short for its link header.
+    LinkTruncated = "link-truncated",
+    /// A unicast frame for another station.
+    LinkNotForUs = "link-not-for-us",
+    /// A multicast frame for a group that was not joined.
+    LinkGroupNotJoined = "link-group-not-joined",
+    /// The source is a group address, or our own.
+    LinkBadSource = "link-bad-source",
+    /// A VLAN tag that no sub-interface has.
+    VlanUnknown = "vlan-unknown",
+    /// A VLAN tag that is cut short, or more tags than are understood.
+    VlanMalformed = "vlan-malformed",
+    /// An EtherType or LLC protocol that nothing here speaks.
+    EtherTypeUnknown = "ethertype-unknown",
+    /// The interface is down.
+    InterfaceDown = "interface-down",
+    /// The frame is longer than the interface may carry.
+    FrameTooLong = "frame-too-long",
+
+    // ARP and neighbours.
+    /// An ARP packet that is cut short or of other than Ethernet and IPv4 form.
+    ArpMalformed = "arp-malformed",
+    /// ARP for an address that is not ours.
+    ArpNotForUs = "arp-not-for-us",
+    /// An ARP sender address that no host may have, or that is ours.
+    ArpBadSender = "arp-bad-sender",
+    /// ARP conflicts with an address that we hold or claim (RFC 5227).
+    ArpConflict = "arp-conflict",
+    /// An ARP reply that nobody asked for.
+    ArpUnsolicited = "arp-unsolicited",
+    /// An ARP claim against a confirmed neighbour, held back until a probe confirms it.
+    NeighborProtected = "neighbor-protected",
+    /// The next hop did not answer.
+    NeighborUnreachable = "neighbor-unreachable",
+    /// Too many packets wait for this next hop.
+    NeighborQueueFull = "neighbor-queue-full",
+    /// The neighbour cache is full of entries that may not be evicted.
+    NeighborCacheFull = "neighbor-cache-full",
+
+    // IPv4.
+    /// The packet is cut short within its header.
+    Ipv4Truncated = "ipv4-truncated",
+    /// The version is not 4.
+    Ipv4BadVersion = "ipv4-bad-version",
+    /// The header length is below 20 bytes or beyond the packet.
+    Ipv4BadHeaderLength = "ipv4-bad-header-length",
+    /// The total length is below the header's or beyond the frame.
+    Ipv4BadTotalLength = "ipv4-bad-total-length",
+    /// The header checksum is wrong.
+    Ipv4BadChecksum = "ipv4-bad-checksum",
+    /// An option is malformed.
+    Ipv4BadOption = "ipv4-bad-option",
+    /// A source route, which we refuse to follow.
+    Ipv4SourceRoute = "ipv4-source-route",
+    /// A source address that no packet may have here (RFC 1122 §3.2.1.3, RFC 1812 §5.3.7).
+    Ipv4MartianSource = "ipv4-martian-source",
+    /// A destination address that no packet may have here.
+    Ipv4MartianDestination = "ipv4-martian-destination",
+    /// The source is an address of ours.
+    Ipv4SourceIsOurs = "ipv4-source-is-ours",
+    /// The route back to the source leaves by another interface (RFC 3704).
+    Ipv4ReversePath = "ipv4-reverse-path",
+    /// Not our address, and we do not forward.
+    Ipv4NotForUs = "ipv4-not-for-us",
+    /// A unicast destination in a broadcast or multicast link frame (RFC 1122 §3.3.6).
+    Ipv4UnicastInGroupFrame = "ipv4-unicast-in-group-frame",
+    /// A multicast group that was not joined.
+    Ipv4GroupNotJoined = "ipv4-group-not-joined",
+    /// A broadcast, multicast or link-local packet that must not be forwarded.
+    Ipv4NotForwardable = "ipv4-not-forwardable",
+    /// The time to live ran out.
+    TtlExpired = "ttl-expired",
+    /// No route to the destination.
+    NoRoute = "no-route",
+    /// The route says unreachable or prohibited.
+    RouteProhibited = "route-prohibited",
+    /// Too big for the next link, and may not be fragmented.
+    FragmentationNeeded = "fragmentation-needed",
+    /// A protocol that nothing here speaks.
+    ProtocolUnknown = "protocol-unknown",
+    /// The forwarding queue of the outgoing interface is full.
+    ForwardQueueFull = "forward-queue-full",
+    /// The reply queue of the outgoing interface is full.
+    ReplyQueueFull = "reply-queue-full",
+
+    // IPv6.
+    /// The host does not speak IPv6.
+    Ipv6Disabled = "ipv6-disabled",
+    /// The packet is cut short or its header malformed.
+    Ipv6Malformed = "ipv6-malformed",
+
+    // Reassembly.
+    /// A fragment that is empty, of odd length before the end, or beyond 65,535 bytes.
+    FragmentMalformed = "fragment-malformed",
+    /// A first fragment too small for its transport header, or one at offset 8 of TCP (RFC 1858,
+    /// RFC 3128).
+    FragmentTiny = "fragment-tiny",
+    /// A fragment of a datagram in which two fragments overlap (RFC 5722).
+    FragmentOverlap = "fragment-overlap",
+    /// A fragment that is already there.
+    FragmentDuplicate = "fragment-duplicate",
+    /// The other fragments did not arrive in time.
+    ReassemblyTimeout = "reassembly-timeout",
+    /// Given up to make room for newer fragments, or refused for want of room.
+    ReassemblyFull = "reassembly-full",
+
+    // ICMP and IGMP.
+    /// An ICMP message that is cut short or malformed.
+    IcmpMalformed = "icmp-malformed",
+    /// The ICMP checksum is wrong.
+    IcmpBadChecksum = "icmp-bad-checksum",
+    /// An ICMP type that asks nothing of us.
+    IcmpUnknownType = "icmp-unknown-type",
+    /// An ICMP error whose quote matches nothing that we sent.
+    IcmpQuoteUnmatched = "icmp-quote-unmatched",
+    /// An echo or timestamp request to a broadcast or multicast address, or where switched off.
+    IcmpIgnored = "icmp-ignored",
+    /// An ICMP reply that no socket waits for.
+    IcmpNoSocket = "icmp-no-socket",
+    /// A redirect that is not from the current first hop, or not usable.
+    IcmpRedirectRefused = "icmp-redirect-refused",
+    /// An ICMP error that we may not send this soon (token bucket).
+    IcmpRateLimited = "icmp-rate-limited",
+    /// An IGMP message that is cut short or malformed.
+    IgmpMalformed = "igmp-malformed",
+    /// The IGMP checksum is wrong.
+    IgmpBadChecksum = "igmp-bad-checksum",
+    /// An IGMP message that asks nothing of a host, or with a TTL other than 1.
+    IgmpIgnored = "igmp-ignored",
+
+    // UDP, TCP, sockets.
+    /// The UDP header is cut short, or its length disagrees with the packet.
+    UdpMalformed = "udp-malformed",
+    /// The UDP checksum is wrong.
+    UdpBadChecksum = "udp-bad-checksum",
+    /// No socket is bound to the port.
+    UdpNoSocket = "udp-no-socket",
+    /// The TCP header is cut short or malformed.
+    TcpMalformed = "tcp-malformed",
+    /// The TCP checksum is wrong.
+    TcpBadChecksum = "tcp-bad-checksum",
+    /// No connection or listener; a reset answers.
+    TcpNoSocket = "tcp-no-socket",
+    /// The socket's receive queue is full.
+    SocketQueueFull = "socket-queue-full",
+    /// The socket was closed while the packet waited.
+    SocketClosed = "socket-closed",
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Position in [`ALL`](Self::ALL), for tables of counters.
+    #[must_use]
+    #[allow(clippy::as_conversions)]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_is_position_and_names_differ() {
+        for (i, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), i);
+            assert!(
+                !DropReason::ALL[..i]
+                    .iter()
+                    .any(|r| r.name() == reason.name())
+            );
+        }
+    }
+}

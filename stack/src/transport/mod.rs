@@ -1,0 +1,1 @@
+//! From program to program: UDP, raw sockets, ports.
