@@ -1,1 +1,791 @@
-//! Under construction.
+//! The route table: which way a destination lies, by longest matching prefix.
+//!
+//! ```text
+//!                      ::/0 or 0.0.0.0/0
+//!                      /              \            a node: prefix, routes by metric
+//!              10.0.0.0/8            192.0.2.0/24  (no routes: only a fork)
+//!              /        \
+//!      10.7.0.0/24    10.128.0.0/9                 lookup: walk down while the prefix matches,
+//!                                                  keep the last usable route
+//! ```
+//!
+//! Read first: RFC 1812 §5.2.4.3 (longest match, then the metric), RFC 1122 §3.3.1 (a host's
+//! routes).
+//!
+//! Promises. Both families go through one path-compressed binary trie, each from a root of its
+//! own; a v4 prefix is its 32 bits set at the top of 128. A look-up takes at most one step a bit of
+//! the destination, in practice about log2 of the number of prefixes, and allocates nothing. Equal
+//! prefixes are told apart by the lowest metric, then by the lowest port: the order in which
+//! routes were added never matters. The table grows to its limit and then says so; nothing is
+//! evicted, since routes come from configuration and from redirects that the host bounds itself.
+//!
+//! Left out: several next hops for one route (ECMP), type-of-service routing (RFC 1812 §5.2.4.3
+//! step 3; withdrawn in practice), policy rules. A gateway of the other family (RFC 8950) is
+//! refused.
+
+use crate::machine::Port;
+use crate::wire::Cidr;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+/// One way to one prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// Where this leads; host bits are cleared by the table.
+    pub destination: Cidr,
+    /// How one gets there.
+    pub kind: RouteKind,
+    /// The interface it leaves by; of no meaning where `kind` refuses.
+    pub port: Port,
+    /// The lowest wins among routes of one prefix.
+    pub metric: u32,
+    /// The source address preferred for what the host itself sends this way.
+    pub source: Option<IpAddr>,
+    /// A limit on packet size this way, below the interface's.
+    pub mtu: Option<u16>,
+}
+
+/// What to do with a packet that takes a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteKind {
+    /// The destination itself is a neighbour.
+    OnLink,
+    /// By this router, a neighbour on the route's port.
+    Via(IpAddr),
+    /// Refuse, and say that the host is unreachable.
+    Unreachable,
+    /// Refuse, and say that it is administratively prohibited.
+    Prohibited,
+    /// Refuse in silence.
+    Blackhole,
+}
+
+impl RouteKind {
+    /// Whether packets leave by the route's port.
+    const fn uses_port(self) -> bool {
+        matches!(self, Self::OnLink | Self::Via(_))
+    }
+}
+
+impl Route {
+    /// A route to a prefix on the link of `port`.
+    #[must_use]
+    pub const fn on_link(destination: Cidr, port: Port) -> Self {
+        Self {
+            destination,
+            kind: RouteKind::OnLink,
+            port,
+            metric: 0,
+            source: None,
+            mtu: None,
+        }
+    }
+
+    /// A route by a gateway on the link of `port`.
+    #[must_use]
+    pub const fn via(destination: Cidr, gateway: IpAddr, port: Port) -> Self {
+        Self {
+            kind: RouteKind::Via(gateway),
+            ..Self::on_link(destination, port)
+        }
+    }
+
+    /// The neighbour that a packet for `dst` is handed to; `None` where the route refuses.
+    #[must_use]
+    pub const fn next_hop(&self, dst: IpAddr) -> Option<IpAddr> {
+        match self.kind {
+            RouteKind::OnLink => Some(dst),
+            RouteKind::Via(gateway) => Some(gateway),
+            _ => None,
+        }
+    }
+
+    fn rank(&self) -> (u32, Port) {
+        (self.metric, self.port)
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            RouteKind::OnLink => write!(f, "{} port {}", self.destination, self.port.0)?,
+            RouteKind::Via(gateway) => {
+                write!(f, "{} via {gateway} port {}", self.destination, self.port.0)?;
+            }
+            RouteKind::Unreachable => write!(f, "{} unreachable", self.destination)?,
+            RouteKind::Prohibited => write!(f, "{} prohibited", self.destination)?,
+            RouteKind::Blackhole => write!(f, "{} blackhole", self.destination)?,
+        }
+        if self.metric != 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        if let Some(source) = self.source {
+            write!(f, " source {source}")?;
+        }
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a route was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteError {
+    /// There is one with this destination, metric and port.
+    Exists,
+    /// The table has as many routes as it may.
+    Full,
+    /// The gateway or preferred source is not of the destination's family.
+    MixedFamilies,
+    /// The gateway is no single host's address.
+    BadGateway,
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exists => "a route with this destination, metric and port exists",
+            Self::Full => "the route table is full",
+            Self::MixedFamilies => "gateway or source is not of the destination's family",
+            Self::BadGateway => "the gateway is not the address of one host",
+        })
+    }
+}
+
+impl core::error::Error for RouteError {}
+
+/// The limits of a [`RouteTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most routes held. 16,384 take about 3 MiB; a full Internet table needs a million.
+    pub max_routes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_routes: 16_384 }
+    }
+}
+
+/// The table.
+///
+/// ```
+/// use stack::machine::Port;
+/// use stack::net::route::{Config, Route, RouteTable};
+/// let mut table = RouteTable::new(Config::default());
+/// table.add(Route::on_link("10.7.0.0/24".parse().unwrap(), Port(0))).unwrap();
+/// table.add(Route::via("0.0.0.0/0".parse().unwrap(), "10.7.0.1".parse().unwrap(), Port(0))).unwrap();
+/// let far = "192.0.2.9".parse().unwrap();
+/// assert_eq!(table.lookup(far).unwrap().next_hop(far), "10.7.0.1".parse().ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    config: Config,
+    nodes: Vec<Node>,
+    /// Places in `nodes` to be used again.
+    free: Vec<u32>,
+    /// The roots: v4, v6.
+    roots: [u32; 2],
+    /// Ports that are down, sorted.
+    down: Vec<Port>,
+    len: usize,
+    generation: u64,
+}
+
+/// One prefix: a place where routes lie, or where two longer prefixes part.
+#[derive(Clone, Debug)]
+struct Node {
+    bits: u128,
+    len: u8,
+    child: [u32; 2],
+    /// By metric, then port.
+    routes: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    route: Route,
+    up: bool,
+}
+
+/// No node.
+const NIL: u32 = u32::MAX;
+
+impl RouteTable {
+    /// An empty table; every port counts as up.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            nodes: Vec::new(),
+            free: Vec::new(),
+            roots: [NIL; 2],
+            down: Vec::new(),
+            len: 0,
+            generation: 0,
+        }
+    }
+
+    /// Routes held.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Changes whenever a look-up might give another answer: what was looked up may be kept for as
+    /// long as this stays the same.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes a route in.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn add(&mut self, route: Route) -> Result<(), RouteError> {
+        self.put(route, false).map(|_| ())
+    }
+
+    /// Takes a route in, in place of the one with the same destination, metric and port, which is
+    /// given back.
+    ///
+    /// # Errors
+    /// See [`RouteError`]; `Exists` never.
+    pub fn replace(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
+        self.put(route, true)
+    }
+
+    /// Takes the route with this destination, metric and port out.
+    pub fn remove(&mut self, destination: Cidr, metric: u32, port: Port) -> Option<Route> {
+        let (root, bits) = key(destination.addr());
+        let bits = bits & mask(destination.prefix_len());
+        let at = self.find(root, bits, destination.prefix_len())?;
+        let node = self.node_mut(at)?;
+        let place = node
+            .routes
+            .binary_search_by_key(&(metric, port), |e| e.route.rank())
+            .ok()?;
+        let gone = node.routes.remove(place).route;
+        self.len -= 1;
+        self.generation += 1;
+        self.prune(root, bits, destination.prefix_len());
+        Some(gone)
+    }
+
+    /// Keeps the routes for which `keep` says so, and says how many went: for an interface or an
+    /// address that went away.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Route) -> bool) -> usize {
+        let gone: Vec<Route> = self.iter().filter(|r| !keep(r)).copied().collect();
+        for route in &gone {
+            self.remove(route.destination, route.metric, route.port);
+        }
+        gone.len()
+    }
+
+    /// Notes whether a port carries packets. Routes by a port that is down stay, but are passed
+    /// over as if they were not there.
+    pub fn set_port_up(&mut self, port: Port, up: bool) {
+        match (self.down.binary_search(&port), up) {
+            (Ok(place), true) => {
+                self.down.remove(place);
+            }
+            (Err(place), false) => self.down.insert(place, port),
+            _ => return,
+        }
+        for entry in self.nodes.iter_mut().flat_map(|n| &mut n.routes) {
+            if entry.route.port == port && entry.route.kind.uses_port() {
+                entry.up = up;
+            }
+        }
+        self.generation += 1;
+    }
+
+    /// The route for `dst`: the longest prefix, then the lowest metric, then the lowest port.
+    #[must_use]
+    pub fn lookup(&self, dst: IpAddr) -> Option<&Route> {
+        //= RFC 1812 §5.2.4.3 the longest matching prefix decides before any metric does
+        self.best(dst, |e| e.up)
+    }
+
+    /// The same among the routes by `port`, and those which refuse: for a socket that is bound to
+    /// an interface, and for destinations of link-local scope.
+    #[must_use]
+    pub fn lookup_on(&self, dst: IpAddr, port: Port) -> Option<&Route> {
+        self.best(dst, |e| {
+            e.up && (e.route.port == port || !e.route.kind.uses_port())
+        })
+    }
+
+    /// Every route, ordered by family, network, prefix length, metric and port.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        let mut stack: Vec<u32> = self.roots.iter().rev().copied().collect();
+        core::iter::from_fn(move || {
+            loop {
+                // An absent node leaves the rest of the stack to be walked.
+                let at = stack.pop()?;
+                if let Some(node) = self.node(at) {
+                    stack.extend([node.child[1], node.child[0]]);
+                    return Some(node.routes.iter().map(|e| &e.route));
+                }
+            }
+        })
+        .flatten()
+    }
+
+    fn best(&self, dst: IpAddr, usable: impl Fn(&Entry) -> bool) -> Option<&Route> {
+        let (root, bits) = key(dst);
+        let mut at = self.roots[root];
+        let mut best = None;
+        while let Some(node) = self.node(at) {
+            if (node.bits ^ bits) & mask(node.len) != 0 {
+                break;
+            }
+            best = node.routes.iter().find(|e| usable(e)).or(best);
+            at = node.child[branch(bits, node.len)];
+        }
+        best.map(|e| &e.route)
+    }
+
+    fn put(&mut self, mut route: Route, replace: bool) -> Result<Option<Route>, RouteError> {
+        check(&route)?;
+        route.destination = route.destination.network();
+        let (root, bits) = key(route.destination.addr());
+        let len = route.destination.prefix_len();
+        let up = !route.kind.uses_port() || self.down.binary_search(&route.port).is_err();
+        let entry = Entry { route, up };
+        let held = self
+            .find(root, bits, len)
+            .and_then(|at| self.node_mut(at))
+            .and_then(|n| n.routes.iter_mut().find(|e| e.route.rank() == route.rank()));
+        if let Some(held) = held {
+            if !replace {
+                return Err(RouteError::Exists);
+            }
+            let old = core::mem::replace(held, entry).route;
+            self.generation += 1;
+            return Ok(Some(old));
+        }
+        if self.len >= self.config.max_routes {
+            return Err(RouteError::Full);
+        }
+        let at = self.make(root, bits, len);
+        if let Some(node) = self.node_mut(at) {
+            let place = node
+                .routes
+                .partition_point(|e| e.route.rank() < route.rank());
+            node.routes.insert(place, entry);
+        }
+        self.len += 1;
+        self.generation += 1;
+        Ok(None)
+    }
+
+    fn node(&self, at: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(at).ok()?)
+    }
+
+    fn node_mut(&mut self, at: u32) -> Option<&mut Node> {
+        self.nodes.get_mut(usize::try_from(at).ok()?)
+    }
+
+    fn find(&self, root: usize, bits: u128, len: u8) -> Option<u32> {
+        let mut at = self.roots[root];
+        loop {
+            let node = self.node(at)?;
+            if node.len > len || (node.bits ^ bits) & mask(node.len) != 0 {
+                return None;
+            }
+            if node.len == len {
+                return Some(at);
+            }
+            at = node.child[branch(bits, node.len)];
+        }
+    }
+
+    /// The node of a prefix, made where it is missing.
+    fn make(&mut self, root: usize, bits: u128, len: u8) -> u32 {
+        let mut link = Link::Root(root);
+        loop {
+            let at = self.follow(link);
+            let Some(node) = self.node(at) else {
+                return self.insert(link, bits, len, [NIL; 2]);
+            };
+            let common = shared_prefix(node.bits, bits).min(node.len).min(len);
+            if common == node.len && common == len {
+                return at;
+            }
+            if common == node.len {
+                link = Link::Child(at, branch(bits, common));
+                continue;
+            }
+            // The node's prefix parts from ours, or goes on beyond it: one goes in between.
+            let mut child = [NIL; 2];
+            child[branch(node.bits, common)] = at;
+            let between = self.insert(link, bits & mask(common), common, child);
+            if common == len {
+                return between;
+            }
+            link = Link::Child(between, branch(bits, common));
+        }
+    }
+
+    fn insert(&mut self, link: Link, bits: u128, len: u8, child: [u32; 2]) -> u32 {
+        let node = Node {
+            bits,
+            len,
+            child,
+            routes: Vec::new(),
+        };
+        let at = if let Some(at) = self.free.pop() {
+            if let Some(place) = self.node_mut(at) {
+                *place = node;
+            }
+            at
+        } else {
+            self.nodes.push(node);
+            u32::try_from(self.nodes.len() - 1).unwrap_or(NIL)
+        };
+        self.relink(link, at);
+        at
+    }
+
+    fn follow(&self, link: Link) -> u32 {
+        match link {
+            Link::Root(root) => self.roots[root],
+            Link::Child(at, side) => self.node(at).map_or(NIL, |n| n.child[side]),
+        }
+    }
+
+    fn relink(&mut self, link: Link, to: u32) {
+        match link {
+            Link::Root(root) => self.roots[root] = to,
+            Link::Child(at, side) => {
+                if let Some(node) = self.node_mut(at) {
+                    node.child[side] = to;
+                }
+            }
+        }
+    }
+
+    /// Takes nodes out that neither hold a route nor part two prefixes, on the way to one prefix.
+    fn prune(&mut self, root: usize, bits: u128, len: u8) {
+        // The prefix's own node, and the fork above it, are all that can have become idle.
+        for _ in 0..2 {
+            let (mut link, mut idle) = (Link::Root(root), None);
+            while let Some(node) = self.node(self.follow(link)) {
+                if node.len > len || (node.bits ^ bits) & mask(node.len) != 0 {
+                    break;
+                }
+                if node.routes.is_empty() && node.child.contains(&NIL) {
+                    let [left, right] = node.child;
+                    idle = Some((link, if left == NIL { right } else { left }));
+                }
+                link = Link::Child(self.follow(link), branch(bits, node.len));
+            }
+            let Some((link, heir)) = idle else {
+                return;
+            };
+            self.free.push(self.follow(link));
+            self.relink(link, heir);
+        }
+    }
+}
+
+impl Default for RouteTable {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+/// Where a node hangs.
+#[derive(Clone, Copy)]
+enum Link {
+    Root(usize),
+    Child(u32, usize),
+}
+
+/// The root of a family, and the address at the top of 128 bits.
+fn key(addr: IpAddr) -> (usize, u128) {
+    match addr {
+        IpAddr::V4(a) => (0, u128::from(a.to_bits()) << 96),
+        IpAddr::V6(a) => (1, a.to_bits()),
+    }
+}
+
+const fn mask(len: u8) -> u128 {
+    match len {
+        0 => 0,
+        n => u128::MAX << (128 - n),
+    }
+}
+
+/// Which child a key goes to, below a prefix of `len` bits.
+fn branch(bits: u128, len: u8) -> usize {
+    usize::from(len < 128 && (bits << len) >> 127 == 1)
+}
+
+fn shared_prefix(a: u128, b: u128) -> u8 {
+    // At most 128.
+    u8::try_from((a ^ b).leading_zeros()).unwrap_or(128)
+}
+
+fn check(route: &Route) -> Result<(), RouteError> {
+    let v4 = route.destination.addr().is_ipv4();
+    if route.source.is_some_and(|s| s.is_ipv4() != v4) {
+        return Err(RouteError::MixedFamilies);
+    }
+    match route.kind {
+        RouteKind::Via(gateway) if gateway.is_ipv4() != v4 => Err(RouteError::MixedFamilies),
+        RouteKind::Via(gateway) => {
+            let broadcast = gateway == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
+            if gateway.is_unspecified() || gateway.is_multicast() || broadcast {
+                Err(RouteError::BadGateway)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use std::string::ToString;
+
+    fn ip(s: &str) -> IpAddr {
+        s.parse().unwrap()
+    }
+
+    fn on(prefix: &str, metric: u32, port: u16) -> Route {
+        Route {
+            metric,
+            ..Route::on_link(prefix.parse().unwrap(), Port(port))
+        }
+    }
+
+    fn port_of(table: &RouteTable, dst: &str) -> Option<u16> {
+        table.lookup(ip(dst)).map(|r| r.port.0)
+    }
+
+    #[test]
+    fn longest_prefix_then_metric_then_port() {
+        let mut t = RouteTable::default();
+        for (prefix, metric, port) in [
+            ("0.0.0.0/0", 5, 9),
+            ("10.0.0.0/8", 0, 4),
+            ("10.0.0.0/8", 0, 3),
+            ("10.0.0.0/8", 7, 2),
+            ("10.7.0.0/16", 100, 5),
+            ("10.7.0.1/32", 100, 6),
+            ("::/0", 0, 7),
+            ("fd07::/64", 0, 8),
+        ] {
+            t.add(on(prefix, metric, port)).unwrap();
+        }
+        for (dst, port) in [
+            ("192.0.2.1", 9),
+            ("10.1.2.3", 3),
+            ("10.7.255.255", 5),
+            ("10.7.0.1", 6),
+            ("2001:db8::1", 7),
+            ("fd07::1", 8),
+            // A v4 prefix never matches a v6 address that begins with the same bits.
+            ("a07:1::", 7),
+        ] {
+            assert_eq!(port_of(&t, dst), Some(port), "{dst}");
+        }
+        assert_eq!(t.lookup_on(ip("10.7.0.1"), Port(2)).unwrap().metric, 7);
+        assert_eq!(t.lookup_on(ip("10.7.0.1"), Port(77)), None);
+    }
+
+    #[test]
+    fn a_port_that_is_down_is_passed_over() {
+        let mut t = RouteTable::default();
+        t.add(on("10.0.0.0/8", 0, 1)).unwrap();
+        t.add(on("10.0.0.0/8", 9, 2)).unwrap();
+        t.add(on("0.0.0.0/0", 0, 3)).unwrap();
+        let before = t.generation();
+        t.set_port_up(Port(1), false);
+        assert_ne!(t.generation(), before);
+        assert_eq!(port_of(&t, "10.1.1.1"), Some(2));
+        t.set_port_up(Port(2), false);
+        assert_eq!(port_of(&t, "10.1.1.1"), Some(3));
+        // Added while down: not used before the port is up.
+        t.add(on("10.1.1.1/32", 0, 2)).unwrap();
+        assert_eq!(port_of(&t, "10.1.1.1"), Some(3));
+        t.set_port_up(Port(2), true);
+        assert_eq!(
+            t.lookup(ip("10.1.1.1")).unwrap().destination.prefix_len(),
+            32
+        );
+        // What refuses does not hang on a port.
+        t.set_port_up(Port(2), false);
+        let refuse = Route {
+            kind: RouteKind::Prohibited,
+            ..on("10.1.0.0/16", 0, 2)
+        };
+        t.add(refuse).unwrap();
+        assert_eq!(t.lookup(ip("10.1.1.1")), Some(&refuse));
+        assert_eq!(refuse.next_hop(ip("10.1.1.1")), None);
+    }
+
+    #[test]
+    fn refusals() {
+        let mut t = RouteTable::new(Config { max_routes: 1 });
+        let via = |gw: &str| Route::via("10.0.0.0/8".parse().unwrap(), ip(gw), Port(0));
+        for (route, error) in [
+            (via("fe80::1"), RouteError::MixedFamilies),
+            (via("0.0.0.0"), RouteError::BadGateway),
+            (via("224.0.0.1"), RouteError::BadGateway),
+            (via("255.255.255.255"), RouteError::BadGateway),
+        ] {
+            assert_eq!(t.add(route), Err(error), "{route}");
+        }
+        let source = Route {
+            source: Some(ip("::1")),
+            ..via("10.0.0.1")
+        };
+        assert_eq!(t.add(source), Err(RouteError::MixedFamilies));
+        assert_eq!(t.generation(), 0);
+        t.add(via("10.0.0.1")).unwrap();
+        assert_eq!(t.add(via("10.0.0.2")), Err(RouteError::Exists));
+        assert_eq!(t.add(on("11.0.0.0/8", 0, 0)), Err(RouteError::Full));
+        assert_eq!(t.replace(via("10.0.0.2")), Ok(Some(via("10.0.0.1"))));
+        assert_eq!(t.len(), 1);
+    }
+
+    #[test]
+    fn status_lists_in_order() {
+        let mut t = RouteTable::default();
+        for r in [
+            on("fd07::/64", 0, 0),
+            on("10.7.0.9/24", 4, 1),
+            on("10.7.0.0/24", 4, 0),
+            on("10.0.0.0/8", 0, 0),
+            on("0.0.0.0/0", 0, 0),
+        ] {
+            t.add(r).unwrap();
+        }
+        let lines: Vec<_> = t.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "0.0.0.0/0 port 0",
+                "10.0.0.0/8 port 0",
+                "10.7.0.0/24 port 0 metric 4",
+                "10.7.0.0/24 port 1 metric 4",
+                "fd07::/64 port 0"
+            ]
+        );
+        assert_eq!(t.retain(|r| r.port == Port(0)), 1);
+        assert_eq!((t.iter().count(), t.len()), (4, 4));
+    }
+
+    fn naive(routes: &[Route], down: &[Port], dst: IpAddr) -> Option<Route> {
+        routes
+            .iter()
+            .filter(|r| r.destination.contains(dst))
+            .filter(|r| !r.kind.uses_port() || !down.contains(&r.port))
+            .min_by_key(|r| {
+                (
+                    core::cmp::Reverse(r.destination.prefix_len()),
+                    r.metric,
+                    r.port,
+                )
+            })
+            .copied()
+    }
+
+    /// Addresses that share long prefixes often: bits are drawn from few.
+    fn random_ip(rng: &mut Rng) -> IpAddr {
+        let dense = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+        let bits = match rng.below(3) {
+            0 => dense,
+            1 => dense & 0x0f00_0301_0000_0000_0000_0000_0000_0007,
+            _ => dense & 0x0000_0013_0000_0000_8000_0000_0000_0001,
+        };
+        if rng.below(2) == 0 {
+            IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits >> 96).unwrap()))
+        } else {
+            IpAddr::V6(Ipv6Addr::from_bits(bits))
+        }
+    }
+
+    fn random_route(rng: &mut Rng) -> Route {
+        let addr = random_ip(rng);
+        let max = if addr.is_ipv4() { 33 } else { 129 };
+        let len = u8::try_from(rng.below(max)).unwrap();
+        let kinds = [RouteKind::OnLink, RouteKind::OnLink, RouteKind::Blackhole];
+        Route {
+            kind: kinds[usize::try_from(rng.below(3)).unwrap()],
+            metric: u32::try_from(rng.below(3)).unwrap(),
+            ..Route::on_link(
+                Cidr::new(addr, len).unwrap().network(),
+                Port(u16::try_from(rng.below(4)).unwrap()),
+            )
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_plain_scan() {
+        let mut rng = Rng::from_seed(42);
+        let (mut t, mut plain, mut down) = (RouteTable::default(), Vec::<Route>::new(), Vec::new());
+        let mut peak = 0;
+        for step in 0..12_000u32 {
+            // Grow, then shrink to nothing, twice.
+            let growing = step % 6000 < 3000;
+            if growing == (rng.below(8) != 0) {
+                let route = random_route(&mut rng);
+                let same =
+                    |r: &Route| (r.destination, r.rank()) == (route.destination, route.rank());
+                let held = plain.iter().position(same);
+                let added = t.add(route);
+                assert_eq!(added.is_err(), held.is_some());
+                if held.is_none() {
+                    plain.push(route);
+                }
+            } else if !plain.is_empty() {
+                let at = usize::try_from(rng.below(plain.len() as u64)).unwrap();
+                let r = plain.swap_remove(at);
+                assert_eq!(t.remove(r.destination, r.metric, r.port), Some(r));
+                assert_eq!(t.remove(r.destination, r.metric, r.port), None);
+            }
+            if rng.below(100) == 0 {
+                let port = Port(u16::try_from(rng.below(4)).unwrap());
+                let up = down.contains(&port);
+                t.set_port_up(port, up);
+                down.retain(|p| *p != port);
+                if !up {
+                    down.push(port);
+                }
+            }
+            peak = peak.max(t.len());
+            assert_eq!(t.len(), plain.len());
+            let dst = random_ip(&mut rng);
+            assert_eq!(t.lookup(dst).copied(), naive(&plain, &down, dst), "{dst}");
+        }
+        assert!(peak > 1500, "{peak}");
+        plain.sort_by_key(|r| {
+            let (root, bits) = key(r.destination.addr());
+            (root, bits, r.destination.prefix_len(), r.rank())
+        });
+        assert!(t.iter().eq(plain.iter()));
+        t.retain(|_| false);
+        // Every node is free again: nothing leaks.
+        assert_eq!(t.roots, [NIL; 2]);
+        assert_eq!(t.free.len(), t.nodes.len());
+        assert!(t.nodes.len() <= 2 * peak);
+    }
+}
