@@ -571,11 +571,11 @@ pub fn record_route(options: &mut [u8], addr: Ipv4Addr) -> Fill {
         return Fill::Absent;
     };
     let start = usize::from(*pointer);
-    //= RFC 791 §3.1 — beyond the end the route is full, and the packet goes on unchanged
+    //= RFC 791 §3.1: beyond the end the route is full, and the packet goes on unchanged
     if start > len {
         return Fill::Full;
     }
-    //= RFC 791 §3.1 — room, but less than an address, is an error; so is a pointer below 4
+    //= RFC 791 §3.1: room, but less than an address, is an error; so is a pointer below 4
     if start < 4 || start + 3 > len {
         return Fill::Invalid(at + 2);
     }
@@ -613,7 +613,7 @@ pub fn stamp(
         if flag == 3 {
             return Fill::Absent;
         }
-        //= RFC 791 §3.1 — one who finds the area full counts himself; the count must not wrap
+        //= RFC 791 §3.1: one who finds the area full counts himself; the count must not wrap
         return match overflow_flag.checked_add(0x10) {
             Some(counted) => {
                 *overflow_flag = counted;

@@ -90,7 +90,7 @@ impl Header {
         sum.add_u16(self.dst_port);
         sum.add_u16(self.len);
         sum.add(payload);
-        //= RFC 768 — a sum of zero travels as all ones, zero being kept for "none"
+        //= RFC 768: a sum of zero travels as all ones, zero being kept for "none"
         match sum.finish() {
             0 => 0xffff,
             sum => sum,
