@@ -219,6 +219,11 @@ fn the_oldest_give_way_and_a_source_to_itself_first() {
         Outcome::Dropped(full, 3)
     );
     // A datagram does not push itself out: the fragment is refused.
+    let mut alone = Parts::new(config);
+    put(&mut alone, key(1, 0), 8, 8, true);
+    let refused = put(&mut alone, key(1, 0), 16, 800, true);
+    assert_eq!(refused, Outcome::Dropped(full, 0));
+    assert_eq!((alone.held(), alone.poll_event()), (1, None));
     let big = put(&mut p, key(3, 0), 8, 8000, true);
     assert_eq!(big, Outcome::Dropped(full, 0));
     assert_eq!(p.held(), 5);
@@ -466,6 +471,8 @@ fn every_fragment_is_accounted_for_under_a_flood() {
         assert!(p.bytes() <= config.max_bytes && p.datagrams() <= config.max_datagrams);
         assert!(p.shared <= config.max_shared && p.source_cost.values().all(|c| *c <= 9_000));
         assert_eq!(p.order.len(), p.datagrams.len());
+        let live = p.datagrams.values().filter(|d| d.poison.is_none());
+        assert_eq!(p.by_source.len(), live.count());
     }
     let s = p.stats();
     assert!(
