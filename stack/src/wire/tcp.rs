@@ -283,9 +283,9 @@ impl<'a> Header<'a> {
         sum
     }
 
-    /// What the checksum should be over `data`.
+    /// What the checksum field should hold between `src` and `dst` over `data`.
     #[must_use]
-    pub fn compute_checksum(&self, src: IpAddr, dst: IpAddr, data: &[u8]) -> u16 {
+    pub fn checksum_over(&self, src: IpAddr, dst: IpAddr, data: &[u8]) -> u16 {
         let mut sum = self.sum(src, dst, data.len());
         sum.add(data);
         sum.finish()
@@ -314,6 +314,15 @@ impl<'a> Header<'a> {
         let words = u16::try_from(self.header_len() / 4).map_err(|_| BAD)?;
         Ok(words << 12 | self.flags.bits())
     }
+}
+
+/// Whether the checksum of `segment` (header and data) holds.
+#[must_use]
+pub fn verify(src: IpAddr, dst: IpAddr, segment: &[u8]) -> bool {
+    let mut sum = Sum::new();
+    sum.add_pseudo(src, dst, Protocol::TCP, segment.len());
+    sum.add(segment);
+    sum.finish() == 0
 }
 
 /// Option kinds (IANA "TCP Option Kind Numbers").
@@ -841,14 +850,13 @@ mod tests {
         ];
         for (src, dst) in hosts {
             let mut h = header(SYN_OPTIONS);
-            h.checksum = h.compute_checksum(src, dst, &data);
+            h.checksum = h.checksum_over(src, dst, &data);
             let mut bytes = vec![0; h.emit_len()];
             h.emit(&mut Writer::new(&mut bytes)).unwrap();
             bytes.extend(data);
-            let mut sum = Sum::new();
-            sum.add_pseudo(src, dst, Protocol::TCP, bytes.len());
-            sum.add(&bytes);
-            assert_eq!(sum.finish(), 0);
+            assert!(verify(src, dst, &bytes));
+            bytes[21] ^= 1;
+            assert!(!verify(src, dst, &bytes));
         }
     }
 
