@@ -69,6 +69,8 @@ reasons! {
     NeighborQueueFull = "neighbor-queue-full",
     /// The neighbour cache is full of entries that may not be evicted.
     NeighborCacheFull = "neighbor-cache-full",
+    /// An ARP request that we may not answer this soon: its sender asks too often.
+    ArpRateLimited = "arp-rate-limited",
 
     // IPv4.
     /// The packet is cut short within its header.
