@@ -1189,3 +1189,7 @@ impl BuildHasher for Keys {
         SipHasher13::new_with_keys(self.0, self.1)
     }
 }
+
+#[cfg(test)]
+#[path = "tests/neighbor.rs"]
+mod tests;
