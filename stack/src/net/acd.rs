@@ -491,3 +491,7 @@ impl Acd {
 
 /// Notices of defence that wait for a user who does not read them; the others are one per claim.
 const MAX_EVENTS: usize = 64;
+
+#[cfg(test)]
+#[path = "tests/acd.rs"]
+mod tests;

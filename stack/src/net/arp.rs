@@ -366,3 +366,7 @@ const fn is_host(addr: Ipv4Addr) -> bool {
     let [first, ..] = addr.octets();
     !matches!(first, 0 | 127 | 224..)
 }
+
+#[cfg(test)]
+#[path = "tests/arp.rs"]
+mod tests;
