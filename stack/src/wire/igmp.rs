@@ -204,7 +204,7 @@ impl<'a> Sources<'a> {
 
     /// The count field.
     fn count(&self) -> Result<u16, ParseError> {
-        if self.0.len() % 4 != 0 {
+        if !self.0.len().is_multiple_of(4) {
             return Err(ParseError::Invalid("IGMP sources"));
         }
         u16::try_from(self.len()).map_err(|_| ParseError::Invalid("IGMP number of sources"))
@@ -395,7 +395,7 @@ impl<'a> Record<'a> {
     /// [`ParseError::NoRoom`], or [`ParseError::Invalid`] where lengths do not fit their fields.
     pub fn emit(&self, w: &mut Writer<'_>) -> Result<(), ParseError> {
         const AUX: ParseError = ParseError::Invalid("IGMP auxiliary data length");
-        if self.aux.len() % 4 != 0 {
+        if !self.aux.len().is_multiple_of(4) {
             return Err(AUX);
         }
         let aux_words = u8::try_from(self.aux.len() / 4).map_err(|_| AUX)?;

@@ -147,10 +147,10 @@ impl<'a> Header<'a> {
         if self.dscp >= 64 || self.ecn >= 4 {
             return Err(ParseError::Invalid("IPv4 DSCP or ECN"));
         }
-        if self.fragment_offset % 8 != 0 {
+        if !self.fragment_offset.is_multiple_of(8) {
             return Err(ParseError::Invalid("IPv4 fragment offset"));
         }
-        if self.options.len() % 4 != 0 || self.options.len() > MAX_OPTIONS_LEN {
+        if !self.options.len().is_multiple_of(4) || self.options.len() > MAX_OPTIONS_LEN {
             return Err(ParseError::Invalid("IPv4 options length"));
         }
         w.put(&self.fixed(self.checksum))?;
