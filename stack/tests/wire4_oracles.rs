@@ -920,3 +920,150 @@ proptest! {
         }
     }
 }
+
+// Captures.
+
+/// The Ethernet frames of a classic pcap file; none of any other.
+fn ethernet_frames(file: &[u8]) -> Vec<&[u8]> {
+    let word = |at: usize| -> Option<u32> {
+        let bytes = file.get(at..at + 4)?.try_into().ok()?;
+        match file.first()? {
+            0xd4 | 0x4d => Some(u32::from_le_bytes(bytes)),
+            _ => Some(u32::from_be_bytes(bytes)),
+        }
+    };
+    let mut frames = Vec::new();
+    let classic = matches!(word(0), Some(0xa1b2_c3d4 | 0xa1b2_3c4d));
+    if !classic || word(20) != Some(1) {
+        return frames;
+    }
+    let mut at = 24;
+    while let Some(len) = word(at + 8) {
+        let len = usize::try_from(len).unwrap();
+        let Some(frame) = file.get(at + 16..at + 16 + len) else {
+            break;
+        };
+        frames.push(frame);
+        at += 16 + len;
+    }
+    frames
+}
+
+/// Walks one frame, and says which formats re-emitted.
+fn walk(mut ethertype: u16, mut bytes: &[u8]) -> Result<Vec<&'static str>, TestCaseError> {
+    let mut seen = Vec::new();
+    while EtherType(ethertype).is_vlan() {
+        let Ok((tag, rest)) = vlan::Header::parse(bytes) else {
+            return Ok(seen);
+        };
+        prop_assert_eq!(written(4, |w| tag.emit(w)), &bytes[..4]);
+        (ethertype, bytes) = (tag.ethertype.0, rest);
+        seen.push("vlan");
+    }
+    match ethertype {
+        0..1536 => {
+            if let Ok((header, rest)) = llc::Header::parse(bytes) {
+                let len = bytes.len() - rest.len();
+                prop_assert_eq!(written(len, |w| header.emit(w)), &bytes[..len]);
+                seen.push("llc");
+            }
+        }
+        0x0806 => {
+            if let Ok((header, rest)) = arp::Header::parse(bytes) {
+                let len = bytes.len() - rest.len();
+                prop_assert_eq!(written(len, |w| header.emit(w)), &bytes[..len]);
+                seen.push("arp");
+            }
+        }
+        0x0800 => {
+            agree_on_ipv4(bytes)?;
+            if let Ok((header, rest)) = ipv4::Header::parse(bytes) {
+                seen.push("ipv4");
+                let whole = rest.get(..header.payload_len());
+                if let Some(payload) = whole.filter(|_| !header.is_fragment()) {
+                    seen.extend(walk_payload(&header, payload)?);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(seen)
+}
+
+fn walk_payload(
+    ip: &ipv4::Header<'_>,
+    payload: &[u8],
+) -> Result<Option<&'static str>, TestCaseError> {
+    Ok(match ip.protocol {
+        Protocol::ICMP => {
+            let (header, message) = icmpv4::Message::parse(payload).unwrap();
+            let again = written(message.emit_len(), |w| message.emit(w, header.checksum));
+            prop_assert_eq!(&again, payload);
+            let theirs = etherparse::Icmpv4Slice::from_slice(payload).unwrap();
+            agree_on_icmpv4(header, &message, &theirs)?;
+            agree_with_smoltcp_on_icmpv4(payload, &message)?;
+            prop_assert_eq!(
+                icmpv4::verify(payload),
+                header.checksum == message.compute_checksum()
+            );
+            Some("icmpv4")
+        }
+        Protocol::IGMP => {
+            let (checksum, message) = igmp::Message::parse(payload).unwrap();
+            let again = written(message.emit_len(), |w| message.emit(w, checksum));
+            prop_assert_eq!(&again, payload);
+            agree_on_igmp(payload, &message)?;
+            agree_with_smoltcp_on_igmp(payload, &message)?;
+            Some("igmp")
+        }
+        Protocol::UDP => {
+            let (header, rest) = udp::Header::parse(payload).unwrap();
+            prop_assert_eq!(written(8, |w| header.emit(w)), &payload[..8]);
+            if header.checksum != 0 && header.payload_len() == Some(rest.len()) {
+                let (src, dst) = (ip.src.into(), ip.dst.into());
+                let good = udp::verify(src, dst, payload);
+                prop_assert_eq!(
+                    good,
+                    header.checksum_over(src, dst, rest) == header.checksum
+                );
+            }
+            Some("udp")
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn captures_re_emit() {
+    let folder = std::env::var_os("TAPLINE_SHARED").map_or_else(
+        || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
+        std::path::PathBuf::from,
+    );
+    let Ok(entries) = std::fs::read_dir(folder.join("pcaps")) else {
+        eprintln!("captures_re_emit: no captures at {folder:?}, nothing checked");
+        return;
+    };
+    let mut counts = std::collections::BTreeMap::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "pcap") {
+            continue;
+        }
+        let file = std::fs::read(&path).unwrap();
+        for (n, frame) in ethernet_frames(&file).into_iter().enumerate() {
+            let Some((header, payload)) = frame.split_at_checked(14) else {
+                continue;
+            };
+            let ethertype = u16::from_be_bytes([header[12], header[13]]);
+            match walk(ethertype, payload) {
+                Ok(seen) => seen
+                    .into_iter()
+                    .for_each(|s| *counts.entry(s).or_insert(0) += 1),
+                Err(e) => panic!("{path:?}, frame {}: {e}", n + 1),
+            }
+        }
+    }
+    let seen: Vec<_> = counts.keys().copied().collect();
+    let want = ["arp", "icmpv4", "igmp", "ipv4", "llc", "udp", "vlan"];
+    assert_eq!(seen, want, "{counts:?}");
+}
