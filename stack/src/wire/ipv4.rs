@@ -376,12 +376,21 @@ impl<'a> Ipv4Option<'a> {
     /// Writes the option.
     ///
     /// # Errors
-    /// [`ParseError::NoRoom`], or [`ParseError::Invalid`] where it is longer than options may be.
+    /// [`ParseError::NoRoom`], or [`ParseError::Invalid`] where a field does not fit its bits, or an
+    /// unknown kind is one that has no length.
     pub fn emit(&self, w: &mut Writer<'_>) -> Result<(), ParseError> {
-        w.u8(self.kind())?;
-        if matches!(self, Self::EndOfList | Self::NoOperation) {
-            return Ok(());
+        match *self {
+            Self::EndOfList | Self::NoOperation => return w.u8(self.kind()),
+            Self::Timestamp { overflow, flag, .. } if overflow > 15 || flag > 15 => {
+                return Err(ParseError::Invalid("IPv4 timestamp option"));
+            }
+            Self::Unknown {
+                kind: kind::END_OF_LIST | kind::NO_OPERATION,
+                ..
+            } => return Err(ParseError::Invalid("IPv4 option kind")),
+            _ => {}
         }
+        w.u8(self.kind())?;
         let len = u8::try_from(self.emit_len());
         w.u8(len.map_err(|_| ParseError::Invalid("IPv4 option length"))?)?;
         match *self {
@@ -398,7 +407,7 @@ impl<'a> Ipv4Option<'a> {
                 flag,
                 data,
             } => {
-                w.put(&[pointer, overflow << 4 | flag & 15])?;
+                w.put(&[pointer, overflow << 4 | flag])?;
                 w.put(data)
             }
             Self::RouterAlert(value) | Self::StreamId(value) => w.u16(value),
@@ -824,6 +833,27 @@ mod tests {
             (&[25, 9, 0], ParseError::Truncated("IPv4 option")),
         ] {
             assert_eq!(Options::new(bytes).next(), Some(Err(want)));
+        }
+    }
+
+    #[test]
+    fn options_that_would_read_as_others_are_not_emitted() {
+        let stamp = |overflow, flag| Ipv4Option::Timestamp {
+            pointer: 5,
+            overflow,
+            flag,
+            data: &[],
+        };
+        let unknown = |kind, data| Ipv4Option::Unknown { kind, data };
+        for bad in [
+            stamp(16, 0),
+            stamp(0, 16),
+            unknown(0, &[]),
+            unknown(1, &[]),
+            unknown(25, &[0; 254]),
+        ] {
+            let emitted = bad.emit(&mut Writer::new(&mut [0; 300]));
+            assert!(matches!(emitted, Err(ParseError::Invalid(_))), "{bad:?}");
         }
     }
 
