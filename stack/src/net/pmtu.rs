@@ -192,7 +192,7 @@ impl PathMtus {
             self.stats.refused += 1;
             return None;
         };
-        //= RFC 1191 §3 a report never raises the estimate
+        //= RFC 1191 §3: a report never raises the estimate
         let known = self.path(dst);
         let floor = match dst {
             IpAddr::V4(_) => self.config.min_pmtu.max(MIN_IPV4),
@@ -285,7 +285,7 @@ impl PathMtus {
             self.changed.remove(&oldest);
             self.stats.evicted += 1;
         }
-        //= RFC 1191 §3 no larger packet is tried within five minutes of a report
+        //= RFC 1191 §3: no larger packet is tried within five minutes of a report
         let due = self.config.age.map(|age| now + age);
         self.clock += 1;
         self.order.insert(self.clock, dst);
@@ -363,9 +363,9 @@ fn reported(dst: IpAddr, current: u16, report: TooBig) -> Option<u16> {
             };
             PLATEAUS.iter().copied().find(|p| *p < len)
         }
-        //= RFC 1191 §3 never below 68 bytes
+        //= RFC 1191 §3: never below 68 bytes
         (IpAddr::V4(_), mtu) if mtu < MIN_IPV4 => None,
-        //= RFC 8201 §4 a report below 1,280 bytes is discarded
+        //= RFC 8201 §4: a report below 1,280 bytes is discarded
         (IpAddr::V6(_), mtu) if mtu < MIN_IPV6 => None,
         // A packet that would have fitted was not too big: the report is not to be believed.
         (_, mtu) if mtu >= report.packet_len => None,

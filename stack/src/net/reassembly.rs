@@ -315,7 +315,7 @@ impl<H: Clone> Reassembly<H> {
             return Outcome::Dropped(reason, 0);
         }
         if let (0, false, Some(head)) = (offset, more, &first_head) {
-            //= RFC 6946 §4 a whole datagram in one fragment is not matched with any others
+            //= RFC 6946 §4: a whole datagram in one fragment is not matched with any others
             let largest = payload.len();
             let head = head.clone();
             return Outcome::Complete {
@@ -392,8 +392,8 @@ impl<H: Clone> Reassembly<H> {
 
     /// Drops what is held of a datagram, and whatever comes of it until its deadline.
     fn poison(&mut self, key: Key, reason: DropReason) -> Outcome<H> {
-        //= RFC 5722 §4 where fragments overlap, the whole datagram is discarded in silence, and
-        //= with it the fragments that have yet to come
+        //= RFC 5722 §4: where fragments overlap, the whole datagram is discarded in silence, and
+        // with it the fragments that have yet to come
         let Some(datagram) = self.datagrams.get_mut(&key) else {
             return Outcome::Dropped(reason, 0);
         };
@@ -591,7 +591,7 @@ impl<H> Datagram<H> {
         let place = self.fragments.partition_point(|f| f.start < start);
         if let Some(next) = self.fragments.get(place) {
             if next.start == start && next.payload == *payload {
-                //= RFC 8200 §4.5 a duplicate, unlike an overlap, may be dropped by itself
+                //= RFC 8200 §4.5: a duplicate, unlike an overlap, may be dropped by itself
                 return Fit::Duplicate;
             }
             if next.start < end {
@@ -638,7 +638,7 @@ fn malformed(
     if offset == 0 && !has_head {
         return Some(DropReason::FragmentMalformed);
     }
-    //= RFC 3128 §4 both tests, on the first fragment's length and against the offset of 8 bytes
+    //= RFC 3128 §4: both tests, on the first fragment's length and against the offset of 8 bytes
     let tiny = (offset == 0 && more && len < TCP_HEADER) || offset == 8;
     (key.protocol == Protocol::TCP && tiny).then_some(DropReason::FragmentTiny)
 }

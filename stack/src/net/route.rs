@@ -312,7 +312,7 @@ impl RouteTable {
     /// The route for `dst`: the longest prefix, then the lowest metric, then the lowest port.
     #[must_use]
     pub fn lookup(&self, dst: IpAddr) -> Option<&Route> {
-        //= RFC 1812 §5.2.4.3 the longest matching prefix decides before any metric does
+        //= RFC 1812 §5.2.4.3: the longest matching prefix decides before any metric does
         self.best(dst, |e| e.up)
     }
 
