@@ -1,6 +1,7 @@
 //! From interface to interface: neighbours, routes, IPv4, fragments, ICMP, groups.
 pub mod acd;
 pub mod arp;
+pub mod groups;
 pub mod igmp;
 pub mod neighbor;
 pub mod pmtu;
