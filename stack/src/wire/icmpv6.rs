@@ -174,7 +174,7 @@ impl TimeExceededCode {
     pub const REASSEMBLY: Self = Self(1);
 }
 
-/// What is wrong with a field (RFC 4443 §3.4, RFC 7112 §5.1).
+/// What is wrong with a field (RFC 4443 §3.4, RFC 7112 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParameterCode(pub u8);
 

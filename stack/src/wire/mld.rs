@@ -39,7 +39,7 @@ pub struct Query<'a> {
     pub v2: Option<QueryV2<'a>>,
 }
 
-/// What a version 2 query adds (RFC 3810 §5.1.6–5.1.11).
+/// What a version 2 query adds (RFC 3810 §5.1.7–5.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QueryV2<'a> {
     /// 4 bits, zero when sent.
@@ -52,7 +52,7 @@ pub struct QueryV2<'a> {
     pub qqic: u8,
     /// The sources asked for.
     pub sources: Addresses<'a>,
-    /// Bytes beyond the message: ignored, but part of its checksum (RFC 3810 §5.1.11).
+    /// Bytes beyond the message: ignored, but part of its checksum (RFC 3810 §5.1.12).
     pub rest: &'a [u8],
 }
 
