@@ -166,8 +166,50 @@ impl Frame {
 
     /// Adds all bytes to an Internet checksum.
     pub fn sum_into(&self, sum: &mut Sum) {
-        sum.add(self.head.as_slice());
-        self.payload.sum_into(sum);
+        self.sum_from(0, sum);
+    }
+
+    /// Adds all bytes from offset `at` on to an Internet checksum.
+    #[inline]
+    pub fn sum_from(&self, at: usize, sum: &mut Sum) {
+        let mut skip = at;
+        for piece in self.pieces() {
+            sum.add(piece.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(piece.len());
+        }
+    }
+
+    /// Fills in a checksum that was left to the device, for when there is no device to do it:
+    /// a forwarded packet that will be fragmented, a quote, a capture.
+    pub fn complete_checksum(&mut self) {
+        let Checksum::Partial { start, offset } = self.offload.checksum else {
+            return;
+        };
+        self.offload.checksum = Checksum::Complete;
+        let (start, field) = (usize::from(start), usize::from(start) + usize::from(offset));
+        let mut sum = Sum::new();
+        self.sum_from(start, &mut sum);
+        // A sum of zero is sent as all ones, which both UDP and TCP read as the same number.
+        let value = match sum.finish() {
+            0 => 0xffff_u16,
+            sum => sum,
+        };
+        self.patch(field, value.to_be_bytes());
+    }
+
+    /// Overwrites two bytes, wherever they lie; beyond the end nothing happens. Copies only where
+    /// they lie in shared bytes.
+    fn patch(&mut self, at: usize, value: [u8; 2]) {
+        if let Some(room) = self.head.as_mut_slice().get_mut(at..at + 2) {
+            room.copy_from_slice(&value);
+            return;
+        }
+        let mut flat = BytesMut::from(&self.to_bytes()[..]);
+        if let Some(room) = flat.get_mut(at..at + 2) {
+            room.copy_from_slice(&value);
+            self.head = Head::default();
+            self.payload = Payload::from(flat.freeze());
+        }
     }
 }
 
@@ -253,6 +295,12 @@ impl Default for Head {
             start: HEAD_END,
             end: HEAD_END,
         }
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x?}", self.as_slice())
     }
 }
 

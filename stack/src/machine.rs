@@ -50,6 +50,51 @@ pub enum Consumer {
     Raw,
 }
 
+impl Consumer {
+    /// Every consumer.
+    pub const ALL: [Self; 6] = [
+        Self::Arp,
+        Self::Icmp,
+        Self::Igmp,
+        Self::Udp,
+        Self::Tcp,
+        Self::Raw,
+    ];
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Position in [`ALL`](Self::ALL), for tables of counters.
+    #[must_use]
+    #[allow(clippy::as_conversions)]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The stable name: `udp`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Arp => "arp",
+            Self::Icmp => "icmp",
+            Self::Igmp => "igmp",
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl core::fmt::Display for Fate {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Delivered(to) => write!(f, "delivered to {}", to.name()),
+            Self::Forwarded => f.write_str("forwarded"),
+            Self::Held => f.write_str("held for reassembly"),
+            Self::Dropped(reason) => write!(f, "dropped: {reason}"),
+        }
+    }
+}
+
 /// What a driver drives: a host, a switch, a bad wire, a whole world.
 pub trait Machine {
     /// Takes a frame that arrived on `port`.
