@@ -1,1 +1,124 @@
-//! From program to program: UDP, raw sockets, ports.
+//! From program to program: sockets, the table that finds them, and the ports they take.
+//!
+//! ```text
+//!   packet --(protocol, local, remote)--> demux --> socket --> receive queue --> user
+//!   ICMP error --its quote----------------^             \----> error queue
+//! ```
+//!
+//! Read first: RFC 768, RFC 1122 §4.1, RFC 6056.
+//!
+//! Promises: finding a socket costs the same with one socket and with a million; a queue that is
+//! full refuses the newest and says so; no socket asks for a route (the host does).
+
+pub mod demux;
+pub mod ports;
+pub mod raw;
+pub mod slab;
+pub mod tcp;
+pub mod udp;
+
+pub use slab::{Key, Slab};
+
+use crate::wire::{icmpv4, icmpv6};
+use core::net::{IpAddr, SocketAddr};
+
+/// An ICMP error that came back for something a socket sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketError {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    /// Who says so.
+    pub offender: IpAddr,
+    /// Where the packet was going; the port is the ICMP sequence number for echo sockets and zero
+    /// where the protocol has no ports.
+    pub to: SocketAddr,
+    /// ICMP type, as received.
+    pub icmp_type: u8,
+    /// ICMP code, as received.
+    pub icmp_code: u8,
+}
+
+/// ICMP errors by meaning, the same for both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No route to the network.
+    NetUnreachable,
+    /// No way to the host.
+    HostUnreachable,
+    /// The host does not speak the protocol.
+    ProtocolUnreachable,
+    /// Nobody listens there.
+    PortUnreachable,
+    /// Too big for a link on the way; the largest that fits.
+    PacketTooBig {
+        /// The next hop's MTU.
+        mtu: u32,
+    },
+    /// A filter on the way refuses it.
+    Prohibited,
+    /// The time to live ran out on the way.
+    TtlExpired,
+    /// The destination did not get all fragments in time.
+    ReassemblyTimeout,
+    /// A header field is wrong; its offset.
+    ParameterProblem {
+        /// Byte offset into the packet.
+        pointer: u32,
+    },
+    /// Any other code.
+    Other,
+}
+
+impl ErrorKind {
+    /// The meaning of an ICMPv4 error message; `None` for what is no error.
+    #[must_use]
+    pub fn from_icmpv4(message: &icmpv4::Message<'_>, code: u8) -> Option<Self> {
+        Some(match message {
+            icmpv4::Message::DestinationUnreachable { next_hop_mtu, .. } => match code {
+                0 | 6 | 11 => Self::NetUnreachable,
+                1 | 7 | 8 | 12 => Self::HostUnreachable,
+                2 => Self::ProtocolUnreachable,
+                3 => Self::PortUnreachable,
+                4 => Self::PacketTooBig {
+                    mtu: u32::from(*next_hop_mtu),
+                },
+                9 | 10 | 13..=15 => Self::Prohibited,
+                _ => Self::Other,
+            },
+            icmpv4::Message::TimeExceeded { .. } if code == 1 => Self::ReassemblyTimeout,
+            icmpv4::Message::TimeExceeded { .. } => Self::TtlExpired,
+            icmpv4::Message::ParameterProblem { pointer, .. } => Self::ParameterProblem {
+                pointer: u32::from(*pointer),
+            },
+            _ => return None,
+        })
+    }
+
+    /// The meaning of an ICMPv6 error message; `None` for what is no error.
+    #[must_use]
+    pub fn from_icmpv6(message: &icmpv6::Message<'_>, code: u8) -> Option<Self> {
+        Some(match message {
+            icmpv6::Message::DestinationUnreachable { .. } => match code {
+                0 => Self::NetUnreachable,
+                3 => Self::HostUnreachable,
+                4 => Self::PortUnreachable,
+                1 | 5 | 6 => Self::Prohibited,
+                _ => Self::Other,
+            },
+            icmpv6::Message::PacketTooBig { mtu, .. } => Self::PacketTooBig { mtu: *mtu },
+            icmpv6::Message::TimeExceeded { .. } if code == 1 => Self::ReassemblyTimeout,
+            icmpv6::Message::TimeExceeded { .. } => Self::TtlExpired,
+            icmpv6::Message::ParameterProblem { pointer, .. } => {
+                Self::ParameterProblem { pointer: *pointer }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether a connected socket's next call shall fail with it. RFC 1122 §4.2.3.9 calls the
+    /// others soft: the path may heal.
+    #[must_use]
+    pub const fn is_hard(self) -> bool {
+        matches!(self, Self::PortUnreachable | Self::ProtocolUnreachable)
+    }
+}

@@ -1,0 +1,87 @@
+//! TCP, as far as it goes today: a segment for no connection gets the reset it deserves.
+//!
+//! ```text
+//!   SEGMENT ARRIVES, state CLOSED --reset_for--> <SEQ=..><CTL=RST[,ACK]>
+//! ```
+//!
+//! Read first: RFC 9293 §3.10.7.1 and §3.5.2 (reset generation, group 1).
+//!
+//! Left out: connections.
+
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::{Flags, Header};
+
+/// A reset to send: the fields that answer a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Our port: the one the segment was sent to.
+    pub src_port: u16,
+    /// The sender's.
+    pub dst_port: u16,
+    /// SEQ.
+    pub seq: SeqNum,
+    /// ACK, where the segment had none.
+    pub ack: Option<SeqNum>,
+}
+
+/// The reset for a segment with `len` bytes of data that belongs to no connection; none for a
+/// reset.
+#[must_use]
+pub fn reset_for(seg: &Header<'_>, len: usize) -> Option<Reset> {
+    //= RFC 9293 §3.10.7.1 a reset is never answered with a reset.
+    if seg.flags.contains(Flags::RST) {
+        return None;
+    }
+    let (src_port, dst_port) = (seg.dst_port, seg.src_port);
+    if seg.flags.contains(Flags::ACK) {
+        return Some(Reset {
+            src_port,
+            dst_port,
+            seq: seg.ack,
+            ack: None,
+        });
+    }
+    let controls =
+        u32::from(seg.flags.contains(Flags::SYN)) + u32::from(seg.flags.contains(Flags::FIN));
+    let seg_len = u32::try_from(len)
+        .unwrap_or(u32::MAX)
+        .wrapping_add(controls);
+    Some(Reset {
+        src_port,
+        dst_port,
+        seq: SeqNum(0),
+        ack: Some(seg.seq + seg_len),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(flags: Flags) -> Header<'static> {
+        Header {
+            src_port: 1000,
+            dst_port: 80,
+            seq: SeqNum(u32::MAX),
+            ack: SeqNum(77),
+            flags,
+            window: 100,
+            checksum: 0,
+            urgent: 0,
+            options: &[],
+        }
+    }
+
+    #[test]
+    fn answers_as_the_closed_state_does() {
+        let answer =
+            |flags, len| reset_for(&segment(flags), len).map(|r| (r.seq.0, r.ack.map(|a| a.0)));
+        assert_eq!(answer(Flags::RST, 0), None);
+        assert_eq!(answer(Flags::RST | Flags::ACK, 0), None);
+        assert_eq!(answer(Flags::SYN, 0), Some((0, Some(0))));
+        assert_eq!(answer(Flags::SYN, 5), Some((0, Some(5))));
+        assert_eq!(answer(Flags::FIN, 1), Some((0, Some(1))));
+        assert_eq!(answer(Flags::SYN | Flags::ACK, 0), Some((77, None)));
+        assert_eq!(answer(Flags::ACK, 9), Some((77, None)));
+    }
+}

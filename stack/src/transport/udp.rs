@@ -1,0 +1,362 @@
+//! UDP datagram sockets.
+//!
+//! ```text
+//!  0      7 8     15 16    23 24    31
+//!  +--------+--------+--------+--------+
+//!  |   source port   |  destination    |      demux -> push() -> receive queue -> recv()
+//!  +--------+--------+--------+--------+      quote -> push_error() -> take_error()
+//!  |     length      |    checksum     |
+//!  +--------+--------+--------+--------+
+//! ```
+//!
+//! Read first: RFC 768; RFC 1122 §4.1; RFC 8085 §3.4 (checksums).
+//!
+//! Promises: the receive queue is bounded by bytes as they are in memory, and a datagram that does
+//! not fit is refused and counted, never one that is already there; errors are bounded, the oldest
+//! goes first.
+//!
+//! Left out: UDP-Lite; sending without a checksum (RFC 1122 §4.1.3.4 lets a host always use it).
+
+use super::SocketError;
+use crate::frame::{Checksum, Frame, Payload};
+use crate::reason::DropReason;
+use crate::wire::checksum::Sum;
+use crate::wire::{Protocol, Writer, udp};
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, SocketAddr};
+
+/// How a socket sends and how much it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Time to live of unicast; RFC 1122 §3.2.1.7, value of RFC 1700.
+    pub ttl: u8,
+    /// Time to live of multicast; RFC 1112 §6.1 says 1 unless asked.
+    pub multicast_ttl: u8,
+    /// Whether our own members of the group get what we send to it (RFC 1112 §6.1).
+    pub multicast_loop: bool,
+    /// The interface that multicast leaves by, where the route table shall not choose.
+    pub multicast_interface: Option<u16>,
+    /// DSCP and ECN, as the byte in the header.
+    pub tos: u8,
+    /// May send to broadcast addresses; off, so that no typo floods a net.
+    pub broadcast: bool,
+    /// Whether and how to use don't-fragment.
+    pub path_mtu: PathMtu,
+    /// Other sockets with this set may take the same address and port.
+    pub reuse: bool,
+    /// Most bytes that wait to be read, each datagram counted with its overhead.
+    pub receive_limit: usize,
+    /// Most bytes that wait to be sent.
+    pub send_limit: usize,
+}
+
+/// What a socket does about datagrams larger than the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathMtu {
+    /// Set don't-fragment while the datagram fits what is known of the path, else fragment.
+    Want,
+    /// Always set it; refuse what is larger than is known to fit.
+    Require,
+    /// Never set it.
+    Off,
+    /// Always set it and do not look at what is known: for path MTU probes.
+    Probe,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ttl: 64,
+            multicast_ttl: 1,
+            multicast_loop: true,
+            multicast_interface: None,
+            tos: 0,
+            broadcast: false,
+            path_mtu: PathMtu::Want,
+            reuse: false,
+            receive_limit: 256 * 1024,
+            send_limit: 256 * 1024,
+        }
+    }
+}
+
+/// A received datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The user's bytes, shared with the frame they came in.
+    pub payload: Payload,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Which of our addresses, group or broadcast it was sent to.
+    pub to: SocketAddr,
+    /// The interface it came by.
+    pub interface: u16,
+    /// Time to live on arrival.
+    pub ttl: u8,
+    /// DSCP and ECN on arrival.
+    pub tos: u8,
+}
+
+/// What a queued datagram costs beside its payload, so that empty ones fill a queue too.
+const OVERHEAD: usize = 256;
+/// Errors kept for the user.
+const MAX_ERRORS: usize = 16;
+
+/// A UDP socket's state; the host gives it packets and routes.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    /// Address it is bound to; `None` is any.
+    pub local_addr: Option<IpAddr>,
+    /// Port it is bound to.
+    pub port: u16,
+    /// Where it is connected to.
+    pub remote: Option<SocketAddr>,
+    /// How it sends.
+    pub options: Options,
+    /// Counters.
+    pub stats: Stats,
+    rx: VecDeque<Datagram>,
+    rx_bytes: usize,
+    errors: VecDeque<SocketError>,
+}
+
+/// Counters of one socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams queued for the user.
+    pub received: u64,
+    /// Datagrams handed to the network.
+    pub sent: u64,
+    /// Datagrams refused since the queue was full.
+    pub overflowed: u64,
+    /// ICMP errors that came back.
+    pub errors: u64,
+}
+
+impl Socket {
+    /// A socket bound to a port, at one address or all.
+    #[must_use]
+    pub const fn new(local_addr: Option<IpAddr>, port: u16, options: Options) -> Self {
+        Self {
+            local_addr,
+            port,
+            remote: None,
+            options,
+            stats: Stats {
+                received: 0,
+                sent: 0,
+                overflowed: 0,
+                errors: 0,
+            },
+            rx: VecDeque::new(),
+            rx_bytes: 0,
+            errors: VecDeque::new(),
+        }
+    }
+
+    /// Whether it takes a datagram from `from`: a connected socket hears its peer only.
+    #[must_use]
+    pub fn accepts(&self, from: SocketAddr) -> bool {
+        self.remote.is_none_or(|remote| remote == from)
+    }
+
+    /// Queues a datagram for the user.
+    ///
+    /// # Errors
+    /// [`DropReason::SocketQueueFull`].
+    pub fn push(&mut self, datagram: Datagram) -> Result<(), DropReason> {
+        let cost = datagram.payload.len() + OVERHEAD;
+        if self.rx_bytes + cost > self.options.receive_limit {
+            self.stats.overflowed += 1;
+            return Err(DropReason::SocketQueueFull);
+        }
+        self.rx_bytes += cost;
+        self.stats.received += 1;
+        self.rx.push_back(datagram);
+        Ok(())
+    }
+
+    /// The next datagram.
+    pub fn recv(&mut self) -> Option<Datagram> {
+        let datagram = self.rx.pop_front()?;
+        self.rx_bytes -= datagram.payload.len() + OVERHEAD;
+        Some(datagram)
+    }
+
+    /// The next datagram, left where it is.
+    #[must_use]
+    pub fn peek(&self) -> Option<&Datagram> {
+        self.rx.front()
+    }
+
+    /// Datagrams waiting.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.rx.len()
+    }
+
+    /// Notes an ICMP error for the user.
+    pub fn push_error(&mut self, error: SocketError) {
+        self.stats.errors += 1;
+        if self.errors.len() == MAX_ERRORS {
+            self.errors.pop_front();
+        }
+        self.errors.push_back(error);
+    }
+
+    /// The oldest error not yet seen.
+    pub fn take_error(&mut self) -> Option<SocketError> {
+        self.errors.pop_front()
+    }
+
+    /// Takes the oldest error that shall fail the next call: hard ones, on a connected socket.
+    pub fn take_hard_error(&mut self) -> Option<SocketError> {
+        self.remote?;
+        let at = self.errors.iter().position(|e| e.kind.is_hard())?;
+        self.errors.remove(at)
+    }
+}
+
+/// Verifies a received datagram, which starts `at` bytes into `packet`: header, length, checksum.
+///
+/// # Errors
+/// The reason to drop it.
+#[inline]
+pub fn check(
+    packet: &Frame,
+    at: usize,
+    src: IpAddr,
+    dst: IpAddr,
+) -> Result<udp::Header, DropReason> {
+    let front = packet.front().get(at..).unwrap_or_default();
+    let (header, _) = udp::Header::parse(front).map_err(|_| DropReason::UdpMalformed)?;
+    let available = packet.len() - at;
+    let len = usize::from(header.len);
+    if len < udp::HEADER_LEN || len > available {
+        return Err(DropReason::UdpMalformed);
+    }
+    let verified = matches!(
+        packet.offload.checksum,
+        Checksum::Verified | Checksum::Partial { .. }
+    );
+    //= RFC 1122 §4.1.3.4 a zero checksum over IPv4 means that the sender computed none.
+    if !verified && (header.checksum != 0 || dst.is_ipv6()) {
+        if header.checksum == 0 {
+            return Err(DropReason::UdpBadChecksum);
+        }
+        let mut sum = Sum::new();
+        sum.add_pseudo(src, dst, Protocol::UDP, len);
+        if len == available {
+            packet.sum_from(at, &mut sum);
+        } else {
+            let mut cut = packet.clone();
+            cut.truncate(at + len);
+            cut.sum_from(at, &mut sum);
+        }
+        if sum.finish() != 0 {
+            return Err(DropReason::UdpBadChecksum);
+        }
+    }
+    Ok(header)
+}
+
+/// Puts a UDP header with its checksum in front of a payload; the caller has checked its length.
+#[inline]
+pub fn encapsulate(frame: &mut Frame, src: SocketAddr, dst: SocketAddr) {
+    let len = frame.len() + udp::HEADER_LEN;
+    let mut header = udp::Header {
+        src_port: src.port(),
+        dst_port: dst.port(),
+        len: u16::try_from(len).unwrap_or(u16::MAX),
+        checksum: 0,
+    };
+    let mut sum = Sum::new();
+    sum.add_pseudo(src.ip(), dst.ip(), Protocol::UDP, len);
+    sum.add_u16(header.src_port);
+    sum.add_u16(header.dst_port);
+    sum.add_u16(header.len);
+    frame.sum_into(&mut sum);
+    header.checksum = match sum.finish() {
+        // RFC 768: a sum that comes to zero is sent as all ones, since zero says "none".
+        0 => 0xffff,
+        sum => sum,
+    };
+    if let Some(room) = frame.head.push_front(udp::HEADER_LEN) {
+        let written = header.emit(&mut Writer::new(room));
+        debug_assert!(written.is_ok(), "room was made for it");
+    }
+    frame.offload.checksum = Checksum::Complete;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn datagram(len: usize) -> Datagram {
+        let any = SocketAddr::from(([10, 0, 0, 1], 7));
+        let payload = Payload::from(Bytes::from(alloc::vec![0; len]));
+        Datagram {
+            payload,
+            from: any,
+            to: any,
+            interface: 0,
+            ttl: 64,
+            tos: 0,
+        }
+    }
+
+    #[test]
+    fn the_queue_refuses_the_newest_and_counts_it() {
+        let options = Options {
+            receive_limit: 3 * (OVERHEAD + 10),
+            ..Options::default()
+        };
+        let mut s = Socket::new(None, 7, options);
+        for _ in 0..3 {
+            s.push(datagram(10)).unwrap();
+        }
+        assert_eq!(s.push(datagram(0)), Err(DropReason::SocketQueueFull));
+        assert_eq!((s.waiting(), s.stats.overflowed), (3, 1));
+        assert!(s.recv().is_some());
+        s.push(datagram(10)).unwrap();
+        while s.recv().is_some() {}
+        assert_eq!(s.rx_bytes, 0);
+    }
+
+    #[test]
+    fn checks_length_and_checksum() {
+        let (src, dst) = (
+            SocketAddr::from(([10, 0, 0, 1], 9)),
+            SocketAddr::from(([10, 0, 0, 2], 7)),
+        );
+        let mut good = Frame::copy_from(b"hello");
+        encapsulate(&mut good, src, dst);
+        let mut good = Frame::from_bytes(good.to_bytes());
+        assert_eq!(check(&good, 0, src.ip(), dst.ip()).unwrap().dst_port, 7);
+        let at = |i: usize, v: u8| {
+            let mut bytes = good.to_bytes().to_vec();
+            bytes[i] = v;
+            check(&Frame::copy_from(&bytes), 0, src.ip(), dst.ip()).map(|h| h.len)
+        };
+        assert_eq!(at(8, b'j'), Err(DropReason::UdpBadChecksum));
+        assert_eq!(at(5, 7), Err(DropReason::UdpMalformed));
+        assert_eq!(at(5, 14), Err(DropReason::UdpMalformed));
+        assert_eq!(at(3, 9), Err(DropReason::UdpBadChecksum));
+        good.truncate(7);
+        assert_eq!(
+            check(&good, 0, src.ip(), dst.ip()),
+            Err(DropReason::UdpMalformed)
+        );
+    }
+
+    #[test]
+    fn zero_checksum_is_none_in_v4_and_wrong_in_v6() {
+        let bytes = [0, 9, 0, 7, 0, 8, 0, 0];
+        let f = Frame::copy_from(&bytes);
+        let v4 = IpAddr::from([10, 0, 0, 1]);
+        let v6 = IpAddr::from([1u16; 8]);
+        assert!(check(&f, 0, v4, v4).is_ok());
+        assert_eq!(check(&f, 0, v6, v6), Err(DropReason::UdpBadChecksum));
+    }
+}
