@@ -1,0 +1,362 @@
+//! IPv4: which packets are acceptable, how they are rewritten on the way, and how they are cut.
+//!
+//! ```text
+//!   bytes --accept--> Header      martians, lengths, checksum, source routes: DropReason
+//!   packet --forward--> packet    TTL - 1, options stamped, checksum patched
+//!   packet + MTU --Fragmenter--> fragments
+//! ```
+//!
+//! Read first: RFC 791 §3; RFC 1122 §3.2.1; RFC 1812 §4.2.2 and §5.3; RFC 6864 (identification).
+//!
+//! Promises: pure functions of their arguments; a packet that is refused is refused for exactly
+//! one reason, in the order of RFC 1812 §5.2.2.
+//!
+//! Left out: source routing. RFC 7126 §4.3 and §4.4 advise to drop such packets, and so do we.
+
+use crate::frame::{Frame, Head, Offload, Payload};
+use crate::reason::DropReason;
+use crate::wire::ipv4::{Header, Ipv4Option, MAX_OPTIONS_LEN, copied_options};
+use crate::wire::{ParseError, Protocol, Writer, checksum};
+use core::net::Ipv4Addr;
+
+/// Longest header: five words and ten of options.
+pub const MAX_HEADER_LEN: usize = 60;
+/// Longest packet.
+pub const MAX_LEN: usize = 65_535;
+/// What every link must carry (RFC 791 §3.2).
+pub const MIN_MTU: usize = 68;
+
+/// Checks a packet's header as RFC 1812 §5.2.2 orders it, and cuts link padding. The packet starts
+/// at the IP header.
+///
+/// # Errors
+/// The reason to drop it.
+#[inline]
+pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
+    let available = packet.len();
+    let front = packet.pull_up(MAX_HEADER_LEN);
+    let (header, _) = Header::parse(front).map_err(|e| refusal(e, front))?;
+    let header_len = header.header_len();
+    let total = usize::from(header.total_len);
+    let accepted = Accepted {
+        header_len,
+        tos: header.dscp << 2 | header.ecn,
+        ident: header.ident,
+        dont_fragment: header.dont_fragment,
+        more_fragments: header.more_fragments,
+        fragment_offset: header.fragment_offset,
+        ttl: header.ttl,
+        protocol: header.protocol,
+        src: header.src,
+        dst: header.dst,
+    };
+    if total > available {
+        return Err(DropReason::Ipv4BadTotalLength);
+    }
+    //= RFC 1122 §3.2.1.2 a host MUST verify the header checksum and silently discard a bad one.
+    if !crate::wire::ipv4::verify(front.get(..header_len).unwrap_or_default()) {
+        return Err(DropReason::Ipv4BadChecksum);
+    }
+    if !header.options.is_empty() {
+        check_options(&header)?;
+    }
+    check_source(header.src, header.dst)?;
+    check_destination(header.dst)?;
+    if total < available {
+        packet.truncate(total);
+    }
+    Ok(accepted)
+}
+
+/// The fields of an acceptable header, apart from its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Bytes of header, options included.
+    pub header_len: usize,
+    /// DSCP and ECN.
+    pub tos: u8,
+    /// Identification.
+    pub ident: u16,
+    /// Must not be cut.
+    pub dont_fragment: bool,
+    /// Fragments follow.
+    pub more_fragments: bool,
+    /// Where this fragment belongs, in bytes.
+    pub fragment_offset: u16,
+    /// Time to live.
+    pub ttl: u8,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Source.
+    pub src: Ipv4Addr,
+    /// Destination.
+    pub dst: Ipv4Addr,
+}
+
+impl Accepted {
+    /// Whether this is a piece of a larger packet.
+    #[must_use]
+    pub const fn is_fragment(&self) -> bool {
+        self.more_fragments || self.fragment_offset != 0
+    }
+}
+
+/// Which field the parser objected to.
+fn refusal(error: ParseError, bytes: &[u8]) -> DropReason {
+    match (error, bytes) {
+        (ParseError::Truncated(_), []) => DropReason::Ipv4Truncated,
+        (_, [first, ..]) if first >> 4 != 4 => DropReason::Ipv4BadVersion,
+        (_, [first, ..]) if first & 0xf < 5 => DropReason::Ipv4BadHeaderLength,
+        (ParseError::Truncated(_), _) if bytes.len() >= 20 => DropReason::Ipv4BadHeaderLength,
+        (ParseError::Truncated(_), _) => DropReason::Ipv4Truncated,
+        _ => DropReason::Ipv4BadTotalLength,
+    }
+}
+
+fn check_options(header: &Header<'_>) -> Result<(), DropReason> {
+    for option in header.options() {
+        match option {
+            Ok(item) => match item.option {
+                Ipv4Option::LooseSourceRoute { .. } | Ipv4Option::StrictSourceRoute { .. } => {
+                    return Err(DropReason::Ipv4SourceRoute);
+                }
+                _ => {}
+            },
+            Err(_) => return Err(DropReason::Ipv4BadOption),
+        }
+    }
+    Ok(())
+}
+
+/// Source addresses that nothing on a wire may have.
+#[inline]
+fn check_source(src: Ipv4Addr, dst: Ipv4Addr) -> Result<(), DropReason> {
+    let [first, ..] = src.octets();
+    match first {
+        //= RFC 1122 §3.2.1.3 (a) 0.0.0.0 is a source only while a host learns its own address, and
+        //= then it talks to everyone on its net or to a group.
+        0 if src.is_unspecified() && (dst.is_broadcast() || dst.is_multicast()) => Ok(()),
+        //= RFC 1122 §3.2.1.3 (g) loopback addresses MUST NOT appear outside a host.
+        //= RFC 1122 §3.2.1.3 a source MUST NOT be a group or a broadcast.
+        0 | 127 | 224..=255 => Err(DropReason::Ipv4MartianSource),
+        _ => Ok(()),
+    }
+}
+
+/// Destination addresses that nothing on a wire may have (RFC 1812 §5.3.7).
+#[inline]
+fn check_destination(dst: Ipv4Addr) -> Result<(), DropReason> {
+    let [first, ..] = dst.octets();
+    match first {
+        0 | 127 => Err(DropReason::Ipv4MartianDestination),
+        240..=255 if !dst.is_broadcast() => Err(DropReason::Ipv4MartianDestination),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a router may forward to `dst` at all (RFC 1812 §5.3.4, RFC 3927 §7): multicast routing
+/// is another protocol, the limited broadcast stays on its link, link-local addresses too.
+#[must_use]
+pub fn is_forwardable(src: Ipv4Addr, dst: Ipv4Addr) -> bool {
+    !(dst.is_multicast()
+        || dst.is_broadcast()
+        || dst.is_link_local()
+        || src.is_link_local()
+        || src.is_unspecified())
+}
+
+/// What goes into the header of a packet of our own.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// DSCP and ECN.
+    pub tos: u8,
+    /// Identification; only means something where the packet may be cut (RFC 6864 §4).
+    pub ident: u16,
+    /// Must not be cut.
+    pub dont_fragment: bool,
+    /// Time to live.
+    pub ttl: u8,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Source.
+    pub src: Ipv4Addr,
+    /// Destination.
+    pub dst: Ipv4Addr,
+    /// Options, padded to four bytes.
+    pub options: &'a [u8],
+}
+
+/// Puts the header in front of `frame`, whose payload's offsets for a partial checksum move along.
+/// `false` where the packet would be longer than 65,535 bytes or the options too long.
+#[inline]
+pub fn encapsulate(frame: &mut Frame, out: &Outgoing<'_>) -> bool {
+    let header_len = 20 + out.options.len();
+    let Ok(total_len) = u16::try_from(frame.len() + header_len) else {
+        return false;
+    };
+    let header = Header {
+        dscp: out.tos >> 2,
+        ecn: out.tos & 3,
+        total_len,
+        ident: out.ident,
+        reserved_flag: false,
+        dont_fragment: out.dont_fragment,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: out.ttl,
+        protocol: out.protocol,
+        checksum: 0,
+        src: out.src,
+        dst: out.dst,
+        options: out.options,
+    };
+    push(&mut frame.head, header)
+}
+
+fn push(head: &mut Head, header: Header<'_>) -> bool {
+    let Some(room) = head.push_front(header.emit_len()) else {
+        return false;
+    };
+    let emitted = header.emit(&mut Writer::new(room)).is_ok();
+    // The sum is taken over the bytes just written: quicker than over the fields.
+    let sum = checksum::of(room);
+    match room.get_mut(10..12) {
+        Some(field) if emitted => field.copy_from_slice(&sum.to_be_bytes()),
+        _ => return false,
+    }
+    true
+}
+
+/// Prepares a packet for the next hop: its header moves into the frame's head (the payload stays
+/// shared), the time to live drops by one, and the checksum follows (RFC 1624). The caller has
+/// seen that the time to live is above one. Where there are options, `stamp` may change them.
+pub fn forward(packet: &mut Frame, stamp: impl FnOnce(&mut [u8])) {
+    let Ok((header, _)) = Header::parse(packet.front()) else {
+        return;
+    };
+    let len = header.header_len();
+    let mut copy = [0; MAX_HEADER_LEN];
+    let Some(bytes) = copy.get_mut(..len) else {
+        return;
+    };
+    let Some(front) = packet.front().get(..len) else {
+        return;
+    };
+    bytes.copy_from_slice(front);
+    packet.advance(len);
+    let old = u16::from_be_bytes([bytes[8], bytes[9]]);
+    bytes[8] = bytes[8].saturating_sub(1);
+    let new = u16::from_be_bytes([bytes[8], bytes[9]]);
+    let sum = u16::from_be_bytes([bytes[10], bytes[11]]);
+    bytes[10..12].copy_from_slice(&checksum::update(sum, old, new).to_be_bytes());
+    if len > 20 {
+        stamp(&mut bytes[20..]);
+        bytes[10..12].fill(0);
+        let sum = checksum::of(bytes);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    if let Some(room) = packet.head.push_front(len) {
+        room.copy_from_slice(bytes);
+    }
+}
+
+/// Puts a reassembled datagram together: the first fragment's header, its length and flags as if
+/// it had never been cut.
+#[must_use]
+pub fn reassembled(first_header: &[u8], payload: Payload) -> Option<Frame> {
+    let (header, _) = Header::parse(first_header).ok()?;
+    let total_len = u16::try_from(payload.len() + header.header_len()).ok()?;
+    let header = Header {
+        total_len,
+        more_fragments: false,
+        fragment_offset: 0,
+        checksum: 0,
+        ..header
+    };
+    let mut frame = Frame {
+        payload,
+        ..Frame::default()
+    };
+    push(&mut frame.head, header).then_some(frame)
+}
+
+/// Cuts a packet into fragments that fit an MTU, one at a time as the wire takes them.
+#[derive(Clone, Debug)]
+pub struct Fragmenter {
+    /// The original header: options and all go into the first fragment.
+    header: Head,
+    payload: Payload,
+    /// Where the next fragment starts within the original packet's payload, in bytes.
+    done: usize,
+    mtu: usize,
+}
+
+impl Fragmenter {
+    /// A cutter for `packet`; `None` where the packet is no IPv4 packet or the MTU too small to
+    /// make progress. The caller has looked at don't-fragment.
+    #[must_use]
+    pub fn new(mut packet: Frame, mtu: usize) -> Option<Self> {
+        packet.complete_checksum();
+        let (header, _) = Header::parse(packet.pull_up(MAX_HEADER_LEN)).ok()?;
+        let len = header.header_len();
+        if mtu < len + 8 {
+            return None;
+        }
+        let mut head = Head::default();
+        head.push_front(len)?
+            .copy_from_slice(packet.front().get(..len)?);
+        packet.advance(len);
+        let mut payload = Payload::new();
+        if !packet.head.is_empty() {
+            payload.push(bytes::Bytes::copy_from_slice(packet.head.as_slice()));
+        }
+        payload.append(packet.payload);
+        Some(Self {
+            header: head,
+            payload,
+            done: 0,
+            mtu,
+        })
+    }
+
+    /// The next fragment; `None` when all have been given.
+    pub fn next_fragment(&mut self) -> Option<Frame> {
+        let left = self.payload.len();
+        if left == 0 {
+            return None;
+        }
+        let bytes = self.header;
+        let (original, _) = Header::parse(bytes.as_slice()).ok()?;
+        let mut kept = [0; MAX_OPTIONS_LEN];
+        let kept_len = copied_options(original.options, &mut kept);
+        let options = if self.done == 0 {
+            original.options
+        } else {
+            kept.get(..kept_len).unwrap_or_default()
+        };
+        let header_len = 20 + options.len();
+        //= RFC 791 §3.2 every fragment but the last carries a multiple of eight bytes.
+        let room = (self.mtu - header_len) & !7;
+        let last = left + header_len <= self.mtu;
+        let len = if last { left } else { room };
+        let header = Header {
+            total_len: u16::try_from(header_len + len).ok()?,
+            fragment_offset: original.fragment_offset + u16::try_from(self.done).ok()?,
+            more_fragments: !last || original.more_fragments,
+            checksum: 0,
+            options,
+            ..original
+        };
+        let mut frame = Frame {
+            payload: self.payload.slice(0, len),
+            offload: Offload {
+                checksum: crate::frame::Checksum::Complete,
+                gso: None,
+            },
+            ..Frame::default()
+        };
+        self.payload.advance(len);
+        self.done += len;
+        push(&mut frame.head, header).then_some(frame)
+    }
+}
