@@ -1,1 +1,386 @@
-//! The only room that joins link, net and transport.
+//! A host: the only room that joins link, net and transport.
+//!
+//! ```text
+//!   handle_frame ->  ingress: link -> net -> transport -> socket, or a queued reply, or a forward
+//!   poll_transmit <- egress:  ARP, replies, forwarded, sockets -> neighbour -> cut -> link
+//!   udp_*, raw_*, echo_*      user calls, by handle
+//!   poll_event                which sockets became ready, what became of addresses
+//! ```
+//!
+//! Read first: RFC 1122 §3 (hosts), RFC 1812 §5 (routers).
+//!
+//! Promises: `Clone` forks it, sockets, queues and all; no call panics, whatever a peer sends;
+//! every frame in has exactly one fate ([`Stats::is_conserved`]); the cost of a packet does not
+//! depend on the number of sockets; every table has a limit.
+//!
+//! Left out: IPv6 beyond its wire formats, and TCP beyond resets.
+//!
+//! ```
+//! use stack::host::{Config, Host, InterfaceConfig};
+//! use stack::machine::{Machine, Port};
+//! use stack::rng::Rng;
+//! use stack::time::Instant;
+//! use stack::wire::MacAddr;
+//!
+//! let mut host = Host::new(Config::default(), Rng::from_seed(1));
+//! let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+//! let eth0 = InterfaceConfig::ethernet("eth0", Port(0), mac)
+//!     .with_address("10.7.0.2/24".parse().unwrap());
+//! host.add_interface(Instant::ZERO, eth0);
+//! let echo = host.udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+//! // Its first frame announces the address (RFC 5227 §2.3).
+//! assert!(host.poll_transmit(Instant::ZERO, Port(0)).is_some());
+//! # let _ = echo;
+//! ```
+
+mod config;
+mod egress;
+mod event;
+mod icmp;
+mod ingress;
+mod interface;
+mod routing;
+mod sockets;
+mod stats;
+
+pub use config::{Config, InterfaceConfig, Medium, ReversePath};
+pub use event::{Event, RawHandle, Readiness, UdpHandle};
+pub use interface::{Address, Counters, Interface};
+pub use sockets::{BindError, SendError};
+pub use stats::Stats;
+
+use crate::frame::{Frame, Head};
+use crate::machine::{Fate, Machine, Port};
+use crate::net::pmtu::PathMtus;
+use crate::net::rate::PeerLimiter;
+use crate::net::reassembly::Reassembly;
+use crate::net::route::{Route, RouteTable};
+use crate::rng::Rng;
+use crate::time::{Instant, UnixTime, earliest};
+use crate::transport::demux::{Demux, Keyed};
+use crate::transport::ports::Ports;
+use crate::transport::{Key, Slab};
+use crate::wire::Cidr;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// Identification counters; destinations share them by a keyed hash, so that what one peer sees
+/// tells nothing about another (RFC 7739 §5 has the same concern for IPv6).
+const IDENTS: u64 = 256;
+/// News of addresses that wait to be told; the oldest goes where nobody listens.
+const MAX_EVENTS: usize = 64;
+
+/// A host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    config: Config,
+    rng: Rng,
+    /// Wall time when the run began.
+    epoch: UnixTime,
+    interfaces: Vec<Interface>,
+    /// Interfaces by port.
+    ports_map: Vec<Vec<u16>>,
+    routes: RouteTable,
+    redirects: BTreeMap<Ipv4Addr, routing::Redirect>,
+    last_way: Option<(Ipv4Addr, u64, routing::Way)>,
+    /// First fragment's header, and the interface it came by.
+    reassembly: Reassembly<(Head, u16)>,
+    pmtu: PathMtus,
+    limiter: PeerLimiter<IpAddr>,
+    idents: Vec<u16>,
+    ident_keys: Keyed,
+    sockets: Slab<sockets::Entry>,
+    udp: Demux,
+    raw: BTreeMap<u8, Vec<Key>>,
+    echo: BTreeMap<u16, Key>,
+    ports: Ports,
+    ready: VecDeque<Key>,
+    events: VecDeque<Event>,
+    looped: VecDeque<Frame>,
+    stats: Stats,
+}
+
+impl Host {
+    /// A host without interfaces.
+    #[must_use]
+    pub fn new(config: Config, rng: Rng) -> Self {
+        let mut draws = rng.fork("host");
+        let idents = (0..IDENTS).map(|_| low16(draws.next_u64())).collect();
+        Self {
+            epoch: UnixTime(0),
+            interfaces: Vec::new(),
+            ports_map: Vec::new(),
+            routes: RouteTable::new(config.route),
+            redirects: BTreeMap::new(),
+            last_way: None,
+            reassembly: Reassembly::new(config.reassembly),
+            pmtu: PathMtus::new(config.pmtu),
+            limiter: PeerLimiter::new(config.icmp_rate),
+            idents,
+            ident_keys: Keyed::new(&mut draws),
+            sockets: Slab::new(config.max_sockets),
+            udp: Demux::new(&mut draws),
+            raw: BTreeMap::new(),
+            echo: BTreeMap::new(),
+            ports: Ports::new(config.ephemeral_ports.clone(), rng.fork("ports")),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            looped: VecDeque::new(),
+            stats: Stats::default(),
+            config,
+            rng,
+        }
+    }
+
+    /// Adds an interface with its addresses and their on-link routes; gives its number. Interfaces
+    /// on one port differ by VLAN.
+    pub fn add_interface(&mut self, now: Instant, config: InterfaceConfig) -> u16 {
+        let at = u16::try_from(self.interfaces.len()).unwrap_or(u16::MAX);
+        let port = usize::from(config.port.0);
+        if self.ports_map.len() <= port {
+            self.ports_map.resize(port + 1, Vec::new());
+        }
+        if let Some(list) = self.ports_map.get_mut(port) {
+            list.push(at);
+        }
+        let addresses = config.addresses.clone();
+        self.interfaces
+            .push(Interface::new(config, &self.config, &self.rng));
+        for cidr in addresses {
+            self.add_address(now, at, cidr);
+        }
+        at
+    }
+
+    /// Adds an address to an interface and claims it (RFC 5227); it is usable at once, or after
+    /// probing where the interface says so.
+    pub fn add_address(&mut self, now: Instant, interface: u16, cidr: Cidr) {
+        let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
+            return;
+        };
+        let claimed = match (cidr.addr4(), at.config.medium) {
+            (Some(addr), Medium::Ethernet) => {
+                let (start, policy) = interface::claim_terms(at.config.probe_addresses);
+                at.acd.claim(now, addr, start, policy)
+            }
+            _ => false,
+        };
+        let usable = !claimed || !at.config.probe_addresses;
+        at.addresses.push(Address { cidr, usable });
+        // The connected network; a full table is the caller's to see in `routes`.
+        let _ = self
+            .routes
+            .add(Route::on_link(cidr.network(), Port(interface)));
+        self.forget_routes();
+        self.pump_claims(interface);
+    }
+
+    /// Removes an address and its on-link route.
+    pub fn remove_address(&mut self, interface: u16, addr: IpAddr) {
+        let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
+            return;
+        };
+        let gone: Vec<Cidr> = at
+            .addresses
+            .iter()
+            .filter(|a| a.cidr.addr() == addr)
+            .map(|a| a.cidr)
+            .collect();
+        at.addresses.retain(|a| a.cidr.addr() != addr);
+        if let IpAddr::V4(addr) = addr {
+            at.acd.release(addr);
+        }
+        for cidr in gone {
+            self.routes.remove(cidr.network(), 0, Port(interface));
+        }
+        self.forget_routes();
+    }
+
+    /// Takes an interface up or down. Down, its neighbours are forgotten and its routes pass.
+    pub fn set_up(&mut self, now: Instant, interface: u16, up: bool) {
+        let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
+            return;
+        };
+        if at.up == up {
+            return;
+        }
+        at.up = up;
+        if up {
+            at.acd.restart(now);
+        } else {
+            at.neighbors.flush(crate::reason::DropReason::InterfaceDown);
+        }
+        self.routes.set_port_up(Port(interface), up);
+        self.forget_routes();
+    }
+
+    /// Tells the host what the wall clock shows at `now`; for ICMP and IP timestamps.
+    pub fn set_unix_time(&mut self, now: Instant, unix: UnixTime) {
+        self.epoch = UnixTime(unix.0.saturating_sub(now.as_nanos()));
+    }
+
+    fn unix_time(&self, now: Instant) -> UnixTime {
+        UnixTime(self.epoch.0.saturating_add(now.as_nanos()))
+    }
+
+    /// The policies and limits it was given.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its interfaces, by number.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// Its routes.
+    #[must_use]
+    pub const fn routes(&self) -> &RouteTable {
+        &self.routes
+    }
+
+    /// What it knows of path MTUs.
+    #[must_use]
+    pub const fn path_mtus(&self) -> &PathMtus {
+        &self.pmtu
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Its UDP sockets, in order of place.
+    pub fn udp_sockets(&self) -> impl Iterator<Item = (UdpHandle, &crate::transport::udp::Socket)> {
+        self.sockets
+            .iter()
+            .filter_map(|(key, entry)| match &entry.kind {
+                sockets::Kind::Udp(socket) => Some((UdpHandle(key), socket)),
+                sockets::Kind::Raw(_) => None,
+            })
+    }
+
+    /// Its raw and echo sockets, in order of place.
+    pub fn raw_sockets(&self) -> impl Iterator<Item = (RawHandle, &crate::transport::raw::Socket)> {
+        self.sockets
+            .iter()
+            .filter_map(|(key, entry)| match &entry.kind {
+                sockets::Kind::Raw(socket) => Some((RawHandle(key), socket)),
+                sockets::Kind::Udp(_) => None,
+            })
+    }
+
+    /// The source address and interface that a packet to `dst` would have; `None` without a way.
+    #[must_use]
+    pub fn route_to(&mut self, dst: Ipv4Addr) -> Option<(u16, Ipv4Addr)> {
+        self.way(dst).ok().map(|way| (way.interface, way.src))
+    }
+
+    #[inline]
+    fn interface(&self, at: u16) -> Option<&Interface> {
+        self.interfaces.get(usize::from(at))
+    }
+
+    #[inline]
+    fn interface_mut(&mut self, at: u16) -> Option<&mut Interface> {
+        self.interfaces.get_mut(usize::from(at))
+    }
+
+    #[inline]
+    fn port_interfaces(&self, port: Port) -> &[u16] {
+        self.ports_map
+            .get(usize::from(port.0))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The next identification towards `dst`. Counting up keeps it from repeating within a
+    /// packet's lifetime as long as 65,536 of them allow (RFC 6864 §4.3).
+    #[inline]
+    fn next_ident(&mut self, dst: Ipv4Addr) -> u16 {
+        let slot = self.ident_keys.hash_one(dst.to_bits()) % IDENTS;
+        let counter = usize::try_from(slot)
+            .ok()
+            .and_then(|i| self.idents.get_mut(i));
+        let Some(counter) = counter else { return 0 };
+        *counter = counter.wrapping_add(1);
+        *counter
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+impl Machine for Host {
+    #[inline]
+    fn handle_frame(&mut self, now: Instant, port: Port, frame: Frame) -> Fate {
+        self.stats.frames_in += 1;
+        let fate = self.receive(now, port, frame).unwrap_or_else(Fate::Dropped);
+        self.stats.count(fate, 1);
+        fate
+    }
+
+    #[inline]
+    fn poll_transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
+        self.transmit(now, port)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if !self.looped.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let tables = earliest(self.reassembly.poll_timeout(), self.pmtu.poll_timeout());
+        let redirects = self.redirects.values().map(|r| r.until).min();
+        let interfaces = self.interfaces.iter().map(Interface::poll_timeout);
+        interfaces.fold(earliest(tables, redirects), earliest)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for at in 0..self.interfaces.len() {
+            if let Some(interface) = self.interfaces.get_mut(at) {
+                interface.handle_timeout(now);
+            }
+            self.pump_claims(u16::try_from(at).unwrap_or(u16::MAX));
+        }
+        self.reassembly.handle_timeout(now);
+        self.pump_reassembly(now);
+        self.pmtu.handle_timeout(now);
+        if self.redirects.values().any(|r| r.until <= now) {
+            self.redirects.retain(|_, r| r.until > now);
+            self.forget_routes();
+        }
+        let first = self
+            .interfaces
+            .iter()
+            .position(Interface::is_up)
+            .unwrap_or(0);
+        let first = u16::try_from(first).unwrap_or(0);
+        // Only what is there now: an answer to ourselves waits for the next turn.
+        for _ in 0..self.looped.len() {
+            let Some(frame) = self.looped.pop_front() else {
+                break;
+            };
+            self.stats.looped += 1;
+            let fate = self
+                .receive_own(now, first, frame)
+                .unwrap_or_else(Fate::Dropped);
+            self.stats.count(fate, 1);
+        }
+    }
+}
+
+fn low16(v: u64) -> u16 {
+    let [.., a, b] = v.to_be_bytes();
+    u16::from_be_bytes([a, b])
+}
+
+#[cfg(test)]
+mod tests;

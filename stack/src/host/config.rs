@@ -1,0 +1,178 @@
+//! What a host is told at birth: limits, policies, interfaces. Plain data with defaults.
+
+use crate::machine::Port;
+use crate::net::{acd, igmp, neighbor, pmtu, rate, reassembly, route};
+use crate::time::Duration;
+use crate::transport::{ports, udp};
+use crate::wire::{Cidr, MacAddr};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+/// Policies and limits of a whole host.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Forward packets that are not for us (RFC 1812; RFC 1122 §3.3.1.1 wants it off by default).
+    pub forwarding: bool,
+    /// Answer echo requests (RFC 1122 §3.2.2.6 wants it on).
+    pub echo: bool,
+    /// Answer echo and timestamp requests to broadcast and multicast addresses. Off: RFC 1122
+    /// §3.2.2.6 allows silence, and an amplifier is nobody's friend.
+    pub echo_broadcast: bool,
+    /// Answer timestamp requests (RFC 1122 §3.2.2.8: may).
+    pub timestamps: bool,
+    /// Follow redirects from the current first hop (RFC 1122 §3.2.2.2; routers do not, RFC 1812
+    /// §5.2.7.2).
+    pub accept_redirects: bool,
+    /// Send redirects when forwarding back out of the same interface (RFC 1812 §5.2.7.2).
+    pub send_redirects: bool,
+    /// Time to live of what the host itself sends (RFC 1122 §3.2.1.7; RFC 1700's value).
+    pub ttl: u8,
+    /// Rate of ICMP errors, in all and for one receiver (RFC 1812 §4.3.2.8).
+    pub icmp_rate: rate::Config,
+    /// Neighbour cache of each interface.
+    pub neighbor: neighbor::Config,
+    /// Claiming of addresses.
+    pub acd: acd::Config,
+    /// Routes kept.
+    pub route: route::Config,
+    /// Reassembly limits.
+    pub reassembly: reassembly::Config,
+    /// Path MTU cache.
+    pub pmtu: pmtu::Config,
+    /// Multicast groups.
+    pub igmp: igmp::Config,
+    /// Ephemeral ports.
+    pub ephemeral_ports: RangeInclusive<u16>,
+    /// Sockets of all kinds together.
+    pub max_sockets: usize,
+    /// Replies (ICMP, resets) that wait for one interface.
+    pub max_replies: usize,
+    /// Forwarded packets that wait for one interface.
+    pub max_forwarded: usize,
+    /// First hops learned from redirects.
+    pub max_redirects: usize,
+    /// How long a redirect holds; a router that moved on is asked again after that.
+    pub redirect_lifetime: Duration,
+    /// What sockets start with.
+    pub udp: udp::Options,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            forwarding: false,
+            echo: true,
+            echo_broadcast: false,
+            timestamps: true,
+            accept_redirects: true,
+            send_redirects: true,
+            ttl: 64,
+            icmp_rate: rate::Config::default(),
+            neighbor: neighbor::Config::default(),
+            acd: acd::Config::default(),
+            route: route::Config::default(),
+            reassembly: reassembly::Config::default(),
+            pmtu: pmtu::Config::default(),
+            igmp: igmp::Config::default(),
+            ephemeral_ports: ports::EPHEMERAL,
+            max_sockets: 65_536,
+            max_replies: 1024,
+            max_forwarded: 1024,
+            max_redirects: 256,
+            redirect_lifetime: Duration::from_secs(600),
+            udp: udp::Options::default(),
+        }
+    }
+}
+
+/// What lies in front of the IP packet on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Medium {
+    /// An Ethernet header: neighbours must be resolved.
+    Ethernet,
+    /// Nothing: one peer.
+    Ip,
+}
+
+/// Whether a packet must come by the interface that leads back to its source (RFC 3704 §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// No check.
+    #[default]
+    Off,
+    /// The best route back must leave by the interface it came by.
+    Strict,
+    /// There must be a route back.
+    Loose,
+}
+
+/// One interface.
+#[derive(Clone, Debug)]
+pub struct InterfaceConfig {
+    /// Name, for status and errors.
+    pub name: String,
+    /// The attachment it lives on.
+    pub port: Port,
+    /// Its VLAN, where it is a sub-interface; several may share a port.
+    pub vlan: Option<u16>,
+    /// Priority for the tags it sends (IEEE 802.1Q §6.9.3).
+    pub priority: u8,
+    /// What lies in front of its packets.
+    pub medium: Medium,
+    /// Its station address; of no use on [`Medium::Ip`].
+    pub mac: MacAddr,
+    /// Largest packet, in bytes, without link header.
+    pub mtu: usize,
+    /// Addresses with their networks; each makes an on-link route.
+    pub addresses: Vec<Cidr>,
+    /// Probe for other holders before using an address (RFC 5227); else it is announced and used
+    /// at once.
+    pub probe_addresses: bool,
+    /// Take frames for other stations.
+    pub promiscuous: bool,
+    /// Take packets for any destination as ours, as a transparent proxy needs.
+    pub any_ip: bool,
+    /// Reverse path check.
+    pub reverse_path: ReversePath,
+    /// Networks that we answer ARP for on behalf of others (RFC 1027).
+    pub proxy_arp: Vec<Cidr>,
+}
+
+impl InterfaceConfig {
+    /// An Ethernet interface on `port` with an MTU of 1500 and no addresses.
+    #[must_use]
+    pub fn ethernet(name: &str, port: Port, mac: MacAddr) -> Self {
+        Self {
+            name: String::from(name),
+            port,
+            vlan: None,
+            priority: 0,
+            medium: Medium::Ethernet,
+            mac,
+            mtu: 1500,
+            addresses: Vec::new(),
+            probe_addresses: false,
+            promiscuous: false,
+            any_ip: false,
+            reverse_path: ReversePath::Off,
+            proxy_arp: Vec::new(),
+        }
+    }
+
+    /// A point-to-point interface without link header (TUN).
+    #[must_use]
+    pub fn ip(name: &str, port: Port) -> Self {
+        Self {
+            medium: Medium::Ip,
+            ..Self::ethernet(name, port, MacAddr::ZERO)
+        }
+    }
+
+    /// The same with one more address.
+    #[must_use]
+    pub fn with_address(mut self, address: Cidr) -> Self {
+        self.addresses.push(address);
+        self
+    }
+}

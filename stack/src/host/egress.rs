@@ -1,0 +1,351 @@
+//! State becomes frames: what waits on an interface, in order of urgency, through the neighbour
+//! cache and the link, cut where the MTU asks for it.
+//!
+//! ```text
+//!   ARP, ACD -> what the neighbour cache releases -> IGMP -> replies -> forwarded -> sockets in turn
+//!                       \--> next hop's MAC known? else park --> cut to MTU --> link header
+//! ```
+
+use super::config::Medium;
+use super::interface::{Hop, Outbound};
+use super::{Host, sockets};
+use crate::frame::Frame;
+use crate::machine::{Fate, Port};
+use crate::net::arp::request;
+use crate::net::icmp::Error;
+use crate::net::ipv4::{self, Accepted, Fragmenter};
+use crate::net::neighbor::{Action, Lookup, Resolution};
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::wire::{EtherType, MacAddr, Protocol, Writer, arp};
+use core::net::{IpAddr, Ipv4Addr};
+
+/// DSCP class 6, network control, as RFC 3376 §4 asks of IGMP.
+const INTERNETWORK_CONTROL: u8 = 0xc0;
+/// RFC 2113: routers look at this packet.
+const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];
+
+impl Host {
+    /// The next frame to leave by `port`.
+    #[inline]
+    pub(super) fn transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
+        for at in 0..self.port_interfaces(port).len() {
+            let at = *self.port_interfaces(port).get(at)?;
+            if let Some(frame) = self.transmit_interface(now, at) {
+                self.stats.frames_out += 1;
+                if let Some(interface) = self.interface_mut(at) {
+                    interface.counters.tx_frames += 1;
+                    interface.counters.tx_bytes += frame.len() as u64;
+                }
+                return Some(frame);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn transmit_interface(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        if !self.interface(at)?.up {
+            return None;
+        }
+        if let Some(frame) = self.next_piece(at) {
+            return Some(frame);
+        }
+        if self.interface(at)?.config.medium == Medium::Ethernet
+            && let Some(frame) = self.transmit_link(now, at)
+        {
+            return Some(frame);
+        }
+        if let Some(frame) = self.transmit_groups(now, at) {
+            return Some(frame);
+        }
+        loop {
+            let outbound = self.next_outbound(at)?;
+            if let Some(frame) = self.resolve(now, at, outbound) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The next piece of the packet that is being cut.
+    #[inline]
+    fn next_piece(&mut self, at: u16) -> Option<Frame> {
+        let interface = self.interface_mut(at)?;
+        let (cutter, mac) = interface.cutting.as_mut()?;
+        let mac = *mac;
+        let Some(piece) = cutter.next_fragment() else {
+            interface.cutting = None;
+            return None;
+        };
+        let frame = interface.encapsulate(piece, mac, EtherType::IPV4);
+        self.stats.fragments_out += 1;
+        Some(frame)
+    }
+
+    /// ARP's own packets, and what the neighbour cache lets go or gives up.
+    #[inline]
+    fn transmit_link(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        loop {
+            let interface = self.interfaces.get_mut(usize::from(at))?;
+            let mac = interface.config.mac;
+            let packet = interface
+                .acd
+                .poll_transmit(now, mac)
+                .or_else(|| interface.arp.poll_transmit());
+            if let Some((dst, packet)) = packet {
+                return Some(self.arp_frame(at, dst, &packet));
+            }
+            match interface.neighbors.poll_transmit(now)? {
+                Action::Solicit { target, to, .. } => {
+                    let IpAddr::V4(target) = target else { continue };
+                    let Some(src) = interface.source_for(target) else {
+                        continue;
+                    };
+                    let (dst, packet) = request(mac, src, target, to);
+                    return Some(self.arp_frame(at, dst, &packet));
+                }
+                Action::Packet { mac, frame, .. } => {
+                    if let Some(frame) = self.cut(at, mac, frame) {
+                        return Some(frame);
+                    }
+                }
+                Action::Failed {
+                    reason, packets, ..
+                } => {
+                    self.stats.drop_out(reason, packets.len() as u64);
+                    if reason == DropReason::NeighborUnreachable {
+                        for packet in packets {
+                            self.unreachable(now, at, packet);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn arp_frame(&self, at: u16, dst: MacAddr, packet: &arp::Packet) -> Frame {
+        let mut frame = Frame::default();
+        if let Some(room) = frame.head.push_front(arp::LEN) {
+            let written = packet.emit(&mut Writer::new(room));
+            debug_assert!(written.is_ok(), "room was made for it");
+        }
+        match self.interface(at) {
+            Some(interface) => interface.encapsulate(frame, dst, EtherType::ARP),
+            None => frame,
+        }
+    }
+
+    /// The next hop did not answer: tell whoever sent the packet, and the socket if it was ours.
+    fn unreachable(&mut self, now: Instant, at: u16, packet: Frame) {
+        let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
+            return;
+        };
+        if self.own(header.src).is_some() {
+            self.fail_locally(&packet);
+        } else {
+            //= RFC 1812 §5.2.7.1 host unreachable, where the last hop does not answer.
+            self.report(now, at, Error::Unreachable(1), packet);
+        }
+    }
+
+    /// Membership reports.
+    fn transmit_groups(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        let interface = self.interfaces.get_mut(usize::from(at))?;
+        let (dst, report) = interface.igmp.poll_transmit(now)?;
+        let mut frame = Frame::from_bytes(report.into());
+        let out = ipv4::Outgoing {
+            tos: INTERNETWORK_CONTROL,
+            ident: 0,
+            dont_fragment: true,
+            ttl: 1,
+            protocol: Protocol::IGMP,
+            //= RFC 3376 §4.2.13 without an address yet, 0.0.0.0 is a valid source.
+            src: interface.primary4().unwrap_or(Ipv4Addr::UNSPECIFIED),
+            dst,
+            options: &ROUTER_ALERT,
+        };
+        if !ipv4::encapsulate(&mut frame, &out) {
+            return None;
+        }
+        Some(interface.encapsulate(frame, MacAddr::from_ipv4_multicast(dst), EtherType::IPV4))
+    }
+
+    #[inline]
+    fn next_outbound(&mut self, at: u16) -> Option<Outbound> {
+        let queues = &mut self.interfaces.get_mut(usize::from(at))?.queues;
+        if let Some(outbound) = queues.replies.pop_front() {
+            return Some(outbound);
+        }
+        if let Some(outbound) = queues.forwarded.pop_front() {
+            return Some(outbound);
+        }
+        self.next_from_sockets(at)
+    }
+
+    /// Finds the next hop's MAC and adds the link header; parks the packet where it is not known.
+    #[inline]
+    fn resolve(&mut self, now: Instant, at: u16, outbound: Outbound) -> Option<Frame> {
+        let interface = self.interfaces.get_mut(usize::from(at))?;
+        let Outbound { hop, frame } = outbound;
+        if interface.config.medium == Medium::Ip {
+            return self.cut(at, MacAddr::ZERO, frame);
+        }
+        let mac = match hop {
+            Hop::Broadcast => MacAddr::BROADCAST,
+            Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
+            Hop::Neighbor(ip) => match interface.neighbors.lookup(now, ip) {
+                Lookup::Mac(mac) => mac,
+                Lookup::Unresolved => match interface.neighbors.resolve(now, ip, frame) {
+                    Resolution::Send(mac, frame) => return self.cut(at, mac, frame),
+                    Resolution::Parked { displaced } => {
+                        let n = displaced.len() as u64;
+                        self.stats.drop_out(DropReason::NeighborQueueFull, n);
+                        return self.transmit_link(now, at);
+                    }
+                    Resolution::Dropped(reason, frame) => {
+                        self.stats.drop_out(reason, 1);
+                        if reason == DropReason::NeighborUnreachable {
+                            self.unreachable(now, at, frame);
+                        }
+                        return None;
+                    }
+                },
+            },
+        };
+        self.cut(at, mac, frame)
+    }
+
+    /// Adds the link header; starts cutting where the packet exceeds the MTU.
+    #[inline]
+    fn cut(&mut self, at: u16, mac: MacAddr, frame: Frame) -> Option<Frame> {
+        let interface = self.interfaces.get_mut(usize::from(at))?;
+        let mtu = interface.config.mtu;
+        if frame.len() <= mtu {
+            return Some(interface.encapsulate(frame, mac, EtherType::IPV4));
+        }
+        match Fragmenter::new(frame, mtu) {
+            Some(cutter) => {
+                interface.cutting = Some((cutter, mac));
+                self.stats.fragmented += 1;
+                self.next_piece(at)
+            }
+            None => {
+                self.stats.drop_out(DropReason::FragmentationNeeded, 1);
+                None
+            }
+        }
+    }
+
+    /// Forwards a packet that arrived on interface `at` (RFC 1812 §5.2 and §5.3).
+    pub(super) fn forward(
+        &mut self,
+        now: Instant,
+        at: u16,
+        header: &Accepted,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        if !ipv4::is_forwardable(header.src, header.dst) {
+            return Err(DropReason::Ipv4NotForwardable);
+        }
+        if header.ttl <= 1 {
+            //= RFC 1812 §5.3.1 discard at zero, and say so to the sender.
+            self.report(now, at, Error::TimeExceeded(0), packet);
+            return Err(DropReason::TtlExpired);
+        }
+        let way = match self.way(header.dst) {
+            Ok(way) => way,
+            Err(reason) => {
+                self.report_no_way(now, at, header.dst, packet);
+                return Err(reason);
+            }
+        };
+        //= RFC 2644 §3 directed broadcasts are not forwarded.
+        if way.broadcast || way.local {
+            return Err(DropReason::Ipv4NotForwardable);
+        }
+        let limit = self.config.max_forwarded;
+        let out = self
+            .interface(way.interface)
+            .ok_or(DropReason::InterfaceDown)?;
+        if out.queues.forwarded.len() >= limit {
+            return Err(DropReason::ForwardQueueFull);
+        }
+        if packet.len() > way.mtu {
+            if header.dont_fragment {
+                let mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
+                self.report(now, at, Error::FragmentationNeeded(mtu), packet);
+                return Err(DropReason::FragmentationNeeded);
+            }
+            packet.complete_checksum();
+        }
+        self.maybe_redirect(now, at, header, &way, &packet);
+        let src = way.src;
+        ipv4::forward(&mut packet, |options| {
+            self.update_options(now, src, options)
+        });
+        let outbound = Outbound {
+            hop: way.hop,
+            frame: packet,
+        };
+        if let Some(interface) = self.interface_mut(way.interface) {
+            interface.queues.forwarded.push_back(outbound);
+        }
+        Ok(Fate::Forwarded)
+    }
+
+    /// Says why there is no way to `dst`: the network, the host or a policy.
+    fn report_no_way(&mut self, now: Instant, at: u16, dst: Ipv4Addr, packet: Frame) {
+        use crate::net::route::RouteKind;
+        let error = match self.routes.lookup(IpAddr::V4(dst)).map(|r| r.kind) {
+            Some(RouteKind::Blackhole) => return,
+            Some(RouteKind::Unreachable) => Error::Unreachable(1),
+            //= RFC 1812 §5.2.7.1 code 13, communication administratively prohibited.
+            Some(RouteKind::Prohibited) => Error::Unreachable(13),
+            _ => Error::Unreachable(0),
+        };
+        self.report(now, at, error, packet);
+    }
+
+    /// Tells a sender on the same net that the next hop is its neighbour too.
+    fn maybe_redirect(
+        &mut self,
+        now: Instant,
+        at: u16,
+        header: &Accepted,
+        way: &super::routing::Way,
+        packet: &Frame,
+    ) {
+        let Hop::Neighbor(IpAddr::V4(hop)) = way.hop else {
+            return;
+        };
+        //= RFC 1812 §5.2.7.2 when the packet leaves where it came from, and the sender is on the
+        //= next hop's net, and there is no source route (those are refused).
+        let same_net = |i: &super::Interface| {
+            i.addresses().iter().any(|a| {
+                a.cidr.contains(IpAddr::V4(header.src)) && a.cidr.contains(IpAddr::V4(hop))
+            })
+        };
+        if self.config.send_redirects
+            && way.interface == at
+            && self.interface(at).is_some_and(same_net)
+        {
+            self.report(now, at, Error::Redirect(hop), packet.clone());
+        }
+    }
+
+    /// Sends a packet of ours to ourselves. It is handled at the next timeout, which is due at
+    /// once: input never emits, and a socket that answers itself must not recurse.
+    pub(super) fn loop_back(&mut self, mut frame: Frame) {
+        if self.looped.len() >= self.config.max_replies {
+            self.stats.drop_out(DropReason::ReplyQueueFull, 1);
+            return;
+        }
+        frame.complete_checksum();
+        self.looped.push_back(frame);
+    }
+
+    /// An error about a packet of our own that never left this host.
+    fn fail_locally(&mut self, packet: &Frame) {
+        sockets::fail(self, packet);
+    }
+}

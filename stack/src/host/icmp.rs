@@ -1,0 +1,379 @@
+//! ICMP in both directions: questions answered, errors reported, errors handed to whom they
+//! concern.
+
+use super::interface::Outbound;
+use super::routing::Way;
+use super::{Host, Readiness};
+use crate::frame::Frame;
+use crate::machine::{Consumer, Fate};
+use crate::net::icmp::{self, Error};
+use crate::net::ipv4::{self, Accepted};
+use crate::net::pmtu::TooBig;
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::transport::{ErrorKind, Key, SocketError, raw, tcp};
+use crate::wire::checksum::Sum;
+use crate::wire::icmpv4::{self, Message};
+use crate::wire::seq::SeqNum;
+use crate::wire::{Protocol, Writer, tcp as tcp_wire, udp};
+use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// ICMP header and the longest IP header: what the parsers want in one piece; a quote may follow.
+const FRONT: usize = 8 + 60 + 8;
+
+impl Host {
+    #[inline]
+    pub(super) fn receive_icmp(
+        &mut self,
+        now: Instant,
+        at: u16,
+        unicast: bool,
+        header: &Accepted,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let start = header.header_len;
+        packet.pull_up(start + FRONT);
+        let mut sum = Sum::new();
+        packet.sum_from(start, &mut sum);
+        if packet.len() < start + 8 {
+            return Err(DropReason::IcmpMalformed);
+        }
+        if sum.finish() != 0 {
+            return Err(DropReason::IcmpBadChecksum);
+        }
+        let front = packet.front().get(start..).unwrap_or_default();
+        match front.first() {
+            Some(&icmpv4::kind::ECHO_REQUEST) => {
+                self.answer(now, unicast, header, packet, icmp::echo_reply)
+            }
+            Some(&icmpv4::kind::TIMESTAMP_REQUEST) if self.config.timestamps => {
+                let millis = self.unix_time(now).millis_since_midnight();
+                let reply = |request| icmp::timestamp_reply(request, millis);
+                self.answer(now, unicast, header, packet, reply)
+            }
+            _ => self.receive_icmp_other(now, at, header, packet),
+        }
+    }
+
+    /// Sends back what `reply` makes of a request.
+    #[inline]
+    fn answer(
+        &mut self,
+        now: Instant,
+        unicast: bool,
+        header: &Accepted,
+        mut packet: Frame,
+        reply: impl FnOnce(Frame) -> Option<Frame>,
+    ) -> Result<Fate, DropReason> {
+        if !self.config.echo || (!unicast && !self.config.echo_broadcast) {
+            return Err(DropReason::IcmpIgnored);
+        }
+        let mut options = [0; 40];
+        let options_len = header.header_len - 20;
+        if let (Some(to), Some(from)) = (
+            options.get_mut(..options_len),
+            packet.front().get(20..header.header_len),
+        ) {
+            to.copy_from_slice(from);
+        }
+        packet.advance(header.header_len);
+        let Some(mut frame) = reply(packet) else {
+            return Err(DropReason::IcmpMalformed);
+        };
+        let way = self.way(header.src)?;
+        //= RFC 1122 §3.2.2.6 the reply's source is the request's destination, where that is ours
+        //= alone.
+        let src = if unicast { header.dst } else { way.src };
+        let options = options.get_mut(..options_len).unwrap_or_default();
+        self.update_options(now, src, options);
+        let out = ipv4::Outgoing {
+            //= RFC 1349 §5.1 a reply has the type of service of the request.
+            tos: header.tos,
+            ident: self.next_ident(header.src),
+            dont_fragment: false,
+            ttl: self.config.ttl,
+            protocol: Protocol::ICMP,
+            src,
+            dst: header.src,
+            options,
+        };
+        if !ipv4::encapsulate(&mut frame, &out) {
+            return Err(DropReason::IcmpMalformed);
+        }
+        self.stats.echoes += 1;
+        self.reply(&way, frame);
+        Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// Record route and timestamp: one entry for this host (RFC 1122 §3.2.2.6 and §3.2.1.8).
+    pub(super) fn update_options(&self, now: Instant, addr: Ipv4Addr, options: &mut [u8]) {
+        use crate::wire::ipv4::{record_route, stamp};
+        if options.is_empty() {
+            return;
+        }
+        let _ = record_route(options, addr);
+        let millis = self.unix_time(now).millis_since_midnight();
+        let _ = stamp(options, addr, |a| self.own(a).is_some(), millis);
+    }
+
+    fn receive_icmp_other(
+        &mut self,
+        now: Instant,
+        at: u16,
+        header: &Accepted,
+        packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let bytes = packet.to_bytes();
+        let options = bytes.slice(20.min(bytes.len())..header.header_len);
+        let bytes = bytes.slice(header.header_len..);
+        let (icmp, message) = Message::parse(&bytes).map_err(|_| DropReason::IcmpMalformed)?;
+        match &message {
+            Message::EchoReply { ident, .. } => {
+                self.receive_echo_reply(at, header, *ident, options, bytes.clone())
+            }
+            Message::DestinationUnreachable { quote, .. }
+            | Message::TimeExceeded { quote, .. }
+            | Message::ParameterProblem { quote, .. } => {
+                let Some(kind) = ErrorKind::from_icmpv4(&message, icmp.code) else {
+                    return Err(DropReason::IcmpUnknownType);
+                };
+                self.receive_error(now, header, kind, (icmp.kind, icmp.code), quote)
+            }
+            Message::Redirect { gateway, quote, .. } => {
+                let (quoted, _) = crate::wire::ipv4::Header::parse(quote)
+                    .map_err(|_| DropReason::IcmpMalformed)?;
+                if self.own(quoted.src).is_none() {
+                    return Err(DropReason::IcmpRedirectRefused);
+                }
+                self.redirect(now, at, header.src, quoted.dst, *gateway)?;
+                Ok(Fate::Delivered(Consumer::Icmp))
+            }
+            _ => Err(DropReason::IcmpUnknownType),
+        }
+    }
+
+    fn receive_echo_reply(
+        &mut self,
+        at: u16,
+        header: &Accepted,
+        ident: u16,
+        options: Bytes,
+        message: Bytes,
+    ) -> Result<Fate, DropReason> {
+        let key = self
+            .echo
+            .get(&ident)
+            .copied()
+            .ok_or(DropReason::IcmpNoSocket)?;
+        let packet = raw::Packet {
+            payload: message.into(),
+            from: IpAddr::V4(header.src),
+            to: IpAddr::V4(header.dst),
+            ttl: header.ttl,
+            interface: at,
+            options,
+        };
+        self.push_raw(key, packet)?;
+        Ok(Fate::Delivered(Consumer::Raw))
+    }
+
+    /// Hands an error to the socket whose packet it quotes, if that packet is one of ours.
+    fn receive_error(
+        &mut self,
+        now: Instant,
+        header: &Accepted,
+        kind: ErrorKind,
+        (icmp_type, icmp_code): (u8, u8),
+        quote: &[u8],
+    ) -> Result<Fate, DropReason> {
+        const UNMATCHED: DropReason = DropReason::IcmpQuoteUnmatched;
+        let (quoted, rest) = crate::wire::ipv4::Header::parse(quote).map_err(|_| UNMATCHED)?;
+        //= RFC 5927 §4 an error is believed only about a packet that we may have sent.
+        if self.own(quoted.src).is_none() || quoted.fragment_offset != 0 {
+            return Err(UNMATCHED);
+        }
+        let (key, port) = self.quoted_socket(&quoted, rest).ok_or(UNMATCHED)?;
+        let mut error = SocketError {
+            kind,
+            offender: IpAddr::V4(header.src),
+            to: SocketAddr::new(IpAddr::V4(quoted.dst), port),
+            icmp_type,
+            icmp_code,
+        };
+        if let ErrorKind::PacketTooBig { mtu } = kind {
+            let learned = self.learn_mtu(now, &quoted, mtu);
+            error.kind = ErrorKind::PacketTooBig { mtu: learned };
+        }
+        self.push_error(key, error);
+        self.stats.icmp_errors_in += 1;
+        Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// The socket that sent a quoted packet, and the port (or sequence number) it went to.
+    pub(super) fn quoted_socket(
+        &self,
+        quoted: &crate::wire::ipv4::Header<'_>,
+        rest: &[u8],
+    ) -> Option<(Key, u16)> {
+        match quoted.protocol {
+            Protocol::UDP => {
+                let (udp, _) = udp::Header::parse(rest).ok()?;
+                let local = SocketAddr::new(IpAddr::V4(quoted.src), udp.src_port);
+                let remote = SocketAddr::new(IpAddr::V4(quoted.dst), udp.dst_port);
+                let key = self.udp.find(local, remote)?;
+                self.udp_socket(key).filter(|s| s.accepts(remote))?;
+                Some((key, udp.dst_port))
+            }
+            Protocol::ICMP => {
+                let front = rest.first_chunk::<8>()?;
+                let [kind, _, _, _, a, b, c, d] = *front;
+                let ident = u16::from_be_bytes([a, b]);
+                let key = *self.echo.get(&ident)?;
+                (kind == icmpv4::kind::ECHO_REQUEST).then_some((key, u16::from_be_bytes([c, d])))
+            }
+            other => {
+                let key = *self.raw.get(&other.0)?.last()?;
+                let port = rest.get(2..4).and_then(|p| p.first_chunk()).copied();
+                Some((key, port.map_or(0, u16::from_be_bytes)))
+            }
+        }
+    }
+
+    /// Notes a next-hop MTU; gives what the path is now taken to carry.
+    fn learn_mtu(&mut self, now: Instant, quoted: &crate::wire::ipv4::Header<'_>, mtu: u32) -> u32 {
+        let Ok(way) = self.way(quoted.dst) else {
+            return mtu;
+        };
+        let link_mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
+        let report = TooBig {
+            next_hop_mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
+            packet_len: quoted.total_len,
+            header_len: u16::try_from(quoted.header_len()).unwrap_or(20),
+        };
+        self.pmtu
+            .update(now, IpAddr::V4(quoted.dst), link_mtu, report);
+        u32::from(self.pmtu.lookup(IpAddr::V4(quoted.dst)).unwrap_or(link_mtu))
+    }
+
+    /// Reports an error about a packet that arrived on interface `at`, where that is allowed and
+    /// not too often. The packet starts at its IP header, as it came.
+    pub(super) fn report(&mut self, now: Instant, at: u16, error: Error, packet: Frame) {
+        let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
+            return;
+        };
+        let (src, dst) = (header.src, header.dst);
+        let about_broadcast = self
+            .interface(at)
+            .is_none_or(|i| i.is_directed_broadcast(dst) || i.is_directed_broadcast(src));
+        if about_broadcast || !icmp::may_report(&packet) {
+            return;
+        }
+        let Ok(way) = self.way(src) else { return };
+        if self.limiter.take(now, IpAddr::V4(src)).is_err() {
+            self.stats.drop_out(DropReason::IcmpRateLimited, 1);
+            return;
+        }
+        //= RFC 1812 §4.3.2.4 the source is the address the packet was sent to, where that is ours,
+        //= else one of the interface that the error leaves by.
+        let from = if self.own(dst).is_some() {
+            dst
+        } else {
+            way.src
+        };
+        let mut frame = icmp::report(error, packet);
+        let out = ipv4::Outgoing {
+            //= RFC 1812 §4.3.2.5 internetwork control precedence for errors of a router.
+            tos: 0xc0,
+            ident: self.next_ident(src),
+            dont_fragment: false,
+            ttl: self.config.ttl,
+            protocol: Protocol::ICMP,
+            src: from,
+            dst: src,
+            options: &[],
+        };
+        if ipv4::encapsulate(&mut frame, &out) {
+            self.stats.icmp_errors_out += 1;
+            self.reply(&way, frame);
+        }
+    }
+
+    /// Sends a TCP reset in answer to a packet. It is no larger than what asked for it, so the
+    /// reply queue's bound is all that limits it.
+    pub(super) fn send_reset(&mut self, header: &Accepted, reset: &tcp::Reset) {
+        let Ok(way) = self.way(header.src) else {
+            return;
+        };
+        let flags = match reset.ack {
+            Some(_) => tcp_wire::Flags::RST | tcp_wire::Flags::ACK,
+            None => tcp_wire::Flags::RST,
+        };
+        let mut segment = tcp_wire::Header {
+            src_port: reset.src_port,
+            dst_port: reset.dst_port,
+            seq: reset.seq,
+            ack: reset.ack.unwrap_or(SeqNum(0)),
+            flags,
+            window: 0,
+            checksum: 0,
+            urgent: 0,
+            options: &[],
+        };
+        let (src, dst) = (header.dst, header.src);
+        segment.checksum = segment.checksum_over(IpAddr::V4(src), IpAddr::V4(dst), &[]);
+        let mut frame = Frame::default();
+        let Some(room) = frame.head.push_front(segment.emit_len()) else {
+            return;
+        };
+        if segment.emit(&mut Writer::new(room)).is_err() {
+            return;
+        }
+        let out = ipv4::Outgoing {
+            tos: 0,
+            ident: 0,
+            dont_fragment: true,
+            ttl: self.config.ttl,
+            protocol: Protocol::TCP,
+            src,
+            dst,
+            options: &[],
+        };
+        if ipv4::encapsulate(&mut frame, &out) {
+            self.stats.resets_out += 1;
+            self.reply(&way, frame);
+        }
+    }
+
+    /// Queues an answer of the host itself.
+    #[inline]
+    pub(super) fn reply(&mut self, way: &Way, frame: Frame) {
+        if way.local {
+            self.loop_back(frame);
+            return;
+        }
+        let limit = self.config.max_replies;
+        let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) else {
+            return;
+        };
+        if interface.queues.replies.len() >= limit {
+            self.stats.drop_out(DropReason::ReplyQueueFull, 1);
+            return;
+        }
+        interface.queues.replies.push_back(Outbound {
+            hop: way.hop,
+            frame,
+        });
+    }
+
+    pub(super) fn push_error(&mut self, key: Key, error: SocketError) {
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return;
+        };
+        match &mut entry.kind {
+            super::sockets::Kind::Udp(socket) => socket.push_error(error),
+            super::sockets::Kind::Raw(socket) => socket.push_error(error),
+        }
+        self.mark(key, Readiness::ERROR);
+    }
+}

@@ -1,0 +1,575 @@
+//! A frame comes in: link, network, transport, in that order, each refusing with a reason.
+//!
+//! ```text
+//!   frame -> link (for us? tag?) -> ARP
+//!                                -> IPv4 (sane? mine? forward?) -> reassembly -> ICMP IGMP UDP TCP raw
+//! ```
+//!
+//! Nothing is sent from here: replies are queued on the interface they leave by.
+
+use super::config::{Medium, ReversePath};
+use super::interface::LocalView;
+use super::{Event, Host};
+use crate::frame::{Frame, Head, Payload};
+use crate::link::ethernet::{Cast, Received};
+use crate::machine::{Consumer, Fate, Port};
+use crate::net::arp::Delivery;
+use crate::net::icmp::Error;
+use crate::net::ipv4::{self, Accepted};
+use crate::net::reassembly::{Key as FragmentKey, Outcome};
+use crate::net::{acd, route::RouteKind};
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::transport::{Key, udp};
+use crate::wire::{EtherType, MacAddr, Protocol, arp, igmp, tcp};
+use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Whom a packet's destination address names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destination {
+    Ours,
+    Broadcast,
+    Group,
+    Elsewhere,
+}
+
+impl Host {
+    /// Takes a frame off a port: finds its interface, then its protocol.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        port: Port,
+        mut frame: Frame,
+    ) -> Result<Fate, DropReason> {
+        let first = self.port_interfaces(port).first().copied();
+        let Some(first) = first else {
+            return Err(DropReason::InterfaceDown);
+        };
+        let bytes = frame.len();
+        let Some(interface) = self.interface_mut(first) else {
+            return Err(DropReason::InterfaceDown);
+        };
+        if interface.config.medium == Medium::Ip {
+            interface.counters.rx_frames += 1;
+            interface.counters.rx_bytes += bytes as u64;
+            if !interface.up {
+                return Err(DropReason::InterfaceDown);
+            }
+            return match frame.front().first().map(|b| b >> 4) {
+                Some(6) => Err(DropReason::Ipv6Disabled),
+                _ => self.receive_ipv4(now, first, Cast::Unicast, frame),
+            };
+        }
+        let received = interface.filter.receive(&mut frame)?;
+        let at = self.pick_vlan(port, first, received.vlan)?;
+        let Some(interface) = self.interface_mut(at) else {
+            return Err(DropReason::VlanUnknown);
+        };
+        interface.counters.rx_frames += 1;
+        interface.counters.rx_bytes += bytes as u64;
+        if !interface.up {
+            return Err(DropReason::InterfaceDown);
+        }
+        match received.ethertype {
+            EtherType::IPV4 => self.receive_ipv4(now, at, received.cast, frame),
+            EtherType::ARP => self.receive_arp(now, at, received, frame),
+            EtherType::IPV6 => Err(DropReason::Ipv6Disabled),
+            _ => Err(DropReason::EtherTypeUnknown),
+        }
+    }
+
+    /// The interface of `port` that a tag belongs to.
+    #[inline]
+    fn pick_vlan(&self, port: Port, first: u16, vlan: Option<u16>) -> Result<u16, DropReason> {
+        let has = |at: u16| self.interface(at).is_some_and(|i| i.config.vlan == vlan);
+        if has(first) {
+            return Ok(first);
+        }
+        let found = self
+            .port_interfaces(port)
+            .iter()
+            .copied()
+            .find(|&at| has(at));
+        found.ok_or(DropReason::VlanUnknown)
+    }
+
+    fn receive_arp(
+        &mut self,
+        now: Instant,
+        at: u16,
+        link: Received,
+        mut frame: Frame,
+    ) -> Result<Fate, DropReason> {
+        let front = frame.pull_up(arp::LEN);
+        let (packet, _) = arp::Packet::parse(front).map_err(|_| DropReason::ArpMalformed)?;
+        let is_ours: alloc::vec::Vec<MacAddr> =
+            self.interfaces.iter().map(|i| i.config.mac).collect();
+        let routes = &self.routes;
+        let Some(interface) = self.interfaces.get_mut(usize::from(at)) else {
+            return Err(DropReason::InterfaceDown);
+        };
+        interface
+            .acd
+            .handle_packet(now, &packet, |mac| is_ours.contains(&mac))?;
+        let local = LocalView {
+            mac: interface.config.mac,
+            addresses: &interface.addresses,
+            routes,
+            interface: Port(at),
+        };
+        let delivery = match link.cast {
+            Cast::Unicast => Delivery::Unicast,
+            _ => Delivery::Broadcast,
+        };
+        interface
+            .arp
+            .handle_packet(now, &packet, delivery, &local, &mut interface.neighbors)?;
+        Ok(Fate::Delivered(Consumer::Arp))
+    }
+
+    /// Takes ACD's news: an address became usable, or was lost.
+    pub(super) fn pump_claims(&mut self, at: u16) {
+        loop {
+            let Some(interface) = self.interface_mut(at) else {
+                return;
+            };
+            let Some(event) = interface.acd.poll_event() else {
+                return;
+            };
+            let (addr, usable, told) = match event {
+                acd::Event::Usable { addr } => {
+                    let told = Event::AddressUsable {
+                        interface: at,
+                        addr: IpAddr::V4(addr),
+                    };
+                    (addr, Some(true), told)
+                }
+                acd::Event::ConflictDetected { addr, mac } | acd::Event::Lost { addr, mac } => {
+                    let addr_ip = IpAddr::V4(addr);
+                    let told = Event::AddressConflict {
+                        interface: at,
+                        addr: addr_ip,
+                        mac,
+                        lost: true,
+                    };
+                    (addr, Some(false), told)
+                }
+                acd::Event::Defended { addr, mac } => {
+                    let addr_ip = IpAddr::V4(addr);
+                    let told = Event::AddressConflict {
+                        interface: at,
+                        addr: addr_ip,
+                        mac,
+                        lost: false,
+                    };
+                    (addr, None, told)
+                }
+            };
+            if let Some(usable) = usable {
+                for a in &mut interface.addresses {
+                    if a.cidr.addr() == IpAddr::V4(addr) {
+                        a.usable = usable;
+                    }
+                }
+                self.forget_routes();
+            }
+            self.tell(told);
+        }
+    }
+
+    /// Takes a packet that this host sent to itself: every check but where it comes from.
+    pub(super) fn receive_own(
+        &mut self,
+        now: Instant,
+        at: u16,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let header = ipv4::accept(&mut packet)?;
+        let destination = self.classify(at, &header)?;
+        match destination {
+            Destination::Elsewhere => Err(DropReason::Ipv4NotForUs),
+            _ => self.deliver(now, at, destination, &header, packet),
+        }
+    }
+
+    /// Takes an IPv4 packet, link header gone.
+    #[inline]
+    pub(super) fn receive_ipv4(
+        &mut self,
+        now: Instant,
+        at: u16,
+        cast: Cast,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let header = ipv4::accept(&mut packet)?;
+        let destination = self.classify(at, &header)?;
+        if destination == Destination::Ours && header.src == header.dst {
+            return Err(DropReason::Ipv4SourceIsOurs);
+        }
+        self.check_origin(at, &header)?;
+        match destination {
+            //= RFC 1122 §3.3.6 a unicast packet in a link broadcast MUST be dropped in silence.
+            Destination::Ours | Destination::Elsewhere
+                if matches!(cast, Cast::Broadcast | Cast::Multicast) =>
+            {
+                Err(DropReason::Ipv4UnicastInGroupFrame)
+            }
+            Destination::Elsewhere if cast == Cast::Other => Err(DropReason::LinkNotForUs),
+            Destination::Elsewhere if self.config.forwarding => {
+                self.forward(now, at, &header, packet)
+            }
+            Destination::Elsewhere => Err(DropReason::Ipv4NotForUs),
+            _ if cast == Cast::Other => Err(DropReason::LinkNotForUs),
+            _ if header.is_fragment() => {
+                self.receive_fragment(now, at, destination, &header, packet)
+            }
+            _ => self.deliver(now, at, destination, &header, packet),
+        }
+    }
+
+    #[inline]
+    fn classify(&self, at: u16, header: &Accepted) -> Result<Destination, DropReason> {
+        let Some(interface) = self.interface(at) else {
+            return Err(DropReason::InterfaceDown);
+        };
+        let dst = header.dst;
+        if interface.holds(dst) {
+            return Ok(Destination::Ours);
+        }
+        if dst.is_broadcast() || interface.is_directed_broadcast(dst) {
+            return Ok(Destination::Broadcast);
+        }
+        if dst.is_multicast() {
+            return if interface.igmp.accepts(dst, header.src) {
+                Ok(Destination::Group)
+            } else {
+                Err(DropReason::Ipv4GroupNotJoined)
+            };
+        }
+        // The weak host model (RFC 1122 §3.3.4.2): an address is the host's, not the interface's.
+        if interface.config.any_ip || self.interfaces.iter().any(|i| i.holds(dst)) {
+            return Ok(Destination::Ours);
+        }
+        Ok(Destination::Elsewhere)
+    }
+
+    /// Refuses packets that claim to come from us, from a broadcast, or the wrong way.
+    #[inline]
+    fn check_origin(&self, at: u16, header: &Accepted) -> Result<(), DropReason> {
+        if header.src.is_unspecified() {
+            return Ok(());
+        }
+        for interface in &self.interfaces {
+            if interface.holds(header.src) {
+                return Err(DropReason::Ipv4SourceIsOurs);
+            }
+            if interface.is_directed_broadcast(header.src) {
+                return Err(DropReason::Ipv4MartianSource);
+            }
+        }
+        let mode = self
+            .interface(at)
+            .map_or(ReversePath::Off, |i| i.config.reverse_path);
+        if mode != ReversePath::Off {
+            let back = self.routes.lookup(IpAddr::V4(header.src));
+            let right = match (mode, back) {
+                (ReversePath::Strict, Some(route)) => route.port == Port(at),
+                (_, Some(route)) => {
+                    matches!(route.kind, RouteKind::OnLink | RouteKind::Via(_))
+                }
+                (_, None) => false,
+            };
+            if !right {
+                return Err(DropReason::Ipv4ReversePath);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_fragment(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        header: &Accepted,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        packet.complete_checksum();
+        let first = (header.fragment_offset == 0).then(|| {
+            let mut head = Head::default();
+            if let Some(room) = head.push_front(header.header_len) {
+                let bytes = packet.front().get(..header.header_len).unwrap_or_default();
+                room.copy_from_slice(bytes);
+            }
+            (head, at)
+        });
+        packet.advance(header.header_len);
+        let payload = into_payload(packet);
+        let key = FragmentKey::v4(header.src, header.dst, header.ident, header.protocol);
+        let offset = usize::from(header.fragment_offset);
+        let outcome =
+            self.reassembly
+                .insert(now, key, offset, header.more_fragments, payload, first);
+        self.pump_reassembly(now);
+        match outcome {
+            Outcome::Held => Ok(Fate::Held),
+            Outcome::Dropped(reason, released) => {
+                self.stats
+                    .settle(Fate::Dropped(reason), u64::from(released));
+                Err(reason)
+            }
+            Outcome::Complete {
+                head: (head, at),
+                payload,
+                fragments,
+                ..
+            } => {
+                let before = u64::from(fragments.saturating_sub(1));
+                let fate = ipv4::reassembled(head.as_slice(), payload)
+                    .ok_or(DropReason::FragmentMalformed)
+                    .and_then(|mut whole| {
+                        self.stats.reassembled += 1;
+                        let header = ipv4::accept(&mut whole)?;
+                        self.deliver(now, at, destination, &header, whole)
+                    })
+                    .unwrap_or_else(Fate::Dropped);
+                self.stats.settle(fate, before);
+                Ok(fate)
+            }
+        }
+    }
+
+    /// Takes reassembly's news: what was given up, of which the sender may have to be told.
+    pub(super) fn pump_reassembly(&mut self, now: Instant) {
+        while let Some(expired) = self.reassembly.poll_event() {
+            let n = u64::from(expired.fragments);
+            self.stats.settle(Fate::Dropped(expired.reason), n);
+            let Some((head, at)) = expired.head else {
+                continue;
+            };
+            if expired.reason == DropReason::ReassemblyTimeout {
+                //= RFC 1122 §3.3.2 on a reassembly timeout, time exceeded code 1, if the first
+                //= fragment came.
+                let quote = Frame {
+                    head,
+                    payload: Payload::from(expired.quote),
+                    ..Frame::default()
+                };
+                self.report(now, at, Error::TimeExceeded(1), quote);
+            }
+        }
+    }
+
+    #[inline]
+    fn deliver(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        header: &Accepted,
+        packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let raw = !self.raw.is_empty() && self.deliver_raw(at, header, &packet);
+        let unicast = destination == Destination::Ours;
+        let fate = match header.protocol {
+            Protocol::ICMP => self.receive_icmp(now, at, unicast, header, packet),
+            Protocol::UDP => self.receive_udp(now, at, unicast, header, packet),
+            Protocol::TCP => self.receive_tcp(unicast, header, packet),
+            Protocol::IGMP => self.receive_igmp(now, at, header, packet),
+            _ if raw => Ok(Fate::Delivered(Consumer::Raw)),
+            _ => {
+                if unicast {
+                    //= RFC 1122 §3.2.2.1 a host SHOULD send protocol unreachable.
+                    self.report(now, at, Error::Unreachable(2), packet);
+                }
+                Err(DropReason::ProtocolUnknown)
+            }
+        };
+        // What a raw socket took has been delivered, whatever the protocol itself thinks of it.
+        if raw && fate.is_err() {
+            Ok(Fate::Delivered(Consumer::Raw))
+        } else {
+            fate
+        }
+    }
+
+    /// Gives each raw socket of the protocol its copy; whether there was one.
+    fn deliver_raw(&mut self, at: u16, header: &Accepted, packet: &Frame) -> bool {
+        let Some(keys) = self.raw.get(&header.protocol.0) else {
+            return false;
+        };
+        let mut taken = false;
+        for key in keys.clone() {
+            let copy = crate::transport::raw::Packet {
+                payload: into_payload(packet.clone()),
+                from: IpAddr::V4(header.src),
+                to: IpAddr::V4(header.dst),
+                ttl: header.ttl,
+                interface: at,
+                options: Bytes::new(),
+            };
+            taken |= self.push_raw(key, copy).is_ok();
+        }
+        taken
+    }
+
+    fn receive_igmp(
+        &mut self,
+        now: Instant,
+        at: u16,
+        header: &Accepted,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        //= RFC 3376 §4 IGMP messages have a time to live of 1; others have crossed a router.
+        if header.ttl != 1 {
+            return Err(DropReason::IgmpIgnored);
+        }
+        packet.advance(header.header_len);
+        let bytes = packet.to_bytes();
+        if crate::wire::checksum::of(&bytes) != 0 {
+            return Err(DropReason::IgmpBadChecksum);
+        }
+        let (_, message) = igmp::Message::parse(&bytes).map_err(|_| DropReason::IgmpMalformed)?;
+        let Some(interface) = self.interface_mut(at) else {
+            return Err(DropReason::InterfaceDown);
+        };
+        interface.igmp.handle_message(now, &message, header.dst)?;
+        Ok(Fate::Delivered(Consumer::Igmp))
+    }
+
+    #[inline]
+    fn receive_udp(
+        &mut self,
+        now: Instant,
+        at: u16,
+        unicast: bool,
+        header: &Accepted,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let start = header.header_len;
+        packet.pull_up(start + 8);
+        let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
+        let udp = udp::check(&packet, start, src, dst)?;
+        let (from, to) = (
+            SocketAddr::new(src, udp.src_port),
+            SocketAddr::new(dst, udp.dst_port),
+        );
+        if unicast {
+            let found = self.udp.find(to, from);
+            let Some(key) =
+                found.filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)))
+            else {
+                //= RFC 1122 §4.1.3.1 a datagram for a port nobody has SHOULD be answered so.
+                self.report(now, at, Error::Unreachable(3), packet);
+                return Err(DropReason::UdpNoSocket);
+            };
+            let datagram = datagram(packet, header, &udp, from, to, at);
+            return self
+                .push_udp(key, datagram)
+                .map(|()| Fate::Delivered(Consumer::Udp));
+        }
+        self.receive_udp_group(header, &udp, packet, from, to, at)
+    }
+
+    /// A group's or broadcast datagram goes to every socket on the port that wants it.
+    fn receive_udp_group(
+        &mut self,
+        header: &Accepted,
+        udp: &crate::wire::udp::Header,
+        packet: Frame,
+        from: SocketAddr,
+        to: SocketAddr,
+        at: u16,
+    ) -> Result<Fate, DropReason> {
+        let mut fate = Err(DropReason::UdpNoSocket);
+        let datagram = datagram(packet, header, udp, from, to, at);
+        let keys: alloc::vec::Vec<_> = self.udp.on_port(to.port()).to_vec();
+        for key in keys {
+            let wanted = self
+                .udp_socket(key)
+                .is_some_and(|s| s.accepts(from) && s.local_addr.is_none_or(|a| a == to.ip()))
+                && self.socket_hears(key, at, header);
+            if wanted {
+                match self.push_udp(key, datagram.clone()) {
+                    Ok(()) => fate = Ok(Fate::Delivered(Consumer::Udp)),
+                    Err(reason) => fate = fate.or(Err(reason)),
+                }
+            }
+        }
+        fate
+    }
+
+    /// Whether a socket asked for this group from this source on this interface (RFC 3376 §3.2).
+    fn socket_hears(&self, key: Key, at: u16, header: &Accepted) -> bool {
+        !header.dst.is_multicast()
+            || self
+                .interface(at)
+                .is_some_and(|i| i.igmp.socket_accepts(key.number(), header.dst, header.src))
+    }
+
+    /// Until there are connections, every segment is for none, and is answered with a reset.
+    fn receive_tcp(
+        &mut self,
+        unicast: bool,
+        header: &Accepted,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        packet.pull_up(header.header_len + 60);
+        let len = packet.len() - header.header_len;
+        let mut sum = crate::wire::checksum::Sum::new();
+        sum.add_pseudo4(header.src, header.dst, Protocol::TCP, len);
+        packet.sum_from(header.header_len, &mut sum);
+        let vouched = matches!(
+            packet.offload.checksum,
+            crate::frame::Checksum::Verified | crate::frame::Checksum::Partial { .. }
+        );
+        let front = packet.front().get(header.header_len..).unwrap_or_default();
+        let (seg, _) = tcp::Header::parse(front).map_err(|_| DropReason::TcpMalformed)?;
+        if !vouched && sum.finish() != 0 {
+            return Err(DropReason::TcpBadChecksum);
+        }
+        let data = len.saturating_sub(seg.header_len());
+        if unicast && let Some(reset) = crate::transport::tcp::reset_for(&seg, data) {
+            self.send_reset(header, &reset);
+        }
+        Err(DropReason::TcpNoSocket)
+    }
+}
+
+/// All of a packet as payload chunks; what is in the head is copied, the rest shared.
+#[inline]
+pub(super) fn into_payload(packet: Frame) -> Payload {
+    if packet.head.is_empty() {
+        return packet.payload;
+    }
+    let mut payload = Payload::from(Bytes::copy_from_slice(packet.head.as_slice()));
+    payload.append(packet.payload);
+    payload
+}
+
+#[inline]
+fn datagram(
+    mut packet: Frame,
+    header: &Accepted,
+    udp: &crate::wire::udp::Header,
+    from: SocketAddr,
+    to: SocketAddr,
+    interface: u16,
+) -> udp::Datagram {
+    packet.truncate(header.header_len + usize::from(udp.len));
+    packet.advance(header.header_len + crate::wire::udp::HEADER_LEN);
+    udp::Datagram {
+        payload: into_payload(packet),
+        from,
+        to,
+        interface,
+        ttl: header.ttl,
+        tos: header.tos,
+    }
+}
+
+/// Whether a next hop may be the destination itself on its own link.
+pub(super) fn is_own_net(addresses: &[super::Address], addr: Ipv4Addr) -> bool {
+    addresses.iter().any(|a| a.cidr.contains(IpAddr::V4(addr)))
+}

@@ -1,0 +1,277 @@
+//! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
+
+use super::config::{InterfaceConfig, Medium};
+use crate::frame::Frame;
+use crate::link::ethernet::{self, Filter};
+use crate::machine::Port;
+use crate::net::acd::{self, Acd};
+use crate::net::arp::{self, Arp};
+use crate::net::igmp::Igmp;
+use crate::net::ipv4::Fragmenter;
+use crate::net::neighbor;
+use crate::net::route::RouteTable;
+use crate::rng::Rng;
+use crate::time::{Instant, earliest};
+use crate::transport::Key;
+use crate::wire::{Cidr, EtherType, MacAddr, vlan};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// An interface's state.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    pub(super) config: InterfaceConfig,
+    pub(super) up: bool,
+    pub(super) filter: Filter,
+    pub(super) addresses: Vec<Address>,
+    pub(super) neighbors: neighbor::Cache,
+    pub(super) arp: Arp,
+    pub(super) acd: Acd,
+    pub(super) igmp: Igmp,
+    pub(super) counters: Counters,
+    pub(super) queues: Queues,
+    /// A packet that is being cut, and where its pieces go.
+    pub(super) cutting: Option<(Fragmenter, MacAddr)>,
+}
+
+/// An address and whether it may be used yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address with its network.
+    pub cidr: Cidr,
+    /// Not while it is being probed for (RFC 5227 §2.1).
+    pub usable: bool,
+}
+
+/// Traffic of one interface; bytes include link headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames received.
+    pub rx_frames: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Frames sent.
+    pub tx_frames: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+}
+
+/// Where a packet goes next on this link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hop {
+    /// A neighbour, by its IP address.
+    Neighbor(IpAddr),
+    /// A group's members.
+    Group(Ipv4Addr),
+    /// Everyone.
+    Broadcast,
+}
+
+/// A packet, its IP header in front, and where it goes next.
+#[derive(Clone, Debug)]
+pub(super) struct Outbound {
+    pub(super) hop: Hop,
+    pub(super) frame: Frame,
+}
+
+/// What waits to leave, most urgent first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queues {
+    pub(super) replies: VecDeque<Outbound>,
+    pub(super) forwarded: VecDeque<Outbound>,
+    /// Sockets whose first packet leaves by this interface, in turn.
+    pub(super) sockets: VecDeque<Key>,
+}
+
+impl Interface {
+    pub(super) fn new(config: InterfaceConfig, host: &super::Config, rng: &Rng) -> Self {
+        let mut filter = Filter::new(config.mac);
+        filter.promiscuous = config.promiscuous;
+        //= RFC 1112 §7.2 every host is in 224.0.0.1, on every interface.
+        filter.join(MacAddr::from_ipv4_multicast(Ipv4Addr::new(224, 0, 0, 1)));
+        let rng = rng.fork(&config.name);
+        let arp = arp::Config {
+            proxy: config.proxy_arp.clone(),
+            ..arp::Config::default()
+        };
+        Self {
+            up: true,
+            filter,
+            addresses: Vec::new(),
+            neighbors: neighbor::Cache::new(host.neighbor.clone(), rng.fork("neighbor")),
+            arp: Arp::new(arp, rng.fork("arp")),
+            acd: Acd::new(host.acd.clone(), rng.fork("acd")),
+            igmp: Igmp::new(host.igmp, rng.fork("igmp")),
+            counters: Counters::default(),
+            queues: Queues::default(),
+            cutting: None,
+            config,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The attachment it lives on.
+    #[must_use]
+    pub const fn port(&self) -> Port {
+        self.config.port
+    }
+
+    /// What it was told at birth.
+    #[must_use]
+    pub const fn config(&self) -> &InterfaceConfig {
+        &self.config
+    }
+
+    /// Whether it is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Its addresses.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Its neighbours.
+    #[must_use]
+    pub const fn neighbors(&self) -> &neighbor::Cache {
+        &self.neighbors
+    }
+
+    /// Its groups.
+    #[must_use]
+    pub const fn groups(&self) -> &Igmp {
+        &self.igmp
+    }
+
+    /// Its claims of addresses.
+    #[must_use]
+    pub const fn claims(&self) -> &Acd {
+        &self.acd
+    }
+
+    /// Its traffic.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Its first usable IPv4 address.
+    #[must_use]
+    pub fn primary4(&self) -> Option<Ipv4Addr> {
+        self.addresses
+            .iter()
+            .find(|a| a.usable)
+            .and_then(|a| a.cidr.addr4())
+    }
+
+    /// Its address towards `peer`: the one in the peer's network, else the first.
+    #[must_use]
+    pub fn source_for(&self, peer: Ipv4Addr) -> Option<Ipv4Addr> {
+        self.addresses
+            .iter()
+            .filter(|a| a.usable)
+            .find(|a| a.cidr.contains(IpAddr::V4(peer)))
+            .and_then(|a| a.cidr.addr4())
+            .or_else(|| self.primary4())
+    }
+
+    /// Whether `addr` is one of its addresses, usable.
+    #[must_use]
+    #[inline]
+    pub fn holds(&self, addr: Ipv4Addr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.usable && a.cidr.addr() == IpAddr::V4(addr))
+    }
+
+    /// Whether `addr` is the broadcast address of one of its networks, in either form: all ones,
+    /// or the network itself (RFC 1122 §3.3.6).
+    #[must_use]
+    #[inline]
+    pub fn is_directed_broadcast(&self, addr: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|a| {
+            a.cidr.broadcast() == Some(addr)
+                || (a.cidr.prefix_len() < 31 && a.cidr.network().addr() == IpAddr::V4(addr))
+        })
+    }
+
+    /// Link header and padding for a packet.
+    #[inline]
+    pub(super) fn encapsulate(&self, frame: Frame, dst: MacAddr, ethertype: EtherType) -> Frame {
+        if self.config.medium == Medium::Ip {
+            return frame;
+        }
+        let tag = self.config.vlan.map(|vid| vlan::Header {
+            pcp: self.config.priority,
+            dei: false,
+            vid,
+            ethertype,
+        });
+        ethernet::encapsulate(frame, dst, self.config.mac, tag, ethertype)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let link = earliest(self.neighbors.poll_timeout(), self.acd.poll_timeout());
+        earliest(link, self.igmp.poll_timeout())
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.neighbors.handle_timeout(now);
+        self.acd.handle_timeout(now);
+        self.igmp.handle_timeout(now);
+    }
+}
+
+/// What ARP asks about the interface it serves, without borrowing the whole of it.
+pub(super) struct LocalView<'a> {
+    pub(super) mac: MacAddr,
+    pub(super) addresses: &'a [Address],
+    pub(super) routes: &'a RouteTable,
+    pub(super) interface: Port,
+}
+
+impl arp::Local for LocalView<'_> {
+    fn mac(&self) -> MacAddr {
+        self.mac
+    }
+
+    fn is_ours(&self, addr: Ipv4Addr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.usable && a.cidr.addr() == IpAddr::V4(addr))
+    }
+
+    fn is_on_link(&self, addr: Ipv4Addr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.cidr.contains(IpAddr::V4(addr)))
+    }
+
+    fn is_routed_elsewhere(&self, addr: Ipv4Addr) -> bool {
+        self.routes
+            .lookup(IpAddr::V4(addr))
+            .is_some_and(|r| r.port != self.interface)
+    }
+}
+
+/// How ACD shall hold the addresses of this host.
+pub(super) const fn claim_terms(probe: bool) -> (acd::Start, acd::Policy) {
+    // A host that serves under a configured address keeps it: RFC 5227 §2.4 (c).
+    (
+        if probe {
+            acd::Start::Probe
+        } else {
+            acd::Start::Announce
+        },
+        acd::Policy::Keep,
+    )
+}

@@ -1,0 +1,226 @@
+//! Where a packet goes and which address it goes from: routes, redirects, own addresses.
+
+use super::interface::Hop;
+use super::{Host, Interface};
+use crate::net::route::{Route, RouteError, RouteKind};
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::wire::Cidr;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// The way to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    /// The interface to leave by.
+    pub(super) interface: u16,
+    /// Who takes it next.
+    pub(super) hop: Hop,
+    /// The source address that fits.
+    pub(super) src: Ipv4Addr,
+    /// The link's MTU, or the route's where that is smaller.
+    pub(super) mtu: usize,
+    /// The destination is this host.
+    pub(super) local: bool,
+    /// The destination is everyone on the link: only for sockets that asked for it.
+    pub(super) broadcast: bool,
+}
+
+/// A first hop learned from a redirect.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Redirect {
+    pub(super) gateway: Ipv4Addr,
+    pub(super) interface: u16,
+    pub(super) until: Instant,
+}
+
+impl Host {
+    /// The way to `dst`. The last answer is remembered: a conversation asks for the same again
+    /// and again.
+    #[inline]
+    pub(super) fn way(&mut self, dst: Ipv4Addr) -> Result<Way, DropReason> {
+        match self.last_way {
+            Some((last, generation, way))
+                if last == dst && generation == self.routes.generation() =>
+            {
+                Ok(way)
+            }
+            _ => {
+                let way = self.find_way(dst)?;
+                self.last_way = Some((dst, self.routes.generation(), way));
+                Ok(way)
+            }
+        }
+    }
+
+    fn find_way(&self, dst: Ipv4Addr) -> Result<Way, DropReason> {
+        if let Some(at) = self.own(dst) {
+            let mtu = self.interface(at).map_or(1500, |i| i.config.mtu);
+            let hop = Hop::Neighbor(IpAddr::V4(dst));
+            return Ok(Way {
+                interface: at,
+                hop,
+                src: dst,
+                mtu,
+                local: true,
+                broadcast: false,
+            });
+        }
+        if dst.is_multicast() || dst.is_broadcast() {
+            let at = self.default_interface(dst).ok_or(DropReason::NoRoute)?;
+            return self.way_by(at, dst);
+        }
+        if let Some(redirect) = self.redirects.get(&dst) {
+            let mut way = self.way_by(redirect.interface, dst)?;
+            way.hop = Hop::Neighbor(IpAddr::V4(redirect.gateway));
+            way.broadcast = false;
+            return Ok(way);
+        }
+        let route = self
+            .routes
+            .lookup(IpAddr::V4(dst))
+            .ok_or(DropReason::NoRoute)?;
+        let gateway = match route.kind {
+            RouteKind::OnLink => None,
+            RouteKind::Via(IpAddr::V4(gateway)) => Some(gateway),
+            RouteKind::Unreachable | RouteKind::Via(_) => return Err(DropReason::NoRoute),
+            RouteKind::Prohibited | RouteKind::Blackhole => {
+                return Err(DropReason::RouteProhibited);
+            }
+        };
+        let mut way = self.way_by(route.port.0, gateway.unwrap_or(dst))?;
+        if let Some(IpAddr::V4(src)) = route.source {
+            way.src = src;
+        }
+        if let Some(mtu) = route.mtu {
+            way.mtu = way.mtu.min(usize::from(mtu));
+        }
+        Ok(way)
+    }
+
+    /// The way to `dst`, which lies on the link of an interface.
+    pub(super) fn way_by(&self, at: u16, dst: Ipv4Addr) -> Result<Way, DropReason> {
+        let interface = self
+            .interface(at)
+            .filter(|i| i.up)
+            .ok_or(DropReason::InterfaceDown)?;
+        let src = match interface.source_for(dst) {
+            Some(src) => src,
+            //= RFC 1122 §3.3.4.3 the packet still needs an address of ours; any will do.
+            None => self
+                .interfaces
+                .iter()
+                .find_map(Interface::primary4)
+                .ok_or(DropReason::NoRoute)?,
+        };
+        let broadcast = dst.is_broadcast() || interface.is_directed_broadcast(dst);
+        let hop = if broadcast {
+            Hop::Broadcast
+        } else if dst.is_multicast() {
+            Hop::Group(dst)
+        } else {
+            Hop::Neighbor(IpAddr::V4(dst))
+        };
+        let mtu = interface.config.mtu;
+        Ok(Way {
+            interface: at,
+            hop,
+            src,
+            mtu,
+            local: false,
+            broadcast,
+        })
+    }
+
+    /// The interface for groups and the limited broadcast: what the table says, else the first.
+    fn default_interface(&self, dst: Ipv4Addr) -> Option<u16> {
+        let routed = self.routes.lookup(IpAddr::V4(dst)).map(|r| r.port.0);
+        routed.or_else(|| {
+            let usable = |i: &Interface| i.up && i.primary4().is_some();
+            self.interfaces
+                .iter()
+                .position(usable)
+                .and_then(|at| u16::try_from(at).ok())
+        })
+    }
+
+    /// The interface that holds `addr`.
+    #[inline]
+    pub(super) fn own(&self, addr: Ipv4Addr) -> Option<u16> {
+        let at = self.interfaces.iter().position(|i| i.holds(addr))?;
+        u16::try_from(at).ok()
+    }
+
+    /// Forgets remembered ways: addresses, redirects or interfaces changed.
+    pub(super) fn forget_routes(&mut self) {
+        self.last_way = None;
+    }
+
+    /// Adds a route; its `port` is the number of an interface.
+    ///
+    /// # Errors
+    /// The table is full, or has the route.
+    pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
+        self.forget_routes();
+        self.routes.add(route)
+    }
+
+    /// Removes a route.
+    pub fn remove_route(
+        &mut self,
+        destination: Cidr,
+        metric: u32,
+        interface: u16,
+    ) -> Option<Route> {
+        self.forget_routes();
+        self.routes
+            .remove(destination, metric, crate::machine::Port(interface))
+    }
+
+    /// Follows a redirect for `dst`, after RFC 1122 §3.2.2.2's checks.
+    pub(super) fn redirect(
+        &mut self,
+        now: Instant,
+        at: u16,
+        from: Ipv4Addr,
+        dst: Ipv4Addr,
+        gateway: Ipv4Addr,
+    ) -> Result<(), DropReason> {
+        const REFUSED: DropReason = DropReason::IcmpRedirectRefused;
+        if !self.config.accept_redirects || self.config.forwarding || self.config.max_redirects == 0
+        {
+            return Err(REFUSED);
+        }
+        let way = self.way(dst).map_err(|_| REFUSED)?;
+        let interface = self.interface(at).ok_or(REFUSED)?;
+        let on_link = super::ingress::is_own_net(interface.addresses(), gateway)
+            && !interface.is_directed_broadcast(gateway);
+        //= RFC 1122 §3.2.2.2 discard a redirect whose gateway is not on the net it came by, or
+        //= that is not from the current first hop.
+        let from_first_hop = way.interface == at && way.hop == Hop::Neighbor(IpAddr::V4(from));
+        if !on_link || !from_first_hop || self.own(gateway).is_some() || way.local {
+            return Err(REFUSED);
+        }
+        if self.redirects.len() >= self.config.max_redirects && !self.redirects.contains_key(&dst) {
+            let oldest = self
+                .redirects
+                .iter()
+                .min_by_key(|(_, r)| r.until)
+                .map(|(d, _)| *d);
+            if let Some(oldest) = oldest {
+                self.redirects.remove(&oldest);
+            }
+        }
+        let until = now + self.config.redirect_lifetime;
+        self.redirects.insert(
+            dst,
+            Redirect {
+                gateway,
+                interface: at,
+                until,
+            },
+        );
+        self.forget_routes();
+        self.stats.redirects_in += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,812 @@
+//! User calls: UDP, echo and raw sockets by handle.
+//!
+//! A send finds its way at once, so that the caller learns what is wrong (no route, too long);
+//! the packet then waits in the socket until its interface takes it, and a socket that has filled
+//! its queue is told so instead of losing packets on its own host.
+
+use super::event::{RawHandle, Readiness, UdpHandle};
+use super::interface::{Hop, Outbound};
+use super::routing::Way;
+use super::{Event, Host};
+use crate::frame::{Frame, Payload};
+use crate::net::groups::{FilterMode, GroupError};
+use crate::net::{icmp, ipv4};
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::transport::raw::{self, Kind as RawKind};
+use crate::transport::udp::{self, PathMtu};
+use crate::transport::{ErrorKind, Key, SocketError};
+use crate::wire::{MacAddr, Protocol, icmpv4, udp as udp_wire};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// A socket of any kind, with what waits to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    tx: VecDeque<(u16, Outbound)>,
+    tx_bytes: usize,
+    /// On an interface's list of sockets with something to send.
+    in_turn: bool,
+    ready: Readiness,
+    /// On the host's ready list.
+    announced: bool,
+    /// A send was refused for want of room: say when there is some.
+    wants_room: bool,
+    /// Groups joined, with the interface.
+    groups: Vec<(u16, Ipv4Addr)>,
+}
+
+/// What kind of socket.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Udp(udp::Socket),
+    Raw(raw::Socket),
+}
+
+/// Why a socket could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// Another socket has the address and port, and not both agreed to share.
+    InUse,
+    /// The address is not one of the host's.
+    NotAvailable,
+    /// Every ephemeral port is taken.
+    NoPort,
+    /// The limit of [`Config::max_sockets`](super::Config::max_sockets).
+    TooMany,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InUse => "address and port are in use",
+            Self::NotAvailable => "not an address of this host",
+            Self::NoPort => "no ephemeral port is free",
+            Self::TooMany => "too many sockets",
+        })
+    }
+}
+
+impl core::error::Error for BindError {}
+
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// No destination was given, and the socket is not connected.
+    NotConnected,
+    /// No route to the destination, or its interface is down.
+    NoRoute,
+    /// A route forbids it.
+    Prohibited,
+    /// A broadcast, which the socket has not asked to be allowed.
+    BroadcastNotAllowed,
+    /// More than a datagram holds, or than the path carries where fragments are forbidden; the
+    /// largest payload that would do.
+    TooLong {
+        /// Bytes that fit.
+        max: usize,
+    },
+    /// The send queue is full: wait for [`Readiness::WRITABLE`].
+    WouldBlock,
+    /// An ICMP error that came back for an earlier datagram of a connected socket.
+    Failed(SocketError),
+    /// The handle's socket is closed, or of the other family.
+    NoSocket,
+    /// An options area that is not four-byte aligned or longer than 40 bytes.
+    BadOptions,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected => f.write_str("no destination"),
+            Self::NoRoute => f.write_str("no route to the destination"),
+            Self::Prohibited => f.write_str("the route forbids it"),
+            Self::BroadcastNotAllowed => f.write_str("broadcast is not allowed on this socket"),
+            Self::TooLong { max } => write!(f, "too long: at most {max} bytes"),
+            Self::WouldBlock => f.write_str("the send queue is full"),
+            Self::Failed(error) => write!(f, "{:?} from {}", error.kind, error.offender),
+            Self::NoSocket => f.write_str("no such socket"),
+            Self::BadOptions => f.write_str("malformed IP options"),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// What a queued packet costs beside its payload.
+const OVERHEAD: usize = 256;
+
+impl Host {
+    /// Opens a UDP socket on an address of this host (or all) and a port (zero: an ephemeral one).
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpHandle, BindError> {
+        self.udp_bind_with(local, self.config.udp)
+    }
+
+    /// [`udp_bind`](Self::udp_bind) with options from the start, as sharing a port needs.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn udp_bind_with(
+        &mut self,
+        local: SocketAddr,
+        options: udp::Options,
+    ) -> Result<UdpHandle, BindError> {
+        let addr = (!local.ip().is_unspecified()).then_some(local.ip());
+        if let Some(IpAddr::V4(a)) = addr
+            && self.own(a).is_none()
+            && !a.is_multicast()
+            && !a.is_broadcast()
+        {
+            return Err(BindError::NotAvailable);
+        }
+        if matches!(addr, Some(IpAddr::V6(_))) {
+            return Err(BindError::NotAvailable);
+        }
+        let port = match local.port() {
+            0 => self.ephemeral_port(None).ok_or(BindError::NoPort)?,
+            port => port,
+        };
+        if !self.may_bind(addr, port, options.reuse) {
+            return Err(BindError::InUse);
+        }
+        let kind = Kind::Udp(udp::Socket::new(addr, port, options));
+        let key = self.open(kind)?;
+        self.udp.bind(addr, port, key);
+        Ok(UdpHandle(key))
+    }
+
+    /// Whether a binding is free: nobody overlaps it, or all agreed to share.
+    fn may_bind(&self, addr: Option<IpAddr>, port: u16, reuse: bool) -> bool {
+        // Most ports have no or one socket; those with thousands share or are connected.
+        self.udp.on_port(port).iter().all(|&key| {
+            let Some(socket) = self.udp_socket(key) else {
+                return true;
+            };
+            let overlaps =
+                addr.is_none() || socket.local_addr.is_none() || addr == socket.local_addr;
+            !overlaps || (reuse && socket.options.reuse)
+        })
+    }
+
+    fn ephemeral_port(&mut self, flow: Option<(IpAddr, SocketAddr)>) -> Option<u16> {
+        let udp = &self.udp;
+        self.ports.pick(flow, |port| udp.on_port(port).is_empty())
+    }
+
+    /// Connects a UDP socket: it sends to `remote`, hears nobody else, and gets ICMP errors as
+    /// failures of its calls (RFC 1122 §4.1.3.3).
+    ///
+    /// # Errors
+    /// No way to `remote`, or another socket has the same pair of ends.
+    pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SendError> {
+        let IpAddr::V4(dst) = remote.ip() else {
+            return Err(SendError::NoRoute);
+        };
+        let way = self.way(dst).map_err(refusal)?;
+        let socket = self.udp_socket(handle.0).ok_or(SendError::NoSocket)?;
+        if way.broadcast && !socket.options.broadcast {
+            return Err(SendError::BroadcastNotAllowed);
+        }
+        let local_ip = socket.local_addr.unwrap_or(IpAddr::V4(way.src));
+        let local = SocketAddr::new(local_ip, socket.port);
+        let old = socket.remote;
+        if old.is_none_or(|r| r != remote) && !self.udp.connect(local, remote, handle.0) {
+            return Err(SendError::WouldBlock);
+        }
+        if let Some(old) = old.filter(|r| *r != remote) {
+            self.udp.disconnect(local, old, handle.0);
+        }
+        if let Some(socket) = self.udp_socket_mut(handle.0) {
+            socket.remote = Some(remote);
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram to where the socket is connected, or to `to`.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was sent.
+    #[inline]
+    pub fn udp_send(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        payload: Payload,
+        to: Option<SocketAddr>,
+    ) -> Result<(), SendError> {
+        let _ = now;
+        let len = payload.len() + udp_wire::HEADER_LEN;
+        let Some(entry) = self.sockets.get_mut(handle.0) else {
+            return Err(SendError::NoSocket);
+        };
+        let Kind::Udp(socket) = &mut entry.kind else {
+            return Err(SendError::NoSocket);
+        };
+        if let Some(error) = socket.take_hard_error() {
+            return Err(SendError::Failed(error));
+        }
+        let dst = to.or(socket.remote).ok_or(SendError::NotConnected)?;
+        let (local_addr, port, options) = (socket.local_addr, socket.port, socket.options);
+        if entry.tx_bytes + len + OVERHEAD > options.send_limit.max(len + OVERHEAD) {
+            entry.wants_room = true;
+            return Err(SendError::WouldBlock);
+        }
+        let IpAddr::V4(dst_ip) = dst.ip() else {
+            return Err(SendError::NoRoute);
+        };
+        let way = match options.multicast_interface {
+            Some(at) if dst_ip.is_multicast() => self.way_by(at, dst_ip),
+            _ => self.way(dst_ip),
+        }
+        .map_err(refusal)?;
+        if way.broadcast && !options.broadcast {
+            return Err(SendError::BroadcastNotAllowed);
+        }
+        let src = match local_addr {
+            Some(IpAddr::V4(a)) if !a.is_multicast() && !a.is_broadcast() => a,
+            _ => way.src,
+        };
+        let dont_fragment = self.may_cut(&way, dst_ip, len, &options)?;
+        let ttl = if dst_ip.is_multicast() {
+            options.multicast_ttl
+        } else {
+            options.ttl
+        };
+        let mut frame = Frame {
+            payload,
+            ..Frame::default()
+        };
+        udp::encapsulate(&mut frame, SocketAddr::new(IpAddr::V4(src), port), dst);
+        let out = ipv4::Outgoing {
+            tos: options.tos,
+            //= RFC 6864 §4.1 what cannot be cut needs no identification of its own.
+            ident: if dont_fragment {
+                0
+            } else {
+                self.next_ident(dst_ip)
+            },
+            dont_fragment,
+            ttl,
+            protocol: Protocol::UDP,
+            src,
+            dst: dst_ip,
+            options: &[],
+        };
+        if !ipv4::encapsulate(&mut frame, &out) {
+            return Err(SendError::TooLong {
+                max: ipv4::MAX_LEN - 28,
+            });
+        }
+        if way.hop == Hop::Group(dst_ip) && options.multicast_loop && self.is_member(dst_ip) {
+            self.loop_back(frame.clone());
+        }
+        self.enqueue(handle.0, way, frame, len);
+        Ok(())
+    }
+
+    /// Whether a packet must not be cut, by the socket's wish and what is known of the path.
+    #[inline]
+    fn may_cut(
+        &self,
+        way: &Way,
+        dst: Ipv4Addr,
+        len: usize,
+        options: &udp::Options,
+    ) -> Result<bool, SendError> {
+        let total = len + 20;
+        let known = self.pmtu.path(IpAddr::V4(dst));
+        let mtu = known.map_or(way.mtu, |p| usize::from(p.mtu).min(way.mtu));
+        match options.path_mtu {
+            PathMtu::Off => Ok(false),
+            PathMtu::Want => Ok(total <= mtu && known.is_none_or(|p| !p.fragment)),
+            PathMtu::Require if total <= mtu => Ok(true),
+            PathMtu::Probe if total <= way.mtu => Ok(true),
+            PathMtu::Require => Err(SendError::TooLong {
+                max: mtu.saturating_sub(28),
+            }),
+            PathMtu::Probe => Err(SendError::TooLong {
+                max: way.mtu.saturating_sub(28),
+            }),
+        }
+    }
+
+    /// The next datagram that waits.
+    #[inline]
+    pub fn udp_recv(&mut self, handle: UdpHandle) -> Option<udp::Datagram> {
+        self.udp_socket_mut(handle.0)?.recv()
+    }
+
+    /// The oldest ICMP error that came back and has not been taken.
+    pub fn udp_take_error(&mut self, handle: UdpHandle) -> Option<SocketError> {
+        self.udp_socket_mut(handle.0)?.take_error()
+    }
+
+    /// The socket, to look at.
+    #[must_use]
+    pub fn udp(&self, handle: UdpHandle) -> Option<&udp::Socket> {
+        self.udp_socket(handle.0)
+    }
+
+    /// The socket's options, to change.
+    pub fn udp_options(&mut self, handle: UdpHandle) -> Option<&mut udp::Options> {
+        self.udp_socket_mut(handle.0).map(|s| &mut s.options)
+    }
+
+    /// The address and port the socket is bound to.
+    #[must_use]
+    pub fn udp_local(&self, handle: UdpHandle) -> Option<SocketAddr> {
+        let socket = self.udp_socket(handle.0)?;
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Some(SocketAddr::new(
+            socket.local_addr.unwrap_or(any),
+            socket.port,
+        ))
+    }
+
+    /// Joins a group on an interface, for all sources or by a filter (RFC 3376 §2).
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub fn udp_join(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        interface: u16,
+        group: Ipv4Addr,
+        mode: FilterMode,
+        sources: &[Ipv4Addr],
+    ) -> Result<(), GroupError> {
+        let key = handle.0;
+        let at = self
+            .interfaces
+            .get_mut(usize::from(interface))
+            .ok_or(GroupError::NotAGroup)?;
+        let was = at.igmp.is_member(group);
+        at.igmp.join(now, key.number(), group, mode, sources)?;
+        if !was {
+            at.filter.join(MacAddr::from_ipv4_multicast(group));
+        }
+        if let Some(entry) = self.sockets.get_mut(key)
+            && !entry.groups.contains(&(interface, group))
+        {
+            entry.groups.push((interface, group));
+        }
+        Ok(())
+    }
+
+    /// Leaves a group.
+    pub fn udp_leave(&mut self, now: Instant, handle: UdpHandle, interface: u16, group: Ipv4Addr) {
+        self.leave(now, handle.0, interface, group);
+        if let Some(entry) = self.sockets.get_mut(handle.0) {
+            entry.groups.retain(|g| *g != (interface, group));
+        }
+    }
+
+    fn leave(&mut self, now: Instant, key: Key, interface: u16, group: Ipv4Addr) {
+        let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
+            return;
+        };
+        let was = at.igmp.is_member(group);
+        let _ = at.igmp.leave(now, key.number(), group);
+        if was && !at.igmp.is_member(group) {
+            at.filter.leave(MacAddr::from_ipv4_multicast(group));
+        }
+    }
+
+    fn is_member(&self, group: Ipv4Addr) -> bool {
+        self.interfaces.iter().any(|i| i.igmp.is_member(group))
+    }
+
+    /// Closes a UDP socket: its groups are left, what waits is dropped and counted.
+    pub fn udp_close(&mut self, now: Instant, handle: UdpHandle) {
+        self.close(now, handle.0);
+    }
+
+    /// Opens an echo socket for ping; `ident` zero takes a free identifier.
+    ///
+    /// # Errors
+    /// The identifier is in use, or there are too many sockets.
+    pub fn echo_open(&mut self, ident: u16) -> Result<(RawHandle, u16), BindError> {
+        let ident = match ident {
+            0 => {
+                let start = self.rng.next_u32() | 1;
+                let free = |i: &u16| *i != 0 && !self.echo.contains_key(i);
+                (0..u32::from(u16::MAX))
+                    .map(|i| start.wrapping_add(i).to_be_bytes())
+                    .map(|[_, _, high, low]| u16::from_be_bytes([high, low]))
+                    .find(free)
+                    .ok_or(BindError::NoPort)?
+            }
+            ident => ident,
+        };
+        if self.echo.contains_key(&ident) {
+            return Err(BindError::InUse);
+        }
+        let socket = raw::Socket::new(RawKind::Echo(ident), self.config.udp);
+        let key = self.open(Kind::Raw(socket))?;
+        self.echo.insert(ident, key);
+        Ok((RawHandle(key), ident))
+    }
+
+    /// Opens a raw socket for an IP protocol.
+    ///
+    /// # Errors
+    /// There are too many sockets.
+    pub fn raw_open(&mut self, protocol: Protocol) -> Result<RawHandle, BindError> {
+        let socket = raw::Socket::new(RawKind::Ip(protocol), self.config.udp);
+        let key = self.open(Kind::Raw(socket))?;
+        self.raw.entry(protocol.0).or_default().push(key);
+        Ok(RawHandle(key))
+    }
+
+    /// Sends an echo request from an echo socket.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was sent.
+    pub fn echo_send(
+        &mut self,
+        now: Instant,
+        handle: RawHandle,
+        to: Ipv4Addr,
+        seq: u16,
+        data: Payload,
+        ip_options: &[u8],
+    ) -> Result<(), SendError> {
+        let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
+        let Kind::Raw(socket) = &entry.kind else {
+            return Err(SendError::NoSocket);
+        };
+        let RawKind::Echo(ident) = socket.kind else {
+            return Err(SendError::NoSocket);
+        };
+        let [a, b] = ident.to_be_bytes();
+        let [c, d] = seq.to_be_bytes();
+        let mut frame = Frame {
+            payload: data,
+            ..Frame::default()
+        };
+        icmp::push_header(&mut frame, icmpv4::kind::ECHO_REQUEST, 0, [a, b, c, d]);
+        self.raw_send_frame(now, handle, to, Protocol::ICMP, frame, ip_options)
+    }
+
+    /// Sends a packet of a raw socket's protocol; the host writes the IP header.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was sent.
+    pub fn raw_send(
+        &mut self,
+        now: Instant,
+        handle: RawHandle,
+        to: Ipv4Addr,
+        payload: Payload,
+        ip_options: &[u8],
+    ) -> Result<(), SendError> {
+        let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
+        let Kind::Raw(socket) = &entry.kind else {
+            return Err(SendError::NoSocket);
+        };
+        let RawKind::Ip(protocol) = socket.kind else {
+            return Err(SendError::NoSocket);
+        };
+        let frame = Frame {
+            payload,
+            ..Frame::default()
+        };
+        self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
+    }
+
+    fn raw_send_frame(
+        &mut self,
+        now: Instant,
+        handle: RawHandle,
+        dst: Ipv4Addr,
+        protocol: Protocol,
+        mut frame: Frame,
+        ip_options: &[u8],
+    ) -> Result<(), SendError> {
+        if ip_options.len() > 40 || !ip_options.len().is_multiple_of(4) {
+            return Err(SendError::BadOptions);
+        }
+        let len = frame.len() + ip_options.len();
+        let entry = self.sockets.get_mut(handle.0).ok_or(SendError::NoSocket)?;
+        let Kind::Raw(socket) = &entry.kind else {
+            return Err(SendError::NoSocket);
+        };
+        let options = socket.options;
+        if entry.tx_bytes + len + OVERHEAD > options.send_limit.max(len + OVERHEAD) {
+            entry.wants_room = true;
+            return Err(SendError::WouldBlock);
+        }
+        let way = self.way(dst).map_err(refusal)?;
+        if way.broadcast && !options.broadcast {
+            return Err(SendError::BroadcastNotAllowed);
+        }
+        let dont_fragment = self.may_cut(&way, dst, len, &options)?;
+        let mut area = [0; 40];
+        let area = area.get_mut(..ip_options.len()).unwrap_or_default();
+        area.copy_from_slice(ip_options);
+        self.update_options(now, way.src, area);
+        let out = ipv4::Outgoing {
+            tos: options.tos,
+            ident: if dont_fragment {
+                0
+            } else {
+                self.next_ident(dst)
+            },
+            dont_fragment,
+            ttl: if dst.is_multicast() {
+                options.multicast_ttl
+            } else {
+                options.ttl
+            },
+            protocol,
+            src: way.src,
+            dst,
+            options: area,
+        };
+        if !ipv4::encapsulate(&mut frame, &out) {
+            return Err(SendError::TooLong {
+                max: ipv4::MAX_LEN - 20 - ip_options.len(),
+            });
+        }
+        self.enqueue(handle.0, way, frame, len);
+        Ok(())
+    }
+
+    /// The next packet or echo reply that waits.
+    pub fn raw_recv(&mut self, handle: RawHandle) -> Option<raw::Packet> {
+        self.raw_socket_mut(handle.0)?.recv()
+    }
+
+    /// The oldest ICMP error that came back and has not been taken.
+    pub fn raw_take_error(&mut self, handle: RawHandle) -> Option<SocketError> {
+        self.raw_socket_mut(handle.0)?.take_error()
+    }
+
+    /// The socket's options, to change.
+    pub fn raw_options(&mut self, handle: RawHandle) -> Option<&mut udp::Options> {
+        self.raw_socket_mut(handle.0).map(|s| &mut s.options)
+    }
+
+    /// Closes a raw or echo socket.
+    pub fn raw_close(&mut self, now: Instant, handle: RawHandle) {
+        self.close(now, handle.0);
+    }
+
+    /// The next thing the driver may want to know. Each socket comes up once, with all that it has
+    /// become ready for since it last did.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(entry) = self.sockets.get_mut(key) else {
+                continue;
+            };
+            entry.announced = false;
+            let ready = core::mem::take(&mut entry.ready);
+            return Some(match entry.kind {
+                Kind::Udp(_) => Event::Udp(UdpHandle(key), ready),
+                Kind::Raw(_) => Event::Raw(RawHandle(key), ready),
+            });
+        }
+        self.events.pop_front()
+    }
+
+    fn open(&mut self, kind: Kind) -> Result<Key, BindError> {
+        let entry = Entry {
+            kind,
+            tx: VecDeque::new(),
+            tx_bytes: 0,
+            in_turn: false,
+            ready: Readiness::NONE,
+            announced: false,
+            wants_room: false,
+            groups: Vec::new(),
+        };
+        self.sockets.insert(entry).map_err(|_| BindError::TooMany)
+    }
+
+    fn close(&mut self, now: Instant, key: Key) {
+        let Some(entry) = self.sockets.remove(key) else {
+            return;
+        };
+        self.stats
+            .drop_out(DropReason::SocketClosed, entry.tx.len() as u64);
+        for (interface, group) in entry.groups {
+            self.leave(now, key, interface, group);
+        }
+        match entry.kind {
+            Kind::Udp(socket) => {
+                self.udp.unbind(socket.local_addr, socket.port, key);
+                if let Some(remote) = socket.remote {
+                    self.disconnect(key, &socket, remote);
+                }
+            }
+            Kind::Raw(socket) => match socket.kind {
+                RawKind::Echo(ident) => {
+                    self.echo.remove(&ident);
+                }
+                RawKind::Ip(protocol) => {
+                    if let Some(keys) = self.raw.get_mut(&protocol.0) {
+                        keys.retain(|&k| k != key);
+                        if keys.is_empty() {
+                            self.raw.remove(&protocol.0);
+                        }
+                    }
+                }
+            },
+        }
+    }
+
+    /// Takes a connected socket's pair of ends out, whichever of our addresses it was made with.
+    fn disconnect(&mut self, key: Key, socket: &udp::Socket, remote: SocketAddr) {
+        let bound = socket.local_addr.into_iter();
+        let own = self
+            .interfaces
+            .iter()
+            .flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()));
+        for addr in bound.chain(own).collect::<Vec<_>>() {
+            self.udp
+                .disconnect(SocketAddr::new(addr, socket.port), remote, key);
+        }
+    }
+
+    /// Puts a packet into its socket's queue, and the socket in turn on the packet's interface.
+    #[inline]
+    fn enqueue(&mut self, key: Key, way: Way, frame: Frame, len: usize) {
+        if way.local {
+            self.count_sent(key);
+            self.loop_back(frame);
+            return;
+        }
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return;
+        };
+        entry.tx_bytes += len + OVERHEAD;
+        entry.tx.push_back((
+            way.interface,
+            Outbound {
+                hop: way.hop,
+                frame,
+            },
+        ));
+        let first = !entry.in_turn;
+        entry.in_turn = true;
+        if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
+            interface.queues.sockets.push_back(key);
+        }
+        self.count_sent(key);
+    }
+
+    #[inline]
+    fn count_sent(&mut self, key: Key) {
+        match self.sockets.get_mut(key).map(|e| &mut e.kind) {
+            Some(Kind::Udp(socket)) => socket.stats.sent += 1,
+            Some(Kind::Raw(socket)) => socket.stats.sent += 1,
+            None => {}
+        }
+    }
+
+    /// The next packet of the sockets in turn on an interface.
+    #[inline]
+    pub(super) fn next_from_sockets(&mut self, at: u16) -> Option<Outbound> {
+        loop {
+            let queues = &mut self.interfaces.get_mut(usize::from(at))?.queues;
+            let key = queues.sockets.pop_front()?;
+            let Some(entry) = self.sockets.get_mut(key) else {
+                continue;
+            };
+            let Some((_, outbound)) = entry.tx.pop_front() else {
+                entry.in_turn = false;
+                continue;
+            };
+            let header = outbound
+                .frame
+                .front()
+                .first()
+                .map_or(20, |b| usize::from(b & 15) * 4);
+            let cost = outbound.frame.len() + OVERHEAD;
+            entry.tx_bytes = entry
+                .tx_bytes
+                .saturating_sub(cost.saturating_sub(header.min(20)));
+            let next = entry.tx.front().map(|(next, _)| *next);
+            entry.in_turn = next.is_some();
+            let room = entry.wants_room;
+            entry.wants_room = false;
+            if let Some(next) = next
+                && let Some(interface) = self.interfaces.get_mut(usize::from(next))
+            {
+                interface.queues.sockets.push_back(key);
+            }
+            if room {
+                self.mark(key, Readiness::WRITABLE);
+            }
+            return Some(outbound);
+        }
+    }
+
+    /// Marks a socket ready; it comes up in [`poll_event`](Self::poll_event) once.
+    #[inline]
+    pub(super) fn mark(&mut self, key: Key, ready: Readiness) {
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return;
+        };
+        entry.ready |= ready;
+        if !entry.announced {
+            entry.announced = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    #[inline]
+    pub(super) fn push_udp(&mut self, key: Key, datagram: udp::Datagram) -> Result<(), DropReason> {
+        self.udp_socket_mut(key)
+            .ok_or(DropReason::UdpNoSocket)?
+            .push(datagram)?;
+        self.mark(key, Readiness::READABLE);
+        Ok(())
+    }
+
+    pub(super) fn push_raw(&mut self, key: Key, packet: raw::Packet) -> Result<(), DropReason> {
+        self.raw_socket_mut(key)
+            .ok_or(DropReason::IcmpNoSocket)?
+            .push(packet)?;
+        self.mark(key, Readiness::READABLE);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn udp_socket(&self, key: Key) -> Option<&udp::Socket> {
+        match &self.sockets.get(key)?.kind {
+            Kind::Udp(socket) => Some(socket),
+            Kind::Raw(_) => None,
+        }
+    }
+
+    #[inline]
+    fn udp_socket_mut(&mut self, key: Key) -> Option<&mut udp::Socket> {
+        match &mut self.sockets.get_mut(key)?.kind {
+            Kind::Udp(socket) => Some(socket),
+            Kind::Raw(_) => None,
+        }
+    }
+
+    fn raw_socket_mut(&mut self, key: Key) -> Option<&mut raw::Socket> {
+        match &mut self.sockets.get_mut(key)?.kind {
+            Kind::Raw(socket) => Some(socket),
+            Kind::Udp(_) => None,
+        }
+    }
+}
+
+/// Why there is no way, as the user's error.
+fn refusal(reason: DropReason) -> SendError {
+    match reason {
+        DropReason::RouteProhibited => SendError::Prohibited,
+        _ => SendError::NoRoute,
+    }
+}
+
+/// Tells the socket that sent `packet` that its next hop does not answer.
+pub(super) fn fail(host: &mut Host, packet: &Frame) {
+    let bytes = packet.to_bytes();
+    let Ok((header, rest)) = crate::wire::ipv4::Header::parse(&bytes) else {
+        return;
+    };
+    let Some((key, port)) = host.quoted_socket(&header, rest) else {
+        return;
+    };
+    let error = SocketError {
+        kind: ErrorKind::HostUnreachable,
+        offender: IpAddr::V4(header.src),
+        to: SocketAddr::new(IpAddr::V4(header.dst), port),
+        icmp_type: icmpv4::kind::DESTINATION_UNREACHABLE,
+        icmp_code: 1,
+    };
+    host.push_error(key, error);
+}

@@ -1,0 +1,131 @@
+use super::*;
+use crate::frame::Payload;
+use crate::net::route::Route;
+use crate::reason::DropReason;
+use crate::transport::ErrorKind;
+use crate::transport::udp::PathMtu;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+/// a (0) - router (1) - b (2); the second net's MTU as given.
+fn routed(mtu: usize) -> Net {
+    let mut a = host(1, "10.1.0.2/24");
+    a.add_route(Route::via(
+        "0.0.0.0/0".parse().unwrap(),
+        "10.1.0.1".parse().unwrap(),
+        Port(0),
+    ))
+    .unwrap();
+    let config = Config {
+        forwarding: true,
+        ..Config::default()
+    };
+    let mut r = Host::new(config, Rng::from_seed(9));
+    for (port, cidr, mtu) in [(0, "10.1.0.1/24", 1500), (1, "10.2.0.1/24", mtu)] {
+        let mut eth = InterfaceConfig::ethernet("eth", Port(port), mac(10 + port as u8))
+            .with_address(cidr.parse().unwrap());
+        eth.mtu = mtu;
+        r.add_interface(Instant::ZERO, eth);
+    }
+    let mut b = host(2, "10.2.0.2/24");
+    b.interfaces[0].config.mtu = mtu;
+    b.add_route(Route::via(
+        "0.0.0.0/0".parse().unwrap(),
+        "10.2.0.1".parse().unwrap(),
+        Port(0),
+    ))
+    .unwrap();
+    Net::new(
+        std::vec![a, r, b],
+        std::vec![[(0, 0), (1, 0)], [(1, 1), (2, 0)]],
+    )
+}
+
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
+
+fn data(len: usize) -> Payload {
+    Payload::from(Bytes::from(std::vec![5; len]))
+}
+
+#[test]
+fn forwards_and_cuts_for_a_smaller_link() {
+    let mut net = routed(600);
+    let now = net.now;
+    let (ping, _) = net.hosts[0].echo_open(0).unwrap();
+    net.hosts[0].raw_options(ping).unwrap().path_mtu = PathMtu::Off;
+    for len in [100, 1400, 65_507] {
+        net.hosts[0]
+            .echo_send(now, ping, FAR, 1, data(len), &[])
+            .unwrap();
+        net.settle();
+        let reply = net.hosts[0].raw_recv(ping).expect("across");
+        assert_eq!((reply.payload.len(), reply.ttl), (len + 8, 63));
+    }
+    assert!(net.hosts[1].stats().fragmented > 0);
+    assert_eq!(
+        net.hosts[1].stats().held,
+        0,
+        "a router does not put together"
+    );
+}
+
+#[test]
+fn learns_the_path_mtu() {
+    let mut net = routed(600);
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = Some(SocketAddr::new(v4(FAR), 7));
+    net.hosts[0].udp_options(udp).unwrap().path_mtu = PathMtu::Require;
+    net.hosts[0].udp_send(now, udp, data(1000), to).unwrap();
+    net.settle();
+    assert_eq!(
+        net.hosts[1]
+            .stats()
+            .dropped_in(DropReason::FragmentationNeeded),
+        1
+    );
+    let error = net.hosts[0].udp_take_error(udp).unwrap();
+    assert_eq!(error.kind, ErrorKind::PacketTooBig { mtu: 600 });
+    assert_eq!(
+        net.hosts[0].udp_send(now, udp, data(1000), to),
+        Err(SendError::TooLong { max: 572 })
+    );
+    assert!(net.hosts[0].udp_send(now, udp, data(572), to).is_ok());
+}
+
+#[test]
+fn says_why_it_does_not_forward() {
+    let mut net = routed(1500);
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let provoke = |net: &mut Net, to: &str, ttl| {
+        net.hosts[0].udp_options(udp).unwrap().ttl = ttl;
+        let to = SocketAddr::new(to.parse().unwrap(), 7);
+        net.hosts[0].udp_send(now, udp, data(10), Some(to)).unwrap();
+        net.run(Duration::from_secs(5));
+        net.hosts[0]
+            .udp_take_error(udp)
+            .map(|e| (e.kind, e.offender.to_string()))
+    };
+    let router = "10.1.0.1".to_string();
+    assert_eq!(
+        provoke(&mut net, "10.2.0.2", 1),
+        Some((ErrorKind::TtlExpired, router.clone()))
+    );
+    assert_eq!(
+        provoke(&mut net, "10.3.0.2", 9),
+        Some((ErrorKind::NetUnreachable, router.clone()))
+    );
+    assert_eq!(
+        provoke(&mut net, "10.2.0.9", 9),
+        Some((ErrorKind::HostUnreachable, router))
+    );
+    let end = "10.2.0.2".to_string();
+    assert_eq!(
+        provoke(&mut net, "10.2.0.2", 2),
+        Some((ErrorKind::PortUnreachable, end))
+    );
+    assert_eq!(net.hosts[1].stats().dropped_in(DropReason::TtlExpired), 1);
+}
+
+use std::string::ToString;

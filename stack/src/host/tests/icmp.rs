@@ -1,0 +1,168 @@
+use super::*;
+use crate::frame::Payload;
+use crate::net::route::Route;
+use crate::reason::DropReason;
+use crate::transport::ErrorKind;
+use bytes::Bytes;
+
+fn data(len: usize) -> Payload {
+    let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+    Payload::from(Bytes::from(bytes))
+}
+
+fn ping(net: &mut Net, len: usize, options: &[u8]) -> crate::transport::raw::Packet {
+    let now = net.now;
+    let (socket, ident) = net.hosts[0].echo_open(0).unwrap();
+    net.hosts[0]
+        .echo_send(now, socket, B, 7, data(len), options)
+        .unwrap();
+    net.settle();
+    let reply = net.hosts[0].raw_recv(socket).expect("a reply");
+    net.hosts[0].raw_close(now, socket);
+    let bytes = reply.payload.to_bytes();
+    assert_eq!(bytes[0], 0, "echo reply");
+    assert_eq!(
+        &bytes[4..8],
+        [ident.to_be_bytes(), 7u16.to_be_bytes()].concat()
+    );
+    assert_eq!(bytes[8..], data(len).to_bytes()[..]);
+    assert_eq!((reply.from, reply.ttl), (v4(B), 64));
+    reply
+}
+
+#[test]
+fn answers_a_ping_of_any_size() {
+    let mut net = Net::pair();
+    for len in [0, 1, 56, 1472, 1473, 3000, 65_507] {
+        ping(&mut net, len, &[]);
+    }
+    let stats = *net.hosts[1].stats();
+    assert_eq!(stats.echoes, 7);
+    assert_eq!(stats.held, 0);
+    assert_eq!(stats.reassembled, 3);
+}
+
+#[test]
+fn record_route_lists_both_ends() {
+    let mut net = Net::pair();
+    let mut options = [0; 40];
+    options[..3].copy_from_slice(&[7, 39, 4]);
+    let reply = ping(&mut net, 56, &options);
+    // One entry from the sender, one from us (RFC 1122 §3.2.2.6).
+    assert_eq!(&reply.options[..11], [7, 39, 12, 10, 7, 0, 1, 10, 7, 0, 2]);
+}
+
+#[test]
+fn port_and_protocol_unreachable_reach_the_socket() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = SocketAddr::new(v4(B), 9);
+    net.hosts[0].udp_connect(udp, to).unwrap();
+    net.hosts[0].udp_send(now, udp, data(10), None).unwrap();
+    net.settle();
+    assert_eq!(net.hosts[1].stats().dropped_in(DropReason::UdpNoSocket), 1);
+    let failed = net.hosts[0].udp_send(now, udp, data(10), None);
+    let Err(SendError::Failed(error)) = failed else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(
+        (error.kind, error.to, error.offender),
+        (ErrorKind::PortUnreachable, to, v4(B))
+    );
+    assert!(
+        net.hosts[0].udp_send(now, udp, data(10), None).is_ok(),
+        "an error is told once"
+    );
+
+    let raw = net.hosts[0].raw_open(crate::wire::Protocol(253)).unwrap();
+    net.hosts[0].raw_send(now, raw, B, data(20), &[]).unwrap();
+    net.settle();
+    let error = net.hosts[0].raw_take_error(raw).unwrap();
+    assert_eq!(error.kind, ErrorKind::ProtocolUnreachable);
+}
+
+#[test]
+fn errors_about_packets_we_did_not_send_are_refused() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let udp = net.hosts[0]
+        .udp_bind("0.0.0.0:5000".parse().unwrap())
+        .unwrap();
+    net.hosts[0]
+        .udp_send(now, udp, data(10), Some(SocketAddr::new(v4(B), 9)))
+        .unwrap();
+    net.settle();
+    let (_, error, _) = net
+        .log
+        .iter()
+        .rev()
+        .find(|(to, f, _)| *to == 0 && f.to_bytes()[23] == 1)
+        .unwrap();
+    let error = error.to_bytes();
+    // The quote's source port is at Ethernet 14 + IP 20 + ICMP 8 + IP 20.
+    let mut forged = error.to_vec();
+    forged[62..64].copy_from_slice(&5001u16.to_be_bytes());
+    let sum =
+        crate::wire::checksum::update(u16::from_be_bytes([forged[36], forged[37]]), 5000, 5001);
+    forged[36..38].copy_from_slice(&sum.to_be_bytes());
+    let fate = net.hosts[0].handle_frame(now, Port(0), Frame::copy_from(&forged));
+    assert_eq!(fate, Fate::Dropped(DropReason::IcmpQuoteUnmatched));
+    forged[36] ^= 1;
+    let fate = net.hosts[0].handle_frame(now, Port(0), Frame::copy_from(&forged));
+    assert_eq!(fate, Fate::Dropped(DropReason::IcmpBadChecksum));
+}
+
+#[test]
+fn a_dead_neighbour_fails_the_socket_that_sent() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = SocketAddr::from(([10, 7, 0, 99], 9));
+    net.hosts[0].udp_send(now, udp, data(10), Some(to)).unwrap();
+    net.run(Duration::from_secs(10));
+    let error = net.hosts[0].udp_take_error(udp).expect("host unreachable");
+    assert_eq!((error.kind, error.to), (ErrorKind::HostUnreachable, to));
+    assert_eq!(
+        net.hosts[0]
+            .stats()
+            .dropped_out(DropReason::NeighborUnreachable),
+        1
+    );
+}
+
+#[test]
+fn redirects_only_from_the_first_hop() {
+    let mut net = Net::pair();
+    let far: Ipv4Addr = "192.0.2.1".parse().unwrap();
+    let default = "0.0.0.0/0".parse().unwrap();
+    net.hosts[0]
+        .add_route(Route::via(default, v4(B), Port(0)))
+        .unwrap();
+    let better = Ipv4Addr::new(10, 7, 0, 3);
+    let now = net.now;
+    let h = &mut net.hosts[0];
+    let outside = Ipv4Addr::new(10, 9, 0, 1);
+    assert!(
+        h.redirect(now, 0, A, far, better).is_err(),
+        "not from the first hop"
+    );
+    assert!(
+        h.redirect(now, 0, B, far, outside).is_err(),
+        "not on our net"
+    );
+    assert!(h.redirect(now, 0, B, far, A).is_err(), "ourselves");
+    assert!(h.redirect(now, 0, B, far, better).is_ok());
+    assert_eq!(
+        h.way(far).unwrap().hop,
+        interface::Hop::Neighbor(v4(better))
+    );
+    net.run(Duration::from_secs(601));
+    assert_eq!(
+        net.hosts[0].way(far).unwrap().hop,
+        interface::Hop::Neighbor(v4(B)),
+        "it ages"
+    );
+}
+
+use core::net::SocketAddr;

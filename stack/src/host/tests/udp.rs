@@ -1,0 +1,141 @@
+use super::*;
+use crate::frame::Payload;
+use crate::net::groups::FilterMode;
+use crate::reason::DropReason;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+fn bytes(b: &'static [u8]) -> Payload {
+    Payload::from(Bytes::from_static(b))
+}
+
+#[test]
+fn a_datagram_goes_there_and_back() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let server = net.hosts[1].udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    let client = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    net.hosts[0]
+        .udp_send(
+            now,
+            client,
+            bytes(b"hello"),
+            Some(SocketAddr::new(v4(B), 7)),
+        )
+        .unwrap();
+    net.settle();
+    assert_eq!(
+        net.hosts[1].poll_event(),
+        Some(Event::Udp(server, Readiness::READABLE))
+    );
+    let got = net.hosts[1].udp_recv(server).unwrap();
+    assert_eq!(&got.payload.to_bytes()[..], b"hello");
+    assert_eq!(got.to, SocketAddr::new(v4(B), 7));
+    net.hosts[1]
+        .udp_send(now, server, got.payload, Some(got.from))
+        .unwrap();
+    net.settle();
+    assert_eq!(
+        &net.hosts[0].udp_recv(client).unwrap().payload.to_bytes()[..],
+        b"hello"
+    );
+}
+
+#[test]
+fn bindings_exclude_each_other_unless_shared() {
+    let mut net = Net::pair();
+    let h = &mut net.hosts[0];
+    let any: SocketAddr = "0.0.0.0:7".parse().unwrap();
+    let here: SocketAddr = "10.7.0.1:7".parse().unwrap();
+    let first = h.udp_bind(any).unwrap();
+    assert_eq!(h.udp_bind(here), Err(BindError::InUse));
+    h.udp_close(net.now, first);
+    assert!(h.udp_bind(here).is_ok());
+    assert_eq!(h.udp_bind(any), Err(BindError::InUse));
+    assert_eq!(
+        h.udp_bind("10.7.0.9:8".parse().unwrap()),
+        Err(BindError::NotAvailable)
+    );
+}
+
+#[test]
+fn groups_reach_members_and_broadcast_needs_leave() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let group = Ipv4Addr::new(239, 1, 2, 3);
+    let to = SocketAddr::new(v4(group), 5000);
+    let member = net.hosts[1]
+        .udp_bind("0.0.0.0:5000".parse().unwrap())
+        .unwrap();
+    let sender = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    net.hosts[0]
+        .udp_send(now, sender, bytes(b"x"), Some(to))
+        .unwrap();
+    net.settle();
+    assert_eq!(
+        net.hosts[1]
+            .stats()
+            .dropped_in(DropReason::LinkGroupNotJoined),
+        1
+    );
+    net.hosts[1]
+        .udp_join(now, member, 0, group, FilterMode::Exclude, &[])
+        .unwrap();
+    net.hosts[0]
+        .udp_send(now, sender, bytes(b"y"), Some(to))
+        .unwrap();
+    net.settle();
+    let got = net.hosts[1].udp_recv(member).unwrap();
+    assert_eq!((got.to, got.ttl), (to, 1));
+    net.hosts[1].udp_leave(now, member, 0, group);
+    net.hosts[0]
+        .udp_send(now, sender, bytes(b"z"), Some(to))
+        .unwrap();
+    net.settle();
+    assert!(net.hosts[1].udp_recv(member).is_none());
+
+    let all = SocketAddr::from(([10, 7, 0, 255], 5000));
+    assert_eq!(
+        net.hosts[0].udp_send(now, sender, bytes(b"b"), Some(all)),
+        Err(SendError::BroadcastNotAllowed)
+    );
+    net.hosts[0].udp_options(sender).unwrap().broadcast = true;
+    net.hosts[0]
+        .udp_send(now, sender, bytes(b"b"), Some(all))
+        .unwrap();
+    net.settle();
+    assert_eq!(net.hosts[1].udp_recv(member).unwrap().to, all);
+}
+
+#[test]
+fn talks_to_itself_without_a_wire() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let a = net.hosts[0].udp_bind("0.0.0.0:1".parse().unwrap()).unwrap();
+    let to = SocketAddr::new(v4(A), 1);
+    net.hosts[0]
+        .udp_send(now, a, bytes(b"me"), Some(to))
+        .unwrap();
+    net.settle();
+    assert_eq!(net.hosts[0].udp_recv(a).unwrap().from, to);
+    assert_eq!(net.hosts[0].stats().looped, 1);
+}
+
+#[test]
+fn a_full_send_queue_pushes_back_and_then_says_so() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let a = net.hosts[0].udp_bind("0.0.0.0:1".parse().unwrap()).unwrap();
+    let to = Some(SocketAddr::new(v4(B), 9));
+    let big = Payload::from(Bytes::from(std::vec![0; 60_000]));
+    let sent = (0..100)
+        .take_while(|_| net.hosts[0].udp_send(now, a, big.clone(), to).is_ok())
+        .count();
+    assert_eq!(sent, 4, "256 KiB");
+    while net.hosts[0].poll_event().is_some() {}
+    assert!(net.hosts[0].poll_transmit(now, Port(0)).is_some());
+    net.settle();
+    let mut events = core::iter::from_fn(|| net.hosts[0].poll_event());
+    assert!(events.any(|e| matches!(e, Event::Udp(h, r) if h == a && r.has(Readiness::WRITABLE))));
+    assert!(net.hosts[0].udp_send(now, a, big, to).is_ok());
+}
