@@ -20,7 +20,15 @@
 //!
 //! Of our own code only `stack::{time, rng, frame, machine, wire, link}` are imported here.
 
+pub mod faults;
+pub mod namespace;
+pub mod netlink;
+pub mod raw;
 pub mod ring;
+mod sys;
+pub mod tap;
+pub mod tun;
+mod vnet;
 
 use stack::frame::Frame;
 use stack::machine::Fate;
@@ -52,6 +60,10 @@ pub struct Offloads {
 
 /// What [`Device::recv`] found.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a frame is moved once a call; a box would be an allocation per frame"
+)]
 pub enum Received {
     /// A frame.
     Frame(Frame),

@@ -1,0 +1,126 @@
+//! A Linux TAP: an Ethernet interface of the kernel whose other end is this process.
+//!
+//! ```text
+//!   kernel: tap0 (10.7.0.1/24)  <=== Ethernet frames, a vnet header in front ===>  Tap: a machine's port
+//! ```
+//!
+//! Why plain ioctls: opening a TAP is one `open` and two ioctls. `tun-tap` can set none of
+//! `IFF_VNET_HDR`, `TUNSETVNETHDRSZ` and `TUNSETOFFLOAD`. `tun-rs` can, but brings its own
+//! buffers, its own cutting and joining of super-frames and dozens of dependencies, and hides the
+//! vnet header which is what we open the device for. `rustix` has no call for them either, so that
+//! the ioctls would be ours all the same. They are in [`super::sys`], through `libc`, whose
+//! constants are the kernel's.
+//!
+//! Promises: opened with `IFF_VNET_HDR` from the start, so that a frame's checksum note is
+//! understood in both directions. Left out for now: `TUNSETOFFLOAD` stays off, so the kernel hands
+//! us no super-frames; it comes with TCP, which is who gains.
+
+use super::ring::Ring;
+use super::{Device, Medium, Offloads, Received, netlink::Netlink, sys, vnet};
+use stack::frame::Frame;
+use stack::time::Instant;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+/// A TAP, or with [`Tap::open_tun`] a TUN: the same descriptor without Ethernet headers.
+#[derive(Debug)]
+pub struct Tap {
+    file: File,
+    name: String,
+    mtu: usize,
+    medium: Medium,
+    ring: Ring,
+}
+
+impl Tap {
+    /// Makes interface `name`, or attaches to it where it exists and is ours to use. It is still
+    /// down: see [`Netlink`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::PermissionDenied`] where `/dev/net/tun` is closed to this user or the
+    /// network is not ours to change, [`io::ErrorKind::NotFound`] where the kernel has no TUN.
+    pub fn open(name: &str, mtu: Option<u32>) -> io::Result<Self> {
+        Self::attach(name, mtu, Medium::Ethernet)
+    }
+
+    /// The same for a TUN.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_tun(name: &str, mtu: Option<u32>) -> io::Result<Self> {
+        Self::attach(name, mtu, Medium::Ip)
+    }
+
+    fn attach(name: &str, mtu: Option<u32>, medium: Medium) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/net/tun")?;
+        let kind = match medium {
+            Medium::Ethernet => libc::IFF_TAP,
+            Medium::Ip => libc::IFF_TUN,
+        };
+        let flags = kind | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+        let name = sys::tun_attach(&file, name, flags)?;
+        sys::tun_set_vnet_hdr_len(&file)?;
+        sys::tun_set_offload(&file, 0)?;
+        if let Some(mtu) = mtu {
+            Netlink::open()?.set_mtu(&name, mtu)?;
+        }
+        Ok(Self {
+            mtu: sys::if_mtu(&name)?,
+            file,
+            name,
+            medium,
+            ring: Ring::default(),
+        })
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Device for Tap {
+    fn recv(&mut self, _now: Instant) -> io::Result<Received> {
+        match sys::read_frame(&self.file, &mut self.ring) {
+            Ok((header, bytes)) => {
+                let mut frame = Frame::from_bytes(bytes.freeze());
+                frame.offload = vnet::decode(&header, 0);
+                Ok(Received::Frame(frame))
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Received::Empty),
+            // The interface was taken down or deleted under us.
+            Err(e) if e.raw_os_error() == Some(libc::EBADFD) => Ok(Received::Ended),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn send(&mut self, _now: Instant, frame: &Frame) -> io::Result<()> {
+        sys::write_frame(&self.file, &vnet::encode(frame), frame)
+    }
+
+    fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads {
+            checksum: true,
+            ..Offloads::default()
+        }
+    }
+
+    fn raw_fd(&self) -> Option<RawFd> {
+        Some(self.file.as_raw_fd())
+    }
+}
