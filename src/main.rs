@@ -1,2 +1,7 @@
 //! The command line: one verb a file in `cli/`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tapline::cli::main()
+}

@@ -309,4 +309,12 @@ pub(super) fn effective_ids() -> (u32, u32) {
     unsafe { (libc::geteuid(), libc::getegid()) }
 }
 
+/// Sends SIGTERM to a child that has not been waited for, so that its number is still its own.
+pub(super) fn terminate(child: u32) {
+    if let Ok(pid) = libc::pid_t::try_from(child) {
+        // SAFETY: no pointers.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+    }
+}
+
 const _: () = assert!(FRAME_ROOM > TAG_ROOM);

@@ -1,0 +1,203 @@
+//! The program that `up -- CMD` runs: found or named by its package, started, its end reported.
+//!
+//! ```text
+//!   CMD --start--> child (inherits the network, stdin, stdout) --ended--> its exit code
+//!        \--> not there: exit 3, "apt-get install ..."
+//! ```
+
+use super::Failure;
+use crate::device::namespace;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+
+/// Debian packages whose name is not the command's.
+const PACKAGES: &[(&str, &str)] = &[
+    ("ping", "iputils-ping"),
+    ("ping6", "iputils-ping"),
+    ("tracepath", "iputils-tracepath"),
+    ("arping", "iputils-arping"),
+    ("clockdiff", "iputils-clockdiff"),
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("bridge", "iproute2"),
+    ("tc", "iproute2"),
+    ("dig", "dnsutils"),
+    ("nslookup", "dnsutils"),
+    ("host", "bind9-host"),
+    ("named", "bind9"),
+    ("nc", "netcat-openbsd"),
+    ("netcat", "netcat-openbsd"),
+    ("ncat", "ncat"),
+    ("nping", "nmap"),
+    ("scapy", "python3-scapy"),
+    ("wireshark", "wireshark"),
+    ("dumpcap", "wireshark-common"),
+    ("capinfos", "wireshark-common"),
+    ("editcap", "wireshark-common"),
+    ("ifconfig", "net-tools"),
+    ("netstat", "net-tools"),
+    ("route", "net-tools"),
+    ("arp", "net-tools"),
+    ("telnet", "telnet"),
+    ("ndisc6", "ndisc6"),
+    ("rdisc6", "ndisc6"),
+    ("rltraceroute6", "ndisc6"),
+    ("mtr", "mtr-tiny"),
+    ("mosquitto_pub", "mosquitto-clients"),
+    ("mosquitto_sub", "mosquitto-clients"),
+    ("coap-client", "libcoap3-bin"),
+    ("coap-server", "libcoap3-bin"),
+    ("dhclient", "isc-dhcp-client"),
+    ("dhcpd", "isc-dhcp-server"),
+    ("ovs-vsctl", "openvswitch-switch"),
+    ("chronyd", "chrony"),
+    ("python", "python3"),
+    ("ab", "apache2-utils"),
+    ("ssh", "openssh-client"),
+    ("nft", "nftables"),
+    ("vtysh", "frr"),
+];
+
+/// Packages named as the command they have.
+const SAME: &[&str] = &[
+    "traceroute",
+    "hping3",
+    "nmap",
+    "tcpdump",
+    "tshark",
+    "tcpreplay",
+    "curl",
+    "wget",
+    "socat",
+    "iperf3",
+    "wrk",
+    "fping",
+    "ethtool",
+    "radvd",
+    "dnsmasq",
+    "unbound",
+    "mosquitto",
+    "udhcpc",
+    "strace",
+    "python3",
+    "screen",
+    "tmux",
+];
+
+/// Where tools lie that an ordinary user's PATH leaves out; inside the sandbox that user is root.
+const SYSTEM_PATHS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+/// Starts `words` with standard input and output as they are.
+///
+/// # Errors
+/// Exit code 3 where there is no such program, naming the package that has it.
+pub fn start(words: &[OsString]) -> Result<Running, Failure> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Failure::usage("no command after `--`"));
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).env("PATH", search_path());
+    match command.spawn() {
+        Ok(child) => Ok(Running { child }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing(program)),
+        Err(e) => Err(Failure::lacks(
+            format!("cannot run {}: {e}", program.display()),
+            "give the name of an executable program",
+        )),
+    }
+}
+
+fn search_path() -> OsString {
+    let mut path =
+        std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    path.push(":");
+    path.push(SYSTEM_PATHS);
+    path
+}
+
+fn missing(program: &OsStr) -> Failure {
+    let shown = program.display();
+    if Path::new(program).components().count() > 1 {
+        return Failure::lacks(format!("{shown} is not there"), "check the path");
+    }
+    let name = program.to_string_lossy();
+    let message = format!("there is no program {shown} on this machine");
+    let listed = PACKAGES.iter().find(|(command, _)| *command == name);
+    let package = listed.map(|(_, package)| *package);
+    match package.or_else(|| SAME.iter().copied().find(|same| *same == name)) {
+        Some(package) => Failure::lacks(message, format!("apt-get install {package}")),
+        None => Failure::lacks(
+            message,
+            format!("check the spelling, or `apt-cache search {name}` for its package"),
+        ),
+    }
+}
+
+impl Running {
+    /// The exit code, once it has ended: its own, or 128 and the signal that killed it.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn ended(&mut self) -> io::Result<Option<u8>> {
+        let status = self.child.try_wait()?;
+        Ok(status.map(|s| {
+            let code = s.code().or_else(|| s.signal().map(|n| 128 + n));
+            code.and_then(|c| u8::try_from(c).ok()).unwrap_or(1)
+        }))
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub fn terminate(&self) {
+        namespace::terminate(self.child.id());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(words: &[&str]) -> Result<u8, Failure> {
+        let words: Vec<OsString> = words.iter().map(Into::into).collect();
+        let mut running = start(&words)?;
+        loop {
+            if let Some(code) = running.ended()? {
+                return Ok(code);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_the_childs() {
+        assert_eq!(run(&["sh", "-c", "exit 7"]).unwrap(), 7);
+        assert_eq!(run(&["sh", "-c", "kill -TERM $$"]).unwrap(), 143);
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        for (program, want) in [
+            (
+                "no-such-tool",
+                "check the spelling, or `apt-cache search no-such-tool` for its package",
+            ),
+            ("/no/such/ping", "check the path"),
+        ] {
+            let f = run(&[program]).unwrap_err();
+            assert_eq!((f.code, f.remedy.as_deref()), (3, Some(want)));
+        }
+        let f = missing(OsStr::new("tracepath"));
+        assert_eq!(
+            f.remedy.as_deref(),
+            Some("apt-get install iputils-tracepath")
+        );
+    }
+}

@@ -1,0 +1,411 @@
+//! The configuration file of `up`: devices, addresses, routes, VLANs, forwarding, services.
+//!
+//! ```text
+//!   TOML --serde--> Config --check--> sandbox   the kernel's side of each device
+//!                                \--> up        our side: a host's interfaces, routes, services
+//! ```
+//!
+//! Unknown keys are errors: a misspelt one must not be silently without effect.
+
+use super::Failure;
+use serde::Deserialize;
+use stack::wire::{Cidr, MacAddr};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+/// The example that `up --help` shows; a test parses it.
+pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or an example:
+  forwarding = false              # be a router (RFC 1812)
+  probe_addresses = false         # look for other holders before using an address (RFC 5227)
+  services = ["echo", "discard", "chargen"]     # on UDP; [] for none
+
+  [[device]]                      # none at all means this one, without what follows `kernel`
+  name = "tap0"                   # what the kernel calls its end, or the interface for "raw"
+  kind = "tap"                    # tap, tun, veth or raw
+  mtu = 1500
+  mac = "02:00:00:00:00:02"       # random where not given
+  addresses = ["10.7.0.2/24", "fd07::2/64"]     # the host's
+  kernel = ["10.7.0.1/24", "fd07::1/64"]        # the kernel's end; not for raw
+  kernel_routes = ["10.9.0.0/16"] # what the kernel reaches through the host
+  proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027)
+  reverse_path = "off"            # off, strict or loose (RFC 3704)
+  promiscuous = false
+
+  [[device.vlan]]                 # a tagged sub-interface of the device above
+  id = 10
+  priority = 0
+  addresses = ["10.10.0.2/24"]
+
+  [[route]]
+  to = "0.0.0.0/0"
+  via = "10.7.0.1"                # or device = "tap0" ("tap0.10") for what is on its link
+  metric = 0"#;
+
+/// Longest interface name of Linux.
+const NAME_MAX: usize = 15;
+/// The smallest IPv4 MTU (RFC 791 §3.2), and the largest that Ethernet on a TAP leaves.
+const MTU: std::ops::RangeInclusive<u32> = 68..=65_521;
+/// VLAN identifiers in use (IEEE 802.1Q §9.6).
+const VLAN_IDS: std::ops::RangeInclusive<u16> = 1..=4094;
+
+/// What `up` builds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Forward packets that are not for us.
+    pub forwarding: bool,
+    /// Look for other holders before using an address.
+    pub probe_addresses: bool,
+    /// What is served.
+    pub services: Vec<Service>,
+    /// Attachments; port `i` is the `i`-th.
+    #[serde(rename = "device")]
+    pub devices: Vec<Device>,
+    /// Routes besides those of the addresses.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            forwarding: false,
+            probe_addresses: false,
+            services: vec![Service::Echo, Service::Discard, Service::Chargen],
+            devices: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// A service on UDP (RFC 862, 863, 864).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// Port 7: what comes is sent back.
+    Echo,
+    /// Port 9: what comes is thrown away.
+    Discard,
+    /// Port 19: characters for every datagram.
+    Chargen,
+}
+
+/// What kind of attachment.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A TAP; a veth pair where there is none to be had.
+    #[default]
+    Tap,
+    /// A TUN.
+    Tun,
+    /// A veth pair, the host at one end.
+    Veth,
+    /// An existing interface.
+    Raw,
+}
+
+/// Reverse path check, by name.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReversePath {
+    /// None.
+    #[default]
+    Off,
+    /// Back by the same interface.
+    Strict,
+    /// Back by any.
+    Loose,
+}
+
+/// One attachment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// The kernel's name of its end.
+    pub name: String,
+    /// What it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Largest packet; what the interface has where not given.
+    pub mtu: Option<u32>,
+    /// The host's station address; random where not given.
+    pub mac: Option<Text<MacAddr>>,
+    /// The host's addresses.
+    #[serde(default)]
+    pub addresses: Vec<Text<Cidr>>,
+    /// The kernel's addresses.
+    #[serde(default)]
+    pub kernel: Vec<Text<Cidr>>,
+    /// What the kernel reaches through the host's first address of that family.
+    #[serde(default)]
+    pub kernel_routes: Vec<Text<Cidr>>,
+    /// Networks to answer ARP for.
+    #[serde(default)]
+    pub proxy_arp: Vec<Text<Cidr>>,
+    /// Reverse path check.
+    #[serde(default)]
+    pub reverse_path: ReversePath,
+    /// Take frames for other stations.
+    #[serde(default)]
+    pub promiscuous: bool,
+    /// Tagged sub-interfaces.
+    #[serde(default, rename = "vlan")]
+    pub vlans: Vec<Vlan>,
+}
+
+/// A tagged sub-interface.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vlan {
+    /// VLAN identifier, 1 to 4094.
+    pub id: u16,
+    /// Priority of the tags sent, 0 to 7.
+    #[serde(default)]
+    pub priority: u8,
+    /// The host's addresses there.
+    #[serde(default)]
+    pub addresses: Vec<Text<Cidr>>,
+}
+
+/// A route of the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Destination.
+    pub to: Text<Cidr>,
+    /// Next hop.
+    pub via: Option<Text<IpAddr>>,
+    /// Or the device (`tap0`, or `tap0.10` for a VLAN) on whose link the destination is.
+    pub device: Option<String>,
+    /// The lowest wins.
+    #[serde(default)]
+    pub metric: u32,
+}
+
+/// A value written as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse()
+            .map(Self)
+            .map_err(|e| serde::de::Error::custom(format!("'{text}': {e}")))
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Exit code 2, naming the file and the line.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        std::fs::read_to_string(path)
+            .map_err(|e| e.to_string())
+            .and_then(|text| Self::parse(&text))
+            .map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+    }
+
+    /// Parses and checks a text; no device in it means the usual one.
+    ///
+    /// # Errors
+    /// What is wrong, with the line where the parser knows it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        if config.devices.is_empty() {
+            config.devices.push(Device::tap0());
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What holds without a file.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self {
+            devices: vec![Device::tap0()],
+            ..Self::default()
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut names = BTreeSet::new();
+        for device in &self.devices {
+            if !names.insert(device.name.as_str()) {
+                return Err(format!("device '{}' is there twice", device.name));
+            }
+            device.check()?;
+        }
+        self.routes.iter().try_for_each(|r| self.check_route(r))
+    }
+
+    fn check_route(&self, route: &Route) -> Result<(), String> {
+        let to = route.to.0;
+        match (&route.via, &route.device) {
+            (Some(Text(via)), None) if via.is_ipv4() == to.addr().is_ipv4() => Ok(()),
+            (Some(_), None) => Err(format!("route to {to}: `via` is of the other family")),
+            (None, Some(name)) if self.interface(name).is_some() => Ok(()),
+            (None, Some(name)) => Err(format!("route to {to}: there is no device '{name}'")),
+            _ => Err(format!("route to {to}: give either `via` or `device`")),
+        }
+    }
+
+    /// The number of interface `name` (`tap0`, `tap0.10`), counted as [`up`](super::up) makes
+    /// them: each device, followed by its VLANs.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> Option<u16> {
+        let names = self.devices.iter().flat_map(|device| {
+            let vlans = device.vlans.iter().map(|v| device.vlan_name(v));
+            std::iter::once(device.name.clone()).chain(vlans)
+        });
+        let at = names.into_iter().position(|n| n == name)?;
+        u16::try_from(at).ok()
+    }
+}
+
+impl Device {
+    /// The usual one: a TAP with the host at .2 and the kernel at .1.
+    #[must_use]
+    pub fn tap0() -> Self {
+        let cidrs = |texts: [&str; 2]| {
+            let parsed = texts.iter().filter_map(|t| t.parse().ok());
+            parsed.map(Text).collect()
+        };
+        Self {
+            name: "tap0".to_owned(),
+            kind: Kind::Tap,
+            mtu: None,
+            mac: None,
+            addresses: cidrs(["10.7.0.2/24", "fd07::2/64"]),
+            kernel: cidrs(["10.7.0.1/24", "fd07::1/64"]),
+            kernel_routes: Vec::new(),
+            proxy_arp: Vec::new(),
+            reverse_path: ReversePath::Off,
+            promiscuous: false,
+            vlans: Vec::new(),
+        }
+    }
+
+    /// The host's usual addresses on an existing interface.
+    #[must_use]
+    pub fn raw(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: Kind::Raw,
+            kernel: Vec::new(),
+            ..Self::tap0()
+        }
+    }
+
+    /// What a sub-interface is called.
+    #[must_use]
+    pub fn vlan_name(&self, vlan: &Vlan) -> String {
+        format!("{}.{}", self.name, vlan.id)
+    }
+
+    /// The host's first address of a family.
+    #[must_use]
+    pub fn gateway(&self, ipv4: bool) -> Option<IpAddr> {
+        let mut addresses = self.addresses.iter().map(|Text(c)| c.addr());
+        addresses.find(|a| a.is_ipv4() == ipv4)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let name = &self.name;
+        let wrong = |what: String| Err(format!("device '{name}': {what}"));
+        if name.is_empty() || name.len() > NAME_MAX || name.contains(['/', ' ', '\0']) {
+            return Err(format!("'{name}' is no interface name (1 to 15 bytes)"));
+        }
+        if self.kind == Kind::Raw && !(self.kernel.is_empty() && self.kernel_routes.is_empty()) {
+            return wrong("it is raw: the kernel's side is not ours to configure".to_owned());
+        }
+        if self.kind == Kind::Tun && !(self.vlans.is_empty() && self.mac.is_none()) {
+            return wrong("a TUN has no MAC and no VLANs".to_owned());
+        }
+        if self.mac.is_some_and(|Text(mac)| !mac.is_unicast()) {
+            return wrong("a group address is no station's".to_owned());
+        }
+        if self.mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
+            return wrong(format!("an MTU is {} to {}", MTU.start(), MTU.end()));
+        }
+        let mut routed = self.kernel_routes.iter().map(|Text(to)| to);
+        if let Some(to) = routed.find(|to| self.gateway(to.addr().is_ipv4()).is_none()) {
+            return wrong(format!("no address of the host to route {to} through"));
+        }
+        let mut ids = BTreeSet::new();
+        for vlan in &self.vlans {
+            if !VLAN_IDS.contains(&vlan.id) || vlan.priority > 7 {
+                return wrong("a VLAN is 1 to 4094, a priority 0 to 7".to_owned());
+            }
+            if !ids.insert(vlan.id) {
+                return wrong(format!("VLAN {} is there twice", vlan.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_parses() {
+        let (_, toml) = EXAMPLE.split_once('\n').unwrap();
+        let config = Config::parse(toml).unwrap();
+        assert_eq!(config.devices[0].vlans[0].id, 10);
+        assert_eq!(config.routes[0].to.0.prefix_len(), 0);
+        assert_eq!(config.interface("tap0.10"), Some(1));
+        assert_eq!(Config::parse("").unwrap().devices[0].addresses.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let device = "[[device]]\nname = 'a'\n";
+        for (tail, want) in [
+            ("mtuu = 1", "unknown field `mtuu`"),
+            (
+                "addresses = ['10.0.0.1/40']",
+                "'10.0.0.1/40': the prefix is",
+            ),
+            ("mac = '1:2'", "'1:2': a MAC address is six"),
+            ("mac = '01:00:5e:00:00:01'", "group address"),
+            ("[[device]]\nname = 'a'", "'a' is there twice"),
+            ("[[device]]\nname = 'sixteen-bytes-xx'", "no interface name"),
+            (
+                "kind = 'raw'\nkernel = ['10.0.0.1/8']",
+                "not ours to configure",
+            ),
+            ("kind = 'tun'\n[[device.vlan]]\nid = 3", "no VLANs"),
+            ("[[device.vlan]]\nid = 4095", "1 to 4094"),
+            (
+                "[[device.vlan]]\nid = 5\n[[device.vlan]]\nid = 5",
+                "VLAN 5 is there twice",
+            ),
+            ("mtu = 60", "68 to 65521"),
+            ("kernel_routes = ['10.0.0.0/8']", "no address of the host"),
+            ("[[route]]\nto = '10.0.0.0/8'", "either `via` or `device`"),
+            (
+                "[[route]]\nto = '10.0.0.0/8'\nvia = 'fd07::1'",
+                "other family",
+            ),
+            (
+                "[[route]]\nto = '10.0.0.0/8'\ndevice = 'b'",
+                "no device 'b'",
+            ),
+        ] {
+            let e = Config::parse(&format!("{device}{tail}")).unwrap_err();
+            assert!(e.contains(want), "{tail}\n{e}");
+        }
+        let e = Config::parse("forwarding = true\nservices = ['ftp']").unwrap_err();
+        assert!(
+            e.contains("unknown variant `ftp`") && e.contains("line 2"),
+            "{e}"
+        );
+    }
+}
