@@ -22,6 +22,7 @@
 //! 6LoWPAN's messages, which no machine here reads: all kept raw.
 
 use super::checksum::Sum;
+use super::icmpv4::{Extensions, split_quote};
 use super::{ParseError, Protocol, Reader, Writer, mld, ndp};
 use core::net::Ipv6Addr;
 
@@ -499,23 +500,20 @@ impl<'a> Message<'a> {
         sum.finish()
     }
 
-    /// The quoted packet and, where the message tells its length, the extension structure behind it
-    /// (RFC 4884 §4, §7); no bytes and none for a message that quotes nothing. A length beyond the
-    /// message is taken as no length.
+    /// The quoted packet and the extensions behind it (RFC 4884 §4, §5); no bytes and none for a
+    /// message that quotes nothing. A length field beyond the message is taken as no length.
     #[must_use]
-    pub fn quote_and_extensions(&self) -> (&'a [u8], Option<&'a [u8]>) {
-        let (length, quote) = match *self {
+    pub fn quote_and_extensions(&self) -> (&'a [u8], Option<Extensions<'a>>) {
+        match *self {
             Self::DestinationUnreachable { length, quote, .. }
-            | Self::TimeExceeded { length, quote, .. } => (length, quote),
-            Self::PacketTooBig { quote, .. } | Self::ParameterProblem { quote, .. } => (0, quote),
-            _ => return (&[], None),
-        };
-        //= RFC 4884 §5.4 a length of zero says that there are no extensions.
-        match quote.split_at_checked(usize::from(length) * 8) {
-            Some((packet, extensions)) if length != 0 && !extensions.is_empty() => {
-                (packet, Some(extensions))
+            | Self::TimeExceeded { length, quote, .. } => {
+                split_quote(quote, usize::from(length) * 8)
             }
-            _ => (quote, None),
+            //= RFC 4884 §4.6 no other message of ICMPv6 has extensions.
+            Self::PacketTooBig { quote, .. } | Self::ParameterProblem { quote, .. } => {
+                (quote, None)
+            }
+            _ => (&[], None),
         }
     }
 
@@ -659,20 +657,26 @@ mod tests {
 
     #[test]
     fn extensions_behind_a_quote() {
-        let quote = [7; 28];
-        let mut message = Message::DestinationUnreachable {
+        // Two 8-byte words of packet, then a structure of version 2 without a checksum.
+        let mut quote = [7; 28];
+        quote[16..].copy_from_slice(&[0x20, 0, 0, 0, 0, 8, 1, 1, 0, 1, 2, 3]);
+        let message = |length| Message::DestinationUnreachable {
             code: UnreachableCode::PORT,
-            length: 2,
+            length,
             unused: [0; 3],
             quote: &quote,
         };
-        let (packet, extensions) = message.quote_and_extensions();
-        assert_eq!((packet.len(), extensions.map(<[u8]>::len)), (16, Some(12)));
+        let (packet, extensions) = message(2).quote_and_extensions();
+        assert_eq!(packet, &quote[..16]);
+        assert_eq!(extensions.map(|e| e.objects().count()), Some(1));
         for plain in [0, 4, 255] {
-            if let Message::DestinationUnreachable { length, .. } = &mut message {
-                *length = plain;
-            }
-            assert_eq!(message.quote_and_extensions(), (&quote[..], None));
+            assert_eq!(message(plain).quote_and_extensions(), (&quote[..], None));
         }
+        let too_big = Message::PacketTooBig {
+            code: 0,
+            mtu: 1280,
+            quote: &quote,
+        };
+        assert_eq!(too_big.quote_and_extensions(), (&quote[..], None));
     }
 }
