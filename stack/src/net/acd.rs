@@ -250,7 +250,7 @@ impl Acd {
         );
         match start {
             Start::Probe => {
-                //= RFC 5227 §2.1.1 A random wait, so that hosts powered on together do not probe
+                //= RFC 5227 §2.1.1: A random wait, so that hosts powered on together do not probe
                 // together.
                 let start = self.limited_until().map_or(now, |at| at.max(now));
                 let wait = self.rng.between(Duration::ZERO, self.config.probe_wait);
@@ -320,7 +320,7 @@ impl Acd {
         }
         self.stats.conflicts += u64::from(claim.state == State::Probing || !packet.is_probe());
         match claim.state {
-            //= RFC 5227 §2.1.1 While we probe, a packet from the address or another's probe for it
+            //= RFC 5227 §2.1.1: While we probe, a packet from the address or another's probe for it
             // means that it is taken.
             State::Probing => {
                 self.conflicts = self.conflicts.saturating_add(1);
@@ -349,7 +349,7 @@ impl Acd {
         claim.due = false;
         if claim.state == State::Probing && claim.sent < self.config.probe_num {
             claim.sent += 1;
-            //= RFC 5227 §2.1.1 PROBE_NUM probes, PROBE_MIN to PROBE_MAX apart, then ANNOUNCE_WAIT.
+            //= RFC 5227 §2.1.1: PROBE_NUM probes, PROBE_MIN to PROBE_MAX apart, then ANNOUNCE_WAIT.
             let wait = if claim.sent < self.config.probe_num {
                 self.rng
                     .between(self.config.probe_min, self.config.probe_max)
@@ -361,12 +361,12 @@ impl Acd {
             return Some((MacAddr::BROADCAST, arp::probe(mac, addr)));
         }
         if claim.state == State::Probing {
-            //= RFC 5227 §2.3 The address may be used once the first announcement has left.
+            //= RFC 5227 §2.3: The address may be used once the first announcement has left.
             claim.state = State::Announcing;
             claim.sent = 0;
             self.events.push_back(Event::Usable { addr });
         }
-        //= RFC 5227 §2.3 ANNOUNCE_NUM announcements, ANNOUNCE_INTERVAL apart.
+        //= RFC 5227 §2.3: ANNOUNCE_NUM announcements, ANNOUNCE_INTERVAL apart.
         claim.sent += 1;
         let next = if claim.sent < self.config.announce_num {
             Some(now + self.config.announce_interval)
@@ -423,7 +423,7 @@ impl Acd {
 
     /// Before when no probing may begin.
     fn limited_until(&self) -> Option<Instant> {
-        //= RFC 5227 §2.1.1 After MAX_CONFLICTS, at most one new attempt per RATE_LIMIT_INTERVAL.
+        //= RFC 5227 §2.1.1: After MAX_CONFLICTS, at most one new attempt per RATE_LIMIT_INTERVAL.
         let limited = self.conflicts >= self.config.max_conflicts;
         let last = self.last_attempt.filter(|_| limited)?;
         Some(last + self.config.rate_limit_interval)
@@ -438,9 +438,9 @@ impl Acd {
             .last_conflict
             .is_some_and(|at| now.since(at) < interval);
         match claim.policy {
-            //= RFC 5227 §2.4 (c) No second defence within DEFEND_INTERVAL.
+            //= RFC 5227 §2.4 (c): No second defence within DEFEND_INTERVAL.
             Policy::Keep if recent => return,
-            //= RFC 5227 §2.4 (b) A second conflict within DEFEND_INTERVAL ends the claim, so that
+            //= RFC 5227 §2.4 (b): A second conflict within DEFEND_INTERVAL ends the claim, so that
             // two hosts do not defend against each other for ever.
             Policy::DefendOnce if recent => self.lose(addr, mac),
             Policy::Yield => self.lose(addr, mac),

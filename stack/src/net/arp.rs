@@ -25,7 +25,8 @@
 //! a bridge may have rewritten; guessing at a proxy's prefixes: proxy ARP answers for a configured
 //! list only.
 
-use super::neighbor::{Bucket, Cache, Claim};
+use super::neighbor::{Cache, Claim};
+use super::rate::TokenBucket;
 use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -125,8 +126,8 @@ pub struct Stats {
 pub struct Arp {
     config: Config,
     keys: [u64; 2],
-    sources: Vec<Bucket>,
-    proxied: Bucket,
+    sources: Vec<TokenBucket>,
+    proxied: TokenBucket,
     queue: VecDeque<(MacAddr, Packet)>,
     stats: Stats,
 }
@@ -137,8 +138,8 @@ impl Arp {
     pub fn new(config: Config, mut rng: Rng) -> Self {
         Self {
             keys: rng.hash_keys(),
-            sources: alloc::vec![Bucket::new(config.reply_rate, config.reply_burst); BUCKETS],
-            proxied: Bucket::new(config.proxy_rate, config.proxy_burst),
+            sources: alloc::vec![TokenBucket::new(config.reply_rate, config.reply_burst); BUCKETS],
+            proxied: TokenBucket::new(config.proxy_rate, config.proxy_burst),
             queue: VecDeque::new(),
             stats: Stats::default(),
             config,
@@ -167,7 +168,7 @@ impl Arp {
         check_sender(packet, local)?;
         let for_us = local.is_ours(packet.target_ip);
         if packet.is_probe() {
-            //= RFC 5227 §2.5 A probe for an address in use is answered like any request. A proxy
+            //= RFC 5227 §2.5: A probe for an address in use is answered like any request. A proxy
             // stays silent, or nobody could ever take the address.
             return if for_us {
                 self.reply(now, packet, local)
@@ -229,7 +230,7 @@ impl Arp {
         let target = packet.target_ip;
         self.config.proxy.iter().any(|p| p.contains(IpAddr::V4(target)))
             && is_host(target)
-            //= RFC 1812 §3.3.2 Only for what a route leads to by another interface: on the asker's
+            //= RFC 1812 §3.3.2: Only for what a route leads to by another interface: on the asker's
             // own link the owner answers, and two answers would be a conflict.
             && local.is_routed_elsewhere(target)
             && !local.is_routed_elsewhere(packet.sender_ip)
@@ -317,7 +318,7 @@ pub fn request(
         target_mac: MacAddr::ZERO,
         target_ip: target,
     };
-    //= RFC 3927 §2.5 What names a link-local sender goes to everyone.
+    //= RFC 3927 §2.5: What names a link-local sender goes to everyone.
     let dst = to.filter(|_| !our_ip.is_link_local());
     (dst.unwrap_or(MacAddr::BROADCAST), packet)
 }
@@ -348,7 +349,7 @@ pub const fn probe(mac: MacAddr, addr: Ipv4Addr) -> Packet {
 }
 
 fn check_sender(packet: &Packet, local: &impl Local) -> Result<(), DropReason> {
-    //= RFC 1812 §3.3.2 No claim that a host's MAC is a group's is believed.
+    //= RFC 1812 §3.3.2: No claim that a host's MAC is a group's is believed.
     if !packet.sender_mac.is_unicast() || packet.sender_mac == local.mac() {
         return Err(DropReason::ArpBadSender);
     }

@@ -249,6 +249,16 @@ fn a_defence_does_not_swallow_the_announcement() {
         (a.state(ADDR), a.stats().announcements_out),
         (Some(State::Claimed), 3)
     );
+    // Nor is either sent twice where both wait.
+    let mut a = acd(1);
+    a.claim(ms(0), ADDR, Start::Announce, Policy::Keep);
+    a.poll_transmit(ms(0), US);
+    assert!(hear(&mut a, ms(1999), arp::announcement(THEM, ADDR)));
+    a.handle_timeout(ms(2000));
+    assert_eq!(
+        core::iter::from_fn(|| a.poll_transmit(ms(2000), US)).count(),
+        2
+    );
 }
 
 #[test]
@@ -436,6 +446,14 @@ fn release_and_restart_leave_nothing_behind() {
     hear(&mut a, now, arp::announcement(THEM, ADDR));
     assert!(a.release(ADDR) && !a.release(ADDR));
     assert_eq!((a.poll_transmit(now, US), a.poll_timeout()), (None, None));
+    let other = Ipv4Addr::new(10, 7, 0, 3);
+    a.claim(now, ADDR, Start::Announce, Policy::Keep);
+    a.claim(now, other, Start::Announce, Policy::Keep);
+    a.release(ADDR);
+    assert_eq!(
+        a.poll_transmit(now, US).unwrap().1,
+        arp::announcement(US, other)
+    );
     let (mut a, now) = claimed(Policy::Keep);
     a.restart(now);
     assert_eq!(a.state(ADDR), Some(State::Probing));
@@ -448,6 +466,6 @@ fn release_and_restart_leave_nothing_behind() {
         Rng::from_seed(1),
     );
     assert!(full.claim(now, ADDR, Start::Probe, Policy::Keep));
-    assert!(!full.claim(now, Ipv4Addr::new(10, 7, 0, 3), Start::Probe, Policy::Keep));
+    assert!(!full.claim(now, other, Start::Probe, Policy::Keep));
     assert!(full.claim(now, ADDR, Start::Announce, Policy::Keep), "anew");
 }

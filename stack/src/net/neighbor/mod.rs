@@ -45,6 +45,13 @@
 //! Left out: the IsRouter flag (the host's router list keeps it); SEND (RFC 3971); a life time for
 //! STALE entries, since use verifies them and need of room evicts them.
 
+mod claims;
+mod parking;
+mod types;
+
+pub use types::{Action, Census, Claim, Config, Lookup, Neighbor, Resolution, State, Stats};
+
+use super::rate::TokenBucket;
 use crate::frame::Frame;
 use crate::reason::DropReason;
 use crate::rng::Rng;
@@ -55,262 +62,8 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::net::IpAddr;
 use hashbrown::HashMap;
+use parking::charge;
 use siphasher::sip::SipHasher13;
-
-/// Limits and times of a neighbour cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Neighbours known at most. A /22 full of hosts fits (RFC 6583 §7.1 asks for a limit).
-    pub max_entries: usize,
-    /// Resolutions under way at most, so that a scan cannot push out everybody else (RFC 6583
-    /// §7.2).
-    pub max_incomplete: usize,
-    /// Packets that wait for one neighbour: RFC 4861 §7.2.2 wants a small number, of at least one;
-    /// 64 hold the fragments of the largest datagram at an MTU of 1,500.
-    pub max_parked_per_entry: usize,
-    /// Bytes that wait for one neighbour, each packet counted with what it occupies beside its
-    /// bytes: two super-frames of 64 KiB and more.
-    pub max_parked_bytes: usize,
-    /// Bytes that wait in the whole cache, counted likewise.
-    pub max_parked_total: usize,
-    /// REACHABLE lasts this long times a random factor of 0.5 to 1.5 (RFC 4861 §10:
-    /// REACHABLE_TIME, MIN_RANDOM_FACTOR, MAX_RANDOM_FACTOR).
-    pub base_reachable_time: Duration,
-    /// Between solicitations of one neighbour (RFC 4861 §10: RETRANS_TIMER; RFC 1122 §2.3.2.1 has
-    /// the same one second).
-    pub retrans_timer: Duration,
-    /// From the first use of a STALE neighbour to its first probe (RFC 4861 §10:
-    /// DELAY_FIRST_PROBE_TIME).
-    pub delay_first_probe: Duration,
-    /// Solicitations of an unknown neighbour (RFC 4861 §10: MAX_MULTICAST_SOLICIT).
-    pub max_multicast_solicit: u32,
-    /// Probes of a known neighbour (RFC 4861 §10: MAX_UNICAST_SOLICIT).
-    pub max_unicast_solicit: u32,
-    /// How long packets for a neighbour that did not answer are refused at once.
-    pub negative_time: Duration,
-    /// Solicitations a second over all neighbours: a scan through us costs the link no more.
-    pub solicit_rate: u32,
-    /// Solicitations that may leave in one burst.
-    pub solicit_burst: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_entries: 1024,
-            max_incomplete: 256,
-            max_parked_per_entry: 64,
-            max_parked_bytes: 256 << 10,
-            max_parked_total: 4 << 20,
-            base_reachable_time: Duration::from_secs(30),
-            retrans_timer: Duration::from_secs(1),
-            delay_first_probe: Duration::from_secs(5),
-            max_multicast_solicit: 3,
-            max_unicast_solicit: 3,
-            negative_time: Duration::from_secs(3),
-            solicit_rate: 256,
-            solicit_burst: 128,
-        }
-    }
-}
-
-/// The state of a neighbour (RFC 4861 §7.3.2, and two of our own).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// Set by hand; never changes by itself.
-    Permanent,
-    /// Asked for, not answered yet.
-    Incomplete,
-    /// Known to receive what we send.
-    Reachable,
-    /// Known, but not confirmed lately.
-    Stale,
-    /// Used while stale: a hint may still spare a probe.
-    Delay,
-    /// Being probed by unicast.
-    Probe,
-    /// Did not answer: packets are refused until the entry goes.
-    Failed,
-}
-
-impl State {
-    /// The name as `ip neighbour` prints it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Permanent => "PERMANENT",
-            Self::Incomplete => "INCOMPLETE",
-            Self::Reachable => "REACHABLE",
-            Self::Stale => "STALE",
-            Self::Delay => "DELAY",
-            Self::Probe => "PROBE",
-            Self::Failed => "FAILED",
-        }
-    }
-}
-
-/// What a received packet says about a neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Claim {
-    /// An answer directed at us: an ARP reply to our address, an NA with the Solicited flag. It
-    /// confirms only where we have asked.
-    Reply {
-        /// Whether it may contradict what is known: true for ARP, the Override flag for NDP.
-        overrides: bool,
-    },
-    /// The sender of a question directed at us.
-    Request,
-    /// Anything else that names the sender: a gratuitous ARP, an overheard request, an unsolicited
-    /// NA. Creates nothing.
-    Announcement,
-}
-
-/// The answer of [`Cache::lookup`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// Send it there.
-    Mac(MacAddr),
-    /// Not known, or packets are waiting before this one: call [`Cache::resolve`].
-    Unresolved,
-}
-
-/// What became of a packet given to [`Cache::resolve`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "the packet is handed through, not stored in this form"
-)]
-pub enum Resolution {
-    /// Send it there.
-    Send(MacAddr, Frame),
-    /// It waits; [`Cache::poll_transmit`] gives it back.
-    Parked {
-        /// Older packets for the same neighbour that had to go ([`DropReason::NeighborQueueFull`]).
-        displaced: Vec<Frame>,
-    },
-    /// It cannot wait.
-    Dropped(DropReason, Frame),
-}
-
-/// What [`Cache::poll_transmit`] wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "the packet is handed through, not stored in this form"
-)]
-pub enum Action {
-    /// Ask for a neighbour.
-    Solicit {
-        /// Whom.
-        target: IpAddr,
-        /// The MAC to probe by unicast; `None` asks everyone.
-        to: Option<MacAddr>,
-        /// The how manieth in this state, from 1.
-        attempt: u32,
-    },
-    /// A packet that waited and may now leave.
-    Packet {
-        /// The next hop it waited for.
-        ip: IpAddr,
-        /// Its MAC.
-        mac: MacAddr,
-        /// The packet.
-        frame: Frame,
-    },
-    /// Packets that waited in vain. With [`DropReason::NeighborUnreachable`] the next hop did not
-    /// answer, and each wants an ICMP host unreachable (RFC 4861 §7.2.2, RFC 1812 §5.2.7.1).
-    Failed {
-        /// The next hop.
-        ip: IpAddr,
-        /// Why they do not leave.
-        reason: DropReason,
-        /// The packets, oldest first; never none.
-        packets: VecDeque<Frame>,
-    },
-}
-
-/// One neighbour, for status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Neighbor {
-    /// Address.
-    pub ip: IpAddr,
-    /// MAC, where known.
-    pub mac: Option<MacAddr>,
-    /// State.
-    pub state: State,
-    /// When it came into this state.
-    pub since: Instant,
-    /// Whether this MAC has ever been confirmed.
-    pub confirmed: bool,
-    /// Another MAC that claims the address while the known one is probed.
-    pub rival: Option<MacAddr>,
-    /// Packets that wait.
-    pub parked: usize,
-}
-
-/// Entries by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// In [`State::Permanent`].
-    pub permanent: u64,
-    /// In [`State::Incomplete`].
-    pub incomplete: u64,
-    /// In [`State::Reachable`].
-    pub reachable: u64,
-    /// In [`State::Stale`].
-    pub stale: u64,
-    /// In [`State::Delay`].
-    pub delay: u64,
-    /// In [`State::Probe`].
-    pub probe: u64,
-    /// In [`State::Failed`].
-    pub failed: u64,
-}
-
-impl Census {
-    const fn of(&mut self, state: State) -> &mut u64 {
-        match state {
-            State::Permanent => &mut self.permanent,
-            State::Incomplete => &mut self.incomplete,
-            State::Reachable => &mut self.reachable,
-            State::Stale => &mut self.stale,
-            State::Delay => &mut self.delay,
-            State::Probe => &mut self.probe,
-            State::Failed => &mut self.failed,
-        }
-    }
-}
-
-/// Counters of a cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Entries by state, now.
-    pub entries: Census,
-    /// Bytes waiting now, as charged against the limits.
-    pub parked_bytes: u64,
-    /// Entries created.
-    pub created: u64,
-    /// Entries pushed out by others.
-    pub evictions: u64,
-    /// Entries refused for want of room.
-    pub refused: u64,
-    /// Solicitations to everyone.
-    pub multicast_solicits: u64,
-    /// Probes by unicast.
-    pub unicast_solicits: u64,
-    /// Packets that had to wait.
-    pub parked: u64,
-    /// Packets that could not wait, or waited in vain.
-    pub parked_drops: u64,
-    /// Neighbours that answered nothing, resolving or probed.
-    pub failures: u64,
-    /// Claims of another MAC for a protected neighbour.
-    pub conflicts: u64,
-    /// Conflicts that the known MAC won by answering.
-    pub defended: u64,
-    /// Conflicts that the known MAC lost by silence.
-    pub replaced: u64,
-}
 
 /// The neighbours of one interface.
 ///
@@ -344,7 +97,7 @@ pub struct Cache {
     /// Who waits for a solicitation: probes before multicasts, then first come first served.
     wanting: BTreeSet<(bool, u64, usize)>,
     next_want: u64,
-    bucket: Bucket,
+    bucket: TokenBucket,
     ready: VecDeque<Ready>,
     failures: VecDeque<Failure>,
     parked_bytes: usize,
@@ -409,7 +162,7 @@ impl Cache {
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let [k0, k1] = rng.hash_keys();
         Self {
-            bucket: Bucket::new(config.solicit_rate, config.solicit_burst),
+            bucket: TokenBucket::new(config.solicit_rate, config.solicit_burst),
             config,
             rng,
             slots: Vec::new(),
@@ -445,7 +198,7 @@ impl Cache {
         match e.state {
             State::Permanent | State::Delay | State::Probe => {}
             State::Reachable if now < e.until => {}
-            //= RFC 4861 §7.3.3 The first packet to a STALE neighbour leaves at once and starts
+            //= RFC 4861 §7.3.3: The first packet to a STALE neighbour leaves at once and starts
             // the delay after which it is probed.
             State::Reachable | State::Stale => self.start_delay(now, slot),
             State::Incomplete | State::Failed => return Lookup::Unresolved,
@@ -481,57 +234,12 @@ impl Cache {
         let reachable_time = self.reachable_time(now);
         let Some(e) = self.entry(slot) else { return };
         match e.state {
-            //= RFC 4861 §7.3.3 A hint says nothing where no MAC is known.
+            //= RFC 4861 §7.3.3: A hint says nothing where no MAC is known.
             State::Permanent | State::Incomplete | State::Failed => {}
             State::Reachable if now < e.until => e.until = now + reachable_time,
             State::Reachable | State::Stale | State::Delay | State::Probe => {
                 self.make_reachable(now, slot);
             }
-        }
-    }
-
-    /// Takes what a received packet says about a neighbour.
-    ///
-    /// # Errors
-    /// Why the claim changed nothing: nobody asked ([`DropReason::ArpUnsolicited`]), it
-    /// contradicts a protected entry, which is now being probed
-    /// ([`DropReason::NeighborProtected`]), there is no room ([`DropReason::NeighborCacheFull`]),
-    /// or the MAC is a group's ([`DropReason::ArpBadSender`]).
-    pub fn handle_claim(
-        &mut self,
-        now: Instant,
-        ip: IpAddr,
-        mac: MacAddr,
-        claim: Claim,
-    ) -> Result<(), DropReason> {
-        if !mac.is_unicast() {
-            return Err(DropReason::ArpBadSender);
-        }
-        let Some(slot) = self.find(ip) else {
-            return self.learn(now, ip, mac, claim);
-        };
-        let Some(e) = self.entry(slot) else {
-            return Err(DropReason::ArpUnsolicited);
-        };
-        match e.state {
-            State::Permanent if e.mac == mac => Ok(()),
-            State::Permanent => {
-                self.stats.conflicts += 1;
-                Err(DropReason::NeighborProtected)
-            }
-            State::Incomplete | State::Failed => {
-                self.handle_first_claim(now, slot, mac, claim);
-                Ok(())
-            }
-            _ if e.mac == mac => {
-                //= RFC 4861 §7.3.1 Only an answer to our own question shows that the forward path
-                // works; anything else proves the other direction at most.
-                if e.awaiting && matches!(claim, Claim::Reply { .. }) {
-                    self.make_reachable(now, slot);
-                }
-                Ok(())
-            }
-            _ => self.handle_other_mac(now, slot, mac, claim),
         }
     }
 
@@ -610,7 +318,11 @@ impl Cache {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timer = self.timers.first().map(|&(at, _)| at);
-        let tokens = self.wanting.first().map(|_| self.bucket.ready_at());
+        // As of the last refill, so that no `now` is needed: long ago where a token is there.
+        let tokens = self
+            .wanting
+            .first()
+            .and_then(|_| self.bucket.ready_at(Instant::ZERO));
         earliest(timer, tokens)
     }
 
@@ -709,94 +421,6 @@ impl Cache {
         }
     }
 
-    /// A claim about a neighbour that is not there.
-    fn learn(
-        &mut self,
-        now: Instant,
-        ip: IpAddr,
-        mac: MacAddr,
-        claim: Claim,
-    ) -> Result<(), DropReason> {
-        //= RFC 4861 §7.2.5 Who is not in the cache was not asked for, and is not put there.
-        if claim != Claim::Request {
-            return Err(DropReason::ArpUnsolicited);
-        }
-        //= RFC 4861 §7.2.3 Who asks for us will be sent an answer, so is remembered as STALE.
-        let slot = self
-            .create(now, ip, State::Stale, Class::StaleUnconfirmed)
-            .ok_or(DropReason::NeighborCacheFull)?;
-        if let Some(e) = self.entry(slot) {
-            e.mac = mac;
-        }
-        Ok(())
-    }
-
-    /// The first claim about a neighbour whose MAC is unknown.
-    fn handle_first_claim(&mut self, now: Instant, slot: usize, mac: MacAddr, claim: Claim) {
-        let Some(e) = self.entry(slot) else { return };
-        e.mac = mac;
-        e.confirmed = false;
-        //= RFC 4861 §7.2.5 A solicited answer gives REACHABLE, any other STALE, and what was
-        // queued leaves. The Override flag does not matter yet.
-        let solicited =
-            e.state == State::Incomplete && e.awaiting && matches!(claim, Claim::Reply { .. });
-        let waiting = !e.parked.is_empty();
-        if solicited {
-            self.make_reachable(now, slot);
-        } else if waiting {
-            self.start_delay(now, slot);
-        } else {
-            self.enter(now, slot, State::Stale, None);
-        }
-        self.unpark(slot);
-    }
-
-    /// A claim of another MAC than the one in the cache.
-    fn handle_other_mac(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        mac: MacAddr,
-        claim: Claim,
-    ) -> Result<(), DropReason> {
-        let Some(e) = self.entry(slot) else {
-            return Err(DropReason::ArpUnsolicited);
-        };
-        let protected = e.confirmed || e.state != State::Stale;
-        match claim {
-            //= RFC 4861 §7.2.5 Without the Override flag a contradiction changes no MAC; it makes
-            // a REACHABLE neighbour STALE and is ignored in any other state.
-            Claim::Reply { overrides: false } => {
-                if e.state == State::Reachable {
-                    self.enter(now, slot, State::Stale, None);
-                }
-                return Err(DropReason::NeighborProtected);
-            }
-            // The answer to our question, where all we had was hearsay.
-            Claim::Reply { overrides: true } if e.awaiting && !e.confirmed => {
-                e.mac = mac;
-                self.make_reachable(now, slot);
-                return Ok(());
-            }
-            _ if !protected => {
-                e.mac = mac;
-                self.enter(now, slot, State::Stale, None);
-                return Ok(());
-            }
-            _ => {}
-        }
-        // We differ: RFC 4861 §7.2.5 and RFC 826 ("Packet Reception") let the newest claim win. We
-        // keep the first rival and ask the known MAC; only its silence lets the rival in.
-        let probing = e.state == State::Probe;
-        e.rival.get_or_insert(mac);
-        self.stats.conflicts += 1;
-        if !probing {
-            self.enter(now, slot, State::Probe, None);
-            self.want(now, slot);
-        }
-        Err(DropReason::NeighborProtected)
-    }
-
     fn make_reachable(&mut self, now: Instant, slot: usize) {
         let until = now + self.reachable_time(now);
         let Some(e) = self.entry(slot) else { return };
@@ -810,7 +434,7 @@ impl Cache {
 
     /// BaseReachableTime times 0.5 to 1.5, drawn anew every two hours.
     fn reachable_time(&mut self, now: Instant) -> Duration {
-        //= RFC 4861 §6.3.4 ReachableTime is drawn at random and again every few hours.
+        //= RFC 4861 §6.3.4: ReachableTime is drawn at random and again every few hours.
         if now >= self.redraw_at {
             let base = self.config.base_reachable_time;
             self.reachable_time = self.rng.between(base / 2, base.saturating_add(base / 2));
@@ -865,7 +489,7 @@ impl Cache {
             self.stats.replaced += 1;
             self.enter(now, slot, State::Stale, None);
         } else {
-            //= RFC 4861 §7.3.3 A neighbour that answers no probe is deleted, so that the next
+            //= RFC 4861 §7.3.3: A neighbour that answers no probe is deleted, so that the next
             // packet chooses a next hop anew and asks everyone.
             self.stats.failures += 1;
             self.discard(slot, DropReason::NeighborUnreachable);
@@ -877,8 +501,8 @@ impl Cache {
         let retrans_timer = self.config.retrans_timer;
         let order = self.next_want;
         let Some(e) = self.entry(slot) else { return };
-        //= RFC 4861 §7.3.3 No neighbour is solicited twice within RetransTimer.
-        //= RFC 1122 §2.3.2.1 Nor within a second, whatever the traffic.
+        //= RFC 4861 §7.3.3: No neighbour is solicited twice within RetransTimer.
+        //= RFC 1122 §2.3.2.1: Nor within a second, whatever the traffic.
         let earliest = e.last_solicit.map_or(now, |at| at + retrans_timer);
         if earliest > now {
             self.arm(slot, Some(earliest));
@@ -914,102 +538,6 @@ impl Cache {
             &mut self.stats.unicast_solicits
         }) += 1;
         Some(action)
-    }
-
-    fn park(&mut self, slot: usize, packet: Frame) -> Resolution {
-        let Config {
-            max_parked_per_entry,
-            max_parked_bytes,
-            max_parked_total,
-            ..
-        } = self.config;
-        let cost = charge(&packet);
-        let mut total = self.parked_bytes;
-        let Some(e) = self.entry(slot) else {
-            return Resolution::Dropped(DropReason::NeighborCacheFull, packet);
-        };
-        let others = total.saturating_sub(e.parked_bytes);
-        if cost > max_parked_bytes || others.saturating_add(cost) > max_parked_total {
-            self.stats.parked_drops += 1;
-            return Resolution::Dropped(DropReason::NeighborQueueFull, packet);
-        }
-        //= RFC 4861 §7.2.2 A new packet takes the place of the oldest one.
-        //= RFC 1122 §2.3.2.2 At least the latest packet is kept.
-        let mut displaced = Vec::new();
-        while e.parked.len() >= max_parked_per_entry.max(1)
-            || e.parked_bytes + cost > max_parked_bytes
-            || total + cost > max_parked_total
-        {
-            let Some(old) = e.parked.pop_front() else {
-                break;
-            };
-            let freed = charge(&old);
-            e.parked_bytes -= freed.min(e.parked_bytes);
-            total -= freed.min(total);
-            displaced.push(old);
-        }
-        e.parked.push_back(packet);
-        e.parked_bytes += cost;
-        self.parked_bytes = total + cost;
-        self.stats.parked += 1;
-        self.stats.parked_drops += u64::try_from(displaced.len()).unwrap_or(0);
-        Resolution::Parked { displaced }
-    }
-
-    /// Resolved, but older packets have not been pulled yet.
-    fn queue_behind(&mut self, slot: usize, frame: Frame) -> Resolution {
-        let Config {
-            max_parked_per_entry,
-            max_parked_total,
-            ..
-        } = self.config;
-        let total = self.parked_bytes + charge(&frame);
-        match self.entry(slot) {
-            Some(e) if e.ready < max_parked_per_entry && total <= max_parked_total => {
-                e.ready += 1;
-                let (ip, mac) = (e.ip, e.mac);
-                self.ready.push_back(Ready { ip, mac, frame });
-                self.parked_bytes = total;
-                self.stats.parked += 1;
-                Resolution::Parked {
-                    displaced: Vec::new(),
-                }
-            }
-            _ => {
-                self.stats.parked_drops += 1;
-                Resolution::Dropped(DropReason::NeighborQueueFull, frame)
-            }
-        }
-    }
-
-    fn unpark(&mut self, slot: usize) {
-        let Some(e) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
-            return;
-        };
-        let (ip, mac) = (e.ip, e.mac);
-        e.ready += e.parked.len();
-        e.parked_bytes = 0;
-        let parked = core::mem::take(&mut e.parked);
-        self.ready
-            .extend(parked.into_iter().map(|frame| Ready { ip, mac, frame }));
-    }
-
-    fn fail_parked(&mut self, slot: usize, reason: DropReason) {
-        let Some(e) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
-            return;
-        };
-        if e.parked.is_empty() {
-            return;
-        }
-        let packets = core::mem::take(&mut e.parked);
-        let bytes = core::mem::take(&mut e.parked_bytes);
-        self.stats.parked_drops += u64::try_from(packets.len()).unwrap_or(0);
-        self.failures.push_back(Failure {
-            ip: e.ip,
-            reason,
-            packets,
-            bytes,
-        });
     }
 
     /// A new entry in `state`; evicts where needed, and only what is of class `up_to` or below.
@@ -1142,44 +670,6 @@ impl Entry {
 /// RFC 4861 §6.3.4: "every few hours".
 const REDRAW: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// What a parked packet is charged: its bytes and the room of its frame, so that many empty
-/// packets are not free.
-fn charge(frame: &Frame) -> usize {
-    frame.len() + size_of::<Frame>()
-}
-
-/// A token bucket as one moment: when it will be full again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bucket {
-    interval: Duration,
-    depth: Duration,
-    full_at: Instant,
-}
-
-impl Bucket {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        Self {
-            interval,
-            depth: interval.saturating_mul(burst.saturating_sub(1)),
-            full_at: Instant::ZERO,
-        }
-    }
-
-    /// When it next holds a token.
-    pub(super) fn ready_at(&self) -> Instant {
-        self.full_at - self.depth
-    }
-
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let ready = self.ready_at() <= now;
-        if ready {
-            self.full_at = self.full_at.max(now) + self.interval;
-        }
-        ready
-    }
-}
-
 #[derive(Clone, Debug)]
 struct Keys(u64, u64);
 
@@ -1191,5 +681,4 @@ impl BuildHasher for Keys {
 }
 
 #[cfg(test)]
-#[path = "tests/neighbor.rs"]
 mod tests;

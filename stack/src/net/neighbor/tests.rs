@@ -167,7 +167,7 @@ fn claims_against_states() {
         (Probe, true, other, OLD, Probe, OLD, ok),
         (Probe, true, MEEK, NEW, Probe, OLD, kept),
         (Probe, true, REPLY, NEW, Probe, OLD, kept),
-        (Probe, false, REPLY, NEW, Reachable, NEW, ok),
+        (Probe, false, REPLY, NEW, Probe, OLD, kept),
         (Probe, false, other, NEW, Probe, OLD, kept),
     ];
     for (i, (from, confirmed, claim, claimed, to, mac_after, result)) in
@@ -202,6 +202,22 @@ fn strangers_are_learnt_from_requests_only() {
         .unwrap();
     assert_eq!(state(&c, 1), Some(State::Stale));
     assert_eq!(c.poll_timeout(), None);
+}
+
+#[test]
+fn the_answer_to_our_question_beats_hearsay() {
+    let (mut c, now) = in_state(State::Incomplete, false);
+    c.handle_claim(now, ip(1), NEW, Claim::Announcement)
+        .unwrap();
+    assert_eq!((state(&c, 1), mac(&c, 1)), (Some(State::Delay), Some(NEW)));
+    c.handle_claim(now, ip(1), OLD, REPLY).unwrap();
+    assert_eq!(
+        (state(&c, 1), mac(&c, 1)),
+        (Some(State::Reachable), Some(OLD))
+    );
+    // One question, one answer: the next reply is a contradiction.
+    assert!(c.handle_claim(now, ip(1), NEW, REPLY).is_err());
+    assert_eq!(mac(&c, 1), Some(OLD));
 }
 
 #[test]
@@ -377,6 +393,7 @@ fn a_rival_gets_in_only_after_three_unanswered_probes() {
     assert_eq!(mac(&c, 1), Some(NEW), "the first rival, not the last");
     assert_eq!(state(&c, 1), Some(State::Stale));
     assert_eq!((c.stats().conflicts, c.stats().replaced), (2, 1));
+    assert!(!c.neighbor(ip(1)).unwrap().confirmed);
     // It is hearsay until verified: use probes it, and its silence deletes it.
     assert_eq!(c.lookup(ms(13_000), ip(1)), Lookup::Mac(NEW));
     run(&mut c, ms(30_000));
@@ -411,6 +428,26 @@ fn a_flood_of_claims_fills_spare_room_only() {
     assert_eq!(mac(&c, 5000), Some(THIRD));
     assert!(c.slots.len() <= 1024 && c.stats().evictions > 30_000);
     check(&c);
+    // Full of confirmed neighbours, long unused: our own traffic may evict them, claims may not.
+    let mut c = Cache::new(
+        Config {
+            max_entries: 3,
+            ..Config::default()
+        },
+        Rng::from_seed(1),
+    );
+    for n in 0..3 {
+        c.handle_claim(ms(0), ip(n), OLD, Claim::Request).unwrap();
+        c.confirm(ms(0), ip(n));
+    }
+    c.handle_timeout(now);
+    let refused = c.handle_claim(now, ip(9), NEW, Claim::Request);
+    assert_eq!(refused, Err(DropReason::NeighborCacheFull));
+    assert!(matches!(
+        c.resolve(now, ip(9), packet(9)),
+        Resolution::Parked { .. }
+    ));
+    assert_eq!((c.len(), c.stats().evictions), (3, 1));
     // With nothing left that a claim may evict, it is refused.
     let full = Config {
         max_entries: 2,
@@ -496,6 +533,24 @@ fn parked_packets_leave_in_order_and_newer_ones_behind_them() {
         Resolution::Send(OLD, packet(6))
     );
     check(&c);
+    // What waits to be pulled is bounded too.
+    let config = Config {
+        max_parked_per_entry: 2,
+        ..Config::default()
+    };
+    let mut c = Cache::new(config, Rng::from_seed(1));
+    let _ = c.resolve(ms(0), ip(1), packet(0));
+    c.handle_claim(ms(0), ip(1), OLD, Claim::Announcement)
+        .unwrap();
+    let _ = c.resolve(ms(0), ip(1), packet(1));
+    assert_eq!(
+        c.resolve(ms(0), ip(1), packet(2)),
+        Resolution::Dropped(DropReason::NeighborQueueFull, packet(2))
+    );
+    assert_eq!(
+        sent(&mut c, ms(0)),
+        [0, 1].map(|n| format!("send {n} to {OLD}"))
+    );
 }
 
 #[test]
@@ -585,7 +640,7 @@ fn naive_timeout(c: &Cache) -> Option<Instant> {
         State::Permanent | State::Stale => None,
         State::Reachable | State::Failed => Some(e.until),
         State::Delay => Some(e.since + config.delay_first_probe),
-        State::Incomplete | State::Probe if e.want.is_some() => Some(c.bucket.ready_at()),
+        State::Incomplete | State::Probe if e.want.is_some() => c.bucket.ready_at(Instant::ZERO),
         State::Incomplete | State::Probe => e.last_solicit.map(|at| at + config.retrans_timer),
     });
     each.flatten().min()
