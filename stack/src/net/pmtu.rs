@@ -220,6 +220,7 @@ impl PathMtus {
             && at <= now
             && self.changed.len() < self.config.max_entries.saturating_mul(2)
         {
+            self.due.pop_first();
             self.raise(now, dst);
         }
     }

@@ -258,10 +258,35 @@ fn an_older_querier_is_spoken_to_in_its_version() {
     let again = g.poll_timeout().unwrap();
     assert!(again < at(12_000));
     assert_eq!(g.poll_output(again), [Output::Report(other)]);
+    // A running timer is not set anew but by a query that wants its answer sooner.
+    g.handle_query(
+        at(13_000),
+        query(Version::V2, Some(other), 5000),
+        [].into_iter(),
+    );
+    let running = g.poll_timeout();
+    g.handle_query(
+        at(13_000),
+        query(Version::V2, Some(other), 5000),
+        [].into_iter(),
+    );
+    assert_eq!(g.poll_timeout(), running);
+    g.handle_query(
+        at(13_000),
+        query(Version::V2, Some(other), 1),
+        [].into_iter(),
+    );
+    let sooner = g.poll_timeout().unwrap();
+    assert!(sooner < at(13_001));
+    assert_eq!(g.poll_output(sooner), [Output::Report(other)]);
+    g.handle_query(at(15_000), query(Version::V2, None, 1000), [].into_iter());
+    while g.poll_timeout() < Some(at(16_000)) {
+        g.poll_output(at(16_000));
+    }
     // Left: told once, but not where another member has spoken last.
     g.leave(at(20_000), 1, other).unwrap();
     assert_eq!(g.poll_output(at(20_000)), [Output::Leave(other)]);
-    assert_eq!(g.poll_timeout(), Some(at(260_001)));
+    assert_eq!(g.poll_timeout(), Some(at(275_000)));
     g.handle_query(
         at(30_000),
         query(Version::V2, Some(GROUP), 1000),
@@ -273,7 +298,7 @@ fn an_older_querier_is_spoken_to_in_its_version() {
         (vec![], 1)
     );
     g.leave(at(40_000), 1, GROUP).unwrap();
-    assert_eq!(g.poll_timeout(), Some(at(260_001)));
+    assert_eq!(g.poll_timeout(), Some(at(275_000)));
 
     // A version 1 querier: no leaves, and only general queries reset version 2's time.
     g.join(at(50_000), 1, GROUP, Exclude, &[]).unwrap();
@@ -283,11 +308,11 @@ fn an_older_querier_is_spoken_to_in_its_version() {
         query(Version::V2, Some(GROUP), 100),
         [].into_iter(),
     );
-    assert_eq!((g.version(), g.v2_until), (Version::V1, Some(at(260_001))));
+    assert_eq!((g.version(), g.v2_until), (Version::V1, Some(at(275_000))));
     g.leave(at(50_000), 1, GROUP).unwrap();
     assert_eq!(g.poll_output(at(51_000)), []);
     // Both times run out, each by itself.
-    g.handle_timeout(at(260_001));
+    g.handle_timeout(at(275_000));
     assert_eq!((g.version(), g.v2_until), (Version::V1, None));
     g.handle_timeout(at(310_000));
     assert_eq!((g.version(), g.poll_timeout()), (Version::V3, None));
@@ -354,6 +379,23 @@ fn limits_are_errors_to_who_joins_and_none_to_who_leaves() {
     assert_eq!(g.groups.len(), 3);
     g.join(at(0), 1, group(4), Exclude, &[]).unwrap();
     assert_eq!((g.groups.len(), g.memberships), (3, 4));
+}
+
+#[test]
+fn many_single_changes_are_told_as_one_state() {
+    let config = Config {
+        max_sources: 4,
+        ..Config::default()
+    };
+    let mut g = Groups::new(config, Rng::from_seed(1));
+    for letters in ["abcd", "efgh", "ijkl", "mnop"] {
+        let told = g.listen(at(0), 1, GROUP, filter(Include, letters));
+        assert_eq!(told, Ok(()));
+        assert!(g.groups[&GROUP].sources_left.len() <= 8);
+    }
+    assert_eq!(g.poll_output(at(0)), [record(ToIn, "mnop")]);
+    let again: Vec<_> = drain(&mut g).into_iter().map(|(_, o)| o).collect();
+    assert_eq!(again[0], record(ToIn, "mnop"));
 }
 
 #[test]
