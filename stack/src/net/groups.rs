@@ -222,9 +222,9 @@ pub struct Query<A> {
     pub group: Option<A>,
     /// Answers may take this long.
     pub max_response: Duration,
-    /// The querier's robustness variable, if it says.
+    /// The querier's robustness variable, if its version has one; zero where it does not say.
     pub robustness: Option<u8>,
-    /// The querier's query interval, if it says.
+    /// The querier's query interval, if its version has one; zero where it does not say.
     pub interval: Option<Duration>,
 }
 
@@ -610,10 +610,17 @@ impl<A: GroupAddr> Groups<A> {
     }
 
     fn note_querier(&mut self, now: Instant, query: &Query<A>) {
-        if let Some(robustness) = query.robustness {
-            self.robustness = robustness.clamp(1, 7);
+        //= RFC 3376 §4.1.6: the last query's robustness holds; zero means the configured one
+        match query.robustness {
+            Some(0) => self.robustness = self.config.robustness.max(1),
+            Some(robustness) => self.robustness = robustness.min(7),
+            None => {}
         }
-        self.query_interval = query.interval.unwrap_or(self.query_interval);
+        match query.interval {
+            Some(Duration::ZERO) => self.query_interval = self.config.query_interval,
+            Some(interval) => self.query_interval = interval,
+            None => {}
+        }
         //= RFC 3376 §8.12: robustness times the querier's interval, and one response interval
         let until = now
             + self.query_interval * u32::from(self.robustness)

@@ -251,9 +251,8 @@ impl Igmp {
             version: Version::V3,
             group: asked_group(query.group)?,
             max_response: Duration::from_millis(tenths * 100),
-            robustness: Some(query.qrv).filter(|r| *r != 0),
-            interval: Some(Duration::from_secs(u64::from(decode_float(query.qqic))))
-                .filter(|i| !i.is_zero()),
+            robustness: Some(query.qrv),
+            interval: Some(Duration::from_secs(u64::from(decode_float(query.qqic)))),
         };
         self.groups.handle_query(now, asked, query.sources.iter());
         Ok(())

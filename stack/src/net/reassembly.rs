@@ -168,8 +168,8 @@ pub enum Outcome<H> {
         payload: Payload,
         /// How many fragments it came in, this one included: one less was held.
         fragments: u32,
-        /// The payload of the largest fragment: what the path carries (RFC 1191 §3's hosts that
-        /// learn from what arrives; a forwarder that must not send larger ones).
+        /// Payload bytes of the largest fragment: one who sends the datagram on in fragments again
+        /// should make them no larger (RFC 1812 §4.2.2.7).
         largest: usize,
     },
     /// Refused, and how many fragments that were held go with it, for the same reason.

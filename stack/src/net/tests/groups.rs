@@ -331,6 +331,14 @@ fn the_querier_sets_robustness_and_interval() {
     assert_eq!(drain(&mut g).len(), 5);
     g.handle_query(at(0), query(Version::V2, None, 100), [].into_iter());
     assert_eq!(g.v2_until, Some(at(60_000)));
+    let silent = Query {
+        robustness: Some(0),
+        interval: Some(Duration::ZERO),
+        ..query(Version::V3, None, 100)
+    };
+    g.handle_query(at(1000), silent, [].into_iter());
+    g.handle_query(at(1000), query(Version::V2, None, 100), [].into_iter());
+    assert_eq!(g.v2_until, Some(at(261_000)));
 }
 
 #[test]
