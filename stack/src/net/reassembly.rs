@@ -168,8 +168,7 @@ pub enum Outcome<H> {
         payload: Payload,
         /// How many fragments it came in, this one included: one less was held.
         fragments: u32,
-        /// Payload bytes of the largest fragment: one who sends the datagram on in fragments again
-        /// should make them no larger (RFC 1812 §4.2.2.7).
+        /// Payload bytes of the largest fragment, which the path is known to carry.
         largest: usize,
     },
     /// Refused, and how many fragments that were held go with it, for the same reason.
