@@ -1,0 +1,323 @@
+//! Worlds of network namespaces to test in, and commands that end.
+//!
+//! ```text
+//!   World   unshare: a network, mount and process namespace (and, without root, a user namespace)
+//!             |- netns a --- veth --- netns b          as `ip netns` makes them, seen from here only
+//!             `- whatever runs in them                 all dies with the world
+//! ```
+//!
+//! Nothing is named outside of its world, so two tests cannot meet, and what a failing test leaves
+//! behind is gone with the world's first process. Each command is run by `timeout`, so that no
+//! test waits for ever; no test looks at a clock itself.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
+
+/// Seconds after which a command is ended, unless a test says otherwise: much longer than anything
+/// here takes on a busy machine.
+pub const PATIENCE: u32 = 60;
+
+/// Whether we are root: the owner of our own entry in /proc.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+/// What a command said, and how it ended.
+pub struct Ran {
+    /// The command, for messages.
+    pub what: String,
+    /// Exit code; 124 where `timeout` ended it, none where a signal did.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Ran {
+    fn of(what: &str, command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Self {
+            what: what.to_owned(),
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Insists on an exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Insists on words in the output.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(self.out.contains(words), "not said: {words:?}\n{self}");
+        self
+    }
+
+    /// Insists that words are not in the output.
+    #[track_caller]
+    pub fn never_says(self, words: &str) -> Self {
+        assert!(
+            !self.out.contains(words),
+            "should not be said: {words:?}\n{self}"
+        );
+        self
+    }
+
+    /// The lines of the output that contain some words.
+    pub fn lines_with<'a>(&'a self, words: &'a str) -> impl Iterator<Item = &'a str> {
+        self.out.lines().filter(move |line| line.contains(words))
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            code,
+            out,
+            err,
+        } = self;
+        writeln!(f, "$ {what}\nexit code {code:?}")?;
+        write!(f, "--- output\n{out}\n--- errors\n{err}")
+    }
+}
+
+/// Where one starts from: `timeout` ends the command and its children, and ends them for good two
+/// seconds later.
+fn bounded(seconds: u32) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "2", &seconds.to_string()]);
+    command.env("LC_ALL", "C").env("PATH", path());
+    command
+}
+
+/// An ordinary user's PATH may lack the folders of traceroute, arping and ip.
+fn path() -> String {
+    format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
+}
+
+/// The program under test.
+pub fn tapline() -> &'static str {
+    env!("CARGO_BIN_EXE_tapline")
+}
+
+/// Runs `tapline ARGS`.
+pub fn run(args: &[&str]) -> Ran {
+    run_as(&[], args)
+}
+
+/// Runs `BEFORE... tapline ARGS`: `BEFORE` says as whom.
+pub fn run_as(before: &[&str], args: &[&str]) -> Ran {
+    let what = format!("{} tapline {}", before.join(" "), args.join(" "));
+    Ran::of(
+        what.trim(),
+        bounded(PATIENCE * 2).args(before).arg(tapline()).args(args),
+    )
+}
+
+/// Runs `tapline up -- COMMAND`: beside a host at 10.7.0.2.
+///
+/// With `TAPLINE_STAND_IN=kernel` in the environment a second kernel namespace takes the host's
+/// place, which tells a wrong test from a wrong stack.
+pub fn up(command: &str) -> Ran {
+    if stand_in() {
+        return beside_a_kernel(command);
+    }
+    let args = ["up", "--"].into_iter().chain(command.split_whitespace());
+    run(&args.collect::<Vec<_>>())
+}
+
+/// Runs `tapline up -- sh -c SCRIPT`.
+pub fn up_sh(script: &str) -> Ran {
+    if stand_in() {
+        return beside_a_kernel(script);
+    }
+    run(&["up", "--", "sh", "-c", script])
+}
+
+/// Whether a kernel stands in for the host.
+pub fn stand_in() -> bool {
+    env::var("TAPLINE_STAND_IN").is_ok_and(|value| value == "kernel")
+}
+
+fn beside_a_kernel(script: &str) -> Ran {
+    let world = World::of_two_kernels();
+    let _services = world.start("peer", SERVICES, "serving");
+    world.sh("kernel", script)
+}
+
+/// What a host serves by itself, for the kernel that stands in for it: echo, discard, chargen.
+const SERVICES: &str = "exec /usr/bin/python3 - <<'END'
+import selectors, socket
+choose = selectors.DefaultSelector()
+for port in [7, 9, 19]:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', port))
+    choose.register(s, 1, port)
+print('serving', flush=True)
+while True:
+    for key, _ in choose.select():
+        data, who = key.fileobj.recvfrom(65536)
+        if key.data != 9:
+            key.fileobj.sendto(data if key.data == 7 else b'characters', who)
+END";
+
+/// A private place for namespaces.
+pub struct World {
+    holder: Child,
+    inside: String,
+}
+
+impl World {
+    /// Makes a world with these namespaces, loopback up in each, and runs `setup` in its middle.
+    pub fn new(namespaces: &[&str], setup: &str) -> Self {
+        let world = Self::empty();
+        let mut script = String::from("set -e\n");
+        for name in namespaces {
+            script += &format!("ip netns add {name}\nip -n {name} link set lo up\n");
+        }
+        world.middle(&(script + setup)).exits(0);
+        world
+    }
+
+    fn empty() -> Self {
+        // `ip netns` keeps its names in /run: an empty one of our own, so that no name is taken.
+        let script = "mount -t tmpfs none /run && mkdir /run/netns && echo ready && \
+                      exec sleep 3600";
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-n", "-m", "-p", "-f", "--kill-child", "--mount-proc"]);
+        if !is_root() {
+            unshare.args(["-U", "-r"]);
+        }
+        unshare.args(["sh", "-c", script]).env("PATH", path());
+        unshare.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut holder = unshare.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        assert_eq!(
+            said, "ready\n",
+            "no namespaces are to be had: unshare failed"
+        );
+        // `unshare` itself stays outside of the process namespace: its child is inside.
+        let pid = holder.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        Self {
+            holder,
+            inside: children.trim().to_owned(),
+        }
+    }
+
+    /// `peer` is what a host on a TAP would be, `kernel` is where the tools run.
+    pub fn of_two_kernels() -> Self {
+        Self::new(
+            &["kernel", "peer"],
+            "ip link add tap0 netns kernel type veth peer name host netns peer\n\
+             ip -n kernel addr add 10.7.0.1/24 dev tap0\n\
+             ip -n kernel addr add fd07::1/64 dev tap0 nodad\n\
+             ip -n kernel link set tap0 up\n\
+             ip -n peer addr add 10.7.0.2/24 dev host\n\
+             ip -n peer addr add fd07::2/64 dev host nodad\n\
+             ip -n peer link set host up",
+        )
+    }
+
+    /// Goes into the world.
+    fn enter(&self, seconds: u32) -> Command {
+        let mut command = bounded(seconds + 5);
+        command.args(["nsenter", "-t", &self.inside, "-n", "-m", "-p"]);
+        if !is_root() {
+            command.args(["-U", "--preserve-credentials"]);
+        }
+        // A second bound inside: the first ends `nsenter`, not what it started.
+        command.args(["timeout", "-k", "2", &seconds.to_string()]);
+        command
+    }
+
+    /// Runs a script outside of the named namespaces, where they can be joined by wires.
+    pub fn middle(&self, script: &str) -> Ran {
+        Ran::of(script, self.enter(PATIENCE).args(["sh", "-c", script]))
+    }
+
+    /// Runs a script in a namespace.
+    pub fn sh(&self, namespace: &str, script: &str) -> Ran {
+        let mut command = self.enter(PATIENCE * 2);
+        command.args(["ip", "netns", "exec", namespace, "sh", "-c", script]);
+        Ran::of(&format!("[{namespace}] {script}"), &mut command)
+    }
+
+    /// Starts a script in a namespace and waits until it has said `ready` on a line, in its
+    /// output or among its errors. It runs until it is stopped or the world ends.
+    pub fn start(&self, namespace: &str, script: &str, ready: &str) -> Running {
+        let mut command = self.enter(PATIENCE * 4);
+        // Both streams on one pipe: nothing waits for a reader that reads the other one.
+        let script = format!("exec 2>&1\n{script}");
+        command.args(["ip", "netns", "exec", namespace, "sh", "-c", &script]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains(ready) {
+            let more = output.read_line(&mut said).unwrap();
+            assert!(
+                more > 0,
+                "[{namespace}] {script}\nended before it said {ready:?}:\n{said}"
+            );
+        }
+        Running {
+            child,
+            output,
+            said,
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // `--kill-child` takes the process namespace along, and the network with it.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Something that runs beside the test.
+pub struct Running {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+    said: String,
+}
+
+impl Running {
+    /// Ends it politely and gives all that it said.
+    pub fn stop(mut self) -> String {
+        // `timeout` hands the signal on to what it runs.
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let _ = self.output.read_to_string(&mut self.said);
+        let _ = self.child.wait();
+        std::mem::take(&mut self.said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let _ = self.child.wait();
+    }
+}
