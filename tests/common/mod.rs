@@ -10,31 +10,33 @@
 //! behind is gone with the world's first process. Each command is run by `timeout`, so that no
 //! test waits for ever; no test looks at a clock itself.
 
+use serde_json::Value;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Seconds after which a command is ended, unless a test says otherwise: much longer than anything
 /// here takes on a busy machine.
-pub const PATIENCE: u32 = 60;
+pub(crate) const PATIENCE: u32 = 60;
 
 /// Whether we are root: the owner of our own entry in /proc.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// What a command said, and how it ended.
-pub struct Ran {
+pub(crate) struct Ran {
     /// The command, for messages.
-    pub what: String,
+    pub(crate) what: String,
     /// Exit code; 124 where `timeout` ended it, none where a signal did.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
@@ -50,21 +52,21 @@ impl Ran {
 
     /// Insists on an exit code.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
 
     /// Insists on words in the output.
     #[track_caller]
-    pub fn says(self, words: &str) -> Self {
+    pub(crate) fn says(self, words: &str) -> Self {
         assert!(self.out.contains(words), "not said: {words:?}\n{self}");
         self
     }
 
     /// Insists that words are not in the output.
     #[track_caller]
-    pub fn never_says(self, words: &str) -> Self {
+    pub(crate) fn never_says(self, words: &str) -> Self {
         assert!(
             !self.out.contains(words),
             "should not be said: {words:?}\n{self}"
@@ -73,7 +75,7 @@ impl Ran {
     }
 
     /// The lines of the output that contain some words.
-    pub fn lines_with<'a>(&'a self, words: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn lines_with<'a>(&'a self, words: &'a str) -> impl Iterator<Item = &'a str> {
         self.out.lines().filter(move |line| line.contains(words))
     }
 }
@@ -105,18 +107,28 @@ fn path() -> String {
     format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
 }
 
+/// `count` requests, `count` answers.
+#[track_caller]
+pub(crate) fn loses_nothing(ran: Ran, count: u32) -> Ran {
+    let sum = format!("{count} packets transmitted, {count} received, 0% packet loss");
+    ran.exits(0)
+        .says(&sum)
+        .never_says("DUP!")
+        .never_says("wrong data")
+}
+
 /// The program under test.
-pub fn tapline() -> &'static str {
+pub(crate) fn tapline() -> &'static str {
     env!("CARGO_BIN_EXE_tapline")
 }
 
 /// Runs `tapline ARGS`.
-pub fn run(args: &[&str]) -> Ran {
+pub(crate) fn run(args: &[&str]) -> Ran {
     run_as(&[], args)
 }
 
 /// Runs `BEFORE... tapline ARGS`: `BEFORE` says as whom.
-pub fn run_as(before: &[&str], args: &[&str]) -> Ran {
+pub(crate) fn run_as(before: &[&str], args: &[&str]) -> Ran {
     let what = format!("{} tapline {}", before.join(" "), args.join(" "));
     Ran::of(
         what.trim(),
@@ -128,7 +140,7 @@ pub fn run_as(before: &[&str], args: &[&str]) -> Ran {
 ///
 /// With `TAPLINE_STAND_IN=kernel` in the environment a second kernel namespace takes the host's
 /// place, which tells a wrong test from a wrong stack.
-pub fn up(command: &str) -> Ran {
+pub(crate) fn up(command: &str) -> Ran {
     if stand_in() {
         return beside_a_kernel(command);
     }
@@ -136,8 +148,19 @@ pub fn up(command: &str) -> Ran {
     run(&args.collect::<Vec<_>>())
 }
 
+/// Runs `tapline up -- sh -c SCRIPT` and reads the host's counters after it.
+pub(crate) fn up_with_status(script: &str) -> (Ran, Status) {
+    let script = &format!("set -e\n{script}");
+    if stand_in() {
+        return (beside_a_kernel(script), Status(Value::Null));
+    }
+    let file = TempFile::new("status.json", "");
+    let ran = run(&["up", "--status", file.path(), "--", "sh", "-c", script]);
+    (ran, Status::read(file.path()))
+}
+
 /// Runs `tapline up -- sh -c SCRIPT`.
-pub fn up_sh(script: &str) -> Ran {
+pub(crate) fn up_sh(script: &str) -> Ran {
     if stand_in() {
         return beside_a_kernel(script);
     }
@@ -145,7 +168,7 @@ pub fn up_sh(script: &str) -> Ran {
 }
 
 /// Whether a kernel stands in for the host.
-pub fn stand_in() -> bool {
+pub(crate) fn stand_in() -> bool {
     env::var("TAPLINE_STAND_IN").is_ok_and(|value| value == "kernel")
 }
 
@@ -171,15 +194,127 @@ while True:
             key.fileobj.sendto(data if key.data == 7 else b'characters', who)
 END";
 
+/// A line for `sh` that runs a script for scapy. Debian's Python, since another one in the PATH
+/// would not know Debian's scapy.
+pub(crate) fn scapy(script: &str) -> String {
+    let before = "import warnings\nwarnings.simplefilter('ignore')\n\
+                  from scapy.all import *\nconf.verb = 0";
+    format!("/usr/bin/python3 - <<'END'\n{before}\n{script}\nEND\n")
+}
+
+/// Datagrams of all sizes there and back.
+pub(crate) const UDP_ECHO: &str = "/usr/bin/python3 - <<'END'
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect(('10.7.0.2', 7))
+for size in [0, 1, 1472, 1473, 9000, 60000, 65507]:
+    sent = bytes(i * 7 % 251 for i in range(size))
+    s.send(sent)
+    got = s.recv(65536)
+    assert got == sent, (size, len(got))
+print('echoed')
+END";
+
+/// A file that is gone after the test.
+pub(crate) struct TempFile(String);
+
+impl TempFile {
+    /// Writes it; `name` need not be unique.
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(format!("tapline-{pid}-{next}-{name}"));
+        let path = path.to_str().unwrap().to_owned();
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A host's counters, as it wrote them when it ended.
+pub(crate) struct Status(Value);
+
+impl Status {
+    fn read(path: &str) -> Self {
+        let text = fs::read_to_string(path).unwrap();
+        let parsed = serde_json::from_str(&text);
+        Self(parsed.unwrap_or_else(|wrong| panic!("the status is no JSON: {wrong}\n{text}")))
+    }
+
+    fn table(&self, name: &str) -> impl Iterator<Item = (&str, u64)> {
+        let table = self.0["host"][name]
+            .as_object()
+            .unwrap_or_else(|| panic!("no {name}: {self}"));
+        table
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_u64().unwrap()))
+    }
+
+    /// What was dropped for a reason, on the way in or out.
+    pub(crate) fn drops(&self, reason: &str) -> u64 {
+        let all = self.table("dropped_in").chain(self.table("dropped_out"));
+        all.filter(|(name, _)| *name == reason)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// A plain counter.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.0["host"][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no counter {name}: {self}"))
+    }
+
+    /// Frames in = delivered + forwarded + held + dropped, each reason counted.
+    #[track_caller]
+    pub(crate) fn adds_up(&self, who: &str) {
+        let sum = |name| self.table(name).map(|(_, count)| count).sum::<u64>();
+        let out = sum("delivered") + self.count("forwarded") + self.count("held");
+        let out = out + sum("dropped_in");
+        assert_eq!(
+            self.count("frames_in") + self.count("looped"),
+            out,
+            "{who}: {self}"
+        );
+    }
+
+    /// A checksum that was left to a device that never came must not be taken for a bad one.
+    #[track_caller]
+    pub(crate) fn has_no_bad_checksum(&self) {
+        let all = self.table("dropped_in").filter(|(_, count)| *count > 0);
+        let bad: Vec<_> = all
+            .filter(|(reason, _)| reason.ends_with("bad-checksum"))
+            .collect();
+        assert!(bad.is_empty(), "{bad:?}\n{self}");
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
 /// A private place for namespaces.
-pub struct World {
+pub(crate) struct World {
     holder: Child,
     inside: String,
 }
 
 impl World {
     /// Makes a world with these namespaces, loopback up in each, and runs `setup` in its middle.
-    pub fn new(namespaces: &[&str], setup: &str) -> Self {
+    pub(crate) fn new(namespaces: &[&str], setup: &str) -> Self {
         let world = Self::empty();
         let mut script = String::from("set -e\n");
         for name in namespaces {
@@ -219,7 +354,7 @@ impl World {
     }
 
     /// `peer` is what a host on a TAP would be, `kernel` is where the tools run.
-    pub fn of_two_kernels() -> Self {
+    pub(crate) fn of_two_kernels() -> Self {
         Self::new(
             &["kernel", "peer"],
             "ip link add tap0 netns kernel type veth peer name host netns peer\n\
@@ -245,12 +380,12 @@ impl World {
     }
 
     /// Runs a script outside of the named namespaces, where they can be joined by wires.
-    pub fn middle(&self, script: &str) -> Ran {
+    pub(crate) fn middle(&self, script: &str) -> Ran {
         Ran::of(script, self.enter(PATIENCE).args(["sh", "-c", script]))
     }
 
     /// Runs a script in a namespace.
-    pub fn sh(&self, namespace: &str, script: &str) -> Ran {
+    pub(crate) fn sh(&self, namespace: &str, script: &str) -> Ran {
         let mut command = self.enter(PATIENCE * 2);
         command.args(["ip", "netns", "exec", namespace, "sh", "-c", script]);
         Ran::of(&format!("[{namespace}] {script}"), &mut command)
@@ -258,7 +393,7 @@ impl World {
 
     /// Starts a script in a namespace and waits until it has said `ready` on a line, in its
     /// output or among its errors. It runs until it is stopped or the world ends.
-    pub fn start(&self, namespace: &str, script: &str, ready: &str) -> Running {
+    pub(crate) fn start(&self, namespace: &str, script: &str, ready: &str) -> Running {
         let mut command = self.enter(PATIENCE * 4);
         // Both streams on one pipe: nothing waits for a reader that reads the other one.
         let script = format!("exec 2>&1\n{script}");
@@ -281,7 +416,33 @@ impl World {
             child,
             output,
             said,
+            files: None,
         }
+    }
+}
+
+impl World {
+    /// Starts `tapline up --here` in a namespace, with this configuration, and waits until its
+    /// addresses are usable.
+    pub(crate) fn tapline(&self, namespace: &str, config: &str) -> Running {
+        let config = TempFile::new("up.toml", config);
+        let status = TempFile::new("status.json", "");
+        let script = format!(
+            "exec {} up --here --config {} --status {} -- sh -c 'echo the host is up; exec sleep 900'",
+            tapline(),
+            config.path(),
+            status.path()
+        );
+        let mut running = self.start(namespace, &script, "the host is up");
+        running.files = Some((config, status));
+        running
+    }
+
+    /// Runs `tapline up --here -- COMMAND` in a namespace, with this configuration.
+    pub(crate) fn up(&self, namespace: &str, config: &str, command: &str) -> Ran {
+        let config = TempFile::new("up.toml", config);
+        let up = format!("{} up --here --config {}", tapline(), config.path());
+        self.sh(namespace, &format!("exec {up} -- {command}"))
     }
 }
 
@@ -294,15 +455,25 @@ impl Drop for World {
 }
 
 /// Something that runs beside the test.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
     said: String,
+    /// The configuration and the status file of a Tapline.
+    files: Option<(TempFile, TempFile)>,
 }
 
 impl Running {
+    /// Ends a Tapline and reads its counters.
+    pub(crate) fn status_at_end(mut self) -> Status {
+        let (_config, status) = self.files.take().unwrap();
+        let said = self.stop();
+        assert!(!said.contains("panicked"), "{said}");
+        Status::read(status.path())
+    }
+
     /// Ends it politely and gives all that it said.
-    pub fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         // `timeout` hands the signal on to what it runs.
         let _ = Command::new("kill")
             .arg(self.child.id().to_string())
@@ -320,4 +491,9 @@ impl Drop for Running {
             .status();
         let _ = self.child.wait();
     }
+}
+
+/// One reason's drops, of all hosts together.
+pub(crate) fn total(hosts: &[Status], reason: &str) -> u64 {
+    hosts.iter().map(|status| status.drops(reason)).sum()
 }
