@@ -112,7 +112,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
 const LONG_SEEDS: &str = "20000";
 /// Seconds for each fuzz target.
 const FUZZ_SECONDS: u32 = 60;
-/// Interop tests print this before the names of those that only root can run.
+/// Tests in namespaces print this before the names of those that only root can run.
 const LEFT_FOR_ROOT: &str = "left for root:";
 
 enum Request {
@@ -431,7 +431,7 @@ fn clippy(place: &Place) -> Outcome {
 fn test(place: &Place) -> Outcome {
     place
         .cargo("test --workspace --lib --bins --tests -- --skip interop::")
-        .run()
+        .run_and_keep(LEFT_FOR_ROOT)
 }
 
 fn doctest(place: &Place) -> Outcome {
