@@ -230,8 +230,8 @@ impl Arp {
         let target = packet.target_ip;
         self.config.proxy.iter().any(|p| p.contains(IpAddr::V4(target)))
             && is_host(target)
-            //= RFC 1812 §3.3.2: Only for what a route leads to by another interface: on the asker's
-            // own link the owner answers, and two answers would be a conflict.
+            // Only for what a route leads to by another interface: on the asker's own link the owner
+            // answers, and two answers would be a conflict.
             && local.is_routed_elsewhere(target)
             && !local.is_routed_elsewhere(packet.sender_ip)
     }

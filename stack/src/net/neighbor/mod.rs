@@ -35,7 +35,8 @@
 //! - No packet creates an entry but a request to us, which may evict only failed and never
 //!   confirmed entries. So a flood of claims fills spare room and nothing else.
 //! - A scan through us holds at most `max_incomplete` entries and `solicit_rate` solicitations a
-//!   second, and evicts no neighbour that is in use.
+//!   second, evicts no neighbour that is in use, and waits behind our own questions: a packet of
+//!   ours is always asked for next, and only another of ours makes it give way.
 //!
 //! What is not, since neither ARP nor plain NDP authenticates anyone: who answers first while we
 //! know nobody; who takes the address of a host that is silent, or that the liar silences; who
@@ -49,7 +50,9 @@ mod claims;
 mod parking;
 mod types;
 
-pub use types::{Action, Census, Claim, Config, Lookup, Neighbor, Resolution, State, Stats};
+pub use types::{
+    Action, Census, Claim, Config, Lookup, Neighbor, Origin, Resolution, State, Stats,
+};
 
 use super::rate::TokenBucket;
 use crate::frame::Frame;
@@ -68,11 +71,11 @@ use siphasher::sip::SipHasher13;
 /// The neighbours of one interface.
 ///
 /// ```
-/// use stack::net::neighbor::{Action, Cache, Claim, Config, Lookup, Resolution};
+/// use stack::net::neighbor::{Action, Cache, Claim, Config, Lookup, Origin, Resolution};
 /// use stack::{frame::Frame, rng::Rng, time::Instant, wire::MacAddr};
 /// let (now, ip, mac) = (Instant::ZERO, "10.7.0.1".parse()?, MacAddr([2, 0, 0, 0, 0, 1]));
 /// let mut cache = Cache::new(Config::default(), Rng::from_seed(1));
-/// let parked = cache.resolve(now, ip, Frame::copy_from(b"hello"));
+/// let parked = cache.resolve(now, ip, Frame::copy_from(b"hello"), Origin::Own);
 /// assert!(matches!(parked, Resolution::Parked { .. }));
 /// assert!(matches!(cache.poll_transmit(now), Some(Action::Solicit { to: None, .. })));
 /// cache.handle_claim(now, ip, mac, Claim::Reply { overrides: true }).unwrap();
@@ -94,8 +97,8 @@ pub struct Cache {
     timers: BTreeSet<(Instant, usize)>,
     /// What may be evicted, in the order in which it is.
     idle: BTreeSet<(Class, Instant, usize)>,
-    /// Who waits for a solicitation: probes before multicasts, then first come first served.
-    wanting: BTreeSet<(bool, u64, usize)>,
+    /// Who waits for a solicitation: by rank, then first come first served.
+    wanting: BTreeSet<(Rank, u64, usize)>,
     next_want: u64,
     bucket: TokenBucket,
     ready: VecDeque<Ready>,
@@ -119,7 +122,9 @@ struct Entry {
     until: Instant,
     timer: Option<Instant>,
     idle: Option<Class>,
-    want: Option<(bool, u64)>,
+    want: Option<(Rank, u64)>,
+    /// On whose behalf it is resolved.
+    origin: Origin,
     /// Solicitations sent in this state.
     sent: u32,
     last_solicit: Option<Instant>,
@@ -153,7 +158,16 @@ enum Class {
     Failed,
     StaleUnconfirmed,
     StaleConfirmed,
-    Incomplete,
+    IncompleteForwarded,
+    IncompleteOwn,
+}
+
+/// In the order of solicitation (RFC 6583 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Probe,
+    Own,
+    Forwarded,
 }
 
 impl Cache {
@@ -207,21 +221,33 @@ impl Cache {
     }
 
     /// Takes a packet for `ip`: gives it back with the MAC, or parks it and asks for the MAC.
-    pub fn resolve(&mut self, now: Instant, ip: IpAddr, packet: Frame) -> Resolution {
+    pub fn resolve(
+        &mut self,
+        now: Instant,
+        ip: IpAddr,
+        packet: Frame,
+        origin: Origin,
+    ) -> Resolution {
         if let Lookup::Mac(mac) = self.lookup(now, ip) {
             return Resolution::Send(mac, packet);
         }
-        let Some(slot) = self.find(ip).or_else(|| self.start_resolution(now, ip)) else {
-            self.stats.parked_drops += 1;
-            return Resolution::Dropped(DropReason::NeighborCacheFull, packet);
+        let slot = match self.find(ip) {
+            Some(slot) => slot,
+            None => match self.start_resolution(now, ip, origin) {
+                Some(slot) => slot,
+                None => return self.refuse(DropReason::NeighborCacheFull, packet),
+            },
         };
         match self.entry(slot).map(|e| (e.state, e.until)) {
             Some((State::Failed, until)) if now < until => {
-                self.stats.parked_drops += 1;
-                return Resolution::Dropped(DropReason::NeighborUnreachable, packet);
+                return self.refuse(DropReason::NeighborUnreachable, packet);
             }
-            Some((State::Failed, _)) => self.restart_resolution(now, slot),
-            Some((State::Incomplete, _)) | None => {}
+            Some((State::Failed, _)) if !self.restart_resolution(now, slot, origin) => {
+                return self.refuse(DropReason::NeighborCacheFull, packet);
+            }
+            Some((State::Failed, _)) | None => {}
+            Some((State::Incomplete, _)) if origin == Origin::Own => self.promote(slot),
+            Some((State::Incomplete, _)) => {}
             Some(_) => return self.queue_behind(slot, packet),
         }
         self.park(slot, packet)
@@ -251,7 +277,7 @@ impl Cache {
         let slot = match self.find(ip) {
             Some(slot) => slot,
             None => self
-                .create(now, ip, State::Permanent, Class::Incomplete)
+                .create(now, ip, State::Permanent, Class::StaleConfirmed)
                 .ok_or(DropReason::NeighborCacheFull)?,
         };
         if let Some(e) = self.entry(slot) {
@@ -394,30 +420,68 @@ impl Cache {
         self.enter(now, slot, State::Delay, Some(until));
     }
 
-    fn start_resolution(&mut self, now: Instant, ip: IpAddr) -> Option<usize> {
-        self.cap_incomplete();
-        let slot = self.create(now, ip, State::Incomplete, Class::Incomplete)?;
-        self.want(now, slot);
+    fn start_resolution(&mut self, now: Instant, ip: IpAddr, origin: Origin) -> Option<usize> {
+        if !self.make_room_to_resolve(origin) {
+            return None;
+        }
+        let slot = self.create(now, ip, State::Incomplete, evictable_by(origin))?;
+        self.resolve_again(now, slot, origin);
         Some(slot)
     }
 
-    fn restart_resolution(&mut self, now: Instant, slot: usize) {
-        self.cap_incomplete();
+    fn restart_resolution(&mut self, now: Instant, slot: usize, origin: Origin) -> bool {
+        let room = self.make_room_to_resolve(origin);
+        if room {
+            self.resolve_again(now, slot, origin);
+        }
+        room
+    }
+
+    fn resolve_again(&mut self, now: Instant, slot: usize, origin: Origin) {
+        if let Some(e) = self.entry(slot) {
+            e.origin = origin;
+        }
         self.enter(now, slot, State::Incomplete, None);
         self.want(now, slot);
     }
 
-    /// The oldest resolution makes room for a new one, and nothing else does: a scan displaces
-    /// itself.
-    fn cap_incomplete(&mut self) {
+    /// Where too many resolutions are under way, the oldest that was forwarded makes room, or for
+    /// a packet of our own the oldest of all; nobody else does. A scan displaces itself.
+    fn make_room_to_resolve(&mut self, origin: Origin) -> bool {
         let limit = u64::try_from(self.config.max_incomplete.max(1)).unwrap_or(u64::MAX);
-        if self.stats.entries.incomplete >= limit
-            && let Some(&(_, _, slot)) = self
-                .idle
-                .range((Class::Incomplete, Instant::ZERO, 0)..)
-                .next()
-        {
-            self.evict(slot);
+        if self.stats.entries.incomplete < limit {
+            return true;
+        }
+        let first = (Class::IncompleteForwarded, Instant::ZERO, 0);
+        match self.idle.range(first..).next() {
+            Some(&(class, _, slot)) if class <= evictable_by(origin) => {
+                self.evict(slot);
+                true
+            }
+            _ => {
+                self.stats.refused += 1;
+                false
+            }
+        }
+    }
+
+    /// What was asked for others' sake is now wanted for our own.
+    fn promote(&mut self, slot: usize) {
+        let Some(e) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        if e.origin == Origin::Own {
+            return;
+        }
+        e.origin = Origin::Own;
+        if let Some(class) = e.idle.replace(Class::IncompleteOwn) {
+            self.idle.remove(&(class, e.since, slot));
+            self.idle.insert((Class::IncompleteOwn, e.since, slot));
+        }
+        if let Some((rank, order)) = e.want {
+            self.wanting.remove(&(rank, order, slot));
+            self.wanting.insert((Rank::Own, order, slot));
+            e.want = Some((Rank::Own, order));
         }
     }
 
@@ -507,19 +571,24 @@ impl Cache {
         if earliest > now {
             self.arm(slot, Some(earliest));
         } else if e.want.is_none() {
-            let multicast = e.state != State::Probe;
-            e.want = Some((multicast, order));
+            let rank = match (e.state, e.origin) {
+                (State::Probe, _) => Rank::Probe,
+                (_, Origin::Own) => Rank::Own,
+                (_, Origin::Forwarded) => Rank::Forwarded,
+            };
+            e.want = Some((rank, order));
             self.next_want += 1;
-            self.wanting.insert((multicast, order, slot));
+            self.wanting.insert((rank, order, slot));
         }
     }
 
     fn solicit(&mut self, now: Instant) -> Option<Action> {
-        let &(multicast, order, slot) = self.wanting.first()?;
+        let &(rank, order, slot) = self.wanting.first()?;
         if !self.bucket.take(now) {
             return None;
         }
-        self.wanting.remove(&(multicast, order, slot));
+        self.wanting.remove(&(rank, order, slot));
+        let multicast = rank != Rank::Probe;
         let next = now + self.config.retrans_timer;
         let e = self.entry(slot)?;
         e.want = None;
@@ -596,7 +665,8 @@ impl Cache {
             State::Failed => Some(Class::Failed),
             State::Stale if e.confirmed => Some(Class::StaleConfirmed),
             State::Stale => Some(Class::StaleUnconfirmed),
-            State::Incomplete => Some(Class::Incomplete),
+            State::Incomplete if e.origin == Origin::Own => Some(Class::IncompleteOwn),
+            State::Incomplete => Some(Class::IncompleteForwarded),
             State::Permanent | State::Reachable | State::Delay | State::Probe => None,
         };
         if let Some(class) = e.idle {
@@ -613,8 +683,8 @@ impl Cache {
         if let Some(class) = e.idle.take() {
             self.idle.remove(&(class, e.since, slot));
         }
-        if let Some((multicast, order)) = e.want.take() {
-            self.wanting.remove(&(multicast, order, slot));
+        if let Some((rank, order)) = e.want.take() {
+            self.wanting.remove(&(rank, order, slot));
         }
     }
 
@@ -644,6 +714,7 @@ impl Entry {
             timer: None,
             idle: None,
             want: None,
+            origin: Origin::Own,
             sent: 0,
             last_solicit: None,
             awaiting: false,
@@ -669,6 +740,14 @@ impl Entry {
 
 /// RFC 4861 §6.3.4: "every few hours".
 const REDRAW: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// The last class that a packet may evict to have its next hop resolved.
+const fn evictable_by(origin: Origin) -> Class {
+    match origin {
+        Origin::Own => Class::IncompleteOwn,
+        Origin::Forwarded => Class::IncompleteForwarded,
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Keys(u64, u64);

@@ -6,6 +6,11 @@ use crate::reason::DropReason;
 use alloc::vec::Vec;
 
 impl Cache {
+    pub(super) const fn refuse(&mut self, reason: DropReason, packet: Frame) -> Resolution {
+        self.stats.parked_drops += 1;
+        Resolution::Dropped(reason, packet)
+    }
+
     pub(super) fn park(&mut self, slot: usize, packet: Frame) -> Resolution {
         let Config {
             max_parked_per_entry,
@@ -16,12 +21,11 @@ impl Cache {
         let cost = charge(&packet);
         let mut total = self.parked_bytes;
         let Some(e) = self.entry(slot) else {
-            return Resolution::Dropped(DropReason::NeighborCacheFull, packet);
+            return self.refuse(DropReason::NeighborCacheFull, packet);
         };
         let others = total.saturating_sub(e.parked_bytes);
         if cost > max_parked_bytes || others.saturating_add(cost) > max_parked_total {
-            self.stats.parked_drops += 1;
-            return Resolution::Dropped(DropReason::NeighborQueueFull, packet);
+            return self.refuse(DropReason::NeighborQueueFull, packet);
         }
         //= RFC 4861 §7.2.2: A new packet takes the place of the oldest one.
         //= RFC 1122 §2.3.2.2: At least the latest packet is kept.
@@ -65,10 +69,7 @@ impl Cache {
                     displaced: Vec::new(),
                 }
             }
-            _ => {
-                self.stats.parked_drops += 1;
-                Resolution::Dropped(DropReason::NeighborQueueFull, frame)
-            }
+            _ => self.refuse(DropReason::NeighborQueueFull, frame),
         }
     }
 

@@ -88,7 +88,7 @@ fn in_state(want: State, confirmed: bool) -> (Cache, Instant) {
     match want {
         State::Permanent => c.set_static(now, ip(1), OLD).unwrap(),
         State::Incomplete | State::Failed => {
-            let _ = c.resolve(now, ip(1), packet(0));
+            let _ = c.resolve(now, ip(1), packet(0), Origin::Own);
             sent(&mut c, now);
             if want == State::Failed {
                 now = ms(3000);
@@ -96,7 +96,7 @@ fn in_state(want: State, confirmed: bool) -> (Cache, Instant) {
             }
         }
         _ if confirmed => {
-            let _ = c.resolve(now, ip(1), packet(0));
+            let _ = c.resolve(now, ip(1), packet(0), Origin::Own);
             sent(&mut c, now);
             c.handle_claim(now, ip(1), OLD, REPLY).unwrap();
             sent(&mut c, now);
@@ -225,7 +225,7 @@ fn asks_thrice_a_second_apart_then_fails_and_refuses() {
     let mut c = cache();
     for n in 0..3 {
         assert!(matches!(
-            c.resolve(ms(0), ip(1), packet(n)),
+            c.resolve(ms(0), ip(1), packet(n), Origin::Own),
             Resolution::Parked { .. }
         ));
     }
@@ -237,7 +237,7 @@ fn asks_thrice_a_second_apart_then_fails_and_refuses() {
         (3000, "neighbor-unreachable [0, 1, 2]"),
     ];
     assert_eq!(log, want.map(|(at, s)| (at, String::from(s))));
-    let refused = c.resolve(ms(5999), ip(1), packet(3));
+    let refused = c.resolve(ms(5999), ip(1), packet(3), Origin::Own);
     assert_eq!(
         refused,
         Resolution::Dropped(DropReason::NeighborUnreachable, packet(3))
@@ -246,7 +246,7 @@ fn asks_thrice_a_second_apart_then_fails_and_refuses() {
     assert_eq!(c.poll_timeout(), Some(ms(6000)));
     // A driver that is late with the timeout does not keep the address refused.
     assert!(matches!(
-        c.clone().resolve(ms(6000), ip(1), packet(4)),
+        c.clone().resolve(ms(6000), ip(1), packet(4), Origin::Own),
         Resolution::Parked { .. }
     ));
     c.handle_timeout(ms(6000));
@@ -259,7 +259,7 @@ fn reachable_ends_after_half_to_one_and_a_half_base() {
     let mut seen = vec![];
     for seed in 0..200 {
         let mut c = Cache::new(Config::default(), Rng::from_seed(seed));
-        let _ = c.resolve(ms(0), ip(1), packet(0));
+        let _ = c.resolve(ms(0), ip(1), packet(0), Origin::Own);
         sent(&mut c, ms(0));
         c.handle_claim(ms(0), ip(1), OLD, REPLY).unwrap();
         sent(&mut c, ms(0));
@@ -281,7 +281,7 @@ fn a_stale_neighbour_in_use_is_delayed_probed_and_deleted() {
     let (mut c, now) = in_state(State::Stale, true);
     assert_eq!(c.poll_timeout(), None);
     assert_eq!(
-        c.resolve(now, ip(1), packet(7)),
+        c.resolve(now, ip(1), packet(7), Origin::Own),
         Resolution::Send(OLD, packet(7))
     );
     let log = run(&mut c, ms(100_000));
@@ -406,7 +406,7 @@ fn a_flood_of_claims_fills_spare_room_only() {
     let confirmed = 900;
     for n in 0..confirmed {
         let now = ms(u64::from(n) * 20);
-        let _ = c.resolve(now, ip(n), packet(n));
+        let _ = c.resolve(now, ip(n), packet(n), Origin::Own);
         while c.poll_transmit(now).is_some() {}
         c.handle_claim(now, ip(n), OLD, REPLY).unwrap();
         while c.poll_transmit(now).is_some() {}
@@ -444,7 +444,7 @@ fn a_flood_of_claims_fills_spare_room_only() {
     let refused = c.handle_claim(now, ip(9), NEW, Claim::Request);
     assert_eq!(refused, Err(DropReason::NeighborCacheFull));
     assert!(matches!(
-        c.resolve(now, ip(9), packet(9)),
+        c.resolve(now, ip(9), packet(9), Origin::Own),
         Resolution::Parked { .. }
     ));
     assert_eq!((c.len(), c.stats().evictions), (3, 1));
@@ -461,7 +461,7 @@ fn a_flood_of_claims_fills_spare_room_only() {
     assert_eq!(c.handle_claim(now, ip(3), NEW, Claim::Request), refused);
     assert_eq!(c.set_static(now, ip(3), NEW), refused);
     assert_eq!(
-        c.resolve(now, ip(3), packet(1)),
+        c.resolve(now, ip(3), packet(1), Origin::Own),
         Resolution::Dropped(DropReason::NeighborCacheFull, packet(1))
     );
     assert_eq!(c.stats().refused, 3);
@@ -478,7 +478,7 @@ fn a_scan_through_us_displaces_itself() {
     for n in 0..100_000_u32 {
         let now = ms(u64::from(n / 10));
         c.handle_timeout(now);
-        match c.resolve(now, ip(10_000 + n), packet(n)) {
+        match c.resolve(now, ip(10_000 + n), packet(n), Origin::Forwarded) {
             Resolution::Parked { displaced } => {
                 assert!(displaced.is_empty());
                 parked += 1;
@@ -508,12 +508,55 @@ fn a_scan_through_us_displaces_itself() {
 }
 
 #[test]
+fn a_scan_through_us_does_not_keep_us_from_asking() {
+    let mut c = cache();
+    let flood = |c: &mut Cache, from: u32, now| {
+        for n in from..from + 2000 {
+            let _ = c.resolve(now, ip(n), packet(n), Origin::Forwarded);
+        }
+    };
+    flood(&mut c, 10_000, ms(0));
+    while c.poll_transmit(ms(0)).is_some() {}
+    // One that the scan asked for first, and one that it did not.
+    flood(&mut c, 20_000, ms(1));
+    for who in [21_999, 1] {
+        let _ = c.resolve(ms(1), ip(who), packet(who), Origin::Own);
+    }
+    check(&c);
+    flood(&mut c, 30_000, ms(1));
+    let mut asked = vec![];
+    for t in 1..20 {
+        while let Some(action) = c.poll_transmit(ms(t)) {
+            if let Action::Solicit { target, .. } = action {
+                asked.push(target);
+            }
+        }
+    }
+    assert_eq!(asked[..2], [ip(21_999), ip(1)]);
+    c.handle_claim(ms(20), ip(1), OLD, REPLY).unwrap();
+    assert_eq!(state(&c, 1), Some(State::Reachable));
+    // Where all that is under way is our own, what is forwarded is refused, and ours is not.
+    let mut c = cache();
+    for n in 0..256 {
+        let _ = c.resolve(ms(0), ip(n), packet(n), Origin::Own);
+    }
+    assert_eq!(
+        c.resolve(ms(0), ip(999), packet(9), Origin::Forwarded),
+        Resolution::Dropped(DropReason::NeighborCacheFull, packet(9))
+    );
+    let own = c.resolve(ms(0), ip(999), packet(9), Origin::Own);
+    assert!(matches!(own, Resolution::Parked { .. }));
+    assert_eq!(sent(&mut c, ms(0))[0], "neighbor-cache-full [0]");
+    check(&c);
+}
+
+#[test]
 fn parked_packets_leave_in_order_and_newer_ones_behind_them() {
     let mut c = cache();
     for n in 0..5 {
-        let _ = c.resolve(ms(0), ip(1), packet(n));
+        let _ = c.resolve(ms(0), ip(1), packet(n), Origin::Own);
     }
-    let _ = c.resolve(ms(0), ip(2), packet(50));
+    let _ = c.resolve(ms(0), ip(2), packet(50), Origin::Own);
     sent(&mut c, ms(0));
     c.handle_claim(ms(1), ip(1), OLD, REPLY).unwrap();
     assert_eq!(
@@ -522,14 +565,14 @@ fn parked_packets_leave_in_order_and_newer_ones_behind_them() {
         "five wait before it"
     );
     assert!(matches!(
-        c.resolve(ms(1), ip(1), packet(5)),
+        c.resolve(ms(1), ip(1), packet(5), Origin::Own),
         Resolution::Parked { .. }
     ));
     let log = sent(&mut c, ms(1));
     let want: Vec<_> = (0..6).map(|n| format!("send {n} to {OLD}")).collect();
     assert_eq!(log, want);
     assert_eq!(
-        c.resolve(ms(1), ip(1), packet(6)),
+        c.resolve(ms(1), ip(1), packet(6), Origin::Own),
         Resolution::Send(OLD, packet(6))
     );
     check(&c);
@@ -539,12 +582,12 @@ fn parked_packets_leave_in_order_and_newer_ones_behind_them() {
         ..Config::default()
     };
     let mut c = Cache::new(config, Rng::from_seed(1));
-    let _ = c.resolve(ms(0), ip(1), packet(0));
+    let _ = c.resolve(ms(0), ip(1), packet(0), Origin::Own);
     c.handle_claim(ms(0), ip(1), OLD, Claim::Announcement)
         .unwrap();
-    let _ = c.resolve(ms(0), ip(1), packet(1));
+    let _ = c.resolve(ms(0), ip(1), packet(1), Origin::Own);
     assert_eq!(
-        c.resolve(ms(0), ip(1), packet(2)),
+        c.resolve(ms(0), ip(1), packet(2), Origin::Own),
         Resolution::Dropped(DropReason::NeighborQueueFull, packet(2))
     );
     assert_eq!(
@@ -574,7 +617,7 @@ fn the_newest_packets_are_kept_within_every_limit() {
         let mut c = Cache::new(config.clone(), Rng::from_seed(1));
         let mut gone = vec![];
         for n in 0..10 {
-            match c.resolve(ms(0), ip(1), packet(n)) {
+            match c.resolve(ms(0), ip(1), packet(n), Origin::Own) {
                 Resolution::Parked { displaced } => gone.extend(displaced.iter().map(number)),
                 other => panic!("{other:?}"),
             }
@@ -593,8 +636,8 @@ fn the_newest_packets_are_kept_within_every_limit() {
         ..Config::default()
     };
     let mut c = Cache::new(total, Rng::from_seed(1));
-    let _ = c.resolve(ms(0), ip(1), packet(1));
-    let refused = c.resolve(ms(0), ip(2), packet(2));
+    let _ = c.resolve(ms(0), ip(1), packet(1), Origin::Own);
+    let refused = c.resolve(ms(0), ip(2), packet(2), Origin::Own);
     assert_eq!(
         refused,
         Resolution::Dropped(DropReason::NeighborQueueFull, packet(2))
@@ -604,10 +647,10 @@ fn the_newest_packets_are_kept_within_every_limit() {
 #[test]
 fn static_entries_stay_and_flush_spares_them() {
     let mut c = cache();
-    let _ = c.resolve(ms(0), ip(1), packet(1));
+    let _ = c.resolve(ms(0), ip(1), packet(1), Origin::Own);
     c.set_static(ms(0), ip(1), OLD).unwrap();
     assert_eq!(sent(&mut c, ms(0)), [format!("send 1 to {OLD}")]);
-    let _ = c.resolve(ms(0), ip(3), packet(3));
+    let _ = c.resolve(ms(0), ip(3), packet(3), Origin::Own);
     c.handle_claim(ms(0), ip(2), OLD, Claim::Request).unwrap();
     let order: Vec<_> = c.neighbors().iter().map(|n| n.ip).collect();
     assert_eq!(order, [ip(1), ip(2), ip(3)]);
@@ -627,7 +670,7 @@ fn static_entries_stay_and_flush_spares_them() {
 fn v4_and_v6_share_the_cache() {
     let v6: IpAddr = "fe80::1".parse().unwrap();
     let mut c = cache();
-    let _ = c.resolve(ms(0), v6, packet(1));
+    let _ = c.resolve(ms(0), v6, packet(1), Origin::Own);
     assert_eq!(sent(&mut c, ms(0)), ["ask fe80::1 #1"]);
     c.handle_claim(ms(0), v6, OLD, MEEK).unwrap();
     assert_eq!(sent(&mut c, ms(0)), [format!("send 1 to {OLD}")]);
@@ -721,7 +764,8 @@ fn wander(seed: u64, steps: u32) -> Vec<String> {
         match dice.below(20) {
             0..=5 => {
                 given += 1;
-                match c.resolve(now, who, packet(given)) {
+                let origin = [Origin::Own, Origin::Forwarded][usize::from(dice.below(2) == 0)];
+                match c.resolve(now, who, packet(given), origin) {
                     Resolution::Parked { displaced } => {
                         back += u32::try_from(displaced.len()).unwrap();
                     }

@@ -11,10 +11,10 @@ use core::net::IpAddr;
 /// Limits and times of a neighbour cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Neighbours known at most. A /22 full of hosts fits (RFC 6583 §7.1 asks for a limit).
+    /// Neighbours known at most. A /22 full of hosts fits; RFC 6583 §7 asks for limits.
     pub max_entries: usize,
     /// Resolutions under way at most, so that a scan cannot push out everybody else (RFC 6583
-    /// §7.2).
+    /// §7.1).
     pub max_incomplete: usize,
     /// Packets that wait for one neighbour: RFC 4861 §7.2.2 wants a small number, of at least one;
     /// 64 hold the fragments of the largest datagram at an MTU of 1,500.
@@ -114,6 +114,15 @@ pub enum Claim {
     /// Anything else that names the sender: a gratuitous ARP, an overheard request, an unsolicited
     /// NA. Creates nothing.
     Announcement,
+}
+
+/// Whose packet asks for a neighbour: RFC 6583 §7.1 ranks what we need before what others ask of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// This host's own.
+    Own,
+    /// One that we forward.
+    Forwarded,
 }
 
 /// The answer of [`super::Cache::lookup`].

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::frame::Frame;
-use crate::net::neighbor::{self, Lookup, State};
+use crate::net::neighbor::{self, Lookup, Origin, State};
 use crate::time::Duration;
 use std::vec;
 
@@ -186,7 +186,7 @@ fn a_solicited_reply_confirms_and_a_forged_one_does_not_replace() {
     let (mut arp, mut cache) = world(Config::default());
     let addr = IpAddr::V4(ip("10.7.0.1"));
     let now = Instant::ZERO;
-    let _ = cache.resolve(now, addr, Frame::copy_from(b"x"));
+    let _ = cache.resolve(now, addr, Frame::copy_from(b"x"), Origin::Own);
     while cache.poll_transmit(now).is_some() {}
     // RFC 3927 hosts broadcast their replies, so the frame's destination does not matter.
     let real = is_at("10.7.0.1", ALICE, "10.7.0.2");
