@@ -717,6 +717,11 @@ fn check(c: &Cache) {
             want.is_some(),
             want.is_some_and(|key| c.wanting.contains(&key))
         );
+        if e.state == State::Incomplete {
+            let own = e.origin == Origin::Own;
+            assert_eq!(e.idle == Some(Class::IncompleteOwn), own);
+            assert!(e.want.is_none_or(|(rank, _)| (rank == Rank::Own) == own));
+        }
         let charged = e.parked.iter().map(charge).sum::<usize>();
         assert_eq!(charged, e.parked_bytes);
         assert!(e.parked.is_empty() || e.state == State::Incomplete, "{e:?}");

@@ -262,6 +262,16 @@ fn a_defence_does_not_swallow_the_announcement() {
 }
 
 #[test]
+fn a_defence_that_waits_for_the_link_is_sent_once() {
+    let (mut a, now) = claimed(Policy::Keep);
+    for n in 0..3 {
+        let at = now + Duration::from_secs(10) * n;
+        assert!(hear(&mut a, at, arp::announcement(THEM, ADDR)));
+    }
+    assert_eq!(core::iter::from_fn(|| a.poll_transmit(now, US)).count(), 1);
+}
+
+#[test]
 fn unread_notices_are_bounded() {
     let mut a = acd(1);
     a.claim(ms(0), ADDR, Start::Announce, Policy::Keep);
