@@ -62,6 +62,14 @@ pub enum Event {
         /// The address.
         addr: IpAddr,
     },
+    /// What a path is known to carry changed (RFC 1191). Sockets look it up at each send; this is
+    /// for whoever sizes datagrams beforehand.
+    PathMtu {
+        /// The destination.
+        dst: IpAddr,
+        /// The path's MTU; `None`: the link's again.
+        mtu: Option<u16>,
+    },
     /// Another station has an address of ours.
     AddressConflict {
         /// The interface.

@@ -253,7 +253,19 @@ impl Host {
         };
         self.pmtu
             .update(now, IpAddr::V4(quoted.dst), link_mtu, report);
+        self.pump_path_mtus();
         u32::from(self.pmtu.lookup(IpAddr::V4(quoted.dst)).unwrap_or(link_mtu))
+    }
+
+    /// Takes the path MTU cache's news.
+    pub(super) fn pump_path_mtus(&mut self) {
+        while let Some(change) = self.pmtu.poll_event() {
+            let mtu = change.path.map(|p| p.mtu);
+            self.tell(super::Event::PathMtu {
+                dst: change.dst,
+                mtu,
+            });
+        }
     }
 
     /// Reports an error about a packet that arrived on interface `at`, where that is allowed and

@@ -6,7 +6,7 @@ use crate::link::ethernet::{self, Filter};
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
-use crate::net::igmp::Igmp;
+use crate::net::igmp::{self, Igmp};
 use crate::net::ipv4::Fragmenter;
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
@@ -95,6 +95,11 @@ impl Interface {
             proxy: config.proxy_arp.clone(),
             ..arp::Config::default()
         };
+        let igmp = igmp::Config {
+            // What is left of a packet beside an IP header with router alert.
+            max_message: config.mtu.saturating_sub(24),
+            ..host.igmp
+        };
         Self {
             up: true,
             filter,
@@ -102,7 +107,7 @@ impl Interface {
             neighbors: neighbor::Cache::new(host.neighbor.clone(), rng.fork("neighbor")),
             arp: Arp::new(arp, rng.fork("arp")),
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
-            igmp: Igmp::new(host.igmp, rng.fork("igmp")),
+            igmp: Igmp::new(igmp, rng.fork("igmp")),
             counters: Counters::default(),
             queues: Queues::default(),
             cutting: None,

@@ -209,6 +209,7 @@ impl Host {
         at.up = up;
         if up {
             at.acd.restart(now);
+            at.igmp.announce(now);
         } else {
             at.neighbors.flush(crate::reason::DropReason::InterfaceDown);
         }
@@ -353,6 +354,7 @@ impl Machine for Host {
         self.reassembly.handle_timeout(now);
         self.pump_reassembly(now);
         self.pmtu.handle_timeout(now);
+        self.pump_path_mtus();
         if self.redirects.values().any(|r| r.until <= now) {
             self.redirects.retain(|_, r| r.until > now);
             self.forget_routes();
