@@ -14,7 +14,7 @@ use crate::machine::{Fate, Port};
 use crate::net::arp::request;
 use crate::net::icmp::Error;
 use crate::net::ipv4::{self, Accepted, Fragmenter};
-use crate::net::neighbor::{Action, Lookup, Resolution};
+use crate::net::neighbor::{Action, Lookup, Origin, Resolution};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::{EtherType, MacAddr, Protocol, Writer, arp};
@@ -195,24 +195,33 @@ impl Host {
             Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
             Hop::Neighbor(ip) => match interface.neighbors.lookup(now, ip) {
                 Lookup::Mac(mac) => mac,
-                Lookup::Unresolved => match interface.neighbors.resolve(now, ip, frame) {
-                    Resolution::Send(mac, frame) => return self.cut(at, mac, frame),
-                    Resolution::Parked { displaced } => {
-                        let n = displaced.len() as u64;
-                        self.stats.drop_out(DropReason::NeighborQueueFull, n);
-                        return self.transmit_link(now, at);
-                    }
-                    Resolution::Dropped(reason, frame) => {
-                        self.stats.drop_out(reason, 1);
-                        if reason == DropReason::NeighborUnreachable {
-                            self.unreachable(now, at, frame);
-                        }
-                        return None;
-                    }
-                },
+                Lookup::Unresolved => return self.park(now, at, ip, frame),
             },
         };
         self.cut(at, mac, frame)
+    }
+
+    /// Leaves a packet with the neighbour cache until its next hop is known.
+    fn park(&mut self, now: Instant, at: u16, ip: IpAddr, frame: Frame) -> Option<Frame> {
+        let ours = crate::wire::ipv4::Header::parse(frame.front())
+            .is_ok_and(|(header, _)| self.own(header.src).is_some());
+        let origin = if ours { Origin::Own } else { Origin::Forwarded };
+        let interface = self.interfaces.get_mut(usize::from(at))?;
+        match interface.neighbors.resolve(now, ip, frame, origin) {
+            Resolution::Send(mac, frame) => self.cut(at, mac, frame),
+            Resolution::Parked { displaced } => {
+                let n = displaced.len() as u64;
+                self.stats.drop_out(DropReason::NeighborQueueFull, n);
+                self.transmit_link(now, at)
+            }
+            Resolution::Dropped(reason, frame) => {
+                self.stats.drop_out(reason, 1);
+                if reason == DropReason::NeighborUnreachable {
+                    self.unreachable(now, at, frame);
+                }
+                None
+            }
+        }
     }
 
     /// Adds the link header; starts cutting where the packet exceeds the MTU.
