@@ -19,9 +19,7 @@ const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
 const PATIENCE: u32 = 200_000;
 
 fn main() {
-    if let Err(e) = namespace::enter() {
-        panic!("device tests need a network namespace: {e}");
-    }
+    namespace::enter().expect("device tests need a network namespace");
     match Tap::open("probe0", None) {
         Ok(_) => {
             tap_carries_frames_both_ways();
@@ -57,6 +55,9 @@ fn veth(name: &str, address: &str, mtu: u32) -> (Raw, Cidr) {
     namespace::disable_ipv6(&peer);
     netlink.set_up(&peer).unwrap();
     let cidr = network(name, address);
+    for end in [name, &peer] {
+        netlink.wait_until_running(end).unwrap();
+    }
     (Raw::open(&peer).unwrap(), cidr)
 }
 

@@ -109,7 +109,13 @@ fn open_veth(wanted: &config::Device) -> Result<Box<dyn Device>, Failure> {
             }
         }
         namespace::disable_ipv6(&ours);
-        netlink.set_up(&ours)?;
+        namespace::quiet_ipv6(&wanted.name);
+        for end in [&ours, &wanted.name] {
+            netlink.set_up(end)?;
+        }
+        for end in [&ours, &wanted.name] {
+            netlink.wait_until_running(end)?;
+        }
         Raw::open(&ours)
     };
     let raw = make().map_err(|e: io::Error| {

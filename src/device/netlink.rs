@@ -8,7 +8,8 @@
 //!
 //! Seven messages are all a sandbox needs, so that they are written here by hand: no `ip` tool, no
 //! crate. Promises: each call waits for the kernel's acknowledgement, so that what it asked for
-//! holds when it returns. Left out: reading tables back.
+//! holds when it returns. Left out: reading tables back,
+//! but for whether a link is operational.
 
 use super::sys;
 use stack::wire::Cidr;
@@ -19,15 +20,19 @@ use std::net::IpAddr;
 // linux/if_link.h, if_addr.h, rtnetlink.h, veth.h.
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const NLMSG_ERROR: u16 = 2;
+const NLM_F_REQUEST: u16 = 1;
 const NLM_F_REQUEST_ACK: u16 = 0x1 | 0x4;
 const NLM_F_CREATE_EXCL: u16 = 0x400 | 0x200;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
+const IF_OPER_UP: u8 = 6;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -42,6 +47,9 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const HEADER_LEN: usize = 16;
+const IFINFO_LEN: usize = 16;
+/// The kernel's own recommendation for a receive buffer, so that no answer is cut.
+const ANSWER_LEN: usize = 32_768;
 
 /// A connection to the kernel's tables of this network namespace.
 #[derive(Debug)]
@@ -70,6 +78,39 @@ impl Netlink {
     pub fn set_up(&mut self, name: &str) -> io::Result<()> {
         let message = Message::link(sys::if_index(name)?, IFF_UP, IFF_UP);
         self.ask(RTM_NEWLINK, 0, message)
+    }
+
+    /// Waits until interface `name` carries frames. Of a veth pair the end that came up first is
+    /// made ready by a kernel worker some time after the other: what is sent before is lost.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] after two seconds, as with a cable that is not plugged in.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "building the network comes before the runtime's loop"
+    )]
+    pub fn wait_until_running(&mut self, name: &str) -> io::Result<()> {
+        const TRIES: u32 = 2000;
+        for _ in 0..TRIES {
+            // Not IFF_RUNNING, which is also set while the state is not known yet.
+            if self.operational_state(name)? == Some(IF_OPER_UP) {
+                // The state is set a moment before the transmit queue is there, both under the
+                // lock that this request takes.
+                return self.set_up(name);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// RFC 2863's ifOperStatus, in Linux's numbers.
+    fn operational_state(&mut self, name: &str) -> io::Result<Option<u8>> {
+        let message = Message::link(sys::if_index(name)?, 0, 0);
+        self.send(RTM_GETLINK, NLM_F_REQUEST, &message)?;
+        let mut answer = [0; ANSWER_LEN];
+        let n = self.socket.read(&mut answer)?;
+        let attributes = answer[..n].get(HEADER_LEN + IFINFO_LEN..);
+        Ok(find(attributes.unwrap_or_default(), IFLA_OPERSTATE).and_then(|v| v.first().copied()))
     }
 
     /// Sets the MTU of interface `name`.
@@ -205,18 +246,9 @@ impl Netlink {
 
     /// Sends one request and waits for its acknowledgement.
     fn ask(&mut self, kind: u16, flags: u16, body: Message) -> io::Result<()> {
-        self.sequence += 1;
-        let len = u32::try_from(HEADER_LEN + body.0.len()).map_err(io::Error::other)?;
-        let mut request = Vec::with_capacity(HEADER_LEN + body.0.len());
-        request.extend_from_slice(&len.to_ne_bytes());
-        request.extend_from_slice(&kind.to_ne_bytes());
-        request.extend_from_slice(&(flags | NLM_F_REQUEST_ACK).to_ne_bytes());
-        request.extend_from_slice(&self.sequence.to_ne_bytes());
-        request.extend_from_slice(&0u32.to_ne_bytes());
-        request.extend_from_slice(&body.0);
-        self.socket.write_all(&request)?;
+        self.send(kind, flags | NLM_F_REQUEST_ACK, &body)?;
         loop {
-            let mut answer = [0; 8192];
+            let mut answer = [0; ANSWER_LEN];
             let n = self.socket.read(&mut answer)?;
             if let Some(errno) = acknowledgement(&answer[..n], self.sequence) {
                 return match errno {
@@ -225,6 +257,32 @@ impl Netlink {
                 };
             }
         }
+    }
+
+    fn send(&mut self, kind: u16, flags: u16, body: &Message) -> io::Result<()> {
+        self.sequence += 1;
+        let len = u32::try_from(HEADER_LEN + body.0.len()).map_err(io::Error::other)?;
+        let mut request = Vec::with_capacity(HEADER_LEN + body.0.len());
+        request.extend_from_slice(&len.to_ne_bytes());
+        request.extend_from_slice(&kind.to_ne_bytes());
+        request.extend_from_slice(&flags.to_ne_bytes());
+        request.extend_from_slice(&self.sequence.to_ne_bytes());
+        request.extend_from_slice(&0u32.to_ne_bytes());
+        request.extend_from_slice(&body.0);
+        self.socket.write_all(&request)
+    }
+}
+
+/// The value of the first attribute of a kind.
+fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let len = usize::from(u16::from_ne_bytes(*attributes.first_chunk()?));
+        let kind = u16::from_ne_bytes(*attributes.get(2..)?.first_chunk()?);
+        if kind == wanted {
+            return attributes.get(4..len);
+        }
+        // At least its own header, or this would not end.
+        attributes = attributes.get(len.max(4).next_multiple_of(4)..)?;
     }
 }
 
@@ -308,6 +366,9 @@ mod tests {
         }
         want.extend_from_slice(b"ab\0\0");
         assert_eq!(m.0, want);
+        assert_eq!(find(&want[4..], 3), Some(&b"ab\0"[..]));
+        assert_eq!(find(&want[4..], 9), None);
+        assert_eq!(find(&[0; 8], 9), None, "a length of zero ends");
     }
 
     #[test]
