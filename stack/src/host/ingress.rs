@@ -21,7 +21,7 @@ use crate::net::{acd, route::RouteKind};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{Key, udp};
-use crate::wire::{EtherType, MacAddr, Protocol, arp, igmp, tcp};
+use crate::wire::{EtherType, Protocol, arp, igmp, tcp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -103,15 +103,11 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         let front = frame.pull_up(arp::LEN);
         let (packet, _) = arp::Packet::parse(front).map_err(|_| DropReason::ArpMalformed)?;
-        let is_ours: alloc::vec::Vec<MacAddr> =
-            self.interfaces.iter().map(|i| i.config.mac).collect();
+        self.check_claims(now, at, &packet)?;
         let routes = &self.routes;
         let Some(interface) = self.interfaces.get_mut(usize::from(at)) else {
             return Err(DropReason::InterfaceDown);
         };
-        interface
-            .acd
-            .handle_packet(now, &packet, |mac| is_ours.contains(&mac))?;
         let local = LocalView {
             mac: interface.config.mac,
             addresses: &interface.addresses,
@@ -126,6 +122,28 @@ impl Host {
             .arp
             .handle_packet(now, &packet, delivery, &local, &mut interface.neighbors)?;
         Ok(Fate::Delivered(Consumer::Arp))
+    }
+
+    /// Lets ACD see a packet first: it may conflict with an address of ours (RFC 5227 §2.4).
+    fn check_claims(
+        &mut self,
+        now: Instant,
+        at: u16,
+        packet: &arp::Packet,
+    ) -> Result<(), DropReason> {
+        // A hub or an access point may send our own packets back.
+        let ours = self
+            .interfaces
+            .iter()
+            .any(|i| i.config.mac == packet.sender_mac);
+        let Some(interface) = self.interface_mut(at) else {
+            return Err(DropReason::InterfaceDown);
+        };
+        let checked = interface.acd.handle_packet(now, packet, |_| ours);
+        if checked.is_err() {
+            self.pump_claims(at);
+        }
+        checked
     }
 
     /// Takes ACD's news: an address became usable, or was lost.
@@ -202,7 +220,15 @@ impl Host {
         cast: Cast,
         mut packet: Frame,
     ) -> Result<Fate, DropReason> {
-        let header = ipv4::accept(&mut packet)?;
+        let header = match ipv4::accept(&mut packet) {
+            Ok(header) => header,
+            Err(reason) => {
+                if reason == DropReason::Ipv4BadOption && cast == Cast::Unicast {
+                    self.report_option(now, at, packet);
+                }
+                return Err(reason);
+            }
+        };
         let destination = self.classify(at, &header)?;
         if destination == Destination::Ours && header.src == header.dst {
             return Err(DropReason::Ipv4SourceIsOurs);
@@ -225,6 +251,21 @@ impl Host {
                 self.receive_fragment(now, at, destination, &header, packet)
             }
             _ => self.deliver(now, at, destination, &header, packet),
+        }
+    }
+
+    /// Says which byte of a packet's options is wrong, if the packet was for us to look at.
+    fn report_option(&mut self, now: Instant, at: u16, packet: Frame) {
+        let front = packet.front();
+        let Ok((header, _)) = crate::wire::ipv4::Header::parse(front) else {
+            return;
+        };
+        let mut options = header.options();
+        while options.next().is_some_and(|o| o.is_ok()) {}
+        let pointer = u8::try_from(20 + options.offset()).unwrap_or(0);
+        //= RFC 1812 §4.3.3.5 parameter problem, where a header field is wrong.
+        if self.config.forwarding || self.own(header.dst).is_some() {
+            self.report(now, at, Error::ParameterProblem(pointer), packet);
         }
     }
 

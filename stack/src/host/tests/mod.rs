@@ -2,6 +2,7 @@
 
 mod forward;
 mod icmp;
+mod link;
 mod udp;
 
 use super::*;

@@ -1,0 +1,132 @@
+use super::*;
+use crate::frame::Payload;
+use crate::reason::DropReason;
+use crate::wire::{EtherType, Writer, arp, ethernet};
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+fn probing(last: u8, cidr: &str) -> Host {
+    let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(last)));
+    let mut eth =
+        InterfaceConfig::ethernet("eth0", Port(0), mac(last)).with_address(cidr.parse().unwrap());
+    eth.probe_addresses = true;
+    host.add_interface(Instant::ZERO, eth);
+    host
+}
+
+#[test]
+fn an_address_is_probed_for_before_it_is_used() {
+    let mut net = Net::new(
+        std::vec![probing(1, "10.7.0.1/24"), host(2, "10.7.0.2/24")],
+        std::vec![[(0, 0), (1, 0)]],
+    );
+    assert!(
+        net.hosts[0]
+            .udp_bind("10.7.0.1:1".parse().unwrap())
+            .is_err(),
+        "not ours yet"
+    );
+    net.run(Duration::from_secs(10));
+    let usable = Event::AddressUsable {
+        interface: 0,
+        addr: v4(A),
+    };
+    assert_eq!(net.hosts[0].poll_event(), Some(usable));
+    assert!(net.hosts[0].udp_bind("10.7.0.1:1".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn a_duplicate_is_found_and_not_used() {
+    let mut net = Net::new(
+        std::vec![probing(1, "10.7.0.2/24"), host(2, "10.7.0.2/24")],
+        std::vec![[(0, 0), (1, 0)]],
+    );
+    net.run(Duration::from_secs(10));
+    let conflict = Event::AddressConflict {
+        interface: 0,
+        addr: v4(B),
+        mac: mac(2),
+        lost: true,
+    };
+    assert_eq!(net.hosts[0].poll_event(), Some(conflict));
+    assert!(!net.hosts[0].interfaces()[0].addresses()[0].usable);
+    assert!(
+        net.hosts[1].interfaces()[0].addresses()[0].usable,
+        "the holder keeps it"
+    );
+}
+
+#[test]
+fn vlans_of_one_port_do_not_mix() {
+    let hosts = [1, 2].map(|last: u8| {
+        let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(last)));
+        for vid in [5, 6] {
+            let cidr = std::format!("10.{vid}.0.{last}/24");
+            let mut eth =
+                InterfaceConfig::ethernet(&std::format!("eth0.{vid}"), Port(0), mac(last))
+                    .with_address(cidr.parse().unwrap());
+            eth.vlan = Some(vid);
+            host.add_interface(Instant::ZERO, eth);
+        }
+        host
+    });
+    let mut net = Net::new(hosts.into(), std::vec![[(0, 0), (1, 0)]]);
+    let now = net.now;
+    let server = net.hosts[1].udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    let client = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let data = Payload::from(Bytes::from_static(b"x"));
+    let to = SocketAddr::from(([10, 6, 0, 2], 7));
+    net.hosts[0].udp_send(now, client, data, Some(to)).unwrap();
+    net.settle();
+    assert_eq!(net.hosts[1].udp_recv(server).unwrap().interface, 1);
+    assert!(
+        net.log
+            .iter()
+            .all(|(_, f, _)| f.to_bytes()[12..16] == [0x81, 0, 0, 6])
+    );
+    let mut other = net.log.last().unwrap().1.to_bytes().to_vec();
+    other[15] = 7;
+    let fate = net.hosts[1].handle_frame(now, Port(0), Frame::copy_from(&other));
+    assert_eq!(fate, Fate::Dropped(DropReason::VlanUnknown));
+}
+
+#[test]
+fn a_poisoned_reply_does_not_divert_traffic() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let client = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = Some(SocketAddr::new(v4(B), 9));
+    let data = Payload::from(Bytes::from_static(b"x"));
+    net.hosts[0]
+        .udp_send(now, client, data.clone(), to)
+        .unwrap();
+    net.settle();
+    let lie = arp::Packet {
+        operation: arp::Operation::REPLY,
+        sender_mac: mac(66),
+        sender_ip: B,
+        target_mac: mac(1),
+        target_ip: A,
+    };
+    let mut bytes = [0; 60];
+    let mut w = Writer::new(&mut bytes);
+    ethernet::Header {
+        dst: mac(1),
+        src: mac(66),
+        ethertype: EtherType::ARP,
+    }
+    .emit(&mut w)
+    .unwrap();
+    lie.emit(&mut w).unwrap();
+    let fate = net.hosts[0].handle_frame(now, Port(0), Frame::copy_from(&bytes));
+    assert_eq!(fate, Fate::Dropped(DropReason::NeighborProtected));
+    net.log.clear();
+    net.hosts[0].udp_send(now, client, data, to).unwrap();
+    net.run(Duration::from_secs(60));
+    let diverted = net
+        .log
+        .iter()
+        .filter(|(_, f, _)| f.to_bytes()[..6] == mac(66).0)
+        .count();
+    assert_eq!(diverted, 0);
+}
