@@ -197,6 +197,7 @@ pub struct Acd {
 #[derive(Clone, Debug)]
 struct Claim {
     state: State,
+    start: Start,
     policy: Policy,
     /// Packets sent in this state.
     sent: u32,
@@ -240,6 +241,7 @@ impl Acd {
             addr,
             Claim {
                 state,
+                start,
                 policy,
                 sent: 0,
                 timer: None,
@@ -271,13 +273,16 @@ impl Acd {
         self.claims.remove(&addr).is_some()
     }
 
-    /// Probes again for every address, since the link has come up or moved (RFC 5227 §2.1). None is
-    /// usable meanwhile. Those that began with [`Start::Announce`] are probed too: call
-    /// [`claim`](Self::claim) for them instead.
+    /// Claims every address anew, each as it began, since the link has come up or moved (RFC 5227
+    /// §2.1). Those that are probed are not usable until [`Event::Usable`] comes again.
     pub fn restart(&mut self, now: Instant) {
-        let all: alloc::vec::Vec<_> = self.claims.iter().map(|(a, c)| (*a, c.policy)).collect();
-        for (addr, policy) in all {
-            self.claim(now, addr, Start::Probe, policy);
+        let all: alloc::vec::Vec<_> = self
+            .claims
+            .iter()
+            .map(|(addr, claim)| (*addr, claim.start, claim.policy))
+            .collect();
+        for (addr, start, policy) in all {
+            self.claim(now, addr, start, policy);
         }
     }
 

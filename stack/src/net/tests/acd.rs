@@ -468,6 +468,14 @@ fn release_and_restart_leave_nothing_behind() {
     a.restart(now);
     assert_eq!(a.state(ADDR), Some(State::Probing));
     assert_eq!(run(&mut a, now + Duration::from_secs(60)).len(), 5);
+    // An address that was announced without asking is announced again, and stays usable.
+    let mut a = acd(1);
+    a.claim(ms(0), ADDR, Start::Announce, Policy::Keep);
+    run(&mut a, ms(9000));
+    a.restart(ms(9000));
+    assert!(a.is_usable(ADDR));
+    let (_, packet) = a.poll_transmit(ms(9000), US).unwrap();
+    assert!(packet.is_announcement());
     let mut full = Acd::new(
         Config {
             max_addresses: 1,
