@@ -51,6 +51,7 @@ pub use stats::Stats;
 
 use crate::frame::{Frame, Head};
 use crate::machine::{Fate, Machine, Port};
+use crate::net::acd;
 use crate::net::pmtu::PathMtus;
 use crate::net::rate::PeerLimiter;
 use crate::net::reassembly::Reassembly;
@@ -210,6 +211,12 @@ impl Host {
         if up {
             at.acd.restart(now);
             at.igmp.announce(now);
+            for address in &mut at.addresses {
+                if let Some(addr) = address.cidr.addr4() {
+                    // What is probed for again may not be used meanwhile.
+                    address.usable = at.acd.state(addr) != Some(acd::State::Probing);
+                }
+            }
         } else {
             at.neighbors.flush(crate::reason::DropReason::InterfaceDown);
         }
