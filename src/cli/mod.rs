@@ -13,10 +13,11 @@
 //! message. What a verb reports goes to standard output, what it says about itself to standard
 //! error.
 
+pub mod build;
 pub mod command;
 pub mod config;
 pub mod sandbox;
-mod toy;
+pub mod services;
 pub mod up;
 
 use clap::{CommandFactory as _, Parser, Subcommand};

@@ -7,19 +7,17 @@
 //! ```
 
 use super::command::{self, Running};
-use super::config::{Config, Device, Text};
-use super::toy::Toy;
-use super::{Failure, sandbox};
+use super::config::{Config, Device};
+use super::services::Services;
+use super::{Failure, build, sandbox};
 use crate::device;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
-use stack::machine::Machine;
+use stack::host::{Event, Host};
 use stack::rng::Rng;
 use stack::time::Instant;
-use stack::wire::MacAddr;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,14 +78,21 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let devices = open_devices(&config, private)?;
     let clock = Clock::start();
     let rng = os_rng()?;
-    let machine = build(&config, &devices, &rng)?;
-    if !matches!(&role, Role::Run(words) if *words == args.command) {
-        announce(&config, &role);
+    let times = (clock.now(), clock.unix());
+    let host = build::host(&config, &devices, times, &rng)?;
+    if args.command.is_empty() {
+        announce(&host, &config, &role);
     }
-    let mut driver = Driver::new(machine, clock, devices)?;
+    let mut driver = Driver::new(host, clock, devices)?;
     driver.catch_signals()?;
-    let mut child = None;
-    driver.run(|machine, now, wake| turn(machine, now, wake, &role, &mut child))?
+    let mut up = Up {
+        config,
+        role,
+        rng,
+        services: None,
+        child: None,
+    };
+    driver.run(|host, now, wake| up.turn(host, now, wake))?
 }
 
 fn read_config(args: &Args) -> Result<Config, Failure> {
@@ -126,39 +131,23 @@ fn open_devices(config: &Config, private: bool) -> Result<Vec<Box<dyn device::De
     wanted.map(|d| sandbox::open(d, private)).collect()
 }
 
-/// The host that `config` describes.
-fn build(config: &Config, _devices: &[Box<dyn device::Device>], rng: &Rng) -> Result<Toy, Failure> {
-    let mut macs = rng.fork("mac");
-    let stations = config.devices.iter().map(|d| {
-        let mac = d.mac.map_or_else(|| random_mac(&mut macs), |Text(mac)| mac);
-        match d.gateway(true) {
-            Some(IpAddr::V4(addr)) => Ok((mac, addr)),
-            _ => Err(Failure::usage(format!("{}: no IPv4 address", d.name))),
-        }
-    });
-    Ok(Toy::new(stations.collect::<Result<_, _>>()?))
-}
-
-/// A station address of no vendor's (IEEE 802 §8.4: locally administered, individual).
-fn random_mac(rng: &mut Rng) -> MacAddr {
-    let [a, b, c, d, e, f, ..] = rng.next_u64().to_be_bytes();
-    MacAddr([a & 0xfc | 0x02, b, c, d, e, f])
-}
-
-/// One line on standard error: who is where, and how it ends.
-fn announce(config: &Config, role: &Role) {
-    let list = |cidrs: &[Text<stack::wire::Cidr>]| {
-        let texts: Vec<String> = cidrs.iter().map(|Text(c)| c.to_string()).collect();
-        texts.join(" ")
+/// On standard error: who is where, and how it ends.
+fn announce(host: &Host, config: &Config, role: &Role) {
+    let texts = |cidrs: Vec<String>| match cidrs.is_empty() {
+        true => "no address".to_owned(),
+        false => cidrs.join(" "),
     };
-    for device in &config.devices {
-        let (name, ours) = (&device.name, list(&device.addresses));
-        match device.kernel.is_empty() {
-            true => eprintln!("tapline: {name}: the host has {ours}"),
-            false => eprintln!(
-                "tapline: {name}: the host has {ours}, the kernel {}",
-                list(&device.kernel)
-            ),
+    for interface in host.interfaces() {
+        let addresses = interface.addresses().iter();
+        let ours = texts(addresses.map(|a| a.cidr.to_string()).collect());
+        let name = interface.name();
+        let kernel = config.devices.iter().find(|d| d.name == name);
+        match kernel.filter(|d| !d.kernel.is_empty()) {
+            None => eprintln!("tapline: {name}: the host has {ours}"),
+            Some(device) => {
+                let theirs = texts(device.kernel.iter().map(|c| c.0.to_string()).collect());
+                eprintln!("tapline: {name}: the host has {ours}, the kernel {theirs}");
+            }
         }
     }
     match role {
@@ -167,34 +156,88 @@ fn announce(config: &Config, role: &Role) {
     }
 }
 
-/// What `up` does once a turn: start the program, see it end, mind signals.
-fn turn<M: Machine>(
-    _machine: &mut M,
-    _now: Instant,
-    wake: &Wake,
-    role: &Role,
-    child: &mut Option<Running>,
-) -> Next<Result<ExitCode, Failure>> {
-    match (role, child) {
-        (Role::Serve, _) if wake.stop => Next::Break(Ok(ExitCode::SUCCESS)),
-        (Role::Serve, _) => Next::Continue(None),
-        (Role::Run(words), child @ None) => match command::start(words) {
-            Ok(running) => {
-                *child = Some(running);
-                Next::Continue(None)
-            }
+/// What `up` does besides driving the host.
+struct Up {
+    config: Config,
+    role: Role,
+    rng: Rng,
+    /// Open once every address is usable.
+    services: Option<Services>,
+    child: Option<Running>,
+}
+
+type Outcome = Next<Result<ExitCode, Failure>>;
+
+impl Up {
+    /// Once a turn: serve, start the program when the host is ready, see it end, mind signals.
+    fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Outcome {
+        let done = self.events(host, now).and_then(|()| {
+            self.open_services(host)?;
+            self.mind_program(wake)
+        });
+        match done {
+            Ok(None) => Next::Continue(None),
+            Ok(Some(code)) => Next::Break(Ok(code)),
             Err(failure) => Next::Break(Err(failure)),
-        },
-        (Role::Run(_), Some(running)) => {
-            // ^C reaches the program by itself: it may want to say something before it ends.
-            if wake.stop && !wake.interrupt {
-                running.terminate();
-            }
-            match wake.child.then(|| running.ended()) {
-                Some(Ok(Some(code))) => Next::Break(Ok(ExitCode::from(code))),
-                Some(Err(e)) => Next::Break(Err(e.into())),
-                _ => Next::Continue(None),
+        }
+    }
+
+    fn events(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
+        while let Some(event) = host.poll_event() {
+            match event {
+                Event::Udp(handle, _) => {
+                    if let Some(services) = &mut self.services {
+                        services.handle(host, now, handle);
+                    }
+                }
+                Event::AddressConflict {
+                    addr, mac, lost, ..
+                } => {
+                    let what = format!("{addr} is held by {mac} as well");
+                    // Without it, what was asked for cannot begin.
+                    if lost && self.services.is_none() {
+                        return Err(Failure::unmet(what));
+                    }
+                    eprintln!("tapline: {what}{}", if lost { "; given up" } else { "" });
+                }
+                other => log::info!("{other:?}"),
             }
         }
+        Ok(())
+    }
+
+    fn open_services(&mut self, host: &mut Host) -> Result<(), Failure> {
+        let mut addresses = host.interfaces().iter().flat_map(|i| i.addresses());
+        if self.services.is_some() || !addresses.all(|a| a.usable) {
+            return Ok(());
+        }
+        let services = Services::open(host, &self.config.services, &self.rng);
+        self.services = Some(services.map_err(|e| Failure::usage(format!("services: {e}")))?);
+        Ok(())
+    }
+
+    /// The exit code, once there is one.
+    fn mind_program(&mut self, wake: &Wake) -> Result<Option<ExitCode>, Failure> {
+        let Role::Run(words) = &self.role else {
+            return Ok(wake.stop.then_some(ExitCode::SUCCESS));
+        };
+        let Some(running) = &self.child else {
+            if wake.stop {
+                return Ok(Some(ExitCode::SUCCESS));
+            }
+            if self.services.is_some() {
+                self.child = Some(command::start(words)?);
+            }
+            return Ok(None);
+        };
+        // ^C reaches the program by itself: it may want to say something before it ends.
+        if wake.stop && !wake.interrupt {
+            running.terminate();
+        }
+        if !wake.child {
+            return Ok(None);
+        }
+        let code = self.child.as_mut().map(Running::ended).transpose()?;
+        Ok(code.flatten().map(ExitCode::from))
     }
 }

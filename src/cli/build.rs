@@ -1,0 +1,183 @@
+//! From a configuration to a host: interfaces, addresses, routes.
+//!
+//! ```text
+//!   config::Config + what the devices say (medium, MTU) --> stack::host::Host
+//! ```
+
+use super::Failure;
+use super::config::{self, Config, Text};
+use crate::device::{self, Medium};
+use stack::host::{self, Host, InterfaceConfig};
+use stack::machine::Port;
+use stack::net::route::Route;
+use stack::rng::Rng;
+use stack::time::{Instant, UnixTime};
+use stack::wire::{Cidr, MacAddr};
+use std::net::IpAddr;
+
+/// Builds the host that `config` describes; port `i` is `devices[i]`.
+///
+/// # Errors
+/// Exit code 2 where a route cannot be.
+pub fn host(
+    config: &Config,
+    devices: &[Box<dyn device::Device>],
+    (now, unix): (Instant, UnixTime),
+    rng: &Rng,
+) -> Result<Host, Failure> {
+    let policy = host::Config {
+        forwarding: config.forwarding,
+        ..host::Config::default()
+    };
+    let mut host = Host::new(policy, rng.clone());
+    host.set_unix_time(now, unix);
+    let mut macs = rng.fork("mac");
+    for (i, (wanted, device)) in config.devices.iter().zip(devices).enumerate() {
+        let random = random_mac(&mut macs);
+        let base = InterfaceConfig {
+            port: Port(u16::try_from(i).unwrap_or(u16::MAX)),
+            medium: match device.medium() {
+                Medium::Ethernet => host::Medium::Ethernet,
+                Medium::Ip => host::Medium::Ip,
+            },
+            mac: wanted.mac.map_or(random, |Text(mac)| mac),
+            mtu: device.mtu(),
+            ..interface(config, wanted)
+        };
+        host.add_interface(now, base.clone());
+        for vlan in &wanted.vlans {
+            let tagged = InterfaceConfig {
+                name: wanted.vlan_name(vlan),
+                vlan: Some(vlan.id),
+                priority: vlan.priority,
+                addresses: speakable(&vlan.addresses),
+                ..base.clone()
+            };
+            host.add_interface(now, tagged);
+        }
+    }
+    for route in &config.routes {
+        add_route(&mut host, config, route)?;
+    }
+    Ok(host)
+}
+
+fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
+    InterfaceConfig {
+        addresses: speakable(&wanted.addresses),
+        probe_addresses: config.probe_addresses,
+        promiscuous: wanted.promiscuous,
+        reverse_path: match wanted.reverse_path {
+            config::ReversePath::Off => host::ReversePath::Off,
+            config::ReversePath::Strict => host::ReversePath::Strict,
+            config::ReversePath::Loose => host::ReversePath::Loose,
+        },
+        proxy_arp: wanted.proxy_arp.iter().map(|Text(c)| *c).collect(),
+        ..InterfaceConfig::ethernet(&wanted.name, Port(0), MacAddr::ZERO)
+    }
+}
+
+/// The addresses of families that the host speaks: IPv4 so far.
+#[must_use]
+pub fn speakable(addresses: &[Text<Cidr>]) -> Vec<Cidr> {
+    let all = addresses.iter().map(|Text(c)| *c);
+    all.filter(|c| c.addr().is_ipv4()).collect()
+}
+
+fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result<(), Failure> {
+    let to = wanted.to.0;
+    let refused = |why: String| Failure::usage(format!("route to {to}: {why}"));
+    let mut route = match (wanted.via, &wanted.device) {
+        (Some(Text(IpAddr::V4(via))), _) => {
+            let way = host.route_to(via);
+            let (interface, _) = way.ok_or_else(|| refused(format!("no way to {via}")))?;
+            Route::via(to, via.into(), Port(interface))
+        }
+        (None, Some(name)) => {
+            let interface = config.interface(name);
+            let interface = interface.ok_or_else(|| refused(format!("no device '{name}'")))?;
+            Route::on_link(to, Port(interface))
+        }
+        _ => return Err(refused("the host speaks no IPv6 yet".to_owned())),
+    };
+    route.metric = wanted.metric;
+    host.add_route(route).map_err(|e| refused(e.to_string()))
+}
+
+/// A station address of no vendor's (IEEE 802 §8.4: locally administered, individual).
+fn random_mac(rng: &mut Rng) -> MacAddr {
+    let [a, b, c, d, e, f, ..] = rng.next_u64().to_be_bytes();
+    MacAddr([a & 0xfc | 0x02, b, c, d, e, f])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing(Medium);
+
+    impl device::Device for Nothing {
+        fn recv(&mut self, _: Instant) -> std::io::Result<device::Received> {
+            Ok(device::Received::Ended)
+        }
+        fn send(&mut self, _: Instant, _: &stack::frame::Frame) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn mtu(&self) -> usize {
+            9000
+        }
+        fn medium(&self) -> Medium {
+            self.0
+        }
+        fn raw_fd(&self) -> Option<std::os::fd::RawFd> {
+            None
+        }
+    }
+
+    fn build(toml: &str) -> Result<Host, Failure> {
+        let config = Config::parse(toml).unwrap();
+        let nothing = |d: &config::Device| match d.kind {
+            config::Kind::Tun => Medium::Ip,
+            _ => Medium::Ethernet,
+        };
+        let devices = config.devices.iter();
+        let devices: Vec<Box<dyn device::Device>> = devices
+            .map(|d| -> Box<dyn device::Device> { Box::new(Nothing(nothing(d))) })
+            .collect();
+        let time = (Instant::ZERO, UnixTime(0));
+        host(&config, &devices, time, &Rng::from_seed(1))
+    }
+
+    #[test]
+    fn interfaces_follow_the_devices_and_their_vlans() {
+        let host = build(
+            "forwarding = true\n[[device]]\nname = 'a'\naddresses = ['10.0.0.2/24', 'fd00::2/64']
+             [[device.vlan]]\nid = 7\naddresses = ['10.0.7.2/24']
+             [[device]]\nname = 'b'\nkind = 'tun'\naddresses = ['10.1.0.2/24']
+             [[route]]\nto = '10.9.0.0/16'\nvia = '10.1.0.1'
+             [[route]]\nto = '10.8.0.0/16'\ndevice = 'a.7'\nmetric = 5",
+        )
+        .unwrap();
+        let named: Vec<_> = host
+            .interfaces()
+            .iter()
+            .map(|i| (i.name(), i.port()))
+            .collect();
+        assert_eq!(named, [("a", Port(0)), ("a.7", Port(0)), ("b", Port(1))]);
+        let of = |i: usize| host.interfaces()[i].config();
+        assert_eq!((of(1).vlan, of(2).medium), (Some(7), host::Medium::Ip));
+        assert!(of(0).mac.is_unicast() && of(0).mac == of(1).mac && of(0).mtu == 9000);
+        assert_eq!(of(0).addresses.len(), 1, "IPv6 waits");
+        let leaves = |dst: &str| host.routes().lookup(dst.parse().unwrap()).map(|r| r.port);
+        assert_eq!(leaves("10.9.1.1"), Some(Port(2)));
+        assert_eq!(leaves("10.8.1.1"), Some(Port(1)));
+        assert!(host.config().forwarding);
+    }
+
+    #[test]
+    fn a_route_that_leads_nowhere_is_refused() {
+        let f = build("[[route]]\nto = '0.0.0.0/0'\nvia = '172.16.0.1'").unwrap_err();
+        assert_eq!(f.code, 2);
+        assert!(f.message.contains("no way to 172.16.0.1"), "{f}");
+    }
+}

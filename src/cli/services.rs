@@ -1,0 +1,125 @@
+//! What `up` serves on UDP: echo (RFC 862), discard (RFC 863), chargen (RFC 864).
+//!
+//! ```text
+//!   host.poll_event -> Udp(handle, READABLE) --> Services::handle --> udp_send
+//! ```
+//!
+//! Promises: one socket per address and service, so that an answer comes from the address that was
+//! asked (RFC 1122 §4.1.3.5) and broadcasts get none. Nothing is answered to a port below 1024:
+//! two such services, one with a forged source, would otherwise talk to each other for ever.
+
+use super::config::Service;
+use bytes::Bytes;
+use stack::frame::Payload;
+use stack::host::{BindError, Host, UdpHandle};
+use stack::rng::Rng;
+use stack::time::Instant;
+use stack::transport::udp::Datagram;
+use std::net::{IpAddr, SocketAddr};
+
+/// Ports of servers, who ask nothing (RFC 6335 §6).
+const SYSTEM_PORTS: std::ops::Range<u16> = 0..1024;
+/// RFC 864: between 0 and 512 characters.
+const CHARGEN_MAX: usize = 512;
+/// RFC 864's pattern: lines of 72 out of the 95 printing characters, each begun one further.
+const LINE: usize = 72;
+const PRINTABLE: usize = 95;
+
+/// The services and their sockets.
+#[derive(Debug)]
+pub struct Services {
+    sockets: Vec<(UdpHandle, Service)>,
+    pattern: Bytes,
+    rng: Rng,
+}
+
+impl Service {
+    /// Its well-known port.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Echo => 7,
+            Self::Discard => 9,
+            Self::Chargen => 19,
+        }
+    }
+}
+
+impl Services {
+    /// Opens a socket for each service on each of the host's addresses.
+    ///
+    /// # Errors
+    /// Where one is taken.
+    pub fn open(host: &mut Host, wanted: &[Service], rng: &Rng) -> Result<Self, BindError> {
+        let interfaces = host.interfaces().iter();
+        let addresses: Vec<IpAddr> = interfaces
+            .flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()))
+            .collect();
+        let mut sockets = Vec::new();
+        for &service in wanted {
+            for &addr in &addresses {
+                let handle = host.udp_bind(SocketAddr::new(addr, service.port()))?;
+                sockets.push((handle, service));
+            }
+        }
+        Ok(Self {
+            sockets,
+            pattern: pattern(),
+            rng: rng.fork("chargen"),
+        })
+    }
+
+    /// Serves what waits on `handle`, where it is one of ours.
+    pub fn handle(&mut self, host: &mut Host, now: Instant, handle: UdpHandle) {
+        let Some((_, service)) = self.sockets.iter().find(|(h, _)| *h == handle).copied() else {
+            return;
+        };
+        while let Some(datagram) = host.udp_recv(handle) {
+            let from = datagram.from;
+            if SYSTEM_PORTS.contains(&from.port()) {
+                continue;
+            }
+            if let Some(answer) = self.answer(service, datagram)
+                && let Err(e) = host.udp_send(now, handle, answer, Some(from))
+            {
+                // As any datagram, an answer may be lost.
+                log::debug!("{service:?} to {from}: {e}");
+            }
+        }
+    }
+
+    fn answer(&mut self, service: Service, datagram: Datagram) -> Option<Payload> {
+        match service {
+            Service::Echo => Some(datagram.payload),
+            Service::Discard => None,
+            Service::Chargen => {
+                let bound = u64::try_from(CHARGEN_MAX).unwrap_or(0) + 1;
+                let len = usize::try_from(self.rng.below(bound)).unwrap_or(0);
+                Some(self.pattern.slice(..len.min(self.pattern.len())).into())
+            }
+        }
+    }
+}
+
+fn pattern() -> Bytes {
+    let printable = (b' '..=b'~').cycle();
+    let lines = (0..PRINTABLE).flat_map(|start| {
+        let line = printable.clone().skip(start).take(LINE);
+        line.chain(*b"\r\n")
+    });
+    lines.take(CHARGEN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pattern_is_the_rfcs() {
+        let bytes = pattern();
+        assert_eq!(bytes.len(), CHARGEN_MAX);
+        let lines: Vec<_> = bytes.split(|&b| b == b'\n').collect();
+        assert!(lines[0].starts_with(b" !\"#$%&'()") && lines[0].len() == LINE + 1);
+        assert!(lines[1].starts_with(b"!\"#") && lines[2].starts_with(b"\"#$"));
+    }
+}
