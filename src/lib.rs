@@ -2,4 +2,5 @@
 pub use stack;
 pub mod cli;
 pub mod device;
+pub mod dissect;
 pub mod runtime;
