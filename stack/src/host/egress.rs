@@ -91,7 +91,8 @@ impl Host {
             let packet = interface
                 .acd
                 .poll_transmit(now, mac)
-                .or_else(|| interface.arp.poll_transmit());
+                .or_else(|| interface.arp.poll_transmit())
+                .or_else(|| interface.asked.poll_transmit());
             if let Some((dst, packet)) = packet {
                 return Some(self.arp_frame(at, dst, &packet));
             }

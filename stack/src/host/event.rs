@@ -81,4 +81,15 @@ pub enum Event {
         /// Whether we gave it up.
         lost: bool,
     },
+    /// Someone answered what [`Host::arp_ask`](super::Host::arp_ask) asked.
+    ArpReply {
+        /// The interface.
+        interface: u16,
+        /// The address asked for.
+        addr: IpAddr,
+        /// Who has it, or probes for it too.
+        mac: MacAddr,
+        /// The answer went to everyone.
+        broadcast: bool,
+    },
 }

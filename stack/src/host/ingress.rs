@@ -103,6 +103,21 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         let front = frame.pull_up(arp::LEN);
         let (packet, _) = arp::Packet::parse(front).map_err(|_| DropReason::ArpMalformed)?;
+        let heard = self.hear_arp(at, &packet, link.cast == Cast::Broadcast);
+        match self.take_arp(now, at, link, &packet) {
+            // What a user asked for has been delivered, whatever else it is good for.
+            Err(_) if heard => Ok(Fate::Delivered(Consumer::Arp)),
+            fate => fate,
+        }
+    }
+
+    fn take_arp(
+        &mut self,
+        now: Instant,
+        at: u16,
+        link: Received,
+        packet: &arp::Packet,
+    ) -> Result<Fate, DropReason> {
         self.check_claims(now, at, &packet)?;
         let routes = &self.routes;
         let Some(interface) = self.interfaces.get_mut(usize::from(at)) else {
@@ -120,7 +135,7 @@ impl Host {
         };
         interface
             .arp
-            .handle_packet(now, &packet, delivery, &local, &mut interface.neighbors)?;
+            .handle_packet(now, packet, delivery, &local, &mut interface.neighbors)?;
         Ok(Fate::Delivered(Consumer::Arp))
     }
 

@@ -1,5 +1,6 @@
 //! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
 
+use super::arping::Asked;
 use super::config::{InterfaceConfig, Medium};
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
@@ -31,6 +32,8 @@ pub struct Interface {
     pub(super) igmp: Igmp,
     pub(super) counters: Counters,
     pub(super) queues: Queues,
+    /// What users asked of ARP themselves.
+    pub(super) asked: Asked,
     /// A packet that is being cut, and where its pieces go.
     pub(super) cutting: Option<(Fragmenter, MacAddr)>,
 }
@@ -110,6 +113,7 @@ impl Interface {
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             counters: Counters::default(),
             queues: Queues::default(),
+            asked: Asked::default(),
             cutting: None,
             config,
         }

@@ -33,6 +33,7 @@
 //! # let _ = echo;
 //! ```
 
+mod arping;
 mod config;
 mod egress;
 mod event;
@@ -43,6 +44,7 @@ mod routing;
 mod sockets;
 mod stats;
 
+pub use arping::AskError;
 pub use config::{Config, InterfaceConfig, Medium, ReversePath};
 pub use event::{Event, RawHandle, Readiness, UdpHandle};
 pub use interface::{Address, Counters, Interface};

@@ -1,5 +1,6 @@
 //! Hosts wired together in memory, one file a story.
 
+mod arping;
 mod forward;
 mod icmp;
 mod link;
