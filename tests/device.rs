@@ -3,6 +3,10 @@
 //! Not the usual harness: a process must be alone with itself to enter a user namespace, so `main`
 //! enters once and runs the checks in turn. What an ordinary user cannot do is named, not skipped
 //! in silence.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what went wrong by panicking"
+)]
 
 use stack::frame::{Checksum, Frame, Payload};
 use stack::time::Instant;
