@@ -167,6 +167,23 @@ impl Interface {
         &self.acd
     }
 
+    /// Its ARP.
+    #[must_use]
+    pub const fn arp(&self) -> &Arp {
+        &self.arp
+    }
+
+    /// Packets that wait to leave: replies, forwarded ones, and sockets that have some.
+    #[must_use]
+    pub fn queued(&self) -> [usize; 3] {
+        let Queues {
+            replies,
+            forwarded,
+            sockets,
+        } = &self.queues;
+        [replies.len(), forwarded.len(), sockets.len()]
+    }
+
     /// Its traffic.
     #[must_use]
     pub const fn counters(&self) -> Counters {

@@ -259,6 +259,24 @@ impl Host {
         &self.pmtu
     }
 
+    /// First hops learned from redirects: destination, router, interface, and until when.
+    pub fn redirects(&self) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr, u16, Instant)> {
+        let all = self.redirects.iter();
+        all.map(|(dst, r)| (*dst, r.gateway, r.interface, r.until))
+    }
+
+    /// The fragments that wait for others.
+    #[must_use]
+    pub const fn reassembly(&self) -> &Reassembly<(Head, u16)> {
+        &self.reassembly
+    }
+
+    /// What the limit on ICMP errors has let through and held back.
+    #[must_use]
+    pub const fn icmp_rate(&self) -> crate::net::rate::Stats {
+        self.limiter.stats()
+    }
+
     /// Its counters.
     #[must_use]
     pub const fn stats(&self) -> &Stats {

@@ -317,6 +317,18 @@ impl Host {
         }
     }
 
+    /// Packets of a UDP socket that wait to leave.
+    #[must_use]
+    pub fn udp_unsent(&self, handle: UdpHandle) -> usize {
+        self.sockets.get(handle.0).map_or(0, |e| e.tx.len())
+    }
+
+    /// Packets of a raw or echo socket that wait to leave.
+    #[must_use]
+    pub fn raw_unsent(&self, handle: RawHandle) -> usize {
+        self.sockets.get(handle.0).map_or(0, |e| e.tx.len())
+    }
+
     /// The next datagram that waits.
     #[inline]
     pub fn udp_recv(&mut self, handle: UdpHandle) -> Option<udp::Datagram> {
