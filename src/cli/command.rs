@@ -101,11 +101,20 @@ pub struct Running {
 /// # Errors
 /// Exit code 3 where there is no such program, naming the package that has it.
 pub fn start(words: &[OsString]) -> Result<Running, Failure> {
+    start_with(words, &[])
+}
+
+/// [`start`] with more in its environment.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(words: &[OsString], more: &[(&str, &OsStr)]) -> Result<Running, Failure> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Failure::usage("no command after `--`"));
     };
     let mut command = Command::new(program);
     command.args(arguments).env("PATH", search_path());
+    command.envs(more.iter().copied());
     match command.spawn() {
         Ok(child) => Ok(Running { child }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing(program)),

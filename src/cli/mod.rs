@@ -18,6 +18,7 @@ pub mod command;
 pub mod config;
 pub mod sandbox;
 pub mod services;
+pub mod status;
 pub mod up;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -46,6 +47,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Up(up::Args),
+    Status(status::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -118,6 +120,7 @@ pub fn main() -> ExitCode {
     start_log(cli.verbose);
     let result = match &cli.verb {
         Verb::Up(args) => up::run(args),
+        Verb::Status(args) => status::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {

@@ -1,0 +1,741 @@
+//! `status`: what a running host knows and has counted, as text and as JSON.
+//!
+//! ```text
+//!   up:      Host --snapshot--> Value --Control--> Unix socket      (its path: TAPLINE_CONTROL)
+//!                                  \--> FILE, at the end            (up --status FILE)
+//!   status:  Unix socket --> Value --> JSON as it is, or render --> text
+//! ```
+//!
+//! Promises: a snapshot has every counter there is (a new one that is forgotten here does not
+//! compile); the text shows what is not zero. A control socket belongs to the user who started
+//! `up`, in a directory that nobody else may enter. A reader that is slow is fed a piece a turn and
+//! holds up nothing.
+//!
+//! Left out: asking for a part. A snapshot of thousands of sockets is long, and is asked for seldom.
+
+use super::Failure;
+use crate::runtime::Wake;
+use serde_json::{Map, Value, json};
+use stack::host::{Host, Interface, Stats};
+use stack::machine::Consumer;
+use stack::net::groups::{FilterMode, Version};
+use stack::net::neighbor::{self, Census, Neighbor};
+use stack::net::route::{Route, RouteKind};
+use stack::net::{acd, arp, groups, pmtu, rate, reassembly};
+use stack::reason::DropReason;
+use stack::time::{Duration, Instant};
+use stack::transport::{raw, udp};
+use std::ffi::OsString;
+use std::fmt::{Display, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What `up` calls the variable that names its control socket.
+pub const CONTROL: &str = "TAPLINE_CONTROL";
+/// Readers served at a time; more are turned away.
+const MAX_READERS: usize = 16;
+/// How soon a reader that had no room is tried again.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// What a running host knows and has counted.
+///
+/// Interfaces, neighbours, routes, path MTUs, groups, sockets and every counter, with what was
+/// dropped by reason. Run it in the shell or the command that `up` started, which finds its host
+/// by TAPLINE_CONTROL; from elsewhere give --control.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tapline up -- tapline status
+  tapline status --json | jq .host.dropped_in")]
+pub struct Args {
+    /// As JSON: every counter, zero or not.
+    #[arg(long)]
+    json: bool,
+
+    /// The control socket, where TAPLINE_CONTROL does not name it.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Exit code 2 where no host is named, 3 where it does not answer.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let named = std::env::var_os(CONTROL).map(PathBuf::from);
+    let path = args.control.clone().or(named).ok_or_else(|| {
+        Failure::usage(format!(
+            "no host is named\n  try: run this inside `tapline up`, which sets {CONTROL}, or give --control PATH"
+        ))
+    })?;
+    let text = ask(&path).map_err(|e| {
+        let message = format!("no host answers at {}: {e}", path.display());
+        Failure::lacks(message, "start one: tapline up")
+    })?;
+    let out = if args.json {
+        text
+    } else {
+        let parsed = serde_json::from_str(&text);
+        render(&parsed.map_err(|e| Failure::unmet(format!("no status: {e}")))?)
+    };
+    // A pager that was closed early is no failure.
+    let _ = io::stdout().write_all(out.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    UnixStream::connect(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Writes a snapshot to a file, or to standard output where it is called `-`.
+///
+/// # Errors
+/// Exit code 3, naming the file.
+pub fn write(path: &Path, snapshot: &Value) -> Result<(), Failure> {
+    let text = format!("{snapshot:#}\n");
+    if path == Path::new("-") {
+        let _ = io::stdout().write_all(text.as_bytes());
+        return Ok(());
+    }
+    let said = |e| Failure::lacks(format!("{}: {e}", path.display()), "choose another file");
+    fs::write(path, text).map_err(said)
+}
+
+/// A socket at which a running host may be asked for its status.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    directory: PathBuf,
+    readers: Vec<Reader>,
+}
+
+/// Someone who asked, and what is still to be said.
+#[derive(Debug)]
+struct Reader {
+    stream: UnixStream,
+    left: Vec<u8>,
+}
+
+impl Control {
+    /// Opens a socket in a new directory of its own.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn open() -> io::Result<Self> {
+        let base = std::env::temp_dir();
+        let directory = base.join(format!("tapline-{}", std::process::id()));
+        // Left by a process of the same number that was killed; another user's stays and is an error.
+        let _ = fs::remove_file(directory.join("control"));
+        let _ = fs::remove_dir(&directory);
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        let listener = UnixListener::bind(directory.join("control"))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            directory,
+            readers: Vec::new(),
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("control")
+    }
+
+    /// What a child needs in its environment to ask.
+    #[must_use]
+    pub fn variable(&self) -> (&'static str, OsString) {
+        (CONTROL, self.path().into_os_string())
+    }
+
+    /// What to watch; `number` is what the driver called it.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.listener.as_raw_fd()
+    }
+
+    /// Answers who has asked. Call once a turn; gives when to be called again at the latest.
+    pub fn turn(
+        &mut self,
+        now: Instant,
+        wake: &Wake,
+        number: usize,
+        snapshot: impl Fn() -> Value,
+    ) -> Option<Instant> {
+        if wake.readable.contains(&number) {
+            while let Ok((stream, _)) = self.listener.accept() {
+                if self.readers.len() < MAX_READERS && stream.set_nonblocking(true).is_ok() {
+                    let left = format!("{:#}\n", snapshot()).into_bytes();
+                    self.readers.push(Reader { stream, left });
+                }
+            }
+        }
+        self.readers.retain_mut(Reader::feed);
+        (!self.readers.is_empty()).then(|| now + RETRY)
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path());
+        let _ = fs::remove_dir(&self.directory);
+    }
+}
+
+impl Reader {
+    /// Writes what there is room for; false where there is nothing more to do.
+    fn feed(&mut self) -> bool {
+        loop {
+            match self.stream.write(&self.left) {
+                Ok(0) => return false,
+                Ok(n) => drop(self.left.drain(..n)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return e.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
+/// Plain counters as an object, each by its own name; one that is left out does not compile.
+macro_rules! counters {
+    ($from:expr, $type:path { $($name:ident),* $(,)? }) => {{
+        let $type { $($name),* } = $from;
+        let mut all = Map::new();
+        $(all.insert(stringify!($name).to_owned(), Count::value(&$name));)*
+        Value::Object(all)
+    }};
+}
+
+/// What a counter is in JSON.
+trait Count {
+    fn value(&self) -> Value;
+}
+
+impl Count for u64 {
+    fn value(&self) -> Value {
+        json!(self)
+    }
+}
+
+/// A table; who asks for it fills in the names.
+impl<const N: usize> Count for [u64; N] {
+    fn value(&self) -> Value {
+        Value::Null
+    }
+}
+
+impl Count for Census {
+    fn value(&self) -> Value {
+        counters!(
+            *self,
+            Census {
+                permanent,
+                incomplete,
+                reachable,
+                stale,
+                delay,
+                probe,
+                failed,
+            }
+        )
+    }
+}
+
+/// All that `host` knows and has counted, at `now`.
+#[must_use]
+pub fn snapshot(host: &Host, now: Instant) -> Value {
+    let interfaces = host.interfaces();
+    let fragments = host.reassembly();
+    let redirects = host.redirects().map(|(dst, gateway, at, until)| {
+        json!({
+            "to": text(dst), "via": text(gateway), "interface": name_of(host, at),
+            "seconds_left": seconds(until.since(now)),
+        })
+    });
+    let paths = host
+        .path_mtus()
+        .iter()
+        .map(|(dst, path)| json!({ "to": text(dst), "mtu": path.mtu, "fragment": path.fragment }));
+    json!({
+        "uptime_seconds": seconds(now.since(Instant::ZERO)),
+        "host": host_counters(host.stats()),
+        "conserved": host.stats().is_conserved(),
+        "interfaces": interfaces.iter().map(|i| interface(i, now)).collect::<Value>(),
+        "routes": host.routes().iter().map(|r| route(host, r)).collect::<Value>(),
+        "redirects": redirects.collect::<Value>(),
+        "path_mtus": paths.collect::<Value>(),
+        "path_mtu_counters": counters!(host.path_mtus().stats(),
+            pmtu::Stats { lowered, raised, refused, stale, below_floor, evicted }),
+        "reassembly": {
+            "datagrams": fragments.datagrams(),
+            "fragments": fragments.held(),
+            "bytes": fragments.bytes(),
+            "counters": counters!(fragments.stats(),
+                reassembly::Stats { completed, poisoned, timed_out, evicted, copied }),
+        },
+        "icmp_rate": counters!(host.icmp_rate(),
+            rate::Stats { allowed, limited_global, limited_peer, evicted }),
+        "sockets": sockets(host),
+    })
+}
+
+fn host_counters(stats: &Stats) -> Value {
+    let mut all = counters!(
+        *stats,
+        Stats {
+            frames_in,
+            looped,
+            delivered,
+            forwarded,
+            held,
+            dropped_in,
+            dropped_out,
+            frames_out,
+            echoes,
+            icmp_errors_out,
+            icmp_errors_in,
+            redirects_in,
+            resets_out,
+            fragmented,
+            fragments_out,
+            reassembled,
+        }
+    );
+    let delivered = Consumer::ALL.iter().map(|c| c.name()).zip(stats.delivered);
+    all["delivered"] = table(delivered);
+    let names = || DropReason::ALL.iter().map(|r| r.name());
+    all["dropped_in"] = table(names().zip(stats.dropped_in));
+    all["dropped_out"] = table(names().zip(stats.dropped_out));
+    all
+}
+
+fn table<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Value {
+    let rows = rows.map(|(name, count)| (name.to_owned(), json!(count)));
+    Value::Object(rows.collect())
+}
+
+fn interface(i: &Interface, now: Instant) -> Value {
+    let config = i.config();
+    let [replies, forwarded, sockets] = i.queued();
+    let traffic = i.counters();
+    let addresses = i.addresses().iter().map(|a| {
+        let claim = a.cidr.addr4().and_then(|addr| i.claims().state(addr));
+        let state = match claim {
+            Some(acd::State::Probing) => "probing",
+            Some(acd::State::Announcing) => "announcing",
+            Some(_) => "claimed",
+            None => "configured",
+        };
+        json!({ "address": text(a.cidr), "usable": a.usable, "state": state })
+    });
+    let groups = i.groups().groups();
+    json!({
+        "name": i.name(),
+        "port": i.port().0,
+        "vlan": config.vlan,
+        "up": i.is_up(),
+        "mac": text(config.mac),
+        "mtu": config.mtu,
+        "promiscuous": config.promiscuous,
+        "addresses": addresses.collect::<Value>(),
+        "rx": { "frames": traffic.rx_frames, "bytes": traffic.rx_bytes },
+        "tx": { "frames": traffic.tx_frames, "bytes": traffic.tx_bytes },
+        "queued": { "replies": replies, "forwarded": forwarded, "sockets": sockets },
+        "neighbors": i.neighbors().neighbors().iter().map(|n| neighbor(n, now)).collect::<Value>(),
+        "neighbor_counters": neighbor_counters(i.neighbors().stats()),
+        "arp": counters!(i.arp().stats(), arp::Stats {
+            requests_in, replies_in, announcements_in, replies_out, proxied_out,
+            announcements_out, limited,
+        }),
+        "claims": counters!(i.claims().stats(), acd::Stats {
+            probes_out, announcements_out, conflicts, refused, defended, lost,
+        }),
+        "igmp": match groups.version() { Version::V1 => 1, Version::V2 => 2, Version::V3 => 3 },
+        "groups": groups.iter().map(|(group, filter)| json!({
+            "group": text(group),
+            "mode": match filter.mode {
+                FilterMode::Include => "include",
+                FilterMode::Exclude => "exclude",
+            },
+            "sources": filter.sources.iter().map(text).collect::<Vec<_>>(),
+        })).collect::<Value>(),
+        "group_counters": counters!(groups.stats(), groups::Stats {
+            queries, reported, left, suppressed, version_changes,
+        }),
+    })
+}
+
+fn neighbor(n: &Neighbor, now: Instant) -> Value {
+    json!({
+        "ip": text(n.ip),
+        "mac": n.mac.map(text),
+        "state": n.state.name(),
+        "seconds": seconds(now.since(n.since)),
+        "confirmed": n.confirmed,
+        "rival": n.rival.map(text),
+        "parked": n.parked,
+    })
+}
+
+fn neighbor_counters(stats: neighbor::Stats) -> Value {
+    counters!(
+        stats,
+        neighbor::Stats {
+            entries,
+            parked_bytes,
+            created,
+            evictions,
+            refused,
+            multicast_solicits,
+            unicast_solicits,
+            parked,
+            parked_drops,
+            failures,
+            conflicts,
+            defended,
+            replaced,
+        }
+    )
+}
+
+fn route(host: &Host, r: &Route) -> Value {
+    let (kind, via) = match r.kind {
+        RouteKind::OnLink => ("on-link", None),
+        RouteKind::Via(router) => ("via", Some(text(router))),
+        RouteKind::Unreachable => ("unreachable", None),
+        RouteKind::Prohibited => ("prohibited", None),
+        RouteKind::Blackhole => ("blackhole", None),
+    };
+    json!({
+        "to": text(r.destination), "kind": kind, "via": via, "interface": name_of(host, r.port.0),
+        "metric": r.metric, "source": r.source.map(text), "mtu": r.mtu,
+    })
+}
+
+fn sockets(host: &Host) -> Value {
+    let udp = host.udp_sockets().map(|(handle, s)| {
+        let local = s.local_addr.map_or_else(|| "*".to_owned(), text);
+        socket(
+            "udp",
+            format!("{local}:{}", s.port),
+            s.remote.map(text),
+            (s.waiting(), host.udp_unsent(handle)),
+            s.stats,
+        )
+    });
+    let raw = host.raw_sockets().map(|(handle, s)| {
+        let (kind, local) = match s.kind {
+            raw::Kind::Ip(protocol) => ("raw", text(protocol)),
+            raw::Kind::Echo(ident) => ("echo", ident.to_string()),
+        };
+        socket(
+            kind,
+            local,
+            None,
+            (s.waiting(), host.raw_unsent(handle)),
+            s.stats,
+        )
+    });
+    udp.chain(raw).collect()
+}
+
+fn socket(
+    kind: &str,
+    local: String,
+    remote: Option<String>,
+    (waiting, unsent): (usize, usize),
+    stats: udp::Stats,
+) -> Value {
+    json!({
+        "kind": kind, "local": local, "remote": remote, "waiting": waiting, "unsent": unsent,
+        "counters": counters!(stats, udp::Stats { received, sent, overflowed, errors }),
+    })
+}
+
+fn name_of(host: &Host, interface: u16) -> &str {
+    let found = host.interfaces().get(usize::from(interface));
+    found.map_or("-", Interface::name)
+}
+
+fn text(value: impl Display) -> String {
+    value.to_string()
+}
+
+fn seconds(d: Duration) -> f64 {
+    // Milliseconds are enough to read, and the same on each machine.
+    f64::from(u32::try_from(d.as_millis()).unwrap_or(u32::MAX)) / 1000.0
+}
+
+/// A snapshot for people: what there is, and what is not zero.
+#[must_use]
+pub fn render(snapshot: &Value) -> String {
+    let mut out = String::new();
+    for i in rows(&snapshot["interfaces"]) {
+        render_interface(&mut out, i);
+    }
+    render_tables(&mut out, snapshot);
+    let host = &snapshot["host"];
+    line(&mut out, "host", &[counts(host)]);
+    for (title, key) in [
+        ("delivered", "delivered"),
+        ("dropped in", "dropped_in"),
+        ("dropped out", "dropped_out"),
+    ] {
+        line(&mut out, title, &[counts(&host[key])]);
+    }
+    let fragments = &snapshot["reassembly"];
+    line(
+        &mut out,
+        "reassembly",
+        &[counts(fragments), counts(&fragments["counters"])],
+    );
+    line(
+        &mut out,
+        "path mtu",
+        &[counts(&snapshot["path_mtu_counters"])],
+    );
+    line(&mut out, "icmp errors", &[counts(&snapshot["icmp_rate"])]);
+    let total = |key: &str| -> u64 {
+        let all = host[key].as_object().into_iter().flat_map(Map::values);
+        all.filter_map(Value::as_u64).sum()
+    };
+    let _ = writeln!(
+        out,
+        "law           in {} + looped {} {} delivered {} + forwarded {} + held {} + dropped {}",
+        host["frames_in"],
+        host["looped"],
+        match snapshot["conserved"].as_bool() {
+            Some(true) => "=",
+            _ => "IS NOT",
+        },
+        total("delivered"),
+        host["forwarded"],
+        host["held"],
+        total("dropped_in"),
+    );
+    out
+}
+
+fn render_interface(out: &mut String, i: &Value) {
+    let vlan = i["vlan"]
+        .as_u64()
+        .map_or_else(String::new, |v| format!(" vlan {v}"));
+    let _ = writeln!(
+        out,
+        "{:<13} port {}{vlan} {} mac {} mtu {}",
+        word(&i["name"]),
+        i["port"],
+        if i["up"] == true { "up" } else { "DOWN" },
+        word(&i["mac"]),
+        i["mtu"]
+    );
+    for a in rows(&i["addresses"]) {
+        let usable = if a["usable"] == true {
+            ""
+        } else {
+            ", not usable yet"
+        };
+        line(
+            out,
+            "  address",
+            &[format!(
+                "{} {}{usable}",
+                word(&a["address"]),
+                word(&a["state"])
+            )],
+        );
+    }
+    for (title, key) in [("  in", "rx"), ("  out", "tx"), ("  queued", "queued")] {
+        line(out, title, &[counts(&i[key])]);
+    }
+    for n in rows(&i["neighbors"]) {
+        let mut words = format!(
+            "{} {} {} for {} s",
+            word(&n["ip"]),
+            word(&n["mac"]),
+            word(&n["state"]),
+            n["seconds"]
+        );
+        if n["confirmed"] == true {
+            words += ", confirmed";
+        }
+        if let Some(rival) = n["rival"].as_str() {
+            let _ = write!(words, ", claimed by {rival}");
+        }
+        if n["parked"] != 0 {
+            let _ = write!(words, ", {} waiting", n["parked"]);
+        }
+        line(out, "  neighbor", &[words]);
+    }
+    for g in rows(&i["groups"]) {
+        let sources: Vec<String> = rows(&g["sources"]).map(word).collect();
+        let words = format!(
+            "{} {} {}",
+            word(&g["group"]),
+            word(&g["mode"]),
+            sources.join(" ")
+        );
+        line(out, "  group", &[words.trim_end().to_owned()]);
+    }
+    for (title, key) in [
+        ("  neighbors", "neighbor_counters"),
+        ("  arp", "arp"),
+        ("  claims", "claims"),
+        ("  groups", "group_counters"),
+    ] {
+        line(out, title, &[counts(&i[key])]);
+    }
+}
+
+fn render_tables(out: &mut String, snapshot: &Value) {
+    for r in rows(&snapshot["routes"]) {
+        let mut words = word(&r["to"]);
+        match r["via"].as_str() {
+            Some(via) => words += &format!(" via {via}"),
+            None => words += &format!(" {}", word(&r["kind"])),
+        }
+        let _ = write!(
+            words,
+            " by {} metric {}",
+            word(&r["interface"]),
+            r["metric"]
+        );
+        line(out, "route", &[words]);
+    }
+    for r in rows(&snapshot["redirects"]) {
+        let words = format!(
+            "{} via {} by {}",
+            word(&r["to"]),
+            word(&r["via"]),
+            word(&r["interface"])
+        );
+        line(out, "redirect", &[words]);
+    }
+    for p in rows(&snapshot["path_mtus"]) {
+        let cut = if p["fragment"] == true {
+            ", fragments"
+        } else {
+            ""
+        };
+        line(
+            out,
+            "path",
+            &[format!("{} carries {}{cut}", word(&p["to"]), p["mtu"])],
+        );
+    }
+    for s in rows(&snapshot["sockets"]) {
+        let remote = s["remote"]
+            .as_str()
+            .map_or_else(String::new, |r| format!(" to {r}"));
+        let mut words = format!("{} {}{remote}", word(&s["kind"]), word(&s["local"]));
+        for key in ["waiting", "unsent"] {
+            if s[key] != 0 {
+                let _ = write!(words, ", {} {key}", s[key]);
+            }
+        }
+        line(out, "socket", &[words, counts(&s["counters"])]);
+    }
+}
+
+/// A line with a title, where there is something to say.
+fn line(out: &mut String, title: &str, parts: &[String]) {
+    let said: Vec<&str> = parts
+        .iter()
+        .map(String::as_str)
+        .filter(|p| !p.is_empty())
+        .collect();
+    if !said.is_empty() {
+        let _ = writeln!(out, "{title:<13} {}", said.join("  "));
+    }
+}
+
+/// The counters of an object that are not zero: `frames_in 3  echoes 3`.
+fn counts(table: &Value) -> String {
+    let all = table.as_object().into_iter().flatten();
+    let counted = all.filter(|(_, v)| v.as_u64().is_some_and(|n| n > 0));
+    let words: Vec<String> = counted.map(|(name, n)| format!("{name} {n}")).collect();
+    words.join("  ")
+}
+
+fn rows(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stack::frame::Frame;
+    use stack::host::{Config, InterfaceConfig};
+    use stack::machine::{Machine as _, Port};
+    use stack::rng::Rng;
+    use stack::wire::MacAddr;
+
+    fn host() -> Host {
+        let mut host = Host::new(Config::default(), Rng::from_seed(1));
+        let eth0 = InterfaceConfig::ethernet("tap0", Port(0), MacAddr([2, 0, 0, 0, 0, 2]));
+        let eth0 = eth0.with_address("10.7.0.2/24".parse().unwrap());
+        host.add_interface(Instant::ZERO, eth0);
+        host.udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+        host.handle_frame(Instant::ZERO, Port(0), Frame::copy_from(&[0; 5]));
+        host
+    }
+
+    #[test]
+    fn json_has_every_reason_and_text_what_happened() {
+        let snapshot = snapshot(&host(), Instant::ZERO);
+        let dropped = snapshot["host"]["dropped_in"].as_object().unwrap();
+        assert_eq!(dropped.len(), DropReason::COUNT);
+        assert_eq!(dropped["link-truncated"], 1);
+        assert_eq!(snapshot["host"]["frames_in"], 1);
+        assert_eq!(snapshot["conserved"], true);
+        assert_eq!(
+            snapshot["interfaces"][0]["addresses"][0]["address"],
+            "10.7.0.2/24"
+        );
+        let text = render(&serde_json::from_str(&snapshot.to_string()).unwrap());
+        for want in [
+            "tap0          port 0 up mac 02:00:00:00:00:02 mtu 1500\n",
+            "dropped in    link-truncated 1\n",
+            "route         10.7.0.0/24 on-link by tap0 metric 0\n",
+            "socket        udp *:7\n",
+            "in 1 + looped 0 = delivered 0 + forwarded 0 + held 0 + dropped 1\n",
+        ] {
+            assert!(text.contains(want), "{want:?} is not in\n{text}");
+        }
+        assert!(!text.contains("udp-no-socket"), "{text}");
+    }
+
+    #[test]
+    fn a_reader_is_answered_and_nothing_is_left_behind() {
+        let host = host();
+        let mut control = Control::open().unwrap();
+        let path = control.path();
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || ask(&path).unwrap()
+        });
+        let wake = Wake {
+            readable: vec![4],
+            ..Wake::default()
+        };
+        while !reader.is_finished() {
+            control.turn(Instant::ZERO, &wake, 4, || snapshot(&host, Instant::ZERO));
+            std::thread::yield_now();
+        }
+        let said: Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
+        assert_eq!(said, snapshot(&host, Instant::ZERO));
+        drop(control);
+        assert!(!path.exists() && !path.parent().unwrap().exists());
+    }
+}
