@@ -118,7 +118,7 @@ impl Host {
         link: Received,
         packet: &arp::Packet,
     ) -> Result<Fate, DropReason> {
-        self.check_claims(now, at, &packet)?;
+        self.check_claims(now, at, packet)?;
         let routes = &self.routes;
         let Some(interface) = self.interfaces.get_mut(usize::from(at)) else {
             return Err(DropReason::InterfaceDown);
