@@ -40,6 +40,7 @@ pub struct Raw {
     medium: Medium,
     mac: MacAddr,
     ring: Ring,
+    truncated: u64,
 }
 
 impl Raw {
@@ -87,7 +88,14 @@ impl Raw {
             medium,
             mac: MacAddr(mac),
             ring: Ring::default(),
+            truncated: 0,
         })
+    }
+
+    /// Frames lost because they were longer than a frame may be (IPv6 jumbograms, "big TCP").
+    #[must_use]
+    pub fn truncated(&self) -> u64 {
+        self.truncated
     }
 
     /// The kernel's own address on the interface; a machine behind this device has another.
@@ -104,7 +112,12 @@ impl Device for Raw {
                 Ok(got) => got,
                 Err(e) => return nothing_or(e),
             };
-            if packet.outgoing || packet.truncated {
+            if packet.outgoing {
+                continue;
+            }
+            if packet.truncated {
+                self.truncated += 1;
+                log::debug!("a frame beyond 64 KiB was lost, {} so far", self.truncated);
                 continue;
             }
             let shift = match packet.tag {

@@ -5,10 +5,14 @@
 //!            \_______ handed out as Bytes: shared, immutable
 //! ```
 //!
-//! One arena is filled from front to back; each frame is split off it. When no room for a whole
+//! An arena is filled from front to back; each frame is split off it. When no room for a whole
 //! frame is left, `reserve` takes the arena back from its start if every frame cut from it is gone,
-//! and allocates a new one if a socket still holds some. A frame that is kept pins its arena: what
-//! a table holds of received bytes can cost up to [`ARENA`] bytes an entry.
+//! and allocates a new one if a socket still holds some.
+//!
+//! A frame that is kept pins its whole arena, so that a peer who gets one fragment or datagram
+//! kept in each could make a table cost far more than it counts. Small frames, which is what comes
+//! cheap to a peer, are therefore copied into a small arena of their own: one that is kept pins at
+//! most [`SMALL_ARENA`] bytes, and the big room that the kernel writes to stays in the cache.
 
 use bytes::{Bytes, BytesMut};
 use std::io;
@@ -16,13 +20,18 @@ use std::mem::MaybeUninit;
 
 /// Longest frame: an IP packet of 65,535 bytes, an Ethernet header and two VLAN tags, rounded up.
 pub const FRAME_ROOM: usize = 65_536 + 64;
-/// Bytes of an arena: small frames share it by the hundred, and it stays in the L2 cache.
+/// Bytes of the arena of frames that are not small.
 pub const ARENA: usize = 2 * FRAME_ROOM;
+/// A frame up to this long is small: what Ethernet carries, tags included.
+pub const SMALL: usize = 1536;
+/// Bytes of the arena that small frames share.
+pub const SMALL_ARENA: usize = 8192;
 
 /// A source of receive buffers.
 #[derive(Debug, Default)]
 pub struct Ring {
     arena: BytesMut,
+    small: BytesMut,
 }
 
 impl Ring {
@@ -48,18 +57,31 @@ impl Ring {
         let len = read(&mut self.arena.spare_capacity_mut()[..FRAME_ROOM])?.min(FRAME_ROOM);
         // SAFETY: `len` bytes of the spare capacity are initialised: the caller's promise.
         unsafe { self.arena.set_len(len) };
-        Ok(self.arena.split())
+        if len > SMALL {
+            return Ok(self.arena.split());
+        }
+        let small = Self::cut(&mut self.small, SMALL_ARENA, &self.arena);
+        self.arena.clear();
+        Ok(small)
+    }
+
+    /// A copy of `bytes` in an arena of at least `size` bytes.
+    fn cut(arena: &mut BytesMut, size: usize, bytes: &[u8]) -> BytesMut {
+        if arena.capacity() < bytes.len() {
+            arena.reserve(size.max(bytes.len()));
+        }
+        arena.extend_from_slice(bytes);
+        arena.split()
     }
 
     /// A copy of `bytes` in the arena: for devices that read from memory.
     pub fn copy(&mut self, bytes: &[u8]) -> Bytes {
-        self.arena.reserve(if self.arena.capacity() < bytes.len() {
-            ARENA.max(bytes.len())
+        let copy = if bytes.len() > SMALL {
+            Self::cut(&mut self.arena, ARENA, bytes)
         } else {
-            bytes.len()
-        });
-        self.arena.extend_from_slice(bytes);
-        self.arena.split().freeze()
+            Self::cut(&mut self.small, SMALL_ARENA, bytes)
+        };
+        copy.freeze()
     }
 }
 
@@ -67,20 +89,54 @@ impl Ring {
 mod tests {
     use super::*;
 
+    #[expect(unsafe_code, reason = "plays the system call")]
+    fn fill(ring: &mut Ring, byte: u8, len: usize) -> Bytes {
+        // SAFETY: as many bytes are initialised as are said to be.
+        let got = unsafe {
+            ring.fill(|room| {
+                room[..len].fill(MaybeUninit::new(byte));
+                Ok(len)
+            })
+        };
+        got.unwrap().freeze()
+    }
+
     #[test]
     fn reclaims_what_was_let_go_and_spares_what_is_held() {
-        let mut ring = Ring::default();
-        let held = ring.copy(b"keep");
-        let mut places = std::collections::BTreeSet::new();
-        for i in 0..10_000u32 {
-            let mut body = vec![0; 60_000];
-            body[..4].copy_from_slice(&i.to_be_bytes());
-            let frame = ring.copy(&body);
-            assert_eq!(frame[..4], i.to_be_bytes());
-            places.insert(frame.as_ptr().addr());
+        for len in [60, SMALL, SMALL + 1, FRAME_ROOM] {
+            let mut ring = Ring::default();
+            let held = fill(&mut ring, b'k', len);
+            let mut arenas = std::collections::BTreeSet::new();
+            for i in 0..1000u32 {
+                let byte = i.to_be_bytes()[3];
+                let frame = fill(&mut ring, byte, len);
+                assert!(
+                    frame.len() == len && frame.iter().all(|b| *b == byte),
+                    "{len}"
+                );
+                arenas.insert(frame.as_ptr().addr());
+            }
+            assert!(held.iter().all(|b| *b == b'k'), "{len}");
+            // The first arena is pinned by `held`; the second is used over and over.
+            assert!(
+                arenas.len() <= 2 * SMALL_ARENA / 60,
+                "{len}: {}",
+                arenas.len()
+            );
         }
-        assert_eq!(&held[..], b"keep");
-        // The first arena is pinned by `held`; the second is used over and over.
-        assert!(places.len() <= 6, "{} places", places.len());
+    }
+
+    #[test]
+    fn a_small_frame_that_is_kept_pins_no_big_arena() {
+        let mut ring = Ring::default();
+        let mut kept = Vec::new();
+        let mut big = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            kept.push(fill(&mut ring, 1, 60));
+            // A pinned arena could not be used again, and its addresses would not come back.
+            big.insert(fill(&mut ring, 2, FRAME_ROOM).as_ptr().addr());
+        }
+        assert!(big.len() <= 2, "{} places", big.len());
+        assert!(kept.iter().all(|f| f[..] == [1; 60]));
     }
 }
