@@ -8,7 +8,7 @@
 //! `IFF_VNET_HDR`, `TUNSETVNETHDRSZ` and `TUNSETOFFLOAD`. `tun-rs` can, but brings its own
 //! buffers, its own cutting and joining of super-frames and dozens of dependencies, and hides the
 //! vnet header which is what we open the device for. `rustix` has no call for them either, so that
-//! the ioctls would be ours all the same. They are in [`super::sys`], through `libc`, whose
+//! the ioctls would be ours all the same. They are in `sys.rs`, through `libc`, whose
 //! constants are the kernel's.
 //!
 //! Promises: opened with `IFF_VNET_HDR` from the start, so that a frame's checksum note is
@@ -95,8 +95,10 @@ impl Device for Tap {
                 Ok(Received::Frame(frame))
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Received::Empty),
-            // The interface was taken down or deleted under us.
-            Err(e) if e.raw_os_error() == Some(libc::EBADFD) => Ok(Received::Ended),
+            // The interface was deleted under us, or is about to be.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EBADFD | libc::EIO)) => {
+                Ok(Received::Ended)
+            }
             Err(e) => Err(e),
         }
     }
