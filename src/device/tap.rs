@@ -4,12 +4,13 @@
 //!   kernel: tap0 (10.7.0.1/24)  <=== Ethernet frames, a vnet header in front ===>  Tap: a machine's port
 //! ```
 //!
-//! Why plain ioctls: opening a TAP is one `open` and two ioctls. `tun-tap` can set none of
-//! `IFF_VNET_HDR`, `TUNSETVNETHDRSZ` and `TUNSETOFFLOAD`. `tun-rs` can, but brings its own
-//! buffers, its own cutting and joining of super-frames and dozens of dependencies, and hides the
-//! vnet header which is what we open the device for. `rustix` has no call for them either, so that
-//! the ioctls would be ours all the same. They are in `sys.rs`, through `libc`, whose
-//! constants are the kernel's.
+//! Why plain ioctls: opening a TAP is one `open` and three of them. `tun-tap` (0.1) knows `TUNSETIFF`
+//! alone and sets neither `IFF_VNET_HDR` nor what follows from it; it also compiles C. `tun-rs`
+//! (2.8) has one switch for vnet headers and segmentation offload together, where we want the one
+//! without the other; it sets no `TUNSETVNETHDRSZ`, cuts and joins super-frames itself, into buffers
+//! that it is lent, and brings some thirty crates with it. `rustix` has no call for these ioctls,
+//! only its generic unsafe one, so that they would be ours all the same. They are in `sys.rs`,
+//! through `libc`, which std needs anyway.
 //!
 //! Promises: opened with `IFF_VNET_HDR` from the start, so that a frame's checksum note is
 //! understood in both directions. Left out for now: `TUNSETOFFLOAD` stays off, so the kernel hands
