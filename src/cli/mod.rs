@@ -16,6 +16,7 @@
 pub mod build;
 pub mod command;
 pub mod config;
+pub mod dissect;
 pub mod sandbox;
 pub mod services;
 pub mod status;
@@ -48,6 +49,7 @@ struct Cli {
 enum Verb {
     Up(up::Args),
     Status(status::Args),
+    Dissect(dissect::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.verb {
         Verb::Up(args) => up::run(args),
         Verb::Status(args) => status::run(args),
+        Verb::Dissect(args) => dissect::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {

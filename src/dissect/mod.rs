@@ -20,8 +20,10 @@
 //! suggests; an application's dissector joins in [`transport`], where ports are looked at.
 
 mod fragments;
+pub mod json;
 mod link;
 mod net;
+pub mod text;
 mod transport;
 
 pub use fragments::Reassembled;
@@ -194,6 +196,46 @@ pub enum Kind {
 impl Kind {
     /// How many kinds there are.
     pub const COUNT: usize = Self::Unknown as usize + 1;
+
+    /// Every kind, in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Ethernet,
+        Self::Loopback,
+        Self::RawIp,
+        Self::Cooked,
+        Self::FrameRelay,
+        Self::Llc,
+        Self::Snap,
+        Self::Vlan,
+        Self::ServiceVlan,
+        Self::Mpls,
+        Self::Pppoe,
+        Self::Ppp,
+        Self::Arp,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::HopByHop,
+        Self::DestinationOptions,
+        Self::Routing,
+        Self::Fragment,
+        Self::Authentication,
+        Self::Esp,
+        Self::Mobility,
+        Self::Hip,
+        Self::Shim6,
+        Self::Reassembled,
+        Self::Gre,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Icmpv4,
+        Self::Icmpv6,
+        Self::Igmp,
+        Self::Udp,
+        Self::UdpLite,
+        Self::Tcp,
+        Self::Payload,
+        Self::Unknown,
+    ];
 
     /// The name in JSON and counters.
     #[must_use]

@@ -1,0 +1,236 @@
+//! `dissect`: what is in a capture, a line a packet.
+//!
+//! ```text
+//!   file --pcap::Capture--> records --Dissector--> text | json | count
+//! ```
+
+use super::Failure;
+use crate::dissect::{Checksum, Dissector, Fault, Kind, Layer, Visitor, json, text};
+use crate::runtime::Clock;
+use stack::wire::pcap::{Capture, Record};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What is in a capture: one line a packet.
+///
+/// Reads pcap (microseconds and nanoseconds, either byte order) and pcapng: Ethernet, VLANs, ARP,
+/// IPv4, IPv6, ICMP, IGMP, UDP, TCP and common tunnels. Fragments are put together, checksums
+/// verified. A capture that ends too early is read as far as it goes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tapline dissect capture.pcap
+  tapline dissect --json capture.pcapng | head -1
+  tapline dissect --count *.pcap          # how many of what, and how fast")]
+pub struct Args {
+    /// Captures, in this order.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// One JSON object a line: n, t, len, layers, each with its fields by their RFC's names.
+    #[arg(long)]
+    json: bool,
+
+    /// Decode every layer, verify every checksum, and tell only how many and how fast.
+    #[arg(long)]
+    count: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Exit code 2 where a file cannot be read or is no capture.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match all(args, &mut out) {
+        Err(Problem::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(Problem::Output(e)) => Err(e.into()),
+        Err(Problem::File(message)) => Err(Failure::usage(message)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+enum Problem {
+    Output(io::Error),
+    File(String),
+}
+
+impl From<io::Error> for Problem {
+    fn from(e: io::Error) -> Self {
+        Self::Output(e)
+    }
+}
+
+fn all(args: &Args, out: &mut impl Write) -> Result<(), Problem> {
+    let clock = Clock::start();
+    let mut count = Count::default();
+    let mut problem = None;
+    for path in &args.files {
+        let result = if args.count {
+            read(path).and_then(|file| count.file(path, &file))
+        } else {
+            read(path).and_then(|file| show(args, path, &file, out))
+        };
+        match result {
+            // The other files are still wanted.
+            Err(Problem::File(message)) if args.files.len() > 1 => {
+                out.flush()?;
+                eprintln!("tapline: {message}");
+                problem = Some(message);
+            }
+            other => other?,
+        }
+    }
+    if args.count {
+        count.tell(args.json, clock.now().as_nanos(), out)?;
+    }
+    out.flush()?;
+    match problem {
+        Some(_) => Err(Problem::File("not all files could be read".into())),
+        None => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    std::fs::read(path).map_err(|e| Problem::File(format!("{}: {e}", path.display())))
+}
+
+fn open<'a>(path: &Path, file: &'a [u8]) -> Result<Capture<'a>, Problem> {
+    Capture::parse(file).map_err(|e| Problem::File(format!("{}: no capture: {e}", path.display())))
+}
+
+/// Says that a capture ends too early.
+fn warn(path: &Path, e: impl std::fmt::Display) {
+    eprintln!("tapline: {}: {e}", path.display());
+}
+
+fn show(args: &Args, path: &Path, file: &[u8], out: &mut impl Write) -> Result<(), Problem> {
+    let mut dissector = Dissector::default();
+    let mut line = String::new();
+    let mut start = None;
+    for (i, record) in open(path, file)?.enumerate() {
+        let record = match record {
+            Ok(record) => record,
+            Err(e) => {
+                warn(path, e);
+                break;
+            }
+        };
+        let n = i as u64 + 1;
+        let start = *start.get_or_insert(record.timestamp.unwrap_or(0));
+        line.clear();
+        if args.json {
+            json::write(&mut line, n, &record, &mut dissector);
+        } else {
+            text::write(&mut line, n, start, &record, &mut dissector);
+        }
+        out.write_all(line.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// How many of what.
+struct Count {
+    packets: u64,
+    bytes: u64,
+    file_bytes: u64,
+    layers: [u64; Kind::COUNT],
+    bad_checksums: u64,
+    malformed: u64,
+    cut: u64,
+    /// Of the packet at hand.
+    now: Verdict,
+}
+
+#[derive(Default)]
+struct Verdict {
+    malformed: bool,
+    cut: bool,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self {
+            packets: 0,
+            bytes: 0,
+            file_bytes: 0,
+            layers: [0; Kind::COUNT],
+            bad_checksums: 0,
+            malformed: 0,
+            cut: 0,
+            now: Verdict::default(),
+        }
+    }
+}
+
+impl Visitor for Count {
+    #[inline]
+    fn layer(&mut self, layer: &Layer<'_>) {
+        self.layers[layer.kind as usize] += 1;
+        if matches!(layer.checksum, Checksum::Bad | Checksum::Illegal) {
+            self.bad_checksums += 1;
+        }
+        match layer.fault {
+            Some(Fault::Malformed(_)) => self.now.malformed = true,
+            Some(Fault::Cut(_)) => self.now.cut = true,
+            None => {}
+        }
+    }
+}
+
+impl Count {
+    fn file(&mut self, path: &Path, file: &[u8]) -> Result<(), Problem> {
+        let mut dissector = Dissector::default();
+        self.file_bytes += file.len() as u64;
+        for record in open(path, file)? {
+            match record {
+                Ok(record) => self.record(&record, &mut dissector),
+                Err(e) => warn(path, e),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn record(&mut self, record: &Record<'_>, dissector: &mut Dissector) {
+        self.packets += 1;
+        self.bytes += record.data.len() as u64;
+        dissector.walk(record, self);
+        let now = std::mem::take(&mut self.now);
+        self.malformed += u64::from(now.malformed);
+        self.cut += u64::from(now.cut);
+    }
+
+    fn tell(&self, json: bool, nanos: u64, out: &mut impl Write) -> io::Result<()> {
+        // Bytes per microsecond are megabytes per second.
+        let rate = self.file_bytes * 1000 / nanos.max(1);
+        let totals = [
+            ("packets", self.packets),
+            ("bytes", self.bytes),
+            ("malformed", self.malformed),
+            ("cut", self.cut),
+            ("bad_checksums", self.bad_checksums),
+            ("nanoseconds", nanos),
+            ("megabytes_per_second", rate),
+        ];
+        let layers = Kind::ALL.iter().filter_map(|kind| {
+            let n = self.layers[*kind as usize];
+            (n > 0).then_some((kind.name(), n))
+        });
+        if json {
+            let join = |pairs: Vec<(&str, u64)>| {
+                let parts: Vec<_> = pairs.iter().map(|(k, n)| format!("\"{k}\":{n}")).collect();
+                parts.join(",")
+            };
+            let (totals, layers) = (join(totals.to_vec()), join(layers.collect()));
+            return writeln!(out, "{{{totals},\"layers\":{{{layers}}}}}");
+        }
+        for (name, n) in totals {
+            writeln!(out, "{n:>16}  {}", name.replace('_', " "))?;
+        }
+        for (name, n) in layers {
+            writeln!(out, "{n:>16}    {name}")?;
+        }
+        Ok(())
+    }
+}
