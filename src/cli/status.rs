@@ -25,7 +25,6 @@ use stack::net::{acd, arp, groups, pmtu, rate, reassembly};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
 use stack::transport::{raw, udp};
-use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read as _, Write as _};
@@ -149,19 +148,13 @@ impl Control {
         self.directory.join("control")
     }
 
-    /// What a child needs in its environment to ask.
-    #[must_use]
-    pub fn variable(&self) -> (&'static str, OsString) {
-        (CONTROL, self.path().into_os_string())
-    }
-
-    /// What to watch; `number` is what the driver called it.
+    /// What to watch.
     #[must_use]
     pub fn fd(&self) -> RawFd {
         self.listener.as_raw_fd()
     }
 
-    /// Answers who has asked. Call once a turn; gives when to be called again at the latest.
+    /// Answers who has asked; `number` is the driver's of [`fd`](Self::fd). Call once a turn; gives when to be called again at the latest.
     pub fn turn(
         &mut self,
         now: Instant,

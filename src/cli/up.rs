@@ -9,6 +9,7 @@
 use super::command::{self, Running};
 use super::config::{Config, Device};
 use super::services::Services;
+use super::status::{self, Control};
 use super::{Failure, build, sandbox};
 use crate::device;
 use crate::runtime::clock::os_rng;
@@ -17,7 +18,7 @@ use stack::host::{Event, Host};
 use stack::rng::Rng;
 use stack::time::Instant;
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   tapline up -- ping -c 3 10.7.0.2
   tapline up                              # a shell with the host beside it
   tapline up --config lab.toml -- traceroute -n 10.9.0.1
+  tapline up --status end.json -- ping -c 3 10.7.0.2
   tapline up --raw veth0                  # on an existing interface, until ^C";
 
 /// A host on a TAP, in a private network of its own.
@@ -50,6 +52,11 @@ pub struct Args {
     /// Attach to this existing interface instead of making one; implies --here.
     #[arg(long, value_name = "IF")]
     raw: Option<String>,
+
+    /// At the end, write what the host knows and has counted to this file, as JSON ("-": standard
+    /// output). Before the end, ask `tapline status`.
+    #[arg(long, value_name = "FILE")]
+    status: Option<PathBuf>,
 
     /// What to run inside, once every address is usable.
     #[arg(last = true, value_name = "CMD")]
@@ -80,19 +87,34 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let rng = os_rng()?;
     let times = (clock.now(), clock.unix());
     let host = build::host(&config, &devices, times, &rng)?;
+    let control = open_control();
     if args.command.is_empty() {
-        announce(&host, &config, &role);
+        announce(&host, &config, &role, control.as_ref());
     }
     let mut driver = Driver::new(host, clock, devices)?;
     driver.catch_signals()?;
+    let watched = |c: Control| driver.watch(c.fd()).map(|number| (number, c));
+    let control = control.map(watched).transpose()?;
     let mut up = Up {
         config,
         role,
         rng,
         services: None,
         child: None,
+        control,
     };
-    driver.run(|host, now, wake| up.turn(host, now, wake))?
+    let outcome = driver.run(|host, now, wake| up.turn(host, now, wake))?;
+    if let Some(path) = &args.status {
+        status::write(path, &status::snapshot(&driver.machine, driver.now()))?;
+    }
+    outcome
+}
+
+/// Where `tapline status` asks; a host without one serves all the same.
+fn open_control() -> Option<Control> {
+    let opened = Control::open();
+    let said = |e: &io::Error| log::warn!("no control socket: {e}");
+    opened.inspect_err(said).ok()
 }
 
 fn read_config(args: &Args) -> Result<Config, Failure> {
@@ -118,7 +140,7 @@ fn read_config(args: &Args) -> Result<Config, Failure> {
 fn role(args: &Args, private: bool) -> Role {
     if !args.command.is_empty() {
         Role::Run(args.command.clone())
-    } else if private && std::io::stdin().is_terminal() {
+    } else if private && io::stdin().is_terminal() {
         let shell = std::env::var_os("SHELL").filter(|s| !s.is_empty());
         Role::Run(vec![shell.unwrap_or_else(|| "/bin/sh".into())])
     } else {
@@ -132,7 +154,7 @@ fn open_devices(config: &Config, private: bool) -> Result<Vec<Box<dyn device::De
 }
 
 /// On standard error: who is where, and how it ends.
-fn announce(host: &Host, config: &Config, role: &Role) {
+fn announce(host: &Host, config: &Config, role: &Role, control: Option<&Control>) {
     let texts = |cidrs: Vec<String>| match cidrs.is_empty() {
         true => "no address".to_owned(),
         false => cidrs.join(" "),
@@ -152,7 +174,15 @@ fn announce(host: &Host, config: &Config, role: &Role) {
     }
     match role {
         Role::Run(_) => eprintln!("tapline: a shell in the same network; `exit` ends both"),
-        Role::Serve => eprintln!("tapline: serving until SIGINT (^C) or SIGTERM"),
+        Role::Serve => {
+            eprintln!("tapline: serving until SIGINT (^C) or SIGTERM");
+            if let Some(path) = control.map(Control::path) {
+                eprintln!(
+                    "tapline: `tapline status --control {}` asks how it is",
+                    path.display()
+                );
+            }
+        }
     }
 }
 
@@ -164,6 +194,8 @@ struct Up {
     /// Open once every address is usable.
     services: Option<Services>,
     child: Option<Running>,
+    /// Where others ask for its status, and the driver's number of it.
+    control: Option<(usize, Control)>,
 }
 
 type Outcome = Next<Result<ExitCode, Failure>>;
@@ -175,8 +207,11 @@ impl Up {
             self.open_services(host)?;
             self.mind_program(wake)
         });
+        let asked = self.control.as_mut().and_then(|(number, control)| {
+            control.turn(now, wake, *number, || status::snapshot(host, now))
+        });
         match done {
-            Ok(None) => Next::Continue(None),
+            Ok(None) => Next::Continue(asked),
             Ok(Some(code)) => Next::Break(Ok(code)),
             Err(failure) => Next::Break(Err(failure)),
         }
@@ -226,7 +261,11 @@ impl Up {
                 return Ok(Some(ExitCode::SUCCESS));
             }
             if self.services.is_some() {
-                self.child = Some(command::start(words)?);
+                let control = self.control.as_ref().map(|(_, c)| c.path());
+                let named = control
+                    .as_ref()
+                    .map(|path| (status::CONTROL, path.as_os_str()));
+                self.child = Some(command::start_with(words, named.as_slice())?);
             }
             return Ok(None);
         };
