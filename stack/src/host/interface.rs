@@ -245,7 +245,11 @@ impl Interface {
         ethernet::encapsulate(frame, dst, self.config.mac, tag, ethertype)
     }
 
+    /// When there is work next. Down, nothing can leave, and what is due waits for the link.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if !self.up {
+            return None;
+        }
         let link = earliest(self.neighbors.poll_timeout(), self.acd.poll_timeout());
         earliest(link, self.igmp.poll_timeout())
     }

@@ -58,6 +58,7 @@ use crate::net::pmtu::PathMtus;
 use crate::net::rate::PeerLimiter;
 use crate::net::reassembly::Reassembly;
 use crate::net::route::{Route, RouteTable};
+use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::{Instant, UnixTime, earliest};
 use crate::transport::demux::{Demux, Keyed};
@@ -201,7 +202,8 @@ impl Host {
         self.forget_routes();
     }
 
-    /// Takes an interface up or down. Down, its neighbours are forgotten and its routes pass.
+    /// Takes an interface up or down. Down, its neighbours are forgotten, what waits for it is
+    /// dropped, and its routes pass.
     pub fn set_up(&mut self, now: Instant, interface: u16, up: bool) {
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
@@ -220,7 +222,14 @@ impl Host {
                 }
             }
         } else {
-            at.neighbors.flush(crate::reason::DropReason::InterfaceDown);
+            at.neighbors.flush(DropReason::InterfaceDown);
+            let queues = core::mem::take(&mut at.queues);
+            let dropped = queues.replies.len()
+                + queues.forwarded.len()
+                + usize::from(at.cutting.take().is_some());
+            self.stats
+                .drop_out(DropReason::InterfaceDown, dropped as u64);
+            self.drop_unsent(interface);
         }
         self.routes.set_port_up(Port(interface), up);
         self.forget_routes();

@@ -704,6 +704,44 @@ impl Host {
         }
     }
 
+    /// Drops what sockets wanted to send by an interface, lest it hold up what goes elsewhere.
+    pub(super) fn drop_unsent(&mut self, interface: u16) {
+        let keys: Vec<Key> = self.sockets.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(entry) = self.sockets.get_mut(key) else {
+                continue;
+            };
+            let was = entry.tx.front().map(|(at, _)| *at);
+            let before = entry.tx.len();
+            let mut freed = 0;
+            entry.tx.retain(|(at, outbound)| {
+                let keep = *at != interface;
+                freed += if keep { 0 } else { cost(&outbound.frame) };
+                keep
+            });
+            let dropped = before - entry.tx.len();
+            if dropped == 0 {
+                continue;
+            }
+            entry.tx_bytes = entry.tx_bytes.saturating_sub(freed);
+            let room = core::mem::take(&mut entry.wants_room);
+            let next = entry.tx.front().map(|(at, _)| *at);
+            entry.in_turn = next.is_some();
+            self.stats
+                .drop_out(DropReason::InterfaceDown, dropped as u64);
+            // Its turn was on the interface that went; it takes its turn on the next packet's.
+            if was == Some(interface)
+                && let Some(next) = next
+                && let Some(interface) = self.interfaces.get_mut(usize::from(next))
+            {
+                interface.queues.sockets.push_back(key);
+            }
+            if room {
+                self.mark(key, Readiness::WRITABLE);
+            }
+        }
+    }
+
     /// The next packet of the sockets in turn on an interface.
     #[inline]
     pub(super) fn next_from_sockets(&mut self, at: u16) -> Option<Outbound> {
@@ -717,15 +755,7 @@ impl Host {
                 entry.in_turn = false;
                 continue;
             };
-            let header = outbound
-                .frame
-                .front()
-                .first()
-                .map_or(20, |b| usize::from(b & 15) * 4);
-            let cost = outbound.frame.len() + OVERHEAD;
-            entry.tx_bytes = entry
-                .tx_bytes
-                .saturating_sub(cost.saturating_sub(header.min(20)));
+            entry.tx_bytes = entry.tx_bytes.saturating_sub(cost(&outbound.frame));
             let next = entry.tx.front().map(|(next, _)| *next);
             entry.in_turn = next.is_some();
             let room = entry.wants_room;
@@ -794,6 +824,11 @@ impl Host {
             Kind::Udp(_) => None,
         }
     }
+}
+
+/// What a queued packet was charged when it came: all but the fixed IP header.
+fn cost(packet: &Frame) -> usize {
+    (packet.len() + OVERHEAD).saturating_sub(20)
 }
 
 /// Why there is no way, as the user's error.

@@ -1,6 +1,7 @@
 //! Hosts wired together in memory, one file a story.
 
 mod arping;
+mod down;
 mod forward;
 mod icmp;
 mod link;
