@@ -65,6 +65,11 @@ impl Host {
                 broadcast: false,
             });
         }
+        //= RFC 1122 §3.2.1.3: 0.0.0.0 is no destination, and loopback addresses MUST NOT appear
+        //= outside a host; nor may the reserved ones, which everybody drops.
+        if !crate::net::ipv4::is_sendable(dst) {
+            return Err(DropReason::NoRoute);
+        }
         if dst.is_multicast() || dst.is_broadcast() {
             let at = self.default_interface(dst).ok_or(DropReason::NoRoute)?;
             return self.way_by(at, dst);

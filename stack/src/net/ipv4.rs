@@ -146,11 +146,22 @@ fn check_source(src: Ipv4Addr, dst: Ipv4Addr) -> Result<(), DropReason> {
 /// Destination addresses that nothing on a wire may have (RFC 1812 §5.3.7).
 #[inline]
 fn check_destination(dst: Ipv4Addr) -> Result<(), DropReason> {
+    if is_sendable(dst) {
+        Ok(())
+    } else {
+        Err(DropReason::Ipv4MartianDestination)
+    }
+}
+
+/// Whether a packet may be on a wire with this destination.
+#[inline]
+#[must_use]
+pub const fn is_sendable(dst: Ipv4Addr) -> bool {
     let [first, ..] = dst.octets();
     match first {
-        0 | 127 => Err(DropReason::Ipv4MartianDestination),
-        240..=255 if !dst.is_broadcast() => Err(DropReason::Ipv4MartianDestination),
-        _ => Ok(()),
+        0 | 127 => false,
+        240..=255 => dst.is_broadcast(),
+        _ => true,
     }
 }
 

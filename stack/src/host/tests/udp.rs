@@ -139,3 +139,19 @@ fn a_full_send_queue_pushes_back_and_then_says_so() {
     assert!(events.any(|e| matches!(e, Event::Udp(h, r) if h == a && r.has(Readiness::WRITABLE))));
     assert!(net.hosts[0].udp_send(now, a, big, to).is_ok());
 }
+
+#[test]
+fn some_addresses_are_never_sent_to() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let gateway = "0.0.0.0/0".parse().unwrap();
+    let default = Route::via(gateway, v4(B), Port(0));
+    net.hosts[0].add_route(default).unwrap();
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    for addr in ["0.0.0.0:9", "127.0.0.1:9", "240.0.0.1:9"] {
+        let sent = net.hosts[0].udp_send(now, udp, Payload::new(), Some(addr.parse().unwrap()));
+        assert_eq!(sent, Err(SendError::NoRoute), "{addr}");
+    }
+    let far = Some("192.0.2.1:9".parse().unwrap());
+    assert!(net.hosts[0].udp_send(now, udp, Payload::new(), far).is_ok());
+}
