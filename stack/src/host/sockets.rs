@@ -254,11 +254,7 @@ impl Host {
             _ => way.src,
         };
         let dont_fragment = self.may_cut(&way, dst_ip, len, &options)?;
-        let ttl = if dst_ip.is_multicast() {
-            options.multicast_ttl
-        } else {
-            options.ttl
-        };
+        let ttl = time_to_live(&options, dst_ip);
         let mut frame = Frame {
             payload,
             ..Frame::default()
@@ -553,11 +549,7 @@ impl Host {
                 self.next_ident(dst)
             },
             dont_fragment,
-            ttl: if dst.is_multicast() {
-                options.multicast_ttl
-            } else {
-                options.ttl
-            },
+            ttl: time_to_live(&options, dst),
             protocol,
             src: way.src,
             dst,
@@ -674,6 +666,11 @@ impl Host {
         if way.local {
             self.count_sent(key);
             self.loop_back(frame);
+            return;
+        }
+        //= RFC 1112 §6.1: a group's packet with a time to live of zero stays within the host.
+        if frame.front().get(8) == Some(&0) {
+            self.count_sent(key);
             return;
         }
         let Some(entry) = self.sockets.get_mut(key) else {
@@ -823,6 +820,16 @@ impl Host {
             Kind::Raw(socket) => Some(socket),
             Kind::Udp(_) => None,
         }
+    }
+}
+
+/// The time to live of a packet to `dst`.
+fn time_to_live(options: &udp::Options, dst: Ipv4Addr) -> u8 {
+    if dst.is_multicast() {
+        options.multicast_ttl
+    } else {
+        //= RFC 1122 §3.2.1.7: a host MUST NOT send with a time to live of zero.
+        options.ttl.max(1)
     }
 }
 

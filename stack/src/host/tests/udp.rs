@@ -155,3 +155,22 @@ fn some_addresses_are_never_sent_to() {
     let far = Some("192.0.2.1:9".parse().unwrap());
     assert!(net.hosts[0].udp_send(now, udp, Payload::new(), far).is_ok());
 }
+
+#[test]
+fn nothing_leaves_with_a_time_to_live_of_zero() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let options = net.hosts[0].udp_options(udp).unwrap();
+    (options.ttl, options.multicast_ttl) = (0, 0);
+    let mut send = |to: &str| {
+        let to = Some(to.parse().unwrap());
+        net.hosts[0]
+            .udp_send(now, udp, Payload::new(), to)
+            .unwrap();
+        net.settle();
+        net.log.last().map(|(_, frame, _)| frame.to_bytes()[22])
+    };
+    assert_eq!(send("239.1.1.1:9"), None, "stays within the host");
+    assert!(send("10.7.0.2:9").is_some_and(|ttl| ttl > 0));
+}
