@@ -62,6 +62,11 @@ pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
     }
     check_source(header.src, header.dst)?;
     check_destination(header.dst)?;
+    let end = usize::from(header.fragment_offset) + total;
+    // No datagram is that long; cut again on the way, its offsets would wrap (RFC 791 §3.2).
+    if header.fragment_offset != 0 && end > MAX_LEN {
+        return Err(DropReason::FragmentMalformed);
+    }
     if total < available {
         packet.truncate(total);
     }

@@ -6,6 +6,7 @@ use crate::transport::ErrorKind;
 use crate::transport::udp::PathMtu;
 use bytes::Bytes;
 use core::net::SocketAddr;
+use std::string::ToString;
 
 /// a (0) - router (1) - b (2); the second net's MTU as given.
 fn routed(mtu: usize) -> Net {
@@ -128,4 +129,34 @@ fn says_why_it_does_not_forward() {
     assert_eq!(net.hosts[1].stats().dropped_in(DropReason::TtlExpired), 1);
 }
 
-use std::string::ToString;
+#[test]
+fn a_fragment_beyond_any_datagram_is_not_cut_again() {
+    let mut net = routed(68);
+    let now = net.now;
+    let src = "10.1.0.2".parse().unwrap();
+    let header = crate::wire::ipv4::Header {
+        dscp: 0,
+        ecn: 0,
+        total_len: 1020,
+        ident: 1,
+        reserved_flag: false,
+        dont_fragment: false,
+        more_fragments: true,
+        fragment_offset: 65_528,
+        ttl: 9,
+        protocol: crate::wire::Protocol::UDP,
+        checksum: 0,
+        src,
+        dst: FAR,
+        options: &[],
+    };
+    let mut packet = std::vec![0; 1034];
+    packet[..6].copy_from_slice(&mac(10).0);
+    packet[6..12].copy_from_slice(&mac(1).0);
+    packet[12] = 8;
+    let mut w = crate::wire::Writer::new(&mut packet[14..]);
+    header.with_checksum().emit(&mut w).unwrap();
+    let fate = net.hosts[1].handle_frame(now, Port(0), Frame::copy_from(&packet));
+    assert_eq!(fate, Fate::Dropped(DropReason::FragmentMalformed));
+    net.settle();
+}
