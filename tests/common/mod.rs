@@ -369,13 +369,11 @@ impl World {
 
     /// Goes into the world.
     fn enter(&self, seconds: u32) -> Command {
-        let mut command = bounded(seconds + 5);
+        let mut command = bounded(seconds);
         command.args(["nsenter", "-t", &self.inside, "-n", "-m", "-p"]);
         if !is_root() {
             command.args(["-U", "--preserve-credentials"]);
         }
-        // A second bound inside: the first ends `nsenter`, not what it started.
-        command.args(["timeout", "-k", "2", &seconds.to_string()]);
         command
     }
 
@@ -416,7 +414,7 @@ impl World {
             child,
             output,
             said,
-            files: None,
+            files: Vec::new(),
         }
     }
 }
@@ -426,15 +424,18 @@ impl World {
     /// addresses are usable.
     pub(crate) fn tapline(&self, namespace: &str, config: &str) -> Running {
         let config = TempFile::new("up.toml", config);
+        let mut running = self.serve(namespace, &format!("--here --config {}", config.path()));
+        running.files.push(config);
+        running
+    }
+
+    /// Starts `tapline up OPTIONS` in a namespace.
+    pub(crate) fn serve(&self, namespace: &str, options: &str) -> Running {
         let status = TempFile::new("status.json", "");
-        let script = format!(
-            "exec {} up --here --config {} --status {} -- sh -c 'echo the host is up; exec sleep 900'",
-            tapline(),
-            config.path(),
-            status.path()
-        );
+        let up = format!("{} up {options} --status {}", tapline(), status.path());
+        let script = format!("exec {up} -- sh -c 'echo the host is up; exec sleep 900'");
         let mut running = self.start(namespace, &script, "the host is up");
-        running.files = Some((config, status));
+        running.files.push(status);
         running
     }
 
@@ -459,22 +460,22 @@ pub(crate) struct Running {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
     said: String,
-    /// The configuration and the status file of a Tapline.
-    files: Option<(TempFile, TempFile)>,
+    /// The status file of a Tapline, and what else it needs while it runs.
+    files: Vec<TempFile>,
 }
 
 impl Running {
     /// Ends a Tapline and reads its counters.
     pub(crate) fn status_at_end(mut self) -> Status {
-        let (_config, status) = self.files.take().unwrap();
+        let files = std::mem::take(&mut self.files);
         let said = self.stop();
         assert!(!said.contains("panicked"), "{said}");
-        Status::read(status.path())
+        Status::read(files[0].path())
     }
 
     /// Ends it politely and gives all that it said.
     pub(crate) fn stop(mut self) -> String {
-        // `timeout` hands the signal on to what it runs.
+        // `timeout` hands the signal on to all that it runs.
         let _ = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();

@@ -31,6 +31,16 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         Anyone,
+        "raw_world_needs_but_one_option",
+        raw_world_needs_but_one_option,
+    ),
+    (
+        Anyone,
+        "raw_world_cuts_super_frames",
+        raw_world_cuts_super_frames,
+    ),
+    (
+        Anyone,
         "raw_world_echoes_60_kilobytes",
         raw_world_echoes_60_kilobytes,
     ),
@@ -135,6 +145,35 @@ fn raw_world_answers_ping_of_any_size() {
     let status = host.status_at_end();
     status.adds_up("the host");
     status.has_no_bad_checksum();
+}
+
+/// Without a file: `--raw` and the usual addresses, in the namespace it is started in.
+fn raw_world_needs_but_one_option() {
+    let world = raw_world();
+    let host = world.serve("far", "--raw w1");
+    loses_nothing(world.sh("near", "ping -c 3 -i 0.01 10.7.0.2"), 3);
+    let status = host.status_at_end();
+    status.adds_up("the host");
+    status.has_no_bad_checksum();
+}
+
+/// UDP_SEGMENT (udp(7)): ten datagrams reach a veth's other end as one frame of 10,000 bytes.
+fn raw_world_cuts_super_frames() {
+    let world = raw_world();
+    let host = world.tapline("far", RAW);
+    let script = "/usr/bin/python3 - <<'END'
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
+s.connect(('10.7.0.2', 7))
+s.send(b''.join(bytes([i]) * 1000 for i in range(10)))
+got = sorted(s.recv(65536) for _ in range(10))
+assert got == [bytes([i]) * 1000 for i in range(10)], [len(g) for g in got]
+print('cut and echoed')
+END";
+    world.sh("near", script).exits(0).says("cut and echoed");
+    host.status_at_end().has_no_bad_checksum();
 }
 
 fn raw_world_echoes_60_kilobytes() {
