@@ -475,22 +475,25 @@ impl Running {
 
     /// Ends it politely and gives all that it said.
     pub(crate) fn stop(mut self) -> String {
-        // `timeout` hands the signal on to all that it runs.
-        let _ = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
+        self.terminate();
         let _ = self.output.read_to_string(&mut self.said);
-        let _ = self.child.wait();
         std::mem::take(&mut self.said)
+    }
+
+    /// `timeout` hands the signal on to all that it runs.
+    fn terminate(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = Command::new("kill")
+                .arg(self.child.id().to_string())
+                .status();
+            let _ = self.child.wait();
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        let _ = self.child.wait();
+        self.terminate();
     }
 }
 

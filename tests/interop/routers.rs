@@ -145,7 +145,7 @@ fn routers_teach_the_path_mtu() {
         .says("pmtu 1300")
         .says("Resume: pmtu 1300 hops 4 back 4");
     drop(ran);
-    let ping = "ping -M do -s 1472 -c 3 -i 0.2 -W 1 10.3.0.1";
+    let ping = "ping -M do -s 1472 -c 3 -i 0.2 -W 1 10.1.0.1";
     world
         .sh("right", ping)
         .exits(1)
