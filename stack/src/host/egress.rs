@@ -22,6 +22,8 @@ use core::net::{IpAddr, Ipv4Addr};
 
 /// DSCP class 6, network control, as RFC 3376 §4 asks of IGMP.
 const INTERNETWORK_CONTROL: u8 = 0xc0;
+/// The longest IPv4 header, and the ICMP type after it.
+const HEADERS: usize = 60 + 1;
 /// RFC 2113: routers look at this packet.
 const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];
 
@@ -137,7 +139,9 @@ impl Host {
     }
 
     /// The next hop did not answer: tell whoever sent the packet, and the socket if it was ours.
-    fn unreachable(&mut self, now: Instant, at: u16, packet: Frame) {
+    fn unreachable(&mut self, now: Instant, at: u16, mut packet: Frame) {
+        // A forwarded packet has its IP header apart; whether it is an error itself stands behind.
+        packet.pull_up(HEADERS);
         let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
             return;
         };

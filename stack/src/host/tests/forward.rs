@@ -160,3 +160,18 @@ fn a_fragment_beyond_any_datagram_is_not_cut_again() {
     assert_eq!(fate, Fate::Dropped(DropReason::FragmentMalformed));
     net.settle();
 }
+
+#[test]
+fn tells_a_ping_that_its_host_is_dead() {
+    let mut net = routed(1500);
+    let now = net.now;
+    let (ping, _) = net.hosts[0].echo_open(0).unwrap();
+    let dead = Ipv4Addr::new(10, 2, 0, 77);
+    net.hosts[0]
+        .echo_send(now, ping, dead, 1, data(56), &[])
+        .unwrap();
+    net.run(Duration::from_secs(5));
+    let error = net.hosts[0].raw_take_error(ping).expect("host unreachable");
+    assert_eq!(error.kind, ErrorKind::HostUnreachable);
+    assert_eq!(error.offender, v4(Ipv4Addr::new(10, 1, 0, 1)));
+}

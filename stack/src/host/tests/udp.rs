@@ -165,9 +165,7 @@ fn nothing_leaves_with_a_time_to_live_of_zero() {
     (options.ttl, options.multicast_ttl) = (0, 0);
     let mut send = |to: &str| {
         let to = Some(to.parse().unwrap());
-        net.hosts[0]
-            .udp_send(now, udp, Payload::new(), to)
-            .unwrap();
+        net.hosts[0].udp_send(now, udp, Payload::new(), to).unwrap();
         net.settle();
         net.log.last().map(|(_, frame, _)| frame.to_bytes()[22])
     };
