@@ -17,7 +17,8 @@ pub struct Config {
     /// §7.1).
     pub max_incomplete: usize,
     /// Packets that wait for one neighbour: RFC 4861 §7.2.2 wants a small number, of at least one;
-    /// 64 hold the fragments of the largest datagram at an MTU of 1,500.
+    /// 256 hold the fragments of the largest datagram also after routers before us have cut each
+    /// of its 45 pieces again for narrower links; `max_parked_bytes` is what bounds a flood.
     pub max_parked_per_entry: usize,
     /// Bytes that wait for one neighbour, each packet counted with what it occupies beside its
     /// bytes: two super-frames of 64 KiB and more.
@@ -50,7 +51,7 @@ impl Default for Config {
         Self {
             max_entries: 1024,
             max_incomplete: 256,
-            max_parked_per_entry: 64,
+            max_parked_per_entry: 256,
             max_parked_bytes: 256 << 10,
             max_parked_total: 4 << 20,
             base_reachable_time: Duration::from_secs(30),
