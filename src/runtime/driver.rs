@@ -246,8 +246,11 @@ impl<M: Machine> Driver<M> {
         Ok(())
     }
 
+    /// Pulling at one port may give another something to say: a packet given up for want of its
+    /// next hop is reported the way it came. So the ports before the last are asked once more.
     fn transmit_all(&mut self, now: Instant) -> io::Result<()> {
-        for i in 0..self.ports.len() {
+        let ports = self.ports.len();
+        for i in (0..ports).chain(0..ports.saturating_sub(1)) {
             self.transmit(i, now)?;
         }
         Ok(())
