@@ -65,8 +65,8 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::net::IpAddr;
 use hashbrown::HashMap;
-use parking::charge;
 use siphasher::sip::SipHasher13;
+use types::charge;
 
 /// The neighbours of one interface.
 ///

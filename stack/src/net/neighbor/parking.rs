@@ -1,5 +1,6 @@
 //! Packets that wait for a MAC: who may, in what order, and what becomes of them.
 
+use super::types::charge;
 use super::{Cache, Config, Failure, Ready, Resolution};
 use crate::frame::Frame;
 use crate::reason::DropReason;
@@ -102,10 +103,4 @@ impl Cache {
             bytes,
         });
     }
-}
-
-/// What a parked packet is charged: its bytes and the room of its frame, so that many empty
-/// packets are not free.
-pub(super) fn charge(frame: &Frame) -> usize {
-    frame.len() + size_of::<Frame>()
 }

@@ -272,3 +272,9 @@ pub struct Stats {
     /// Conflicts that the known MAC lost by silence.
     pub replaced: u64,
 }
+
+/// What a parked packet is charged: its bytes and the room of its frame, so that many empty
+/// packets are not free.
+pub(super) fn charge(frame: &Frame) -> usize {
+    frame.len() + size_of::<Frame>()
+}
