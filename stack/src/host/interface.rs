@@ -1,6 +1,6 @@
 //! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
 
-use super::arping::Asked;
+use super::asked::Asked;
 use super::config::{InterfaceConfig, Medium};
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};

@@ -34,6 +34,7 @@
 //! ```
 
 mod arping;
+mod asked;
 mod config;
 mod egress;
 mod event;
@@ -44,7 +45,7 @@ mod routing;
 mod sockets;
 mod stats;
 
-pub use arping::AskError;
+pub use asked::AskError;
 pub use config::{Config, InterfaceConfig, Medium, ReversePath};
 pub use event::{Event, RawHandle, Readiness, UdpHandle};
 pub use interface::{Address, Counters, Interface};

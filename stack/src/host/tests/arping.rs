@@ -72,7 +72,7 @@ fn a_rival_probe_is_told_to_who_probes_only() {
         target_mac: MacAddr::ZERO,
         target_ip: B,
     };
-    let mut asked = super::super::arping::Asked::default();
+    let mut asked = asked::Asked::default();
     for (probe, from, want) in [
         (false, mac(1), None),
         (true, mac(1), Some(B)),
