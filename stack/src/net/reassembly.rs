@@ -584,22 +584,22 @@ impl<H> Datagram<H> {
             return Fit::Poison(reason);
         }
         let end = start + payload.len();
+        let place = self.fragments.partition_point(|f| f.start < start);
+        let next = self.fragments.get(place);
+        let before = place.checked_sub(1).and_then(|p| self.fragments.get(p));
+        let again = next.is_some_and(|f| f.start == start && f.payload == *payload);
+        let overlaps = before.is_some_and(|f| f.end() > start)
+            || next.is_some_and(|f| f.start < end && !again);
+        // Before the ends are compared: a teardrop is an overlap, whatever end it claims.
+        if overlaps {
+            return Fit::Poison(DropReason::FragmentOverlap);
+        }
         if self.contradicts(end, more) {
             return Fit::Poison(DropReason::FragmentMalformed);
         }
-        let place = self.fragments.partition_point(|f| f.start < start);
-        if let Some(next) = self.fragments.get(place) {
-            if next.start == start && next.payload == *payload {
-                //= RFC 8200 §4.5: a duplicate, unlike an overlap, may be dropped by itself
-                return Fit::Duplicate;
-            }
-            if next.start < end {
-                return Fit::Poison(DropReason::FragmentOverlap);
-            }
-        }
-        let before = place.checked_sub(1).and_then(|p| self.fragments.get(p));
-        if before.is_some_and(|f| f.end() > start) {
-            return Fit::Poison(DropReason::FragmentOverlap);
+        if again {
+            //= RFC 8200 §4.5: a duplicate, unlike an overlap, may be dropped by itself
+            return Fit::Duplicate;
         }
         if self.fragments.len() >= config.max_fragments {
             return Fit::Poison(DropReason::ReassemblyFull);

@@ -304,19 +304,17 @@ impl Plain {
             (None, false) => highest >= end,
         };
         self.map.resize(self.map.len().max(end), None);
-        let same = self.parts.contains(&(start, end, more))
-            && self.map[start..end]
-                .iter()
-                .zip(data)
-                .all(|(a, b)| *a == Some(*b));
-        if same {
+        let mut place = self.map[start..end].iter().zip(data);
+        let same = place.all(|(a, b)| *a == Some(*b));
+        let is_there = |more| same && self.parts.contains(&(start, end, more));
+        if is_there(more) {
             return Err((DropReason::FragmentDuplicate, 0));
         }
         let overlap = self.map[start..end].iter().any(Option::is_some);
         if wrong || overlap {
-            let reason = match wrong {
-                true => DropReason::FragmentMalformed,
-                false => DropReason::FragmentOverlap,
+            let reason = match overlap && !is_there(!more) {
+                true => DropReason::FragmentOverlap,
+                false => DropReason::FragmentMalformed,
             };
             self.dead = Some(reason);
             return Err((reason, self.parts.len() as u32));
