@@ -23,10 +23,12 @@
 pub mod faults;
 pub mod namespace;
 pub mod netlink;
+pub mod pcap;
 pub mod raw;
 pub mod ring;
 mod sys;
 pub mod tap;
+pub mod tracer;
 pub mod tun;
 mod vnet;
 
