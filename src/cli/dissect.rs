@@ -7,6 +7,7 @@
 use super::Failure;
 use crate::dissect::{Checksum, Dissector, Fault, Kind, Layer, Visitor, json, text};
 use crate::runtime::Clock;
+use stack::wire::ParseError;
 use stack::wire::pcap::{Capture, Record};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -95,8 +96,19 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     std::fs::read(path).map_err(|e| Problem::File(format!("{}: {e}", path.display())))
 }
 
-fn open<'a>(path: &Path, file: &'a [u8]) -> Result<Capture<'a>, Problem> {
-    Capture::parse(file).map_err(|e| Problem::File(format!("{}: no capture: {e}", path.display())))
+/// `None` where the file ends within its header: as good as a capture of nothing.
+fn open<'a>(path: &Path, file: &'a [u8]) -> Result<Option<Capture<'a>>, Problem> {
+    match Capture::parse(file) {
+        Ok(capture) => Ok(Some(capture)),
+        Err(e @ ParseError::Truncated(_)) => {
+            warn(path, e);
+            Ok(None)
+        }
+        Err(e) => Err(Problem::File(format!(
+            "{}: no capture: {e}",
+            path.display()
+        ))),
+    }
 }
 
 /// Says that a capture ends too early.
@@ -108,7 +120,7 @@ fn show(args: &Args, path: &Path, file: &[u8], out: &mut impl Write) -> Result<(
     let mut dissector = Dissector::default();
     let mut line = String::new();
     let mut start = None;
-    for (i, record) in open(path, file)?.enumerate() {
+    for (i, record) in open(path, file)?.into_iter().flatten().enumerate() {
         let record = match record {
             Ok(record) => record,
             Err(e) => {
@@ -182,7 +194,7 @@ impl Count {
     fn file(&mut self, path: &Path, file: &[u8]) -> Result<(), Problem> {
         let mut dissector = Dissector::default();
         self.file_bytes += file.len() as u64;
-        for record in open(path, file)? {
+        for record in open(path, file)?.into_iter().flatten() {
             match record {
                 Ok(record) => self.record(&record, &mut dissector),
                 Err(e) => warn(path, e),

@@ -175,6 +175,12 @@ pub enum Kind {
     Vxlan,
     /// Geneve.
     Geneve,
+    /// Teredo.
+    Teredo,
+    /// GTP's user plane.
+    Gtp,
+    /// Ethernet in IP.
+    EtherIp,
     /// ICMP.
     Icmpv4,
     /// ICMPv6.
@@ -227,6 +233,9 @@ impl Kind {
         Self::Gre,
         Self::Vxlan,
         Self::Geneve,
+        Self::Teredo,
+        Self::Gtp,
+        Self::EtherIp,
         Self::Icmpv4,
         Self::Icmpv6,
         Self::Igmp,
@@ -269,6 +278,9 @@ impl Kind {
             Self::Gre => "gre",
             Self::Vxlan => "vxlan",
             Self::Geneve => "geneve",
+            Self::Teredo => "teredo",
+            Self::Gtp => "gtp",
+            Self::EtherIp => "etherip",
             Self::Icmpv4 => "icmp",
             Self::Icmpv6 => "icmpv6",
             Self::Igmp => "igmp",
@@ -332,6 +344,8 @@ pub enum Header<'a> {
     },
     /// VXLAN or Geneve: the virtual network.
     Vni(u32),
+    /// A tunnel that has nothing to tell but its identifier; zero where it has none.
+    Tunnel(u32),
     /// ICMP.
     Icmpv4(icmpv4::Header, Option<icmpv4::Message<'a>>),
     /// ICMPv6.
@@ -504,4 +518,125 @@ fn deeper(place: Place) -> Option<Place> {
         depth: place.depth + 1,
         ..place
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stack::rng::Rng;
+
+    const LINK_TYPES: [LinkType; 10] = [
+        LinkType::ETHERNET,
+        LinkType::NULL,
+        LinkType::LOOP,
+        LinkType::RAW,
+        LinkType::IPV4,
+        LinkType::IPV6,
+        LinkType::LINUX_SLL,
+        LinkType::LINUX_SLL2,
+        LinkType::FRAME_RELAY,
+        LinkType(9999),
+    ];
+
+    #[derive(Default)]
+    struct Kinds(Vec<Kind>);
+
+    impl Visitor for Kinds {
+        fn layer(&mut self, layer: &Layer<'_>) {
+            assert!(layer.span.bytes.len() <= layer.span.wire_len);
+            self.0.push(layer.kind);
+        }
+    }
+
+    fn kinds(link_type: LinkType, frame: &[u8]) -> Vec<Kind> {
+        let mut kinds = Kinds::default();
+        Dissector::default().frame(link_type, Span::whole(frame), &mut kinds);
+        kinds.0
+    }
+
+    #[test]
+    fn kinds_are_counted_right() {
+        for (i, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, i);
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        // IPv4 in IPv4, as deep as 64 KiB allow; tags likewise.
+        let mut packet = Vec::new();
+        for left in (1..=3000u16).rev() {
+            let mut header = ipv4::Header {
+                dscp: 0,
+                ecn: 0,
+                total_len: 20 * left,
+                ident: 0,
+                reserved_flag: false,
+                dont_fragment: false,
+                more_fragments: false,
+                fragment_offset: 0,
+                ttl: 1,
+                protocol: stack::wire::Protocol::IPIP,
+                checksum: 0,
+                src: Ipv4Addr::LOCALHOST,
+                dst: Ipv4Addr::LOCALHOST,
+                options: &[],
+            };
+            header = header.with_checksum();
+            let mut bytes = [0; 20];
+            header
+                .emit(&mut stack::wire::Writer::new(&mut bytes))
+                .unwrap();
+            packet.extend(bytes);
+        }
+        assert_eq!(kinds(LinkType::RAW, &packet).len(), usize::from(MAX_DEPTH));
+        let tags = [[0; 12].as_slice(), &[0x81, 0, 0, 1].repeat(5000)].concat();
+        assert!(kinds(LinkType::ETHERNET, &tags).len() <= usize::from(MAX_DEPTH));
+    }
+
+    #[test]
+    fn garbage_of_every_link_type_is_walked_to_an_end() {
+        let mut rng = Rng::from_seed(1);
+        let mut dissector = Dissector::default();
+        let mut out = String::new();
+        for round in 0..20_000 {
+            let len = usize::try_from(rng.below(120)).unwrap();
+            let mut frame: Vec<u8> = (0..len).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
+            // Types and versions that lead on, at the places where they stand.
+            for (at, values) in [
+                (12, &[0x08, 0x86, 0x81][..]),
+                (13, &[0, 0xdd, 6]),
+                (14, &[0x45, 0x60]),
+            ] {
+                if let (Some(byte), true) = (frame.get_mut(at), rng.below(4) > 0) {
+                    *byte = values[usize::try_from(rng.below(values.len() as u64)).unwrap()];
+                }
+            }
+            let span = Span {
+                bytes: &frame,
+                wire_len: len + usize::try_from(rng.below(3) * 40).unwrap(),
+            };
+            let link_type = LINK_TYPES[round % LINK_TYPES.len()];
+            dissector.frame(link_type, span, &mut Kinds::default());
+        }
+        // The views too, over a capture with bytes changed at random.
+        let mut writer = stack::wire::pcap::Writer::new(&stack::wire::pcap::Section::default());
+        let id = writer.interface("", LinkType::ETHERNET, 0);
+        for _ in 0..200 {
+            let data: Vec<u8> = (0..80).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
+            writer.packet(&stack::wire::pcap::Packet {
+                interface: id,
+                data: &data,
+                ..Default::default()
+            });
+        }
+        let file = writer.take();
+        for record in stack::wire::pcap::Capture::parse(&file).unwrap() {
+            json::write(&mut out, 1, &record.unwrap(), &mut dissector);
+        }
+        assert_eq!(out.lines().count(), 200);
+        for line in out.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+    }
 }

@@ -259,6 +259,7 @@ impl<V: Visitor> Walk<'_, V> {
             Protocol::IPV6 => self.ipv6(span, place),
             Protocol::GRE => self.gre(span, place),
             MPLS_IN_IP => self.mpls(span, place),
+            ETHER_IP => self.ether_ip(span, place),
             Protocol::ESP => self.esp(span, place),
             Protocol::NO_NEXT_HEADER => self.payload("data", span, place),
             Protocol(n) => self.payload(protocol_name(n), span, place),
@@ -379,6 +380,7 @@ const fn protocol_name(n: u8) -> &'static str {
 }
 
 const UDP_LITE: Protocol = Protocol(136);
+const ETHER_IP: Protocol = Protocol(97);
 const MPLS_IN_IP: Protocol = Protocol(137);
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_ROUTING: u16 = 0x4000;

@@ -45,6 +45,8 @@ impl<V: Visitor> Walk<'_, V> {
         match application(Protocol::UDP, header.src_port, header.dst_port) {
             "vxlan" => self.vxlan(rest, place),
             "geneve" => self.geneve(rest, place),
+            "teredo" => self.teredo(rest, place),
+            "gtp" => self.gtp(rest, place),
             name => self.payload(name, rest, place),
         }
     }
@@ -153,7 +155,7 @@ impl<V: Visitor> Walk<'_, V> {
         if let icmpv6::Message::EchoRequest { .. } | icmpv6::Message::EchoReply { .. } = message {
             return self.payload("data", span.skip(8), place);
         }
-        let quoted = if header.is_error() {
+        let quoted = if header.is_error() && !matches!(message, icmpv6::Message::Unknown { .. }) {
             let (quote, extensions) = message.quote_and_extensions();
             let quoted = span.skip(8);
             match extensions {
@@ -218,6 +220,44 @@ impl<V: Visitor> Walk<'_, V> {
         }
     }
 
+    fn teredo(&mut self, span: Span<'_>, place: Place) {
+        match teredo_header(span.bytes) {
+            Ok(rest) => {
+                self.plain(Kind::Teredo, span, place, Header::Tunnel(0));
+                self.any_ip(span.after(rest), place);
+            }
+            Err(e) => self.fail(Kind::Teredo, span, place, e),
+        }
+    }
+
+    fn gtp(&mut self, span: Span<'_>, place: Place) {
+        match gtp_header(span.bytes) {
+            Ok((teid, rest)) => {
+                self.plain(Kind::Gtp, span, place, Header::Tunnel(teid));
+                self.any_ip(span.after(rest), place);
+            }
+            Err(e) => self.fail(Kind::Gtp, span, place, e),
+        }
+    }
+
+    fn any_ip(&mut self, span: Span<'_>, place: Place) {
+        match span.bytes.first().map(|b| b >> 4) {
+            Some(4) => self.ipv4(span, place),
+            Some(6) => self.ipv6(span, place),
+            _ => self.payload("data", span, place),
+        }
+    }
+
+    /// RFC 3378 §3.
+    pub(super) fn ether_ip(&mut self, span: Span<'_>, place: Place) {
+        if span.bytes.len() < 2 {
+            let error = ParseError::Truncated("EtherIP header");
+            return self.fail(Kind::EtherIp, span, place, error);
+        }
+        self.plain(Kind::EtherIp, span, place, Header::Tunnel(0));
+        self.ethernet(span.skip(2), place);
+    }
+
     /// RFC 8926 §3.4.
     fn geneve(&mut self, span: Span<'_>, place: Place) {
         const WHAT: &str = "Geneve header";
@@ -238,6 +278,46 @@ impl<V: Visitor> Walk<'_, V> {
         }
     }
 }
+
+/// The bytes that Teredo puts in front of its packet (RFC 4380 §5.1.1).
+fn teredo_header(bytes: &[u8]) -> Result<&[u8], ParseError> {
+    const WHAT: &str = "Teredo header";
+    let mut r = Reader::new(bytes);
+    if r.rest().starts_with(&[0, 1]) {
+        let [_, _, client, value] = r.array(WHAT)?;
+        r.take(usize::from(client) + usize::from(value) + 9, WHAT)?;
+    }
+    if r.rest().starts_with(&[0, 0]) {
+        r.take(8, WHAT)?;
+    }
+    Ok(r.rest())
+}
+
+/// Tunnel endpoint identifier and packet of a G-PDU (3GPP TS 29.281 §5.1); other messages carry
+/// none.
+fn gtp_header(bytes: &[u8]) -> Result<(u32, &[u8]), ParseError> {
+    const WHAT: &str = "GTP header";
+    let mut r = Reader::new(bytes);
+    let [flags, kind] = r.array(WHAT)?;
+    r.u16(WHAT)?;
+    let teid = r.u32(WHAT)?;
+    if flags >> 5 != 1 || kind != GTP_PACKET {
+        return Ok((teid, &[]));
+    }
+    if flags & 7 != 0 {
+        let [_, _, _, mut next] = r.array(WHAT)?;
+        while next != 0 {
+            let words = usize::from(r.u8(WHAT)?);
+            let len = (words * 4)
+                .checked_sub(1)
+                .ok_or(ParseError::Invalid("GTP extension header"))?;
+            next = *r.take(len, WHAT)?.last().unwrap_or(&0);
+        }
+    }
+    Ok((teid, r.rest()))
+}
+
+const GTP_PACKET: u8 = 255;
 
 /// What a port suggests. The lower port is asked first: it is more often the server's.
 fn application(transport: Protocol, a: u16, b: u16) -> &'static str {
@@ -275,6 +355,8 @@ const fn udp_application(port: u16) -> Option<&'static str> {
         161 | 162 => "snmp",
         443 => "quic",
         520 => "rip",
+        2152 => "gtp",
+        3544 => "teredo",
         546 | 547 => "dhcpv6",
         4789 | 8472 => "vxlan",
         5353 => "mdns",

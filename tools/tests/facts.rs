@@ -1,7 +1,6 @@
 //! `facts` against what an independent decoder said of the same captures, key by key.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test says what went wrong by panicking"
 )]
 

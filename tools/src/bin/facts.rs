@@ -227,7 +227,14 @@ impl<'s> Frame<'s> {
 
 impl Visitor for Frame<'_> {
     fn layer(&mut self, layer: &Layer<'_>) {
-        if self.stopped {
+        let Layer { span, place, .. } = layer;
+        // Of what a quote has less than four bytes of, nothing is said.
+        let bare = place.quoted && span.bytes.len() < 4 && !span.is_cut();
+        let upper = matches!(
+            layer.kind,
+            Kind::Udp | Kind::Tcp | Kind::Icmpv4 | Kind::Icmpv6
+        );
+        if self.stopped || bare && upper {
             return;
         }
         match layer.kind {
@@ -352,7 +359,12 @@ impl Frame<'_> {
         let mut fields = || -> Result<(), ParseError> {
             r.u16("")?;
             let len = r.u16("")?;
-            self.state("ip_len", len);
+            let total = if len == 0 {
+                layer.span.wire_len
+            } else {
+                usize::from(len)
+            };
+            self.state("ip_len", total);
             if len < header_len && len != 0 {
                 return Ok(());
             }
@@ -370,7 +382,11 @@ impl Frame<'_> {
             self.state("ip_ck", 2);
             let src = r.array::<4>("")?;
             self.state("ip_src", IpAddr::from(src));
+            let dst = r.array::<4>("")?;
             // The destination waits for the options, which may name a later one.
+            if options_end(bytes, usize::from(header_len)) {
+                self.state("ip_dst", IpAddr::from(dst));
+            }
             Err(ParseError::Truncated("IPv4 options"))
         };
         if fields().is_err() {
@@ -408,6 +424,10 @@ impl Frame<'_> {
         };
         if fields().is_err() {
             self.stop(layer, "IPv6");
+            if layer.span.is_cut() && layer.span.wire_len < 40 && !layer.place.quoted {
+                self.state("malformed", "[Malformed Packet: IPv6]");
+                self.remark();
+            }
         }
     }
 
@@ -425,7 +445,11 @@ impl Frame<'_> {
         self.proto.push(proto);
         let Some(Header::Extension(extension)) = layer.header else {
             // What there is of a routing header is shown as an item that is too long for its packet.
-            if layer.kind == Kind::Routing && layer.span.bytes.len() >= 4 {
+            let source_route = Some(&RoutingHeader::SOURCE);
+            if layer.kind == Kind::Routing
+                && layer.span.bytes.len() >= 4
+                && layer.span.bytes.get(2) == source_route
+            {
                 return self.stop(
                     layer,
                     "IPv6 Routing: length of contained item exceeds length of containing item",
@@ -816,6 +840,9 @@ impl Frame<'_> {
             Kind::Gre => ("gre", "GRE"),
             Kind::Vxlan => ("vxlan", "VXLAN"),
             Kind::Geneve => ("geneve", "Geneve"),
+            Kind::Teredo => ("teredo", "Teredo"),
+            Kind::Gtp => ("gtp", "GTP"),
+            Kind::EtherIp => ("etherip", "ETHERIP"),
             Kind::Esp => ("esp", "ESP"),
             _ => ("", ""),
         };
@@ -896,6 +923,21 @@ fn short_option(mut options: &[u8]) -> bool {
 enum Beyond {
     Packet,
     Option,
+}
+
+/// Whether a walk along the options of a header that is cut short comes to an end before the cut.
+fn options_end(bytes: &[u8], header_len: usize) -> bool {
+    let mut at = ipv4::HEADER_LEN;
+    while at < header_len {
+        match (bytes.get(at), bytes.get(at + 1)) {
+            (Some(&ipv4::kind::END_OF_LIST), _) => return true,
+            (Some(&ipv4::kind::NO_OPERATION), _) => at += 1,
+            (Some(_), Some(0 | 1)) => return true,
+            (Some(_), Some(&len)) => at += usize::from(len),
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// The first 16 bytes of a TCP header.
