@@ -108,15 +108,16 @@ impl<V: Visitor> Walk<'_, V> {
             fault: too_long.then_some(Fault::Malformed(ParseError::Invalid("802.3 length"))),
             place,
         });
-        self.type_or_length(header.ethertype, rest, place);
+        match header.ethertype {
+            EtherType(0) => self.payload("data", rest, place),
+            field => self.type_or_length(field, rest, place),
+        }
     }
 
     /// What follows the type or length field of Ethernet and of tags.
     fn type_or_length(&mut self, field: EtherType, rest: Span<'_>, place: Place) {
         let claimed = usize::from(field.0);
-        if claimed == 0 {
-            self.payload("data", rest, place);
-        } else if claimed <= MAX_LENGTH {
+        if claimed <= MAX_LENGTH {
             let rest = rest.limit(claimed);
             // Novell's raw 802.3: IPX with a checksum of ones and no LLC header.
             if rest.bytes.starts_with(&[0xff, 0xff]) {
@@ -335,7 +336,7 @@ impl<V: Visitor> Walk<'_, V> {
     }
 
     /// RFC 1661 §2, with or without the address and control bytes of RFC 1662 §3.1.
-    fn ppp(&mut self, span: Span<'_>, place: Place) {
+    pub(super) fn ppp(&mut self, span: Span<'_>, place: Place) {
         let inner = match span.bytes {
             [0xff, 0x03, ..] => span.skip(2),
             _ => span,

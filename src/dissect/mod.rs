@@ -175,6 +175,8 @@ pub enum Kind {
     Vxlan,
     /// Geneve.
     Geneve,
+    /// L2TP.
+    L2tp,
     /// Teredo.
     Teredo,
     /// GTP's user plane.
@@ -233,6 +235,7 @@ impl Kind {
         Self::Gre,
         Self::Vxlan,
         Self::Geneve,
+        Self::L2tp,
         Self::Teredo,
         Self::Gtp,
         Self::EtherIp,
@@ -278,6 +281,7 @@ impl Kind {
             Self::Gre => "gre",
             Self::Vxlan => "vxlan",
             Self::Geneve => "geneve",
+            Self::L2tp => "l2tp",
             Self::Teredo => "teredo",
             Self::Gtp => "gtp",
             Self::EtherIp => "etherip",

@@ -275,7 +275,7 @@ impl<V: Visitor> Walk<'_, V> {
 
     /// RFC 2784 §2, RFC 2890 §2, and the acknowledgment of RFC 2637 §4.1.
     fn gre(&mut self, span: Span<'_>, place: Place) {
-        let (protocol, key, rest) = match gre_header(span.bytes) {
+        let (flags, protocol, key, rest) = match gre_header(span.bytes) {
             Ok(parsed) => parsed,
             Err(e) => return self.fail(Kind::Gre, span, place, e),
         };
@@ -284,12 +284,22 @@ impl<V: Visitor> Walk<'_, V> {
         if rest.wire_len == 0 {
             return;
         }
-        self.ethertype(EtherType(protocol), rest, place);
+        match protocol {
+            // Type II has eight bytes of its own, which the sequence number gives away.
+            ERSPAN if flags & GRE_SEQUENCE != 0 => self.ethernet(rest.skip(8), place),
+            ERSPAN => self.ethernet(rest, place),
+            // Version 2 has a redirect header, which cannot be taken for an IP header.
+            WCCP if rest.bytes.first().is_some_and(|b| b >> 4 != 4) => {
+                self.ipv4(rest.skip(4), place);
+            }
+            WCCP => self.ipv4(rest, place),
+            _ => self.ethertype(EtherType(protocol), rest, place),
+        }
     }
 }
 
-/// Protocol, key and payload.
-fn gre_header(bytes: &[u8]) -> Result<(u16, Option<u32>, &[u8]), ParseError> {
+/// Flags, protocol, key and payload.
+fn gre_header(bytes: &[u8]) -> Result<(u16, u16, Option<u32>, &[u8]), ParseError> {
     const WHAT: &str = "GRE header";
     let mut r = Reader::new(bytes);
     let flags = r.u16(WHAT)?;
@@ -307,7 +317,7 @@ fn gre_header(bytes: &[u8]) -> Result<(u16, Option<u32>, &[u8]), ParseError> {
     if flags & GRE_ACKNOWLEDGMENT != 0 {
         r.u32(WHAT)?;
     }
-    Ok((protocol, key, r.rest()))
+    Ok((flags, protocol, key, r.rest()))
 }
 
 /// How much the packet says it carries: a jumbogram's length is in an option (RFC 2675 §2).
@@ -382,6 +392,8 @@ const fn protocol_name(n: u8) -> &'static str {
 const UDP_LITE: Protocol = Protocol(136);
 const ETHER_IP: Protocol = Protocol(97);
 const MPLS_IN_IP: Protocol = Protocol(137);
+const ERSPAN: u16 = 0x88be;
+const WCCP: u16 = 0x883e;
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_ROUTING: u16 = 0x4000;
 const GRE_KEY: u16 = 0x2000;

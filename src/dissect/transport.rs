@@ -45,6 +45,8 @@ impl<V: Visitor> Walk<'_, V> {
         match application(Protocol::UDP, header.src_port, header.dst_port) {
             "vxlan" => self.vxlan(rest, place),
             "geneve" => self.geneve(rest, place),
+            "vxlan-gpe" => self.vxlan_gpe(rest, place),
+            "l2tp" => self.l2tp(rest, place),
             "teredo" => self.teredo(rest, place),
             "gtp" => self.gtp(rest, place),
             name => self.payload(name, rest, place),
@@ -220,6 +222,37 @@ impl<V: Visitor> Walk<'_, V> {
         }
     }
 
+    /// draft-ietf-nvo3-vxlan-gpe §3: VXLAN that says what it carries.
+    fn vxlan_gpe(&mut self, span: Span<'_>, place: Place) {
+        let mut r = Reader::new(span.bytes);
+        let parsed = r.array::<4>("VXLAN header");
+        match parsed.and_then(|[.., next]| Ok((next, r.u32("VXLAN header")?))) {
+            Ok((next, vni)) => {
+                self.plain(Kind::Vxlan, span, place, Header::Vni(vni >> 8));
+                let rest = span.after(r.rest());
+                match next {
+                    1 => self.ipv4(rest, place),
+                    2 => self.ipv6(rest, place),
+                    3 => self.ethernet(rest, place),
+                    _ => self.payload("data", rest, place),
+                }
+            }
+            Err(e) => self.fail(Kind::Vxlan, span, place, e),
+        }
+    }
+
+    fn l2tp(&mut self, span: Span<'_>, place: Place) {
+        match l2tp_header(span.bytes) {
+            Ok((id, control, rest)) => {
+                self.plain(Kind::L2tp, span, place, Header::Tunnel(id));
+                if !control {
+                    self.ppp(span.after(rest), place);
+                }
+            }
+            Err(e) => self.fail(Kind::L2tp, span, place, e),
+        }
+    }
+
     fn teredo(&mut self, span: Span<'_>, place: Place) {
         match teredo_header(span.bytes) {
             Ok(rest) => {
@@ -293,6 +326,26 @@ fn teredo_header(bytes: &[u8]) -> Result<&[u8], ParseError> {
     Ok(r.rest())
 }
 
+/// Tunnel and session of an L2TP message, whether it is a control message, and what follows
+/// (RFC 2661 §3.1).
+fn l2tp_header(bytes: &[u8]) -> Result<(u32, bool, &[u8]), ParseError> {
+    const WHAT: &str = "L2TP header";
+    let mut r = Reader::new(bytes);
+    let flags = r.u16(WHAT)?;
+    if flags & 0x4000 != 0 {
+        r.u16(WHAT)?;
+    }
+    let id = r.u32(WHAT)?;
+    if flags & 0x0800 != 0 {
+        r.u32(WHAT)?;
+    }
+    if flags & 0x0200 != 0 {
+        let offset = r.u16(WHAT)?;
+        r.take(usize::from(offset), WHAT)?;
+    }
+    Ok((id, flags & 0x8000 != 0, r.rest()))
+}
+
 /// Tunnel endpoint identifier and packet of a G-PDU (3GPP TS 29.281 §5.1); other messages carry
 /// none.
 fn gtp_header(bytes: &[u8]) -> Result<(u32, &[u8]), ParseError> {
@@ -355,10 +408,12 @@ const fn udp_application(port: u16) -> Option<&'static str> {
         161 | 162 => "snmp",
         443 => "quic",
         520 => "rip",
+        1701 => "l2tp",
         2152 => "gtp",
         3544 => "teredo",
         546 | 547 => "dhcpv6",
-        4789 | 8472 => "vxlan",
+        4789 => "vxlan",
+        4790 => "vxlan-gpe",
         5353 => "mdns",
         5683 => "coap",
         6081 => "geneve",

@@ -840,6 +840,7 @@ impl Frame<'_> {
             Kind::Gre => ("gre", "GRE"),
             Kind::Vxlan => ("vxlan", "VXLAN"),
             Kind::Geneve => ("geneve", "Geneve"),
+            Kind::L2tp => ("l2tp", "L2TP"),
             Kind::Teredo => ("teredo", "Teredo"),
             Kind::Gtp => ("gtp", "GTP"),
             Kind::EtherIp => ("etherip", "ETHERIP"),
