@@ -140,10 +140,13 @@ fn fields(o: &mut Object<'_>, header: &Header<'_>) {
             o.number("conflicts", seen.conflicts);
             o.number("too_long", seen.too_long);
         }
-        Header::Gre { protocol, key } => {
-            o.text("protocol_type", format_args!("0x{protocol:04x}"));
-            if let Some(key) = key {
+        Header::Gre(h) => {
+            o.text("protocol_type", format_args!("0x{:04x}", h.protocol));
+            if let Some(key) = h.key {
                 o.number("key", key);
+            }
+            if let Some(sequence) = h.sequence {
+                o.number("sequence_number", sequence);
             }
         }
         Header::Vni(vni) => o.number("vni", vni),

@@ -28,6 +28,7 @@ mod transport;
 
 pub use fragments::Reassembled;
 pub use link::Cooked;
+pub use net::Gre;
 
 use fragments::Fragments;
 use stack::wire::pcap::{LinkType, Record};
@@ -339,13 +340,8 @@ pub enum Header<'a> {
     Esp(ipv6::SecurityPayload),
     /// Fragments put together.
     Reassembled(Reassembled),
-    /// GRE: the protocol it carries, and the key.
-    Gre {
-        /// An EtherType.
-        protocol: u16,
-        /// Key, where there is one.
-        key: Option<u32>,
-    },
+    /// GRE.
+    Gre(Gre),
     /// VXLAN or Geneve: the virtual network.
     Vni(u32),
     /// A tunnel that has nothing to tell but its identifier; zero where it has none.

@@ -273,51 +273,62 @@ impl<V: Visitor> Walk<'_, V> {
         }
     }
 
-    /// RFC 2784 §2, RFC 2890 §2, and the acknowledgment of RFC 2637 §4.1.
     fn gre(&mut self, span: Span<'_>, place: Place) {
-        let (flags, protocol, key, rest) = match gre_header(span.bytes) {
+        let (header, rest) = match Gre::parse(span.bytes) {
             Ok(parsed) => parsed,
             Err(e) => return self.fail(Kind::Gre, span, place, e),
         };
         let rest = span.after(rest);
-        self.plain(Kind::Gre, span, place, Header::Gre { protocol, key });
+        self.plain(Kind::Gre, span, place, Header::Gre(header));
         if rest.wire_len == 0 {
             return;
         }
-        match protocol {
+        match header.protocol {
             // Type II has eight bytes of its own, which the sequence number gives away.
-            ERSPAN if flags & GRE_SEQUENCE != 0 => self.ethernet(rest.skip(8), place),
+            ERSPAN if header.sequence.is_some() => self.ethernet(rest.skip(8), place),
             ERSPAN => self.ethernet(rest, place),
             // Version 2 has a redirect header, which cannot be taken for an IP header.
             WCCP if rest.bytes.first().is_some_and(|b| b >> 4 != 4) => {
                 self.ipv4(rest.skip(4), place);
             }
             WCCP => self.ipv4(rest, place),
-            _ => self.ethertype(EtherType(protocol), rest, place),
+            protocol => self.ethertype(EtherType(protocol), rest, place),
         }
     }
 }
 
-/// Flags, protocol, key and payload.
-fn gre_header(bytes: &[u8]) -> Result<(u16, u16, Option<u32>, &[u8]), ParseError> {
-    const WHAT: &str = "GRE header";
-    let mut r = Reader::new(bytes);
-    let flags = r.u16(WHAT)?;
-    let protocol = r.u16(WHAT)?;
-    let mut key = None;
-    if flags & (GRE_CHECKSUM | GRE_ROUTING) != 0 {
-        r.u32(WHAT)?;
+/// A GRE header (RFC 2784 §2, RFC 2890 §2), with the acknowledgment of RFC 2637 §4.1 passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gre {
+    /// What it carries, an EtherType.
+    pub protocol: u16,
+    /// Key, where there is one.
+    pub key: Option<u32>,
+    /// Sequence number, where there is one.
+    pub sequence: Option<u32>,
+}
+
+impl Gre {
+    fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), ParseError> {
+        const WHAT: &str = "GRE header";
+        let mut r = Reader::new(bytes);
+        let flags = r.u16(WHAT)?;
+        let protocol = r.u16(WHAT)?;
+        let mut word = |mask| match flags & mask {
+            0 => Ok(None),
+            _ => r.u32(WHAT).map(Some),
+        };
+        word(GRE_CHECKSUM | GRE_ROUTING)?;
+        let key = word(GRE_KEY)?;
+        let sequence = word(GRE_SEQUENCE)?;
+        word(GRE_ACKNOWLEDGMENT)?;
+        let header = Self {
+            protocol,
+            key,
+            sequence,
+        };
+        Ok((header, r.rest()))
     }
-    if flags & GRE_KEY != 0 {
-        key = Some(r.u32(WHAT)?);
-    }
-    if flags & GRE_SEQUENCE != 0 {
-        r.u32(WHAT)?;
-    }
-    if flags & GRE_ACKNOWLEDGMENT != 0 {
-        r.u32(WHAT)?;
-    }
-    Ok((flags, protocol, key, r.rest()))
 }
 
 /// How much the packet says it carries: a jumbogram's length is in an option (RFC 2675 §2).

@@ -161,7 +161,7 @@ impl Visitor for Line {
             Header::Pppoe(session) => {
                 let _ = write!(self.outside, "pppoe {session}: ");
             }
-            Header::Gre { .. } => self.tunnel("gre", String::new()),
+            Header::Gre(_) => self.tunnel("gre", String::new()),
             Header::Tunnel(_) => self.tunnel(layer.kind.name(), String::new()),
             Header::Vni(vni) => self.tunnel(layer.kind.name(), format!(" {vni}")),
             Header::Llc(h) => self.say("LLC", format!("dsap 0x{:02x}", h.dsap)),

@@ -491,7 +491,7 @@ impl Frame<'_> {
     fn routing(&mut self, layer: &Layer<'_>, header: &RoutingHeader<'_>) {
         let addresses = header.data.len().saturating_sub(4);
         match header.routing_type {
-            RoutingHeader::SOURCE if addresses % 16 != 0 => self.remark(),
+            RoutingHeader::SOURCE if !addresses.is_multiple_of(16) => self.remark(),
             RoutingHeader::HOME_ADDRESS if addresses != 16 => {
                 self.remark();
                 if addresses < 16 {
