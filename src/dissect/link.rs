@@ -80,6 +80,7 @@ impl<V: Visitor> Walk<'_, V> {
             LinkType::LINUX_SLL => self.cooked(span, place, 1),
             LinkType::LINUX_SLL2 => self.cooked(span, place, 2),
             LinkType::FRAME_RELAY => self.frame_relay(span, place),
+            LinkType::PPP | LinkType::PPP_HDLC => self.ppp(span, place),
             _ => self.visitor.layer(&Layer {
                 kind: Kind::Unknown,
                 span,

@@ -41,6 +41,10 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
+    /// PPP, with or without address and control bytes.
+    pub const PPP: Self = Self(9);
+    /// PPP in HDLC-like framing.
+    pub const PPP_HDLC: Self = Self(50);
     /// Raw IP, as some BSDs number it.
     pub const RAW_BSD: Self = Self(12);
     /// Raw IP, as OpenBSD numbers it.
@@ -66,6 +70,7 @@ impl fmt::Debug for LinkType {
         let name = match *self {
             Self::NULL => "NULL",
             Self::ETHERNET => "Ethernet",
+            Self::PPP | Self::PPP_HDLC => "PPP",
             Self::RAW | Self::RAW_BSD | Self::RAW_OPENBSD => "raw IP",
             Self::FRAME_RELAY => "Frame Relay",
             Self::LOOP => "LOOP",

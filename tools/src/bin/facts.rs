@@ -483,6 +483,13 @@ impl Frame<'_> {
                 self.state("frag6_off", h.offset / 8);
                 self.state("frag6_more", u8::from(h.more));
                 self.state("frag6_id", format_args!("0x{:08x}", h.ident));
+                // Of a fragment that is cut short, even the first, the decoder reads no more.
+                if !h.is_atomic() && layer.span.is_cut() {
+                    if layer.span.bytes.len() > 8 {
+                        self.proto.push("data");
+                    }
+                    self.stopped = true;
+                }
             }
             _ => {}
         }
