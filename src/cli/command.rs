@@ -133,6 +133,20 @@ fn search_path() -> OsString {
     path
 }
 
+/// The Debian package that has a program, where we know it.
+#[must_use]
+pub fn package(program: &str) -> Option<&'static str> {
+    let listed = PACKAGES.iter().find(|(command, _)| *command == program);
+    let package = listed.map(|(_, package)| *package);
+    package.or_else(|| SAME.iter().copied().find(|same| *same == program))
+}
+
+/// Whether a program of that name would be found.
+#[must_use]
+pub fn is_there(program: &str) -> bool {
+    std::env::split_paths(&search_path()).any(|directory| directory.join(program).is_file())
+}
+
 fn missing(program: &OsStr) -> Failure {
     let shown = program.display();
     if Path::new(program).components().count() > 1 {
@@ -140,9 +154,7 @@ fn missing(program: &OsStr) -> Failure {
     }
     let name = program.to_string_lossy();
     let message = format!("there is no program {shown} on this machine");
-    let listed = PACKAGES.iter().find(|(command, _)| *command == name);
-    let package = listed.map(|(_, package)| *package);
-    match package.or_else(|| SAME.iter().copied().find(|same| *same == name)) {
+    match package(&name) {
         Some(package) => Failure::lacks(message, format!("apt-get install {package}")),
         None => Failure::lacks(
             message,

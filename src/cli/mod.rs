@@ -20,6 +20,7 @@ pub mod dissect;
 pub mod sandbox;
 pub mod services;
 pub mod status;
+pub mod tour;
 pub mod up;
 
 use clap::{CommandFactory as _, Parser, Subcommand};

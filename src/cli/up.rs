@@ -10,7 +10,7 @@ use super::command::{self, Running};
 use super::config::{Config, Device};
 use super::services::Services;
 use super::status::{self, Control};
-use super::{Failure, build, sandbox};
+use super::{Failure, build, sandbox, tour};
 use crate::device;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
+  tapline up --tour                       # begin here: needs nothing installed
   tapline up -- ping -c 3 10.7.0.2
   tapline up                              # a shell with the host beside it
   tapline up --config lab.toml -- traceroute -n 10.9.0.1
@@ -53,6 +54,10 @@ pub struct Args {
     #[arg(long, value_name = "IF")]
     raw: Option<String>,
 
+    /// Show what a host does: the kernel's own sockets ask, every frame is printed and explained.
+    #[arg(long, conflicts_with_all = ["config", "here", "raw", "status", "command"])]
+    tour: bool,
+
     /// At the end, write what the host knows and has counted to this file, as JSON ("-": standard
     /// output). Before the end, ask `tapline status`.
     #[arg(long, value_name = "FILE")]
@@ -76,6 +81,9 @@ enum Role {
 /// # Errors
 /// Exit code 2 for a bad configuration, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.tour {
+        return tour::run();
+    }
     let config = read_config(args)?;
     let private = !args.here && args.raw.is_none();
     let role = role(args, private);

@@ -21,6 +21,7 @@
 //! Of our own code only `stack::{time, rng, frame, machine, wire, link}` are imported here.
 
 pub mod faults;
+pub mod kernel;
 pub mod namespace;
 pub mod netlink;
 pub mod pcap;
