@@ -41,7 +41,7 @@ pub fn host(
                 Medium::Ip => host::Medium::Ip,
             },
             mac: wanted.mac.map_or(random, |Text(mac)| mac),
-            mtu: device.mtu(),
+            mtu: smaller(wanted.mtu, device.mtu()),
             ..interface(config, wanted)
         };
         host.add_interface(now, base.clone());
@@ -60,6 +60,12 @@ pub fn host(
         add_route(&mut host, config, route)?;
     }
     Ok(host)
+}
+
+/// What the device carries, or less where less is wanted: an existing interface keeps its own MTU.
+fn smaller(wanted: Option<u32>, mtu: usize) -> usize {
+    let wanted = wanted.and_then(|m| usize::try_from(m).ok());
+    wanted.map_or(mtu, |m| m.min(mtu))
 }
 
 fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {

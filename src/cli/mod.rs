@@ -13,10 +13,13 @@
 //! message. What a verb reports goes to standard output, what it says about itself to standard
 //! error.
 
+pub mod attach;
 pub mod build;
 pub mod command;
 pub mod config;
 pub mod dissect;
+pub mod ping;
+pub mod report;
 pub mod sandbox;
 pub mod services;
 pub mod status;
@@ -51,6 +54,7 @@ enum Verb {
     Up(up::Args),
     Status(status::Args),
     Dissect(dissect::Args),
+    Ping(ping::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -125,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::Up(args) => up::run(args),
         Verb::Status(args) => status::run(args),
         Verb::Dissect(args) => dissect::run(args),
+        Verb::Ping(args) => ping::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {

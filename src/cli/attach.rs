@@ -1,0 +1,392 @@
+//! Where a client's host stands: in a private network beside the kernel, on a TAP, or on an
+//! existing interface.
+//!
+//! ```text
+//!   (nothing)    private namespace:  kernel 10.7.0.1 <--TAP--> 10.7.0.2 host
+//!   --tap NAME   this namespace:     kernel's NAME   <--TAP--> --address host
+//!   --raw IF     this namespace:     wire <--IF--raw socket--> --address host
+//! ```
+
+use super::config::{self, Config, Kind, Text};
+use super::{Failure, build, sandbox};
+use crate::runtime::clock::os_rng;
+use crate::runtime::{Clock, Driver};
+use stack::host::Host;
+use stack::machine::Port;
+use stack::net::route::Route;
+use stack::wire::{Cidr, MacAddr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+/// The kernel's address and the host's, where none are given.
+const KERNEL: &str = "10.7.0.1/24";
+const OURS: &str = "10.7.0.2/24";
+
+/// Where the host attaches; every client has these.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(
+    next_help_heading = "Where the host attaches (default: a private network, as `up` makes)"
+)]
+pub struct Attach {
+    /// To this TAP in the network this is started in, made where missing (needs root).
+    #[arg(long, value_name = "NAME", conflicts_with = "raw")]
+    pub tap: Option<String>,
+
+    /// To this existing interface, with --address an unused one of its network (needs root).
+    #[arg(long, value_name = "IF")]
+    pub raw: Option<String>,
+
+    /// The host's address with its network, 10.7.0.2/24 where not given.
+    #[arg(long, value_name = "CIDR")]
+    pub address: Option<Cidr>,
+
+    /// The kernel's address on a TAP that is made here; the first other one of --address.
+    #[arg(long, value_name = "CIDR", conflicts_with = "raw")]
+    pub kernel: Option<Cidr>,
+
+    /// The router to all that is not on the host's link.
+    #[arg(long, value_name = "IP")]
+    pub gateway: Option<Ipv4Addr>,
+
+    /// The host's station address, random where not given.
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<MacAddr>,
+
+    /// Largest packet, what the interface carries where not given.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65_521))]
+    pub mtu: Option<u32>,
+
+    /// Speak on this VLAN, with tagged frames.
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    pub vlan: Option<u16>,
+}
+
+/// A host that is attached and ready to be driven.
+pub struct Attached {
+    /// The loop, with the host in it.
+    pub driver: Driver<Host>,
+    /// The interface that the host's address is on.
+    pub interface: u16,
+    /// What it is called.
+    pub name: String,
+}
+
+impl Attach {
+    /// Attaches a host that holds its address.
+    ///
+    /// # Errors
+    /// Exit code 2 where an address is missing or makes no sense, 3 with a remedy where the machine
+    /// lacks something.
+    pub fn open(&self) -> Result<Attached, Failure> {
+        self.open_with(true)
+    }
+
+    /// Attaches a host; with `hold` false it has no address, for what is asked from 0.0.0.0.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(&self, hold: bool) -> Result<Attached, Failure> {
+        let private = self.tap.is_none() && self.raw.is_none();
+        let made = self.tap.as_deref().is_none_or(|name| !exists(name));
+        let config = self.config(hold, made)?;
+        if private {
+            sandbox::enter()?;
+        }
+        let devices = config.devices.iter();
+        let devices = devices.map(|d| sandbox::open(d, private));
+        let devices = devices.collect::<Result<Vec<_>, _>>()?;
+        let clock = Clock::start();
+        let times = (clock.now(), clock.unix());
+        let mut host = build::host(&config, &devices, times, &os_rng()?)?;
+        let interface = u16::from(self.vlan.is_some());
+        self.add_gateway(&mut host, interface)?;
+        let at = &host.interfaces()[usize::from(interface)];
+        let name = at.name().to_owned();
+        log::info!(
+            "{name}: {:?}, MAC {}, MTU {}, {}",
+            at.addresses().iter().map(|a| a.cidr).collect::<Vec<_>>(),
+            at.config().mac,
+            at.config().mtu,
+            if private {
+                "in a private network"
+            } else {
+                "in this network"
+            },
+        );
+        let mut driver = Driver::new(host, clock, devices)?;
+        driver.catch_signals()?;
+        Ok(Attached {
+            driver,
+            interface,
+            name,
+        })
+    }
+
+    /// The same as `up` would read from a file.
+    fn config(&self, hold: bool, made: bool) -> Result<Config, Failure> {
+        let ours = self.ours(hold)?;
+        let kernel = match (made && self.raw.is_none(), self.kernel) {
+            (_, Some(kernel)) => vec![kernel],
+            (true, None) => vec![peer_of(ours).ok_or_else(|| {
+                Failure::usage(format!(
+                    "{ours} leaves no address for the kernel: give --kernel"
+                ))
+            })?],
+            (false, None) => Vec::new(),
+        };
+        let (kind, name) = match (&self.raw, &self.tap) {
+            (Some(name), _) => (Kind::Raw, name.clone()),
+            (None, Some(name)) => (Kind::Tap, name.clone()),
+            (None, None) => (Kind::Tap, "tap0".to_owned()),
+        };
+        let held = if hold { vec![Text(ours)] } else { Vec::new() };
+        let (addresses, vlans) = match self.vlan {
+            None => (held, Vec::new()),
+            Some(id) => {
+                let tagged = config::Vlan {
+                    id,
+                    priority: 0,
+                    addresses: held,
+                };
+                (Vec::new(), vec![tagged])
+            }
+        };
+        let device = config::Device {
+            name,
+            kind,
+            mtu: self.mtu,
+            mac: self.mac.map(Text),
+            addresses,
+            kernel: kernel.into_iter().map(Text).collect(),
+            vlans,
+            ..config::Device::tap0()
+        };
+        Ok(Config {
+            services: Vec::new(),
+            devices: vec![device],
+            ..Config::default()
+        })
+    }
+
+    fn ours(&self, hold: bool) -> Result<Cidr, Failure> {
+        let usual = || OURS.parse().map_err(|e| Failure::usage(format!("{e}")));
+        match (self.address, &self.raw) {
+            (Some(cidr), _) if cidr.addr().is_ipv4() => Ok(cidr),
+            (Some(cidr), _) => Err(Failure::usage(format!(
+                "{cidr}: the host speaks no IPv6 yet: give an IPv4 address"
+            ))),
+            (None, Some(name)) if hold => Err(Failure {
+                remedy: Some(format!(
+                    "--address CIDR with an unused address of {name}'s network \
+                     (`ip -4 address show {name}` says which), and --gateway IP for what is beyond"
+                )),
+                ..Failure::usage(format!("on {name} the host needs an address of its own"))
+            }),
+            (None, _) => usual(),
+        }
+    }
+
+    fn add_gateway(&self, host: &mut Host, interface: u16) -> Result<(), Failure> {
+        let Some(gateway) = self.gateway else {
+            return Ok(());
+        };
+        let refused = |why: &str| Failure::usage(format!("--gateway {gateway}: {why}"));
+        if host.route_to(gateway).is_none() {
+            return Err(refused("it is not in the network of --address"));
+        }
+        let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let everywhere = everywhere.ok_or_else(|| refused("no default route"))?;
+        host.add_route(Route::via(everywhere, gateway.into(), Port(interface)))
+            .map_err(|e| refused(&e.to_string()))
+    }
+}
+
+/// The first address of a network that is not `ours`: the kernel's.
+fn peer_of(ours: Cidr) -> Option<Cidr> {
+    if ours.to_string() == OURS {
+        return KERNEL.parse().ok();
+    }
+    let network = ours.network().addr4()?.to_bits();
+    let hosts = (network..=network.saturating_add(3)).map(Ipv4Addr::from_bits);
+    hosts
+        .filter(|a| ours.prefix_len() >= 31 || a.to_bits() != network)
+        .filter(|a| Some(*a) != ours.addr4() && Some(*a) != ours.broadcast())
+        .find(|a| ours.contains(IpAddr::V4(*a)))
+        .and_then(|a| Cidr::new(IpAddr::V4(a), ours.prefix_len()))
+}
+
+fn exists(name: &str) -> bool {
+    Path::new("/sys/class/net").join(name).exists()
+}
+
+/// Parses a destination; names wait for a resolver.
+///
+/// # Errors
+/// What to give instead.
+pub fn destination(text: &str) -> Result<Ipv4Addr, String> {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(addr)) => Ok(addr),
+        Ok(IpAddr::V6(_)) => Err("the host speaks no IPv6 yet: give an IPv4 address".to_owned()),
+        Err(_) => Err("not an IPv4 address, as 10.7.0.1 (names are not looked up yet)".to_owned()),
+    }
+}
+
+/// A failed send as the user shall read it.
+#[must_use]
+pub fn cannot_send(to: Ipv4Addr, error: stack::host::SendError) -> Failure {
+    use stack::host::SendError;
+    let failure = Failure::usage(format!("{to}: {error}"));
+    let remedy = match error {
+        SendError::NoRoute => "--gateway IP, or --address CIDR with a network that has it",
+        SendError::BroadcastNotAllowed => "`ping -b`, if everyone shall be asked",
+        _ => return failure,
+    };
+    Failure {
+        remedy: Some(remedy.to_owned()),
+        ..failure
+    }
+}
+
+/// Hosts in memory, for the tests of the verbs.
+#[cfg(test)]
+pub mod simulated {
+    use crate::runtime::Next;
+    use stack::host::{self, Host, InterfaceConfig};
+    use stack::machine::{Machine as _, Port};
+    use stack::rng::Rng;
+    use stack::time::{Duration, Instant, earliest};
+    use stack::wire::MacAddr;
+    use std::ops::ControlFlow;
+
+    /// A host with an interface for each address, on ports of the same order.
+    pub fn host(last: u8, addresses: &[&str], mtus: &[usize]) -> Host {
+        let policy = host::Config {
+            forwarding: addresses.len() > 1,
+            ..host::Config::default()
+        };
+        let mut host = Host::new(policy, Rng::from_seed(u64::from(last)));
+        for (i, address) in (0u8..).zip(addresses) {
+            let mac = MacAddr([2, 0, 0, 0, last, i]);
+            let mut eth = InterfaceConfig::ethernet("eth", Port(u16::from(i)), mac);
+            eth.mtu = mtus.get(usize::from(i)).copied().unwrap_or(1500);
+            host.add_interface(Instant::ZERO, eth.with_address(address.parse().unwrap()));
+        }
+        host
+    }
+
+    /// Hosts in a row, port 1 of each wired to port 0 of the next (an end has only port 0), each
+    /// frame a millisecond under way; the first host's user is `turn`.
+    pub fn run<T>(
+        hosts: &mut [Host],
+        mut turn: impl FnMut(&mut Host, Instant) -> Next<T>,
+    ) -> (T, Instant) {
+        let mut now = Instant::ZERO;
+        let mut wire: Vec<(Instant, usize, u16, stack::frame::Frame)> = Vec::new();
+        for _ in 0..1_000_000 {
+            while let Some(i) = wire.iter().position(|(at, ..)| *at <= now) {
+                let (_, to, port, frame) = wire.remove(i);
+                hosts[to].handle_frame(now, Port(port), frame);
+            }
+            for host in hosts.iter_mut() {
+                if host.poll_timeout().is_some_and(|at| at <= now) {
+                    host.handle_timeout(now);
+                }
+            }
+            let wanted = match turn(&mut hosts[0], now) {
+                ControlFlow::Break(done) => return (done, now),
+                ControlFlow::Continue(at) => at,
+            };
+            for i in 0..hosts.len() {
+                let right = (u16::from(i != 0), i + 1, 0);
+                let left = (0, i.wrapping_sub(1), u16::from(i != 1));
+                let has_left = i != 0;
+                let links = has_left.then_some(left).into_iter().chain([right]);
+                for (port, to, peer) in links.filter(|l| l.1 < hosts.len()).collect::<Vec<_>>() {
+                    while let Some(frame) = hosts[i].poll_transmit(now, Port(port)) {
+                        wire.push((now + Duration::from_millis(1), to, peer, frame));
+                    }
+                }
+            }
+            let timers = hosts
+                .iter()
+                .map(|h| h.poll_timeout())
+                .fold(wanted, earliest);
+            let frames = wire.iter().map(|(at, ..)| *at).min();
+            let next = earliest(timers, frames).expect("somebody waits for something");
+            now = now.max(next);
+        }
+        unreachable!("the verb does not end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        attach: Attach,
+    }
+
+    fn config(words: &[&str], made: bool) -> Result<config::Device, Failure> {
+        let line = Line::try_parse_from([&["verb"], words].concat());
+        let line = line.map_err(|e| Failure::usage(e.to_string()))?;
+        Ok(line.attach.config(true, made)?.devices.remove(0))
+    }
+
+    #[test]
+    fn the_kernel_gets_the_first_other_address() {
+        for (ours, want) in [
+            ("10.7.0.2/24", Some("10.7.0.1/24")),
+            ("192.168.5.1/24", Some("192.168.5.2/24")),
+            ("192.168.5.77/30", Some("192.168.5.78/30")),
+            ("10.0.0.0/31", Some("10.0.0.1/31")),
+            ("10.0.0.1/32", None),
+            ("255.255.255.254/31", Some("255.255.255.255/31")),
+        ] {
+            let got = peer_of(ours.parse().unwrap()).map(|c| c.to_string());
+            assert_eq!(got.as_deref(), want, "{ours}");
+        }
+    }
+
+    #[test]
+    fn where_it_attaches() {
+        let usual = config(&[], true).unwrap();
+        assert_eq!((usual.name.as_str(), usual.kernel.len()), ("tap0", 1));
+        let there = config(&["--tap", "t1", "--mtu", "1400"], false).unwrap();
+        assert_eq!((there.kernel.len(), there.mtu), (0, Some(1400)));
+        let made = config(&["--tap", "t1", "--kernel", "10.7.0.9/24"], true).unwrap();
+        assert_eq!(made.kernel[0].0.to_string(), "10.7.0.9/24");
+        let raw = config(&["--raw", "eth0", "--address", "10.1.0.5/24"], true).unwrap();
+        assert_eq!((raw.kind, raw.kernel.len()), (Kind::Raw, 0));
+        let tagged = config(&["--vlan", "10"], true).unwrap();
+        assert!(tagged.addresses.is_empty() && tagged.vlans[0].addresses.len() == 1);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        for (words, want) in [
+            (
+                &["--raw", "eth0"][..],
+                "--address CIDR with an unused address of eth0's network",
+            ),
+            (&["--address", "fd07::2/64"], "no IPv6 yet"),
+            (&["--address", "10.0.0.1/32"], "give --kernel"),
+            (&["--raw", "a", "--tap", "b"], "cannot be used with"),
+            (&["--vlan", "4095"], "4095 is not in 1..=4094"),
+        ] {
+            let f = config(words, true).unwrap_err();
+            assert!(
+                f.code == 2 && f.to_string().contains(want),
+                "{words:?}: {f}"
+            );
+        }
+        assert!(
+            destination("example.org")
+                .unwrap_err()
+                .contains("names are not")
+        );
+    }
+}
