@@ -24,6 +24,7 @@ pub mod sandbox;
 pub mod services;
 pub mod status;
 pub mod tour;
+pub mod traceroute;
 pub mod up;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -55,6 +56,7 @@ enum Verb {
     Status(status::Args),
     Dissect(dissect::Args),
     Ping(ping::Args),
+    Traceroute(traceroute::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(args),
         Verb::Dissect(args) => dissect::run(args),
         Verb::Ping(args) => ping::run(args),
+        Verb::Traceroute(args) => traceroute::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {
