@@ -13,6 +13,7 @@
 //! message. What a verb reports goes to standard output, what it says about itself to standard
 //! error.
 
+pub mod arping;
 pub mod attach;
 pub mod build;
 pub mod command;
@@ -57,6 +58,7 @@ enum Verb {
     Dissect(dissect::Args),
     Ping(ping::Args),
     Traceroute(traceroute::Args),
+    Arping(arping::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -133,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Dissect(args) => dissect::run(args),
         Verb::Ping(args) => ping::run(args),
         Verb::Traceroute(args) => traceroute::run(args),
+        Verb::Arping(args) => arping::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {
