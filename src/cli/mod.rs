@@ -19,6 +19,7 @@ pub mod build;
 pub mod command;
 pub mod config;
 pub mod dissect;
+pub mod nc;
 pub mod ping;
 pub mod report;
 pub mod sandbox;
@@ -59,6 +60,7 @@ enum Verb {
     Ping(ping::Args),
     Traceroute(traceroute::Args),
     Arping(arping::Args),
+    Nc(nc::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -136,6 +138,7 @@ pub fn main() -> ExitCode {
         Verb::Ping(args) => ping::run(args),
         Verb::Traceroute(args) => traceroute::run(args),
         Verb::Arping(args) => arping::run(args),
+        Verb::Nc(args) => nc::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {

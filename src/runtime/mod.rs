@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod stdin;
 
 pub use clock::Clock;
 pub use driver::{Driver, Next, PortStats, Wake};
