@@ -9,7 +9,8 @@ use crate::dissect::{Checksum, Dissector, Fault, Kind, Layer, Visitor, json, tex
 use crate::runtime::Clock;
 use stack::wire::ParseError;
 use stack::wire::pcap::{Capture, Record};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -68,9 +69,9 @@ fn all(args: &Args, out: &mut impl Write) -> Result<(), Problem> {
     let mut problem = None;
     for path in &args.files {
         let result = if args.count {
-            read(path).and_then(|file| count.file(path, &file))
+            count.file(path)
         } else {
-            read(path).and_then(|file| show(args, path, &file, out))
+            show(args, path, out)
         };
         match result {
             // The other files are still wanted.
@@ -92,23 +93,107 @@ fn all(args: &Args, out: &mut impl Write) -> Result<(), Problem> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|e| Problem::File(format!("{}: {e}", path.display())))
+/// A file read in pieces: memory does not grow with it.
+struct Pieces<'p> {
+    path: &'p Path,
+    file: File,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that are filled.
+    len: usize,
+    at_end: bool,
 }
 
-/// `None` where the file ends within its header: as good as a capture of nothing.
-fn open<'a>(path: &Path, file: &'a [u8]) -> Result<Option<Capture<'a>>, Problem> {
-    match Capture::parse(file) {
-        Ok(capture) => Ok(Some(capture)),
+impl<'p> Pieces<'p> {
+    /// Large enough that a call costs nothing, small enough for the cache.
+    const PIECE: usize = 1 << 20;
+    /// No record is longer than this.
+    const LONGEST: usize = 256 << 20;
+
+    fn open(path: &'p Path) -> Result<Self, Problem> {
+        let file = File::open(path).map_err(|e| unreadable(path, e))?;
+        let mut pieces = Self {
+            path,
+            file,
+            buffer: Vec::new(),
+            len: 0,
+            at_end: false,
+        };
+        pieces.advance(0)?;
+        Ok(pieces)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+
+    /// Forgets the first `used` bytes and reads on.
+    fn advance(&mut self, used: usize) -> Result<(), Problem> {
+        self.buffer.copy_within(used..self.len, 0);
+        self.len -= used;
+        if self.buffer.len() < self.len + Self::PIECE / 2 {
+            // A record that does not fit: doubling keeps the copying linear.
+            self.buffer.resize(self.len.max(Self::PIECE) * 2, 0);
+        }
+        while self.len < self.buffer.len() && !self.at_end {
+            match self.file.read(&mut self.buffer[self.len..]) {
+                Ok(0) => self.at_end = true,
+                Ok(n) => self.len += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(unreadable(self.path, e)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(path: &Path, e: impl std::fmt::Display) -> Problem {
+    Problem::File(format!("{}: {e}", path.display()))
+}
+
+/// Hands each record of a capture to `take`; gives the bytes read. A file that ends too early is
+/// told on standard error, and is no failure.
+fn each_record(
+    path: &Path,
+    mut take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
+) -> Result<u64, Problem> {
+    let mut pieces = Pieces::open(path)?;
+    let mut read = 0;
+    let mut state = match Capture::parse(pieces.bytes()) {
+        Ok(capture) => capture,
+        // As good as a capture of nothing.
         Err(e @ ParseError::Truncated(_)) => {
             warn(path, e);
-            Ok(None)
+            return Ok(0);
         }
-        Err(e) => Err(Problem::File(format!(
-            "{}: no capture: {e}",
-            path.display()
-        ))),
+        Err(e) => return Err(unreadable(path, format_args!("no capture: {e}"))),
+    };
+    loop {
+        let mut error = None;
+        for record in state.by_ref() {
+            match record {
+                Ok(record) => take(&record)?,
+                Err(e) => error = Some(e),
+            }
+        }
+        let used = pieces.len - state.rest().len();
+        let resumed = state.resume(&[]);
+        read += used as u64;
+        match error {
+            Some(e @ ParseError::Invalid(_)) => {
+                warn(path, e);
+                break;
+            }
+            Some(e) if pieces.at_end || pieces.len - used > Pieces::LONGEST => {
+                warn(path, e);
+                break;
+            }
+            None if pieces.at_end => break,
+            _ => {}
+        }
+        pieces.advance(used)?;
+        state = resumed.resume(pieces.bytes());
     }
+    Ok(read)
 }
 
 /// Says that a capture ends too early.
@@ -116,28 +201,22 @@ fn warn(path: &Path, e: impl std::fmt::Display) {
     eprintln!("tapline: {}: {e}", path.display());
 }
 
-fn show(args: &Args, path: &Path, file: &[u8], out: &mut impl Write) -> Result<(), Problem> {
+fn show(args: &Args, path: &Path, out: &mut impl Write) -> Result<(), Problem> {
     let mut dissector = Dissector::default();
     let mut line = String::new();
     let mut start = None;
-    for (i, record) in open(path, file)?.into_iter().flatten().enumerate() {
-        let record = match record {
-            Ok(record) => record,
-            Err(e) => {
-                warn(path, e);
-                break;
-            }
-        };
-        let n = i as u64 + 1;
+    let mut n = 0;
+    each_record(path, |record| {
+        n += 1;
         let start = *start.get_or_insert(record.timestamp.unwrap_or(0));
         line.clear();
         if args.json {
-            json::write(&mut line, n, &record, &mut dissector);
+            json::write(&mut line, n, record, &mut dissector);
         } else {
-            text::write(&mut line, n, start, &record, &mut dissector);
+            text::write(&mut line, n, start, record, &mut dissector);
         }
-        out.write_all(line.as_bytes())?;
-    }
+        Ok(out.write_all(line.as_bytes())?)
+    })?;
     Ok(())
 }
 
@@ -191,15 +270,12 @@ impl Visitor for Count {
 }
 
 impl Count {
-    fn file(&mut self, path: &Path, file: &[u8]) -> Result<(), Problem> {
+    fn file(&mut self, path: &Path) -> Result<(), Problem> {
         let mut dissector = Dissector::default();
-        self.file_bytes += file.len() as u64;
-        for record in open(path, file)?.into_iter().flatten() {
-            match record {
-                Ok(record) => self.record(&record, &mut dissector),
-                Err(e) => warn(path, e),
-            }
-        }
+        self.file_bytes += each_record(path, |record| {
+            self.record(record, &mut dissector);
+            Ok(())
+        })?;
         Ok(())
     }
 

@@ -261,6 +261,25 @@ impl<'a> Capture<'a> {
         })
     }
 
+    /// What has not been read yet; after an error, from the record or block that caused it.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on in `bytes`, which must begin with what [`rest`](Self::rest) gave: for files that
+    /// are read in pieces, where a record cut short is only one whose end is still to come.
+    #[must_use]
+    pub fn resume(self, bytes: &[u8]) -> Capture<'_> {
+        Capture {
+            rest: bytes,
+            order: self.order,
+            format: self.format,
+            interfaces: self.interfaces,
+            failed: false,
+        }
+    }
+
     fn classic(
         &mut self,
         link_type: LinkType,
@@ -921,6 +940,43 @@ mod tests {
         assert_eq!(comments[1].len(), 65534);
         assert_eq!(second.direction(), None);
         assert_eq!(second.original_len, 60);
+    }
+
+    #[test]
+    fn pieces_read_like_the_whole() {
+        let mut big = section(Order::Big);
+        big.extend(idb(Order::Big, 1, 0, &[]));
+        let epb = words(Order::Big, &[0, 0, 1, 4, 4, 7]);
+        big.extend(block(Order::Big, BLOCK_ENHANCED, &epb));
+        let file = [written(), big].concat();
+        for piece in [1, 7, 64, 70_000] {
+            let mut out = vec![];
+            let mut from;
+            // Enough for the first block.
+            let mut to = 100;
+            let mut capture = Capture::parse(&file[..to]).unwrap();
+            loop {
+                for record in capture.by_ref() {
+                    match record {
+                        Ok(r) => {
+                            out.push((r.timestamp, r.original_len, r.data.to_vec(), r.link_type))
+                        }
+                        Err(e) => assert!(matches!(e, ParseError::Truncated(_)), "{e}"),
+                    }
+                }
+                from = to - capture.rest().len();
+                if to == file.len() {
+                    break;
+                }
+                to = (to + piece).min(file.len());
+                capture = capture.resume(&file[from..to]);
+            }
+            assert_eq!(
+                (from, out),
+                (file.len(), rows(&file).0),
+                "pieces of {piece}"
+            );
+        }
     }
 
     #[test]
