@@ -233,11 +233,11 @@ impl<V: Visitor> Walk<'_, V> {
     }
 
     fn raw(&mut self, span: Span<'_>, place: Place) {
-        match span.bytes.first().map(|b| b >> 4) {
-            Some(4) => self.ipv4(span, place),
-            Some(6) => self.ipv6(span, place),
-            Some(_) => self.payload("data", span, place),
-            None => self.fail(Kind::RawIp, span, place, ParseError::Truncated("IP header")),
+        match *span.bytes {
+            [] | [_] => self.fail(Kind::RawIp, span, place, ParseError::Truncated("IP header")),
+            [first, ..] if first >> 4 == 4 => self.ipv4(span, place),
+            [first, ..] if first >> 4 == 6 => self.ipv6(span, place),
+            _ => self.payload("data", span, place),
         }
     }
 
@@ -284,7 +284,8 @@ impl<V: Visitor> Walk<'_, V> {
             0xcc => self.ipv4(span, place),
             0x8e => self.ipv6(span, place),
             0x80 => self.snap(span, place),
-            0xcf => self.ppp(span, place),
+            // RFC 1973 §3: the protocol follows at once.
+            0xcf => self.ppp_protocol(span, place),
             _ => self.payload("data", span, place),
         }
     }
@@ -338,12 +339,15 @@ impl<V: Visitor> Walk<'_, V> {
 
     /// RFC 1661 §2, with or without the address and control bytes of RFC 1662 §3.1.
     pub(super) fn ppp(&mut self, span: Span<'_>, place: Place) {
-        let inner = match span.bytes {
-            [0xff, 0x03, ..] => span.skip(2),
-            _ => span,
-        };
+        match span.bytes {
+            [0xff, 0x03, ..] => self.ppp_protocol(span.skip(2), place),
+            _ => self.ppp_protocol(span, place),
+        }
+    }
+
+    fn ppp_protocol(&mut self, span: Span<'_>, place: Place) {
         // A protocol below 256 may be compressed to one byte, which is odd (RFC 1661 §6.5).
-        let (protocol, len) = match *inner.bytes {
+        let (protocol, len) = match *span.bytes {
             [a, ..] if a & 1 == 1 => (u16::from(a), 1),
             [a, b, ..] => (u16::from_be_bytes([a, b]), 2),
             _ => {
@@ -352,7 +356,7 @@ impl<V: Visitor> Walk<'_, V> {
             }
         };
         self.plain(Kind::Ppp, span, place, Header::Ppp(protocol));
-        let rest = inner.skip(len);
+        let rest = span.skip(len);
         match protocol {
             0x0021 => self.ipv4(rest, place),
             0x0057 => self.ipv6(rest, place),
