@@ -17,7 +17,7 @@
 //!   frames cost bounded time and stack.
 //!
 //! Left out: what TCP and UDP carry is one [`Header::Payload`] with the name that its port
-//! suggests; an application's dissector joins in [`transport`], where ports are looked at.
+//! suggests; an application's dissector joins in `transport.rs`, where ports are looked at.
 
 mod fragments;
 pub mod json;
