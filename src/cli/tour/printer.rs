@@ -48,7 +48,7 @@ impl Page {
     fn print(&mut self, style: &str, line: &str) {
         // A reader that has gone away does not stop the tour: its exit code still says.
         let _ = if self.colour && !style.is_empty() {
-            writeln!(self.out, "\x1b[{style}m{line}\x1b[0m")
+            writeln!(self.out, "\x1b[{style}m{}\x1b[0m", line.trim_end())
         } else {
             writeln!(self.out, "{}", line.trim_end())
         };
