@@ -14,7 +14,7 @@
 //! Left out: asking for a part. A snapshot of thousands of sockets is long, and is asked for seldom.
 
 use super::Failure;
-use crate::runtime::Wake;
+use crate::runtime::PortStats;
 use serde_json::{Map, Value, json};
 use stack::host::{Host, Interface, Stats};
 use stack::machine::Consumer;
@@ -154,22 +154,18 @@ impl Control {
         self.listener.as_raw_fd()
     }
 
-    /// Answers who has asked; `number` is the driver's of [`fd`](Self::fd). Call once a turn; gives when to be called again at the latest.
-    pub fn turn(
-        &mut self,
-        now: Instant,
-        wake: &Wake,
-        number: usize,
-        snapshot: impl Fn() -> Value,
-    ) -> Option<Instant> {
-        if wake.readable.contains(&number) {
-            while let Ok((stream, _)) = self.listener.accept() {
-                if self.readers.len() < MAX_READERS && stream.set_nonblocking(true).is_ok() {
-                    let left = format!("{:#}\n", snapshot()).into_bytes();
-                    self.readers.push(Reader { stream, left });
-                }
+    /// Takes in who asks: call when [`fd`](Self::fd) is readable.
+    pub fn accept(&mut self, snapshot: impl Fn() -> Value) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.readers.len() < MAX_READERS && stream.set_nonblocking(true).is_ok() {
+                let left = format!("{:#}\n", snapshot()).into_bytes();
+                self.readers.push(Reader { stream, left });
             }
         }
+    }
+
+    /// Tells readers what they have room for. Call once a turn; gives when again at the latest.
+    pub fn feed(&mut self, now: Instant) -> Option<Instant> {
         self.readers.retain_mut(Reader::feed);
         (!self.readers.is_empty()).then(|| now + RETRY)
     }
@@ -241,9 +237,9 @@ impl Count for Census {
     }
 }
 
-/// All that `host` knows and has counted, at `now`.
+/// All that `host` knows and has counted, and its devices with it, at `now`.
 #[must_use]
-pub fn snapshot(host: &Host, now: Instant) -> Value {
+pub fn snapshot(host: &Host, ports: &[PortStats], now: Instant) -> Value {
     let interfaces = host.interfaces();
     let fragments = host.reassembly();
     let redirects = host.redirects().map(|(dst, gateway, at, until)| {
@@ -259,6 +255,9 @@ pub fn snapshot(host: &Host, now: Instant) -> Value {
     json!({
         "uptime_seconds": seconds(now.since(Instant::ZERO)),
         "host": host_counters(host.stats()),
+        "ports": ports.iter().map(|p| counters!(*p, PortStats {
+            received, sent, refused, pushed_back,
+        })).collect::<Value>(),
         "conserved": host.stats().is_conserved(),
         "interfaces": interfaces.iter().map(|i| interface(i, now)).collect::<Value>(),
         "routes": host.routes().iter().map(|r| route(host, r)).collect::<Value>(),
@@ -473,6 +472,9 @@ pub fn render(snapshot: &Value) -> String {
     for i in rows(&snapshot["interfaces"]) {
         render_interface(&mut out, i);
     }
+    for (number, port) in rows(&snapshot["ports"]).enumerate() {
+        line(&mut out, &format!("port {number}"), &[counts(port)]);
+    }
     render_tables(&mut out, snapshot);
     let host = &snapshot["host"];
     line(&mut out, "host", &[counts(host)]);
@@ -686,7 +688,7 @@ mod tests {
 
     #[test]
     fn json_has_every_reason_and_text_what_happened() {
-        let snapshot = snapshot(&host(), Instant::ZERO);
+        let snapshot = snapshot(&host(), &[PortStats::default()], Instant::ZERO);
         let dropped = snapshot["host"]["dropped_in"].as_object().unwrap();
         assert_eq!(dropped.len(), DropReason::COUNT);
         assert_eq!(dropped["link-truncated"], 1);
@@ -718,16 +720,13 @@ mod tests {
             let path = path.clone();
             move || ask(&path).unwrap()
         });
-        let wake = Wake {
-            readable: vec![4],
-            ..Wake::default()
-        };
         while !reader.is_finished() {
-            control.turn(Instant::ZERO, &wake, 4, || snapshot(&host, Instant::ZERO));
+            control.accept(|| snapshot(&host, &[], Instant::ZERO));
+            control.feed(Instant::ZERO);
             std::thread::yield_now();
         }
         let said: Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
-        assert_eq!(said, snapshot(&host, Instant::ZERO));
+        assert_eq!(said, snapshot(&host, &[], Instant::ZERO));
         drop(control);
         assert!(!path.exists() && !path.parent().unwrap().exists());
     }

@@ -111,11 +111,21 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         child: None,
         control,
     };
-    let outcome = driver.run(|host, now, wake| up.turn(host, now, wake))?;
+    let outcome = loop {
+        match driver.run(|host, now, wake| up.turn(host, now, wake)) {
+            Ok(Turn::Asked) => up.answer(&driver),
+            Ok(Turn::Ended(outcome)) => break outcome,
+            Err(e) => break Err(e.into()),
+        }
+    };
     if let Some(path) = &args.status {
-        status::write(path, &status::snapshot(&driver.machine, driver.now()))?;
+        status::write(path, &snapshot(&driver))?;
     }
     outcome
+}
+
+fn snapshot(driver: &Driver<Host>) -> serde_json::Value {
+    status::snapshot(&driver.machine, &driver.all_port_stats(), driver.now())
 }
 
 /// Where `tapline status` asks; a host without one serves all the same.
@@ -206,22 +216,36 @@ struct Up {
     control: Option<(usize, Control)>,
 }
 
-type Outcome = Next<Result<ExitCode, Failure>>;
+/// Why the driver stopped turning.
+enum Turn {
+    /// Somebody asks for the status.
+    Asked,
+    /// There is nothing more to do.
+    Ended(Result<ExitCode, Failure>),
+}
 
 impl Up {
     /// Once a turn: serve, start the program when the host is ready, see it end, mind signals.
-    fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Outcome {
+    fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Next<Turn> {
         let done = self.events(host, now).and_then(|()| {
             self.open_services(host)?;
             self.mind_program(wake)
         });
-        let asked = self.control.as_mut().and_then(|(number, control)| {
-            control.turn(now, wake, *number, || status::snapshot(host, now))
-        });
         match done {
-            Ok(None) => Next::Continue(asked),
-            Ok(Some(code)) => Next::Break(Ok(code)),
-            Err(failure) => Next::Break(Err(failure)),
+            Ok(None) => {}
+            Ok(Some(code)) => return Next::Break(Turn::Ended(Ok(code))),
+            Err(failure) => return Next::Break(Turn::Ended(Err(failure))),
+        }
+        match &mut self.control {
+            Some((number, _)) if wake.readable.contains(number) => Next::Break(Turn::Asked),
+            Some((_, control)) => Next::Continue(control.feed(now)),
+            None => Next::Continue(None),
+        }
+    }
+
+    fn answer(&mut self, driver: &Driver<Host>) {
+        if let Some((_, control)) = &mut self.control {
+            control.accept(|| snapshot(driver));
         }
     }
 

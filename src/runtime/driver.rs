@@ -176,6 +176,12 @@ impl<M: Machine> Driver<M> {
         self.ports.get(usize::from(port.0)).map(|p| p.stats)
     }
 
+    /// What went through each port so far.
+    #[must_use]
+    pub fn all_port_stats(&self) -> Vec<PortStats> {
+        self.ports.iter().map(|p| p.stats).collect()
+    }
+
     /// Whether no device will ever give a frame again.
     #[must_use]
     pub fn all_ended(&self) -> bool {

@@ -198,7 +198,7 @@ impl Tour {
         let mut page = self.page.borrow_mut();
         page.stop(STOPS.len() + 1, "The books", "", BOOKS);
         for (name, host) in chain.named() {
-            let snapshot = status::snapshot(host, now);
+            let snapshot = status::snapshot(host, &[], now);
             let sums = status::render(&snapshot);
             for line in sums
                 .lines()
