@@ -12,14 +12,15 @@ use super::services::Services;
 use super::status::{self, Control};
 use super::{Failure, build, sandbox, tour};
 use crate::device;
+use crate::device::tracer::{Trace, Tracer};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
 use stack::host::{Event, Host};
 use stack::rng::Rng;
-use stack::time::Instant;
+use stack::time::{Instant, UnixTime};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   tapline up -- ping -c 3 10.7.0.2
   tapline up                              # a shell with the host beside it
   tapline up --config lab.toml -- traceroute -n 10.9.0.1
+  tapline up --pcap all.pcapng -- ping -c 3 10.7.0.2
   tapline up --status end.json -- ping -c 3 10.7.0.2
   tapline up --raw veth0                  # on an existing interface, until ^C";
 
@@ -55,13 +57,18 @@ pub struct Args {
     raw: Option<String>,
 
     /// Show what a host does: the kernel's own sockets ask, every frame is printed and explained.
-    #[arg(long, conflicts_with_all = ["config", "here", "raw", "status", "command"])]
+    #[arg(long, conflicts_with_all = ["config", "here", "raw", "status", "pcap", "command"])]
     tour: bool,
 
     /// At the end, write what the host knows and has counted to this file, as JSON ("-": standard
     /// output). Before the end, ask `tapline status`.
     #[arg(long, value_name = "FILE")]
     status: Option<PathBuf>,
+
+    /// Write every frame to this file, as pcapng: with its interface, its direction and, as a
+    /// comment, what became of it and why. Wireshark and `tapline dissect` read it.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
 
     /// What to run inside, once every address is usable.
     #[arg(last = true, value_name = "CMD")]
@@ -90,8 +97,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     if private {
         sandbox::enter()?;
     }
-    let devices = open_devices(&config, private)?;
+    let mut devices = open_devices(&config, private)?;
     let clock = Clock::start();
+    let trace = match &args.pcap {
+        Some(path) => Some(trace(path, clock, &config, &mut devices)?),
+        None => None,
+    };
     let rng = os_rng()?;
     let times = (clock.now(), clock.unix());
     let host = build::host(&config, &devices, times, &rng)?;
@@ -118,6 +129,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             Err(e) => break Err(e.into()),
         }
     };
+    if let (Some(trace), Some(path)) = (&trace, &args.pcap) {
+        trace.flush().map_err(|e| unwritten(path, &e))?;
+    }
     if let Some(path) = &args.status {
         status::write(path, &snapshot(&driver))?;
     }
@@ -169,6 +183,25 @@ fn role(args: &Args, private: bool) -> Role {
 fn open_devices(config: &Config, private: bool) -> Result<Vec<Box<dyn device::Device>>, Failure> {
     let wanted = config.devices.iter();
     wanted.map(|d| sandbox::open(d, private)).collect()
+}
+
+/// Puts a tracer around each device; all write to one file.
+fn trace(
+    path: &Path,
+    clock: Clock,
+    config: &Config,
+    devices: &mut Vec<Box<dyn device::Device>>,
+) -> Result<Trace, Failure> {
+    let epoch = UnixTime(clock.unix().0.saturating_sub(clock.now().as_nanos()));
+    let trace = Trace::create(path, epoch).map_err(|e| unwritten(path, &e))?;
+    let named = config.devices.iter().zip(std::mem::take(devices));
+    let around = named.map(|(wanted, inner)| Tracer::new(inner, &trace, &wanted.name));
+    devices.extend(around.map(|tracer| Box::new(tracer) as Box<dyn device::Device>));
+    Ok(trace)
+}
+
+fn unwritten(path: &Path, e: &io::Error) -> Failure {
+    Failure::lacks(format!("{}: {e}", path.display()), "choose another file")
 }
 
 /// On standard error: who is where, and how it ends.
