@@ -13,6 +13,25 @@
 //! every frame in has exactly one fate ([`Stats::is_conserved`]); the cost of a packet does not
 //! depend on the number of sockets; every table has a limit.
 //!
+//! What a peer can make a host keep, with the limits of [`Config::default`]; `tests/flood.rs` holds
+//! it to these under floods of a hundred thousand. A packet that waits is kept by reference, so
+//! add what a device's buffers are larger than the frames in them (small fragments are copied).
+//!
+//! | table | limit | what goes when it is full | most bytes |
+//! |---|---|---|---|
+//! | neighbours, each interface | 1,024, of which 256 unresolved | failed, then stale, then unresolved ones | 1 MiB |
+//! | packets parked for them | 64 and 256 KiB a neighbour, 4 MiB an interface | the neighbour's oldest; else the newest | 4 MiB |
+//! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
+//! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
+//! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
+//! | redirects | 256 | the one that ends first | 32 KiB |
+//! | rates of ICMP errors | 1,024 peers | the one unused for longest | 256 KiB |
+//! | replies and forwarded packets, each interface | 1,024 each | the newest | 2 times 2 MiB at an MTU of 1,500; 64 MiB of replies to the largest pings |
+//! | packets to ourselves | 1,024 | the newest | as for replies |
+//! | IGMP timers | 256 groups, 64 sources each | the query is answered for the whole group | 256 KiB |
+//! | a socket's queues | 256 KiB in, 256 KiB out, 16 errors | the newest; of errors the oldest | 512 KiB |
+//! | events | 64, and each socket once | the oldest | 8 KiB |
+//!
 //! Left out: IPv6 beyond its wire formats, and TCP beyond resets.
 //!
 //! ```
