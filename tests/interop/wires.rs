@@ -1,6 +1,6 @@
 //! Other wires than a TAP of one's own: a bridge between two stacks, a raw interface, VLANs.
 
-use crate::common::{UDP_ECHO, World, loses_nothing, run, scapy};
+use crate::common::{UDP_ECHO, World, loses_nothing, run, scapy, tapline};
 use crate::{Anyone, Root, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -11,8 +11,8 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         Anyone,
-        "bridge_joins_two_stacks_on_two_veths",
-        bridge_joins_two_stacks_on_two_veths,
+        "bridge_joins_two_stacks_on_two_wires",
+        bridge_joins_two_stacks_on_two_wires,
     ),
     (
         Anyone,
@@ -56,41 +56,60 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// Two hosts on one bridge, with the kernel at 10.7.0.1; `kind` says what they are attached by.
-fn bridge_joins_two_stacks(kind: &str) {
-    let world = World::new(
-        &["lan"],
-        "ip -n lan link add br0 type bridge\n\
-         ip -n lan link set br0 up\n\
-         ip -n lan addr add 10.7.0.1/24 dev br0",
-    );
-    let mut stacks = Vec::new();
-    for (name, address) in [("one", "10.7.0.11"), ("two", "10.7.0.12")] {
-        let config = format!(
-            "probe_addresses = true\n\
-             [[device]]\nname = '{name}'\nkind = '{kind}'\naddresses = ['{address}/24']\n"
-        );
-        stacks.push(world.tapline("lan", &config));
-        world
-            .sh("lan", &format!("ip link set {name} master br0"))
-            .exits(0);
-    }
+/// Two hosts on one bridge, each answering the kernel at 10.7.0.1 and a third stack.
+fn stacks_on_a_bridge_answer(world: &World) {
     for address in ["10.7.0.11", "10.7.0.12"] {
         loses_nothing(world.sh("lan", &format!("ping -c 3 -i 0.01 {address}")), 3);
+        let attach = "--raw third --address 10.7.0.13/24";
+        let ping = format!("{} ping {attach} -c 3 -i 0.01 {address}", tapline());
+        loses_nothing(world.sh("third", &ping), 3);
     }
-    // They find each other: a third stack pings them through the same bridge.
-    for address in ["10.7.0.11", "10.7.0.12"] {
-        let ping = format!("{} ping --here -c 3 {address}", crate::common::tapline());
-        world.sh("lan", &ping);
-    }
+}
+
+/// A kernel's bridge, and a wire from it to a namespace that no other kernel address is in: one
+/// that had a bridge port and its other end would answer ARP at both.
+const BRIDGE: &str = "
+    ip -n lan link add br0 type bridge
+    ip -n lan link set br0 up
+    ip -n lan addr add 10.7.0.1/24 dev br0
+    port() { ip link add $1 netns $1 type veth peer name $1 netns lan
+             ip -n $1 link set $1 up; ip -n lan link set $1 up master br0; }
+    port third";
+
+/// A stack's configuration: its device's kind and name, and its address.
+fn on_bridge(kind: &str, name: &str, address: &str) -> String {
+    format!(
+        "probe_addresses = true\n\
+         [[device]]\nname = '{name}'\nkind = '{kind}'\naddresses = ['{address}/24']\n"
+    )
 }
 
 fn bridge_joins_two_stacks_on_two_taps() {
-    bridge_joins_two_stacks("tap");
+    let world = World::new(&["lan", "third"], BRIDGE);
+    let _one = world.tapline("lan", &on_bridge("tap", "one", "10.7.0.11"));
+    let _two = world.tapline("lan", &on_bridge("tap", "two", "10.7.0.12"));
+    world
+        .sh(
+            "lan",
+            "ip link set one master br0 && ip link set two master br0",
+        )
+        .exits(0);
+    stacks_on_a_bridge_answer(&world);
+    // Planted: what one has, another wants.
+    let planted = on_bridge("raw", "third", "10.7.0.12");
+    let ran = world.up("third", &planted, "true").exits(1);
+    assert!(
+        ran.err.contains("10.7.0.12"),
+        "it says which address: {ran}"
+    );
 }
 
-fn bridge_joins_two_stacks_on_two_veths() {
-    bridge_joins_two_stacks("veth");
+fn bridge_joins_two_stacks_on_two_wires() {
+    let wires = format!("{BRIDGE}\nport one\nport two");
+    let world = World::new(&["lan", "third", "one", "two"], &wires);
+    let _one = world.tapline("one", &on_bridge("raw", "one", "10.7.0.11"));
+    let _two = world.tapline("two", &on_bridge("raw", "two", "10.7.0.12"));
+    stacks_on_a_bridge_answer(&world);
 }
 
 /// RFC 5227 §2.1: before it uses an address, a host asks whether somebody has it.
