@@ -21,6 +21,7 @@ pub mod config;
 pub mod dissect;
 pub mod nc;
 pub mod ping;
+pub mod replay;
 pub mod report;
 pub mod sandbox;
 pub mod services;
@@ -61,6 +62,7 @@ enum Verb {
     Traceroute(traceroute::Args),
     Arping(arping::Args),
     Nc(nc::Args),
+    Replay(replay::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -139,6 +141,7 @@ pub fn main() -> ExitCode {
         Verb::Traceroute(args) => traceroute::run(args),
         Verb::Arping(args) => arping::run(args),
         Verb::Nc(args) => nc::run(args),
+        Verb::Replay(args) => replay::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {
