@@ -14,6 +14,7 @@ use crate::runtime::{Clock, Driver};
 use stack::host::Host;
 use stack::machine::Port;
 use stack::net::route::Route;
+use stack::rng::Rng;
 use stack::wire::{Cidr, MacAddr};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -48,7 +49,8 @@ pub struct Attach {
     #[arg(long, value_name = "IP")]
     pub gateway: Option<Ipv4Addr>,
 
-    /// The host's station address, random where not given.
+    /// The host's station address; where not given, one that its interface and address determine,
+    /// in a private network a random one.
     #[arg(long, value_name = "MAC")]
     pub mac: Option<MacAddr>,
 
@@ -99,7 +101,9 @@ impl Attach {
         let times = (clock.now(), clock.unix());
         let mut host = build::host(&config, &devices, times, &os_rng()?)?;
         let interface = u16::from(self.vlan.is_some());
-        self.add_gateway(&mut host, interface)?;
+        if hold {
+            self.add_gateway(&mut host, interface)?;
+        }
         let at = &host.interfaces()[usize::from(interface)];
         let name = at.name().to_owned();
         log::info!(
@@ -152,10 +156,10 @@ impl Attach {
             }
         };
         let device = config::Device {
+            mac: self.mac.or_else(|| lasting_mac(&name, ours)).map(Text),
             name,
             kind,
             mtu: self.mtu,
-            mac: self.mac.map(Text),
             addresses,
             kernel: kernel.into_iter().map(Text).collect(),
             vlans,
@@ -213,6 +217,21 @@ fn peer_of(ours: Cidr) -> Option<Cidr> {
         .filter(|a| Some(*a) != ours.addr4() && Some(*a) != ours.broadcast())
         .find(|a| ours.contains(IpAddr::V4(*a)))
         .and_then(|a| Cidr::new(IpAddr::V4(a), ours.prefix_len()))
+}
+
+/// A station address that is the same in each run: of an interface that others live on as well,
+/// and of our address. Neighbours remember who had an address, Linux for a second against any
+/// claim, and would send the answers of this run to the station of the last.
+fn lasting_mac(interface: &str, ours: Cidr) -> Option<MacAddr> {
+    let path = Path::new("/sys/class/net").join(interface).join("address");
+    let theirs: MacAddr = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let [a, b, c, d, e, f] = theirs.0;
+    let theirs = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    let ours = u64::from(ours.addr4()?.to_bits());
+    let drawn = Rng::from_key([theirs, ours]).fork("mac").next_u64();
+    let [a, b, c, d, e, f, ..] = drawn.to_be_bytes();
+    // IEEE 802 §8.4: locally administered, individual.
+    Some(MacAddr([a & 0xfc | 0x02, b, c, d, e, f]))
 }
 
 fn exists(name: &str) -> bool {
