@@ -550,7 +550,7 @@ fn recorded(options: &[u8]) -> String {
             Ipv4Option::RecordRoute { pointer, route } => {
                 text.push_str("\nRR: ");
                 for word in words(route, pointer, 4) {
-                    let _ = write!(text, "\t{}\n", Ipv4Addr::from(word));
+                    let _ = writeln!(text, "\t{}", Ipv4Addr::from(word));
                 }
             }
             Ipv4Option::Timestamp {
