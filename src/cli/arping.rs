@@ -144,6 +144,7 @@ impl<W: Write> Arping<W> {
             self.greet(host).map_err(report::untold)?;
         }
         while let Some(event) = host.poll_event() {
+            attach::warn(&event);
             if let Event::ArpReply { mac, broadcast, .. } = event {
                 self.hear(now, mac, broadcast).map_err(report::untold)?;
             }

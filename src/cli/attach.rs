@@ -11,7 +11,7 @@ use super::config::{self, Config, Kind, Text};
 use super::{Failure, build, sandbox};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver};
-use stack::host::Host;
+use stack::host::{Event, Host};
 use stack::machine::Port;
 use stack::net::route::Route;
 use stack::rng::Rng;
@@ -247,6 +247,20 @@ pub fn destination(text: &str) -> Result<Ipv4Addr, String> {
         Ok(IpAddr::V4(addr)) => Ok(addr),
         Ok(IpAddr::V6(_)) => Err("the host speaks no IPv6 yet: give an IPv4 address".to_owned()),
         Err(_) => Err("not an IPv4 address, as 10.7.0.1 (names are not looked up yet)".to_owned()),
+    }
+}
+
+/// Takes what the host has to tell beside its sockets, and passes on what the user must know.
+pub fn pass_events(host: &mut Host) {
+    while let Some(event) = host.poll_event() {
+        warn(&event);
+    }
+}
+
+/// Says that an address is not ours alone: answers will go astray.
+pub fn warn(event: &Event) {
+    if let Event::AddressConflict { addr, mac, .. } = event {
+        eprintln!("tapline: {addr} is taken by {mac} as well: give another --address");
     }
 }
 

@@ -194,7 +194,7 @@ impl<S: Source, W: Write> Cat<S, W> {
             Some(socket) => socket,
             None => self.open(host, now)?,
         };
-        while host.poll_event().is_some() {}
+        attach::pass_events(host);
         self.receive(host, socket, now)?;
         if let Some(code) = self.errors(host, socket) {
             return Ok(Some(code));

@@ -217,7 +217,7 @@ impl<W: Write> Ping<W> {
             Some(socket) => socket,
             None => self.open(host, now)?,
         };
-        while host.poll_event().is_some() {}
+        attach::pass_events(host);
         while let Some(packet) = host.raw_recv(socket) {
             self.hear(now, &packet).map_err(report::untold)?;
         }

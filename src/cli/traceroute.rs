@@ -205,7 +205,7 @@ impl<W: Write> Trace<W> {
             Some(prober) => prober,
             None => self.open(host, now)?,
         };
-        while host.poll_event().is_some() {}
+        attach::pass_events(host);
         self.hear(host, prober, now);
         self.give_up(now);
         if self.show().map_err(report::untold)? || stop {
