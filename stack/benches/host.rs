@@ -154,7 +154,7 @@ impl Station for Tapline {
         while now.as_nanos() < START {
             host.handle_timeout(now);
             while host.poll_transmit(now, Port(0)).is_some() {}
-            now = now + Duration::from_millis(500);
+            now += Duration::from_millis(500);
         }
         let (echo, _) = host.echo_open(IDENT).unwrap();
         let first = if sockets == 0 {
