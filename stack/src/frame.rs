@@ -94,8 +94,23 @@ impl Frame {
         Self::from_bytes(Bytes::copy_from_slice(bytes))
     }
 
+    /// Takes the frame out and leaves none. Cheaper than `mem::take`, which would also write a
+    /// fresh head.
+    #[must_use]
+    #[inline]
+    pub fn take(&mut self) -> Self {
+        let taken = Self {
+            head: self.head,
+            payload: core::mem::take(&mut self.payload),
+            offload: self.offload,
+        };
+        self.head.truncate(0);
+        taken
+    }
+
     /// Bytes in all.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.head.len() + self.payload.len()
     }
@@ -108,6 +123,7 @@ impl Frame {
 
     /// The first bytes, as many as lie in one piece.
     #[must_use]
+    #[inline]
     pub fn front(&self) -> &[u8] {
         if self.head.is_empty() {
             self.payload.first()
@@ -118,17 +134,25 @@ impl Frame {
 
     /// The first bytes, at least `n` of them in one piece where the frame has so many. Copies only
     /// where they straddle pieces.
+    #[inline]
     pub fn pull_up(&mut self, n: usize) -> &[u8] {
-        let n = n.min(self.len());
         if self.front().len() < n {
-            let all = self.to_bytes();
-            self.head = Head::default();
-            self.payload = Payload::from(all);
+            self.join(n);
         }
         self.front()
     }
 
+    #[cold]
+    fn join(&mut self, n: usize) {
+        if self.front().len() < n.min(self.len()) {
+            let all = self.to_bytes();
+            self.head = Head::default();
+            self.payload = Payload::from(all);
+        }
+    }
+
     /// Drops the first `n` bytes (all, where there are fewer).
+    #[inline]
     pub fn advance(&mut self, n: usize) {
         let from_head = n.min(self.head.len());
         self.head.advance(from_head);
@@ -235,6 +259,7 @@ impl Head {
 
     /// The bytes held.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         self.bytes
             .get(usize::from(self.start)..usize::from(self.end))
@@ -250,23 +275,27 @@ impl Head {
 
     /// Bytes held.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.end - self.start)
     }
 
     /// Whether no bytes are held.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Room left in front.
     #[must_use]
+    #[inline]
     pub fn headroom(&self) -> usize {
         usize::from(self.start)
     }
 
     /// Makes room for `n` bytes in front and gives it to be filled; `None` where they do not fit.
+    #[inline]
     pub fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
         let start = usize::from(self.start).checked_sub(n)?;
         let old = usize::from(self.start);
@@ -274,6 +303,7 @@ impl Head {
         self.bytes.get_mut(start..old)
     }
 
+    #[inline]
     fn advance(&mut self, n: usize) {
         let n = n.min(self.len());
         self.start += u8::try_from(n).unwrap_or(0);
@@ -332,6 +362,7 @@ impl Payload {
 
     /// Bytes in all.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
     }
@@ -344,6 +375,7 @@ impl Payload {
 
     /// The first chunk.
     #[must_use]
+    #[inline]
     pub fn first(&self) -> &[u8] {
         &self.first
     }
@@ -372,7 +404,16 @@ impl Payload {
     }
 
     /// Drops the first `n` bytes.
-    pub fn advance(&mut self, mut n: usize) {
+    #[inline]
+    pub fn advance(&mut self, n: usize) {
+        if n < self.first.len() {
+            self.first.advance(n);
+        } else {
+            self.drop_chunks(n);
+        }
+    }
+
+    fn drop_chunks(&mut self, mut n: usize) {
         while n > 0 {
             let here = n.min(self.first.len());
             self.first.advance(here);
@@ -387,6 +428,7 @@ impl Payload {
     }
 
     /// Keeps the first `len` bytes.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
         if len <= self.first.len() {
             self.first.truncate(len);

@@ -75,13 +75,13 @@ impl Host {
         let interface = self.interface_mut(at)?;
         let (cutter, mac) = interface.cutting.as_mut()?;
         let mac = *mac;
-        let Some(piece) = cutter.next_fragment() else {
+        let Some(mut piece) = cutter.next_fragment() else {
             interface.cutting = None;
             return None;
         };
-        let frame = interface.encapsulate(piece, mac, EtherType::IPV4);
+        interface.encapsulate(&mut piece, mac, EtherType::IPV4);
         self.stats.fragments_out += 1;
-        Some(frame)
+        Some(piece)
     }
 
     /// ARP's own packets, and what the neighbour cache lets go or gives up.
@@ -132,10 +132,10 @@ impl Host {
             let written = packet.emit(&mut Writer::new(room));
             debug_assert!(written.is_ok(), "room was made for it");
         }
-        match self.interface(at) {
-            Some(interface) => interface.encapsulate(frame, dst, EtherType::ARP),
-            None => frame,
+        if let Some(interface) = self.interface(at) {
+            interface.encapsulate(&mut frame, dst, EtherType::ARP);
         }
+        frame
     }
 
     /// The next hop did not answer: tell whoever sent the packet, and the socket if it was ours.
@@ -172,7 +172,9 @@ impl Host {
         if !ipv4::encapsulate(&mut frame, &out) {
             return None;
         }
-        Some(interface.encapsulate(frame, MacAddr::from_ipv4_multicast(dst), EtherType::IPV4))
+        let group = MacAddr::from_ipv4_multicast(dst);
+        interface.encapsulate(&mut frame, group, EtherType::IPV4);
+        Some(frame)
     }
 
     #[inline]
@@ -231,11 +233,12 @@ impl Host {
 
     /// Adds the link header; starts cutting where the packet exceeds the MTU.
     #[inline]
-    fn cut(&mut self, at: u16, mac: MacAddr, frame: Frame) -> Option<Frame> {
+    fn cut(&mut self, at: u16, mac: MacAddr, mut frame: Frame) -> Option<Frame> {
         let interface = self.interfaces.get_mut(usize::from(at))?;
         let mtu = interface.config.mtu;
         if frame.len() <= mtu {
-            return Some(interface.encapsulate(frame, mac, EtherType::IPV4));
+            interface.encapsulate(&mut frame, mac, EtherType::IPV4);
+            return Some(frame);
         }
         match Fragmenter::new(frame, mtu) {
             Some(cutter) => {

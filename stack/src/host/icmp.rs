@@ -30,7 +30,7 @@ impl Host {
         at: u16,
         unicast: bool,
         header: &Accepted,
-        mut packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
         packet.pull_up(start + FRONT);
@@ -49,22 +49,22 @@ impl Host {
             }
             Some(&icmpv4::kind::TIMESTAMP_REQUEST) if self.config.timestamps => {
                 let millis = self.unix_time(now).millis_since_midnight();
-                let reply = |request| icmp::timestamp_reply(request, millis);
+                let reply = |request: &mut Frame| icmp::timestamp_reply(request, millis);
                 self.answer(now, unicast, header, packet, reply)
             }
             _ => self.receive_icmp_other(now, at, header, packet),
         }
     }
 
-    /// Sends back what `reply` makes of a request.
+    /// Sends a request back as what `reply` makes of it.
     #[inline]
     fn answer(
         &mut self,
         now: Instant,
         unicast: bool,
         header: &Accepted,
-        mut packet: Frame,
-        reply: impl FnOnce(Frame) -> Option<Frame>,
+        packet: &mut Frame,
+        reply: impl FnOnce(&mut Frame) -> Option<()>,
     ) -> Result<Fate, DropReason> {
         if !self.config.echo || (!unicast && !self.config.echo_broadcast) {
             return Err(DropReason::IcmpIgnored);
@@ -78,9 +78,7 @@ impl Host {
             to.copy_from_slice(from);
         }
         packet.advance(header.header_len);
-        let Some(mut frame) = reply(packet) else {
-            return Err(DropReason::IcmpMalformed);
-        };
+        reply(packet).ok_or(DropReason::IcmpMalformed)?;
         let way = self.way(header.src)?;
         //= RFC 1122 §3.2.2.6 the reply's source is the request's destination, where that is ours
         //= alone.
@@ -98,11 +96,11 @@ impl Host {
             dst: header.src,
             options,
         };
-        if !ipv4::encapsulate(&mut frame, &out) {
+        if !ipv4::encapsulate(packet, &out) {
             return Err(DropReason::IcmpMalformed);
         }
         self.stats.echoes += 1;
-        self.reply(&way, frame);
+        self.reply(&way, packet.take());
         Ok(Fate::Delivered(Consumer::Icmp))
     }
 
@@ -122,7 +120,7 @@ impl Host {
         now: Instant,
         at: u16,
         header: &Accepted,
-        packet: Frame,
+        packet: &Frame,
     ) -> Result<Fate, DropReason> {
         let bytes = packet.to_bytes();
         let options = bytes.slice(20.min(bytes.len())..header.header_len);

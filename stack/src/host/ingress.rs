@@ -40,7 +40,7 @@ impl Host {
         &mut self,
         now: Instant,
         port: Port,
-        mut frame: Frame,
+        frame: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let first = self.port_interfaces(port).first().copied();
         let Some(first) = first else {
@@ -61,7 +61,7 @@ impl Host {
                 _ => self.receive_ipv4(now, first, Cast::Unicast, frame),
             };
         }
-        let received = interface.filter.receive(&mut frame)?;
+        let received = interface.filter.receive(frame)?;
         let at = self.pick_vlan(port, first, received.vlan)?;
         let Some(interface) = self.interface_mut(at) else {
             return Err(DropReason::VlanUnknown);
@@ -99,7 +99,7 @@ impl Host {
         now: Instant,
         at: u16,
         link: Received,
-        mut frame: Frame,
+        frame: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let front = frame.pull_up(arp::LEN);
         let (packet, _) = arp::Packet::parse(front).map_err(|_| DropReason::ArpMalformed)?;
@@ -216,9 +216,9 @@ impl Host {
         &mut self,
         now: Instant,
         at: u16,
-        mut packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let header = ipv4::accept(&mut packet)?;
+        let header = ipv4::accept(packet)?;
         let destination = self.classify(at, &header)?;
         match destination {
             Destination::Elsewhere => Err(DropReason::Ipv4NotForUs),
@@ -233,13 +233,13 @@ impl Host {
         now: Instant,
         at: u16,
         cast: Cast,
-        mut packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let header = match ipv4::accept(&mut packet) {
+        let header = match ipv4::accept(packet) {
             Ok(header) => header,
             Err(reason) => {
                 if reason == DropReason::Ipv4BadOption && cast == Cast::Unicast {
-                    self.report_option(now, at, packet);
+                    self.report_option(now, at, packet.take());
                 }
                 return Err(reason);
             }
@@ -258,12 +258,12 @@ impl Host {
             }
             Destination::Elsewhere if cast == Cast::Other => Err(DropReason::LinkNotForUs),
             Destination::Elsewhere if self.config.forwarding => {
-                self.forward(now, at, &header, packet)
+                self.forward(now, at, &header, packet.take())
             }
             Destination::Elsewhere => Err(DropReason::Ipv4NotForUs),
             _ if cast == Cast::Other => Err(DropReason::LinkNotForUs),
             _ if header.is_fragment() => {
-                self.receive_fragment(now, at, destination, &header, packet)
+                self.receive_fragment(now, at, destination, &header, packet.take())
             }
             _ => self.deliver(now, at, destination, &header, packet),
         }
@@ -361,7 +361,7 @@ impl Host {
             (head, at)
         });
         packet.advance(header.header_len);
-        let payload = into_payload(packet);
+        let payload = take_payload(&mut packet);
         let key = FragmentKey::v4(header.src, header.dst, header.ident, header.protocol);
         let offset = usize::from(header.fragment_offset);
         let outcome =
@@ -387,7 +387,7 @@ impl Host {
                     .and_then(|mut whole| {
                         self.stats.reassembled += 1;
                         let header = ipv4::accept(&mut whole)?;
-                        self.deliver(now, at, destination, &header, whole)
+                        self.deliver(now, at, destination, &header, &mut whole)
                     })
                     .unwrap_or_else(Fate::Dropped);
                 self.stats.settle(fate, before);
@@ -424,9 +424,9 @@ impl Host {
         at: u16,
         destination: Destination,
         header: &Accepted,
-        packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let raw = !self.raw.is_empty() && self.deliver_raw(at, header, &packet);
+        let raw = !self.raw.is_empty() && self.deliver_raw(at, header, packet);
         let unicast = destination == Destination::Ours;
         let fate = match header.protocol {
             Protocol::ICMP => self.receive_icmp(now, at, unicast, header, packet),
@@ -437,7 +437,7 @@ impl Host {
             _ => {
                 if unicast {
                     //= RFC 1122 §3.2.2.1 a host SHOULD send protocol unreachable.
-                    self.report(now, at, Error::Unreachable(2), packet);
+                    self.report(now, at, Error::Unreachable(2), packet.take());
                 }
                 Err(DropReason::ProtocolUnknown)
             }
@@ -458,7 +458,7 @@ impl Host {
         let mut taken = false;
         for key in keys.clone() {
             let copy = crate::transport::raw::Packet {
-                payload: into_payload(packet.clone()),
+                payload: take_payload(&mut packet.clone()),
                 from: IpAddr::V4(header.src),
                 to: IpAddr::V4(header.dst),
                 ttl: header.ttl,
@@ -475,7 +475,7 @@ impl Host {
         now: Instant,
         at: u16,
         header: &Accepted,
-        mut packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         //= RFC 3376 §4 IGMP messages have a time to live of 1; others have crossed a router.
         if header.ttl != 1 {
@@ -501,12 +501,12 @@ impl Host {
         at: u16,
         unicast: bool,
         header: &Accepted,
-        mut packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
         packet.pull_up(start + 8);
         let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
-        let udp = udp::check(&packet, start, src, dst)?;
+        let udp = udp::check(packet, start, src, dst)?;
         let (from, to) = (
             SocketAddr::new(src, udp.src_port),
             SocketAddr::new(dst, udp.dst_port),
@@ -517,7 +517,7 @@ impl Host {
                 found.filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)))
             else {
                 //= RFC 1122 §4.1.3.1 a datagram for a port nobody has SHOULD be answered so.
-                self.report(now, at, Error::Unreachable(3), packet);
+                self.report(now, at, Error::Unreachable(3), packet.take());
                 return Err(DropReason::UdpNoSocket);
             };
             let datagram = datagram(packet, header, &udp, from, to, at);
@@ -533,7 +533,7 @@ impl Host {
         &mut self,
         header: &Accepted,
         udp: &crate::wire::udp::Header,
-        packet: Frame,
+        packet: &mut Frame,
         from: SocketAddr,
         to: SocketAddr,
         at: u16,
@@ -569,7 +569,7 @@ impl Host {
         &mut self,
         unicast: bool,
         header: &Accepted,
-        mut packet: Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         packet.pull_up(header.header_len + 60);
         let len = packet.len() - header.header_len;
@@ -595,18 +595,19 @@ impl Host {
 
 /// All of a packet as payload chunks; what is in the head is copied, the rest shared.
 #[inline]
-pub(super) fn into_payload(packet: Frame) -> Payload {
+pub(super) fn take_payload(packet: &mut Frame) -> Payload {
+    let rest = core::mem::take(&mut packet.payload);
     if packet.head.is_empty() {
-        return packet.payload;
+        return rest;
     }
     let mut payload = Payload::from(Bytes::copy_from_slice(packet.head.as_slice()));
-    payload.append(packet.payload);
+    payload.append(rest);
     payload
 }
 
 #[inline]
 fn datagram(
-    mut packet: Frame,
+    packet: &mut Frame,
     header: &Accepted,
     udp: &crate::wire::udp::Header,
     from: SocketAddr,
@@ -616,7 +617,7 @@ fn datagram(
     packet.truncate(header.header_len + usize::from(udp.len));
     packet.advance(header.header_len + crate::wire::udp::HEADER_LEN);
     udp::Datagram {
-        payload: into_payload(packet),
+        payload: take_payload(packet),
         from,
         to,
         interface,

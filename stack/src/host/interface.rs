@@ -232,9 +232,9 @@ impl Interface {
 
     /// Link header and padding for a packet.
     #[inline]
-    pub(super) fn encapsulate(&self, frame: Frame, dst: MacAddr, ethertype: EtherType) -> Frame {
+    pub(super) fn encapsulate(&self, frame: &mut Frame, dst: MacAddr, ethertype: EtherType) {
         if self.config.medium == Medium::Ip {
-            return frame;
+            return;
         }
         let tag = self.config.vlan.map(|vid| vlan::Header {
             pcp: self.config.priority,
@@ -242,7 +242,7 @@ impl Interface {
             vid,
             ethertype,
         });
-        ethernet::encapsulate(frame, dst, self.config.mac, tag, ethertype)
+        ethernet::encapsulate(frame, dst, self.config.mac, tag, ethertype);
     }
 
     /// When there is work next. Down, nothing can leave, and what is due waits for the link.

@@ -378,9 +378,11 @@ impl Host {
 
 impl Machine for Host {
     #[inline]
-    fn handle_frame(&mut self, now: Instant, port: Port, frame: Frame) -> Fate {
+    fn handle_frame(&mut self, now: Instant, port: Port, mut frame: Frame) -> Fate {
         self.stats.frames_in += 1;
-        let fate = self.receive(now, port, frame).unwrap_or_else(Fate::Dropped);
+        let fate = self
+            .receive(now, port, &mut frame)
+            .unwrap_or_else(Fate::Dropped);
         self.stats.count(fate, 1);
         fate
     }
@@ -423,12 +425,12 @@ impl Machine for Host {
         let first = u16::try_from(first).unwrap_or(0);
         // Only what is there now: an answer to ourselves waits for the next turn.
         for _ in 0..self.looped.len() {
-            let Some(frame) = self.looped.pop_front() else {
+            let Some(mut frame) = self.looped.pop_front() else {
                 break;
             };
             self.stats.looped += 1;
             let fate = self
-                .receive_own(now, first, frame)
+                .receive_own(now, first, &mut frame)
                 .unwrap_or_else(Fate::Dropped);
             self.stats.count(fate, 1);
         }

@@ -165,6 +165,7 @@ fn snap(frame: &mut Frame, length: EtherType) -> Result<EtherType, DropReason> {
 }
 
 /// Removes `n` bytes of link header; a partial checksum's place is counted from what is left.
+#[inline]
 fn strip(frame: &mut Frame, n: usize) {
     frame.advance(n);
     if let Checksum::Partial { start, offset } = frame.offload.checksum {
@@ -176,23 +177,23 @@ fn strip(frame: &mut Frame, n: usize) {
 /// Puts the link header in front of a packet and pads it to the minimum size.
 #[inline]
 pub fn encapsulate(
-    mut frame: Frame,
+    frame: &mut Frame,
     dst: MacAddr,
     src: MacAddr,
     tag: Option<vlan::Header>,
     ethertype: EtherType,
-) -> Frame {
+) {
     let len = HEADER_LEN + if tag.is_some() { vlan::HEADER_LEN } else { 0 };
     if frame.head.headroom() < len {
         // No packet of this host fills its head; one from elsewhere would be copied once.
-        frame = Frame {
+        *frame = Frame {
             payload: frame.to_bytes().into(),
             offload: frame.offload,
             ..Frame::default()
         };
     }
     let Some(room) = frame.head.push_front(len) else {
-        return frame;
+        return;
     };
     let mut w = Writer::new(room);
     let outer = if tag.is_some() {
@@ -215,14 +216,12 @@ pub fn encapsulate(
     }
     let total = frame.len();
     if total < MIN_FRAME_LEN {
-        pad(frame, total)
-    } else {
-        frame
+        pad(frame, total);
     }
 }
 
 /// Short frames are rewritten into one inline piece, zeros behind: no allocation.
-fn pad(mut frame: Frame, len: usize) -> Frame {
+fn pad(frame: &mut Frame, len: usize) {
     let mut head = Head::default();
     if let Some(room) = head.push_front(MIN_FRAME_LEN) {
         let mut w = Writer::new(room.get_mut(..len).unwrap_or_default());
@@ -233,7 +232,6 @@ fn pad(mut frame: Frame, len: usize) -> Frame {
         frame.head = head;
         frame.payload = crate::frame::Payload::new();
     }
-    frame
 }
 
 #[cfg(test)]
@@ -324,7 +322,8 @@ mod tests {
             vid: 9,
             ethertype: EtherType(0),
         };
-        let sent = encapsulate(packet, PEER, US, Some(tag), EtherType::IPV4);
+        let mut sent = packet;
+        encapsulate(&mut sent, PEER, US, Some(tag), EtherType::IPV4);
         assert_eq!(sent.len(), MIN_FRAME_LEN);
         assert_eq!(
             sent.offload.checksum,

@@ -153,7 +153,7 @@ pub fn push_header(message: &mut Frame, kind: u8, code: u8, word: [u8; 4]) {
 /// Gives `None` for less than a header.
 #[must_use]
 #[inline]
-pub fn echo_reply(mut request: Frame) -> Option<Frame> {
+pub fn echo_reply(request: &mut Frame) -> Option<()> {
     let front = request.pull_up(8).first_chunk::<8>()?;
     let [kind, code, high, low, a, b, c, d] = *front;
     let old = u16::from_be_bytes([kind, code]);
@@ -161,18 +161,20 @@ pub fn echo_reply(mut request: Frame) -> Option<Frame> {
     let [high, low] = sum.to_be_bytes();
     request.advance(8);
     if request.head.headroom() < 8 + super::ipv4::MAX_HEADER_LEN {
-        request = Frame::from_bytes(request.to_bytes());
+        *request = Frame::from_bytes(request.to_bytes());
     }
     let room = request.head.push_front(8)?;
     room.copy_from_slice(&[icmpv4::kind::ECHO_REPLY, code, high, low, a, b, c, d]);
     request.offload.checksum = Checksum::Complete;
-    Some(request)
+    Some(())
 }
 
-/// The answer to a timestamp request that starts at its ICMP header, arrived and left at `millis`
-/// since midnight UT.
+/// Turns a timestamp request, which starts at its ICMP header, into the answer: it arrived and
+/// leaves at `millis` since midnight UT.
+///
+/// Gives `None` for less than a request.
 #[must_use]
-pub fn timestamp_reply(mut request: Frame, millis: u32) -> Option<Frame> {
+pub fn timestamp_reply(request: &mut Frame, millis: u32) -> Option<()> {
     let front = request.pull_up(20).first_chunk::<20>()?;
     let word = [front[4], front[5], front[6], front[7]];
     let mut body = [0; 12];
@@ -182,5 +184,6 @@ pub fn timestamp_reply(mut request: Frame, millis: u32) -> Option<Frame> {
     let mut reply = Frame::default();
     reply.head.push_front(12)?.copy_from_slice(&body);
     push_header(&mut reply, icmpv4::kind::TIMESTAMP_REPLY, 0, word);
-    Some(reply)
+    *request = reply;
+    Some(())
 }
