@@ -46,6 +46,11 @@ impl fmt::Display for AskError {
 impl core::error::Error for AskError {}
 
 impl Asked {
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(super) fn poll_transmit(&mut self) -> Option<(MacAddr, Packet)> {
         Some((MacAddr::BROADCAST, self.queue.pop_front()?))
     }

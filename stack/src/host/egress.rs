@@ -7,8 +7,8 @@
 //! ```
 
 use super::config::Medium;
-use super::interface::{Hop, Outbound};
-use super::{Host, sockets};
+use super::interface::{Hop, make_ready};
+use super::{Host, Interface, sockets};
 use crate::frame::Frame;
 use crate::machine::{Fate, Port};
 use crate::net::arp::request;
@@ -31,25 +31,84 @@ impl Host {
     /// The next frame to leave by `port`.
     #[inline]
     pub(super) fn transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
-        for at in 0..self.port_interfaces(port).len() {
-            let at = *self.port_interfaces(port).get(at)?;
-            if let Some(frame) = self.transmit_interface(now, at) {
-                self.stats.frames_out += 1;
-                if let Some(interface) = self.interface_mut(at) {
-                    interface.counters.tx_frames += 1;
-                    interface.counters.tx_bytes += frame.len() as u64;
-                }
-                return Some(frame);
+        for n in 0..self.port_interfaces(port).len() {
+            let at = *self.port_interfaces(port).get(n)?;
+            let frame = self.transmit_interface(now, at);
+            if let Some(sent) = &frame {
+                self.count_out(at, sent.len());
+                return frame;
             }
         }
         None
     }
 
     #[inline]
-    fn transmit_interface(&mut self, now: Instant, at: u16) -> Option<Frame> {
-        if !self.interface(at)?.up {
-            return None;
+    fn count_out(&mut self, at: u16, bytes: usize) {
+        self.stats.frames_out += 1;
+        if let Some(interface) = self.interface_mut(at) {
+            interface.counters.tx_frames += 1;
+            interface.counters.tx_bytes += bytes as u64;
         }
+    }
+
+    #[inline]
+    fn transmit_interface(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        let interface = self.interface(at).filter(|i| i.up)?;
+        if interface.has_urgent(now)
+            && let Some(frame) = self.transmit_urgent(now, at)
+        {
+            return Some(frame);
+        }
+        loop {
+            let Interface {
+                queues,
+                config,
+                neighbors,
+                ..
+            } = self.interfaces.get_mut(usize::from(at))?;
+            let queue = match queues.replies.len() {
+                0 => &mut queues.forwarded,
+                _ => &mut queues.replies,
+            };
+            let Some((hop, frame)) = queue.first() else {
+                break;
+            };
+            if make_ready(config, neighbors, now, hop, frame) {
+                return queue.pop();
+            }
+            let frame = queue.pop()?;
+            if let Some(frame) = self.resolve(now, at, hop, frame) {
+                return Some(frame);
+            }
+        }
+        self.transmit_sockets(now, at)
+    }
+
+    /// The next packet of the sockets in turn on an interface.
+    #[inline]
+    fn transmit_sockets(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        loop {
+            let key = self.next_socket(at)?;
+            let interface = self.interfaces.get_mut(usize::from(at))?;
+            let queue = &mut self.sockets.get_mut(key)?.tx;
+            let (sent, frame) = queue.first()?;
+            let Interface {
+                config, neighbors, ..
+            } = interface;
+            if make_ready(config, neighbors, now, sent.hop, frame) {
+                return queue.pop();
+            }
+            let frame = queue.pop()?;
+            if let Some(frame) = self.resolve(now, at, sent.hop, frame) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// What comes before queued packets: pieces of one that has begun to leave, ARP, neighbours'
+    /// parked packets, groups.
+    #[cold]
+    fn transmit_urgent(&mut self, now: Instant, at: u16) -> Option<Frame> {
         if let Some(frame) = self.next_piece(at) {
             return Some(frame);
         }
@@ -58,15 +117,7 @@ impl Host {
         {
             return Some(frame);
         }
-        if let Some(frame) = self.transmit_groups(now, at) {
-            return Some(frame);
-        }
-        loop {
-            let outbound = self.next_outbound(at)?;
-            if let Some(frame) = self.resolve(now, at, outbound) {
-                return Some(frame);
-            }
-        }
+        self.transmit_groups(now, at)
     }
 
     /// The next piece of the packet that is being cut.
@@ -177,23 +228,11 @@ impl Host {
         Some(frame)
     }
 
-    #[inline]
-    fn next_outbound(&mut self, at: u16) -> Option<Outbound> {
-        let queues = &mut self.interfaces.get_mut(usize::from(at))?.queues;
-        if let Some(outbound) = queues.replies.pop_front() {
-            return Some(outbound);
-        }
-        if let Some(outbound) = queues.forwarded.pop_front() {
-            return Some(outbound);
-        }
-        self.next_from_sockets(at)
-    }
-
-    /// Finds the next hop's MAC and adds the link header; parks the packet where it is not known.
-    #[inline]
-    fn resolve(&mut self, now: Instant, at: u16, outbound: Outbound) -> Option<Frame> {
+    /// Adds the link header to a packet that could not be made ready in its place: parks it where
+    /// the next hop's MAC is not known, cuts it where it is long.
+    #[cold]
+    fn resolve(&mut self, now: Instant, at: u16, hop: Hop, frame: Frame) -> Option<Frame> {
         let interface = self.interfaces.get_mut(usize::from(at))?;
-        let Outbound { hop, frame } = outbound;
         if interface.config.medium == Medium::Ip {
             return self.cut(at, MacAddr::ZERO, frame);
         }
@@ -300,12 +339,8 @@ impl Host {
         ipv4::forward(&mut packet, |options| {
             self.update_options(now, src, options)
         });
-        let outbound = Outbound {
-            hop: way.hop,
-            frame: packet,
-        };
         if let Some(interface) = self.interface_mut(way.interface) {
-            interface.queues.forwarded.push_back(outbound);
+            interface.queues.forwarded.push(way.hop, &mut packet);
         }
         Ok(Fate::Forwarded)
     }
@@ -337,7 +372,7 @@ impl Host {
         };
         //= RFC 1812 §5.2.7.2 when the packet leaves where it came from, and the sender is on the
         //= next hop's net, and there is no source route (those are refused).
-        let same_net = |i: &super::Interface| {
+        let same_net = |i: &Interface| {
             i.addresses().iter().any(|a| {
                 a.cidr.contains(IpAddr::V4(header.src)) && a.cidr.contains(IpAddr::V4(hop))
             })

@@ -1,7 +1,6 @@
 //! ICMP in both directions: questions answered, errors reported, errors handed to whom they
 //! concern.
 
-use super::interface::Outbound;
 use super::routing::Way;
 use super::{Host, Readiness};
 use crate::frame::Frame;
@@ -100,7 +99,7 @@ impl Host {
             return Err(DropReason::IcmpMalformed);
         }
         self.stats.echoes += 1;
-        self.reply(&way, packet.take());
+        self.reply(&way, packet);
         Ok(Fate::Delivered(Consumer::Icmp))
     }
 
@@ -305,7 +304,7 @@ impl Host {
         };
         if ipv4::encapsulate(&mut frame, &out) {
             self.stats.icmp_errors_out += 1;
-            self.reply(&way, frame);
+            self.reply(&way, &mut frame);
         }
     }
 
@@ -351,15 +350,15 @@ impl Host {
         };
         if ipv4::encapsulate(&mut frame, &out) {
             self.stats.resets_out += 1;
-            self.reply(&way, frame);
+            self.reply(&way, &mut frame);
         }
     }
 
     /// Queues an answer of the host itself.
     #[inline]
-    pub(super) fn reply(&mut self, way: &Way, frame: Frame) {
+    pub(super) fn reply(&mut self, way: &Way, frame: &mut Frame) {
         if way.local {
-            self.loop_back(frame);
+            self.loop_back(frame.take());
             return;
         }
         let limit = self.config.max_replies;
@@ -370,10 +369,7 @@ impl Host {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
-        interface.queues.replies.push_back(Outbound {
-            hop: way.hop,
-            frame,
-        });
+        interface.queues.replies.push(way.hop, frame);
     }
 
     pub(super) fn push_error(&mut self, key: Key, error: SocketError) {

@@ -71,18 +71,75 @@ pub(super) enum Hop {
     Broadcast,
 }
 
-/// A packet, its IP header in front, and where it goes next.
+/// Packets that wait, each with a note. The notes lie apart: a frame is large, and so it is moved
+/// once, out of its place in the queue, where it has been made ready.
 #[derive(Clone, Debug)]
-pub(super) struct Outbound {
-    pub(super) hop: Hop,
-    pub(super) frame: Frame,
+pub(super) struct Queue<N> {
+    notes: VecDeque<N>,
+    frames: VecDeque<Frame>,
 }
 
-/// What waits to leave, most urgent first.
+impl<N> Default for Queue<N> {
+    fn default() -> Self {
+        Self {
+            notes: VecDeque::new(),
+            frames: VecDeque::new(),
+        }
+    }
+}
+
+impl<N: Copy> Queue<N> {
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Appends a packet, taking it out of `frame`.
+    #[inline]
+    pub(super) fn push(&mut self, note: N, frame: &mut Frame) {
+        self.notes.push_back(note);
+        self.frames.push_back(frame.take());
+    }
+
+    /// The first packet, where it lies.
+    #[inline]
+    pub(super) fn first(&mut self) -> Option<(N, &mut Frame)> {
+        Some((*self.notes.front()?, self.frames.front_mut()?))
+    }
+
+    /// The second packet's note.
+    pub(super) fn second(&self) -> Option<N> {
+        self.notes.get(1).copied()
+    }
+
+    /// Keeps the packets whose notes `keep` likes, in order; gives how many went.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&N) -> bool) -> usize {
+        let before = self.len();
+        for _ in 0..before {
+            let (Some(note), Some(frame)) = (self.notes.pop_front(), self.frames.pop_front())
+            else {
+                break;
+            };
+            if keep(&note) {
+                self.notes.push_back(note);
+                self.frames.push_back(frame);
+            }
+        }
+        before - self.len()
+    }
+
+    /// Takes the first packet out.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        self.notes.pop_front();
+        self.frames.pop_front()
+    }
+}
+
+/// What waits to leave, most urgent first; each with where it goes next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
-    pub(super) replies: VecDeque<Outbound>,
-    pub(super) forwarded: VecDeque<Outbound>,
+    pub(super) replies: Queue<Hop>,
+    pub(super) forwarded: Queue<Hop>,
     /// Sockets whose first packet leaves by this interface, in turn.
     pub(super) sockets: VecDeque<Key>,
 }
@@ -233,16 +290,18 @@ impl Interface {
     /// Link header and padding for a packet.
     #[inline]
     pub(super) fn encapsulate(&self, frame: &mut Frame, dst: MacAddr, ethertype: EtherType) {
-        if self.config.medium == Medium::Ip {
-            return;
-        }
-        let tag = self.config.vlan.map(|vid| vlan::Header {
-            pcp: self.config.priority,
-            dei: false,
-            vid,
-            ethertype,
-        });
-        ethernet::encapsulate(frame, dst, self.config.mac, tag, ethertype);
+        encapsulate(&self.config, frame, dst, ethertype);
+    }
+
+    /// Whether anything waits that comes before queued packets.
+    #[inline]
+    pub(super) fn has_urgent(&self, now: Instant) -> bool {
+        self.cutting.is_some()
+            || self.acd.has_output()
+            || self.arp.has_output()
+            || self.asked.has_output()
+            || self.neighbors.has_output()
+            || self.igmp.has_output(now)
     }
 
     /// When there is work next. Down, nothing can leave, and what is due waits for the link.
@@ -259,6 +318,47 @@ impl Interface {
         self.acd.handle_timeout(now);
         self.igmp.handle_timeout(now);
     }
+}
+
+/// Link header and padding for a packet of an interface.
+#[inline]
+fn encapsulate(config: &InterfaceConfig, frame: &mut Frame, dst: MacAddr, ethertype: EtherType) {
+    if config.medium == Medium::Ip {
+        return;
+    }
+    let tag = config.vlan.map(|vid| vlan::Header {
+        pcp: config.priority,
+        dei: false,
+        vid,
+        ethertype,
+    });
+    ethernet::encapsulate(frame, dst, config.mac, tag, ethertype);
+}
+
+/// Makes a packet ready for the wire in its place; `false`, and the packet is as it was, where its
+/// next hop is not known or it must be cut.
+#[inline]
+pub(super) fn make_ready(
+    config: &InterfaceConfig,
+    neighbors: &mut neighbor::Cache,
+    now: Instant,
+    hop: Hop,
+    frame: &mut Frame,
+) -> bool {
+    if frame.len() > config.mtu {
+        return false;
+    }
+    let mac = match hop {
+        _ if config.medium == Medium::Ip => MacAddr::ZERO,
+        Hop::Broadcast => MacAddr::BROADCAST,
+        Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
+        Hop::Neighbor(ip) => match neighbors.lookup(now, ip) {
+            neighbor::Lookup::Mac(mac) => mac,
+            neighbor::Lookup::Unresolved => return false,
+        },
+    };
+    encapsulate(config, frame, mac, EtherType::IPV4);
+    true
 }
 
 /// What ARP asks about the interface it serves, without borrowing the whole of it.

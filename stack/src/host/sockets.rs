@@ -5,7 +5,7 @@
 //! its queue is told so instead of losing packets on its own host.
 
 use super::event::{RawHandle, Readiness, UdpHandle};
-use super::interface::{Hop, Outbound};
+use super::interface::{Hop, Queue};
 use super::routing::Way;
 use super::{Event, Host};
 use crate::frame::{Frame, Payload};
@@ -17,7 +17,6 @@ use crate::transport::raw::{self, Kind as RawKind};
 use crate::transport::udp::{self, PathMtu};
 use crate::transport::{ErrorKind, Key, SocketError};
 use crate::wire::{MacAddr, Protocol, icmpv4, udp as udp_wire};
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,7 +25,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) kind: Kind,
-    tx: VecDeque<(u16, Outbound)>,
+    pub(super) tx: Queue<Sent>,
     tx_bytes: usize,
     /// On an interface's list of sockets with something to send.
     in_turn: bool,
@@ -39,11 +38,32 @@ pub(super) struct Entry {
     groups: Vec<(u16, Ipv4Addr)>,
 }
 
+/// What is noted of a packet that waits in its socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// The interface it leaves by.
+    interface: u16,
+    /// Where it goes next.
+    pub(super) hop: Hop,
+    /// What it takes of the socket's limit.
+    cost: usize,
+}
+
 /// What kind of socket.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Udp(udp::Socket),
     Raw(raw::Socket),
+}
+
+impl Entry {
+    #[inline]
+    fn count_sent(&mut self) {
+        match &mut self.kind {
+            Kind::Udp(socket) => socket.stats.sent += 1,
+            Kind::Raw(socket) => socket.stats.sent += 1,
+        }
+    }
 }
 
 /// Why a socket could not be opened.
@@ -283,7 +303,7 @@ impl Host {
         if way.hop == Hop::Group(dst_ip) && options.multicast_loop && self.is_member(dst_ip) {
             self.loop_back(frame.clone());
         }
-        self.enqueue(handle.0, way, frame, len);
+        self.enqueue(handle.0, &way, &mut frame, len);
         Ok(())
     }
 
@@ -560,7 +580,7 @@ impl Host {
                 max: ipv4::MAX_LEN - 20 - ip_options.len(),
             });
         }
-        self.enqueue(handle.0, way, frame, len);
+        self.enqueue(handle.0, &way, &mut frame, len);
         Ok(())
     }
 
@@ -604,7 +624,7 @@ impl Host {
     fn open(&mut self, kind: Kind) -> Result<Key, BindError> {
         let entry = Entry {
             kind,
-            tx: VecDeque::new(),
+            tx: Queue::default(),
             tx_bytes: 0,
             in_turn: false,
             ready: Readiness::NONE,
@@ -662,10 +682,10 @@ impl Host {
 
     /// Puts a packet into its socket's queue, and the socket in turn on the packet's interface.
     #[inline]
-    fn enqueue(&mut self, key: Key, way: Way, frame: Frame, len: usize) {
+    fn enqueue(&mut self, key: Key, way: &Way, frame: &mut Frame, len: usize) {
         if way.local {
             self.count_sent(key);
-            self.loop_back(frame);
+            self.loop_back(frame.take());
             return;
         }
         //= RFC 1112 §6.1: a group's packet with a time to live of zero stays within the host.
@@ -676,28 +696,25 @@ impl Host {
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
-        entry.tx_bytes += len + OVERHEAD;
-        entry.tx.push_back((
-            way.interface,
-            Outbound {
-                hop: way.hop,
-                frame,
-            },
-        ));
+        let sent = Sent {
+            interface: way.interface,
+            hop: way.hop,
+            cost: len + OVERHEAD,
+        };
+        entry.tx_bytes += sent.cost;
+        entry.tx.push(sent, frame);
+        entry.count_sent();
         let first = !entry.in_turn;
         entry.in_turn = true;
         if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
             interface.queues.sockets.push_back(key);
         }
-        self.count_sent(key);
     }
 
     #[inline]
     fn count_sent(&mut self, key: Key) {
-        match self.sockets.get_mut(key).map(|e| &mut e.kind) {
-            Some(Kind::Udp(socket)) => socket.stats.sent += 1,
-            Some(Kind::Raw(socket)) => socket.stats.sent += 1,
-            None => {}
+        if let Some(entry) = self.sockets.get_mut(key) {
+            entry.count_sent();
         }
     }
 
@@ -708,21 +725,19 @@ impl Host {
             let Some(entry) = self.sockets.get_mut(key) else {
                 continue;
             };
-            let was = entry.tx.front().map(|(at, _)| *at);
-            let before = entry.tx.len();
+            let was = entry.tx.first().map(|(sent, _)| sent.interface);
             let mut freed = 0;
-            entry.tx.retain(|(at, outbound)| {
-                let keep = *at != interface;
-                freed += if keep { 0 } else { cost(&outbound.frame) };
+            let dropped = entry.tx.retain(|sent| {
+                let keep = sent.interface != interface;
+                freed += if keep { 0 } else { sent.cost };
                 keep
             });
-            let dropped = before - entry.tx.len();
             if dropped == 0 {
                 continue;
             }
             entry.tx_bytes = entry.tx_bytes.saturating_sub(freed);
             let room = core::mem::take(&mut entry.wants_room);
-            let next = entry.tx.front().map(|(at, _)| *at);
+            let next = entry.tx.first().map(|(sent, _)| sent.interface);
             entry.in_turn = next.is_some();
             self.stats
                 .drop_out(DropReason::InterfaceDown, dropped as u64);
@@ -739,33 +754,32 @@ impl Host {
         }
     }
 
-    /// The next packet of the sockets in turn on an interface.
+    /// The socket whose turn it is on an interface; its first packet is about to be taken.
     #[inline]
-    pub(super) fn next_from_sockets(&mut self, at: u16) -> Option<Outbound> {
+    pub(super) fn next_socket(&mut self, at: u16) -> Option<Key> {
         loop {
             let queues = &mut self.interfaces.get_mut(usize::from(at))?.queues;
             let key = queues.sockets.pop_front()?;
             let Some(entry) = self.sockets.get_mut(key) else {
                 continue;
             };
-            let Some((_, outbound)) = entry.tx.pop_front() else {
+            let Some((sent, _)) = entry.tx.first() else {
                 entry.in_turn = false;
                 continue;
             };
-            entry.tx_bytes = entry.tx_bytes.saturating_sub(cost(&outbound.frame));
-            let next = entry.tx.front().map(|(next, _)| *next);
+            entry.tx_bytes = entry.tx_bytes.saturating_sub(sent.cost);
+            let next = entry.tx.second();
             entry.in_turn = next.is_some();
-            let room = entry.wants_room;
-            entry.wants_room = false;
+            let room = core::mem::take(&mut entry.wants_room);
             if let Some(next) = next
-                && let Some(interface) = self.interfaces.get_mut(usize::from(next))
+                && let Some(interface) = self.interfaces.get_mut(usize::from(next.interface))
             {
                 interface.queues.sockets.push_back(key);
             }
             if room {
                 self.mark(key, Readiness::WRITABLE);
             }
-            return Some(outbound);
+            return Some(key);
         }
     }
 
@@ -831,11 +845,6 @@ fn time_to_live(options: &udp::Options, dst: Ipv4Addr) -> u8 {
         //= RFC 1122 §3.2.1.7: a host MUST NOT send with a time to live of zero.
         options.ttl.max(1)
     }
-}
-
-/// What a queued packet was charged when it came: all but the fixed IP header.
-fn cost(packet: &Frame) -> usize {
-    (packet.len() + OVERHEAD).saturating_sub(20)
 }
 
 /// Why there is no way, as the user's error.

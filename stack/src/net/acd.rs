@@ -340,6 +340,13 @@ impl Acd {
         Err(DropReason::ArpConflict)
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something now.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// The next packet to send, and to whom. `mac` is this interface's.
     pub fn poll_transmit(&mut self, now: Instant, mac: MacAddr) -> Option<(MacAddr, Packet)> {
         let addr = self.due.pop_front()?;

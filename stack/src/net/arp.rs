@@ -209,6 +209,13 @@ impl Arp {
         self.push(MacAddr::BROADCAST, announcement(mac, addr))
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something now.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// The next packet to send, and to whom.
     pub fn poll_transmit(&mut self) -> Option<(MacAddr, Packet)> {
         let (dst, packet) = self.queue.pop_front()?;

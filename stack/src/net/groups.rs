@@ -506,10 +506,17 @@ impl<A: GroupAddr> Groups<A> {
         self.next
     }
 
+    /// Whether [`poll_output`](Self::poll_output) may have something at `now`.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self, now: Instant) -> bool {
+        self.next.is_some_and(|t| t <= now)
+    }
+
     /// All that is to be told now.
     pub fn poll_output(&mut self, now: Instant) -> Vec<Output<A>> {
         let mut out = Vec::new();
-        if self.next.is_none_or(|t| t > now) {
+        if !self.has_output(now) {
             return out;
         }
         self.update_version(now);

@@ -219,6 +219,13 @@ impl Igmp {
         }
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something now.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self, now: Instant) -> bool {
+        !self.ready.is_empty() || self.groups.has_output(now)
+    }
+
     /// The next message to send, and where to.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(Ipv4Addr, Vec<u8>)> {
         if self.ready.is_empty() {

@@ -154,6 +154,9 @@ impl<'a> Header<'a> {
             return Err(ParseError::Invalid("IPv4 options length"));
         }
         w.put(&self.fixed(self.checksum))?;
+        if self.options.is_empty() {
+            return Ok(());
+        }
         w.put(self.options)
     }
 

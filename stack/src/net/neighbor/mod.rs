@@ -312,6 +312,13 @@ impl Cache {
         }
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something now.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !(self.failures.is_empty() && self.ready.is_empty() && self.wanting.is_empty())
+    }
+
     /// The next thing to send or to give up: what failed, then what may leave, then questions.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Action> {
         if let Some(Failure {
