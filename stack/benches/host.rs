@@ -131,12 +131,7 @@ impl Tapline {
     fn transmit(&mut self, now: u64, tx: &mut Wire) {
         let now = Instant::from_nanos(now);
         while let Some(frame) = self.host.poll_transmit(now, Port(0)) {
-            let mut room = tx.push(frame.len());
-            for piece in frame.pieces() {
-                let (here, rest) = room.split_at_mut(piece.len());
-                here.copy_from_slice(piece);
-                room = rest;
-            }
+            frame.copy_to(tx.push(frame.len()));
         }
         std::hint::black_box(self.host.poll_timeout());
     }

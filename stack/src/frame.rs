@@ -13,6 +13,7 @@
 //! contiguous (which they nearly always are) and [`Frame::advance`] eats them.
 
 use crate::wire::checksum::Sum;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 use core::fmt;
@@ -172,7 +173,7 @@ impl Frame {
     /// All bytes in one piece; no copy where they already are.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        if self.head.is_empty() && self.payload.rest.is_empty() {
+        if self.head.is_empty() && self.payload.rest().is_empty() {
             return self.payload.first.clone();
         }
         let mut out = BytesMut::with_capacity(self.len());
@@ -188,7 +189,25 @@ impl Frame {
         core::iter::once(self.head.as_slice()).chain(self.payload.chunks().map(|c| &c[..]))
     }
 
+    /// Writes all bytes to the front of `room`, as many as fit; gives how many those are. For what
+    /// cannot gather pieces.
+    #[inline]
+    pub fn copy_to(&self, room: &mut [u8]) -> usize {
+        let mut done = 0;
+        for piece in self.pieces() {
+            let room = room.get_mut(done..).unwrap_or_default();
+            let n = piece.len().min(room.len());
+            let (Some(to), Some(from)) = (room.get_mut(..n), piece.get(..n)) else {
+                break;
+            };
+            to.copy_from_slice(from);
+            done += n;
+        }
+        done
+    }
+
     /// Adds all bytes to an Internet checksum.
+    #[inline]
     pub fn sum_into(&self, sum: &mut Sum) {
         self.sum_from(0, sum);
     }
@@ -196,8 +215,13 @@ impl Frame {
     /// Adds all bytes from offset `at` on to an Internet checksum.
     #[inline]
     pub fn sum_from(&self, at: usize, sum: &mut Sum) {
+        if self.head.is_empty() && self.payload.rest.is_none() {
+            // As nearly every received frame is.
+            sum.add(self.payload.first.get(at..).unwrap_or_default());
+            return;
+        }
         let mut skip = at;
-        for piece in self.pieces() {
+        for piece in self.pieces().filter(|p| !p.is_empty()) {
             sum.add(piece.get(skip..).unwrap_or_default());
             skip = skip.saturating_sub(piece.len());
         }
@@ -347,8 +371,13 @@ impl Eq for Head {}
 #[derive(Clone, Default)]
 pub struct Payload {
     first: Bytes,
-    rest: Vec<Bytes>,
+    /// The chunks after the first, boxed: a frame without them is smaller by two words, and quicker
+    /// to move, measure and drop.
+    rest: Option<Box<Rest>>,
 }
+
+#[derive(Clone, Default)]
+struct Rest(Vec<Bytes>);
 
 impl Payload {
     /// Nothing.
@@ -356,7 +385,23 @@ impl Payload {
     pub const fn new() -> Self {
         Self {
             first: Bytes::new(),
-            rest: Vec::new(),
+            rest: None,
+        }
+    }
+
+    #[inline]
+    fn rest(&self) -> &[Bytes] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.0)
+    }
+
+    /// The chunks after the first, to change; none left is noted by [`tidy`](Self::tidy).
+    fn rest_mut(&mut self) -> &mut Vec<Bytes> {
+        &mut self.rest.get_or_insert_default().0
+    }
+
+    fn tidy(&mut self) {
+        if self.rest().is_empty() {
+            self.rest = None;
         }
     }
 
@@ -364,13 +409,17 @@ impl Payload {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+        let first = self.first.len();
+        match &self.rest {
+            None => first,
+            Some(rest) => first + rest.0.iter().map(Bytes::len).sum::<usize>(),
+        }
     }
 
     /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.rest.iter().all(Bytes::is_empty)
+        self.first.is_empty() && self.rest().iter().all(Bytes::is_empty)
     }
 
     /// The first chunk.
@@ -382,7 +431,7 @@ impl Payload {
 
     /// The chunks in order; none of them empty but a lone first.
     pub fn chunks(&self) -> impl Iterator<Item = &Bytes> {
-        core::iter::once(&self.first).chain(&self.rest)
+        core::iter::once(&self.first).chain(self.rest())
     }
 
     /// Appends a chunk; an empty one is dropped.
@@ -391,15 +440,17 @@ impl Payload {
         } else if self.first.is_empty() {
             self.first = chunk;
         } else {
-            self.rest.push(chunk);
+            self.rest_mut().push(chunk);
         }
     }
 
     /// Appends all chunks of another payload.
     pub fn append(&mut self, other: Self) {
         self.push(other.first);
-        for chunk in other.rest {
-            self.push(chunk);
+        if let Some(rest) = other.rest {
+            for chunk in rest.0 {
+                self.push(chunk);
+            }
         }
     }
 
@@ -419,10 +470,11 @@ impl Payload {
             self.first.advance(here);
             n -= here;
             if self.first.is_empty() {
-                if self.rest.is_empty() {
+                if self.rest().is_empty() {
                     return;
                 }
-                self.first = self.rest.remove(0);
+                self.first = self.rest_mut().remove(0);
+                self.tidy();
             }
         }
     }
@@ -432,15 +484,19 @@ impl Payload {
     pub fn truncate(&mut self, len: usize) {
         if len <= self.first.len() {
             self.first.truncate(len);
-            self.rest.clear();
-            return;
+            self.rest = None;
+        } else if self.rest.is_some() {
+            self.truncate_rest(len - self.first.len());
         }
-        let mut left = len - self.first.len();
-        self.rest.retain_mut(|chunk| {
+    }
+
+    fn truncate_rest(&mut self, mut left: usize) {
+        self.rest_mut().retain_mut(|chunk| {
             chunk.truncate(left);
             left -= chunk.len();
             !chunk.is_empty()
         });
+        self.tidy();
     }
 
     /// `len` bytes from `start`, sharing the chunks; shorter where there are fewer.
@@ -464,7 +520,7 @@ impl Payload {
     /// All bytes in one piece; no copy where they already are.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        if self.rest.is_empty() {
+        if self.rest().is_empty() {
             return self.first.clone();
         }
         let mut out = BytesMut::with_capacity(self.len());
@@ -475,6 +531,7 @@ impl Payload {
     }
 
     /// Adds all bytes to an Internet checksum.
+    #[inline]
     pub fn sum_into(&self, sum: &mut Sum) {
         for chunk in self.chunks() {
             sum.add(chunk);
@@ -484,10 +541,7 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(first: Bytes) -> Self {
-        Self {
-            first,
-            rest: Vec::new(),
-        }
+        Self { first, rest: None }
     }
 }
 
@@ -505,7 +559,7 @@ impl Eq for Payload {}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} B in {})", self.len(), 1 + self.rest.len())
+        write!(f, "Payload({} B in {})", self.len(), 1 + self.rest().len())
     }
 }
 

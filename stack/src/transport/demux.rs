@@ -3,7 +3,7 @@
 //! ```text
 //!   (local addr, port, remote addr, port)   connected        first match wins
 //!   (local addr, port)                      bound to an address
-//!   (any, port)                             bound to the port
+//!   (any, port)                             bound to the port: no hash, a page of ports
 //! ```
 //!
 //! Read first: RFC 768; RFC 1122 §4.1.3.5 and §4.1.4 (multihoming).
@@ -13,6 +13,7 @@
 
 use super::Key;
 use crate::rng::Rng;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash, Hasher};
@@ -80,12 +81,45 @@ fn split(bits: u128) -> [u64; 2] {
     [u64::try_from(bits >> 64).unwrap_or(0), low]
 }
 
+/// Sockets by port, in pages that are made when a port of theirs is first taken: two loads where a
+/// hash would cost more than all the rest of finding a socket.
+#[derive(Clone, Debug, Default)]
+struct Pages(Vec<Option<Box<Page>>>);
+
+type Page = [Option<Key>; 256];
+
+impl Pages {
+    #[inline]
+    fn get(&self, port: u16) -> Option<Key> {
+        let [page, slot] = port.to_be_bytes().map(usize::from);
+        *self.0.get(page)?.as_ref()?.get(slot)?
+    }
+
+    fn set(&mut self, port: u16, key: Option<Key>) {
+        let [page, slot] = port.to_be_bytes().map(usize::from);
+        if self.0.len() <= page {
+            self.0.resize(page + 1, None);
+        }
+        if let Some(page) = self.0.get_mut(page)
+            && let Some(slot) = page
+                .get_or_insert_with(|| Box::new([None; 256]))
+                .get_mut(slot)
+        {
+            *slot = key;
+        }
+    }
+}
+
 /// The sockets of one protocol by their bindings.
 #[derive(Clone, Debug)]
 pub struct Demux {
     connected: HashMap<(Packed, Packed), Key, Keyed>,
     /// Several only where all of them agreed to share; the last one bound gets unicast.
     bound: HashMap<Packed, Vec<Key>, Keyed>,
+    /// How many of those are bound to one address: mostly none, and then nobody asks for them.
+    addressed: usize,
+    /// The last one bound to any address, by port.
+    any: Pages,
     /// For groups, which go to every socket on the port, and to see what is free.
     by_port: BTreeMap<u16, Vec<Key>>,
 }
@@ -98,6 +132,8 @@ impl Demux {
         Self {
             connected: HashMap::with_hasher(keyed.clone()),
             bound: HashMap::with_hasher(keyed),
+            addressed: 0,
+            any: Pages::default(),
             by_port: BTreeMap::new(),
         }
     }
@@ -109,12 +145,21 @@ impl Demux {
             .or_default()
             .push(key);
         self.by_port.entry(port).or_default().push(key);
+        match addr {
+            Some(_) => self.addressed += 1,
+            None => self.any.set(port, Some(key)),
+        }
     }
 
     /// Takes a bound socket out.
     pub fn unbind(&mut self, addr: Option<IpAddr>, port: u16, key: Key) {
         if let Some(keys) = self.bound.get_mut(&local_key(addr, port)) {
+            let before = keys.len();
             keys.retain(|&k| k != key);
+            match addr {
+                Some(_) => self.addressed -= before - keys.len(),
+                None => self.any.set(port, keys.last().copied()),
+            }
             if keys.is_empty() {
                 self.bound.remove(&local_key(addr, port));
             }
@@ -155,11 +200,12 @@ impl Demux {
         {
             return Some(key);
         }
-        self.bound
-            .get(&local_key(Some(local.ip()), local.port()))
-            .or_else(|| self.bound.get(&local_key(None, local.port())))
-            .and_then(|keys| keys.last())
-            .copied()
+        if self.addressed > 0
+            && let Some(keys) = self.bound.get(&local_key(Some(local.ip()), local.port()))
+        {
+            return keys.last().copied();
+        }
+        self.any.get(local.port())
     }
 
     /// Sockets bound to exactly this address and port.

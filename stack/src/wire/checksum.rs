@@ -32,6 +32,11 @@ impl Sum {
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let part = sum_words(bytes);
+        self.add_part(part, bytes.len());
+    }
+
+    #[inline]
+    fn add_part(&mut self, part: u64, len: usize) {
         // A piece that starts at an odd offset has its bytes swapped (RFC 1071 §2 (B)).
         let part = if self.odd {
             u64::from(fold(part).swap_bytes())
@@ -39,7 +44,7 @@ impl Sum {
             part
         };
         self.acc = add_carry(self.acc, part);
-        self.odd ^= bytes.len() % 2 == 1;
+        self.odd ^= len % 2 == 1;
     }
 
     /// Adds one 16-bit field. Only at an even offset.
@@ -103,9 +108,7 @@ impl Sum {
 #[must_use]
 #[inline]
 pub fn of(bytes: &[u8]) -> u16 {
-    let mut sum = Sum::new();
-    sum.add(bytes);
-    sum.finish()
+    !u16::from_be(fold(sum_words(bytes)))
 }
 
 /// The checksum after one 16-bit field changed from `old` to `new` (RFC 1624 §3, equation 3).
@@ -148,18 +151,21 @@ fn sum_words(bytes: &[u8]) -> u64 {
     for word in words {
         total = add_carry(total, u64::from_ne_bytes(*word));
     }
+    // What is left lies at an even offset, so each part may be added as it is; five small words
+    // cannot overflow.
+    let mut small = 0u64;
     let (words, tail) = tail.as_chunks::<4>();
-    for word in words {
-        total = add_carry(total, u64::from(u32::from_ne_bytes(*word)));
+    if let [word] = words {
+        small += u64::from(u32::from_ne_bytes(*word));
     }
     let (words, tail) = tail.as_chunks::<2>();
-    for word in words {
-        total = add_carry(total, u64::from(u16::from_ne_bytes(*word)));
+    if let [word] = words {
+        small += u64::from(u16::from_ne_bytes(*word));
     }
     if let [last] = tail {
-        total = add_carry(total, u64::from(u16::from_ne_bytes([*last, 0])));
+        small += u64::from(u16::from_ne_bytes([*last, 0]));
     }
-    total
+    add_carry(total, small)
 }
 
 /// Sums whole blocks in 32-bit lanes widened to 64 bits, which the compiler turns into vector code
