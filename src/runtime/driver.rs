@@ -14,7 +14,9 @@
 //! each gets a batch a turn. The first frame of a wake-up is answered before the next is read,
 //! which is what a lone ping waits for; under load the rest is read as a batch and answered
 //! together, so that acknowledgements coalesce. Interest in writing is told to the kernel only
-//! while a frame waits, so the usual turn is wait, read, write, read nothing.
+//! while a frame waits, so the usual turn is wait, read, write, read nothing. In a conversation
+//! that is quicker than falling asleep and waking up, the loop stays awake for a moment after each
+//! frame ([`Vigil`]); with frames further apart it sleeps at once, so an idle host costs nothing.
 
 use super::clock::Clock;
 use crate::device::{Device, Received};
@@ -32,6 +34,14 @@ use std::os::unix::net::UnixStream;
 
 /// Frames read from one device in a turn.
 const BATCH: usize = 64;
+/// How soon a frame must follow another to be waited for awake. Waking a process on an idle CPU
+/// takes about half of this.
+const VIGIL: Duration = Duration::from_micros(50);
+/// Frames without a vigil after one that was in vain: it cost time that somebody else may have
+/// needed to answer us, on the same CPU perhaps.
+const REST: u32 = 256;
+/// Turns of a vigil between two looks at signals and watched descriptors.
+const LOOK_UP: u32 = 32;
 /// Token of the pipes that signals write to; devices are below, watched descriptors above.
 const SIGNALS: usize = 1 << 16;
 const WATCHED: usize = SIGNALS + 8;
@@ -75,6 +85,35 @@ struct Attachment {
     stats: PortStats,
 }
 
+/// Decides whether to wait awake or asleep.
+#[derive(Debug, Default)]
+struct Vigil {
+    /// A frame came in this turn.
+    heard: bool,
+    /// When the last turn that heard one was done.
+    since: Instant,
+    awake: bool,
+    rest: u32,
+    /// Turns spent awake.
+    turns: u32,
+}
+
+impl Vigil {
+    /// Whether to look at the devices again instead of sleeping.
+    fn keeps(&mut self, now: Instant) -> bool {
+        let soon = now.since(self.since) < VIGIL;
+        if std::mem::take(&mut self.heard) {
+            self.since = now;
+            self.rest = self.rest.saturating_sub(1);
+            self.awake = soon && self.rest == 0;
+        } else if self.awake && !soon {
+            self.awake = false;
+            self.rest = REST;
+        }
+        self.awake
+    }
+}
+
 /// Drives one machine over its devices: port `i` is device `i`.
 pub struct Driver<M> {
     /// The machine.
@@ -86,6 +125,7 @@ pub struct Driver<M> {
     signals: Vec<(i32, UnixStream)>,
     watched: usize,
     wake: Wake,
+    vigil: Vigil,
 }
 
 impl<M: Machine> Driver<M> {
@@ -118,6 +158,7 @@ impl<M: Machine> Driver<M> {
             signals: Vec::new(),
             watched: 0,
             wake: Wake::default(),
+            vigil: Vigil::default(),
         })
     }
 
@@ -231,6 +272,7 @@ impl<M: Machine> Driver<M> {
             match attachment.device.recv(now)? {
                 Received::Frame(frame) => {
                     attachment.stats.received += 1;
+                    self.vigil.heard = true;
                     let fate = self.machine.handle_frame(now, port(i), frame);
                     attachment.device.fate(fate);
                     log::trace!("port {i}: {fate:?}");
@@ -302,6 +344,15 @@ impl<M: Machine> Driver<M> {
 
     /// Waits for a device, a signal, a watched descriptor or the earliest deadline.
     fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if self.vigil.keeps(self.clock.now()) {
+            for p in &mut self.ports {
+                p.readable = !p.ended;
+            }
+            self.vigil.turns = self.vigil.turns.wrapping_add(1);
+            if !self.vigil.turns.is_multiple_of(LOOK_UP) {
+                return Ok(());
+            }
+        }
         let held = self.ports.iter().filter_map(|p| p.device.poll_timeout());
         let deadline = held
             .chain(deadline)
@@ -423,6 +474,56 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         (Box::new(Pipe(ours)), theirs)
+    }
+
+    #[test]
+    fn an_endless_conversation_does_not_hide_other_descriptors() {
+        let (device, peer) = pair();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut driver = Driver::new(Echo::default(), Clock::start(), vec![device]).unwrap();
+        driver.watch(theirs.as_raw_fd()).unwrap();
+        let (mut buffer, mut turns) = ([0; 2048], 0u32);
+        peer.send(b"frame").unwrap();
+        driver
+            .run(|_, _, wake| {
+                turns += 1;
+                assert!(turns < 100 + 2 * LOOK_UP, "never looked up");
+                if turns == 100 {
+                    io::Write::write_all(&mut &ours, b"x").unwrap();
+                }
+                // Each echo is sent again, so that there is always one to wait for awake.
+                if let Ok(n) = peer.recv(&mut buffer) {
+                    peer.send(&buffer[..n]).unwrap();
+                }
+                match wake.readable[..] {
+                    [] => ControlFlow::Continue(None),
+                    _ => ControlFlow::Break(()),
+                }
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn stays_awake_only_while_frames_follow_each_other() {
+        let at = Instant::from_nanos;
+        let mut vigil = Vigil::default();
+        let mut hear = |vigil: &mut Vigil, now| {
+            vigil.heard = true;
+            vigil.keeps(at(now))
+        };
+        assert!(
+            !hear(&mut vigil, 1_000_000),
+            "the first comes out of nothing"
+        );
+        assert!(!vigil.keeps(at(1_001_000)));
+        assert!(hear(&mut vigil, 1_020_000), "the second follows");
+        assert!(vigil.keeps(at(1_069_999)));
+        assert!(!vigil.keeps(at(1_070_000)), "in vain");
+        for n in 1..u64::from(REST) {
+            assert!(!hear(&mut vigil, 1_070_000 + n * 1000));
+        }
+        assert!(hear(&mut vigil, 1_071_000 + u64::from(REST) * 1000));
+        assert!(!hear(&mut vigil, 9_000_000), "a pause ends it");
     }
 
     #[test]
