@@ -193,15 +193,13 @@ impl Frame {
     /// cannot gather pieces.
     #[inline]
     pub fn copy_to(&self, room: &mut [u8]) -> usize {
-        let mut done = 0;
-        for piece in self.pieces() {
-            let room = room.get_mut(done..).unwrap_or_default();
-            let n = piece.len().min(room.len());
-            let (Some(to), Some(from)) = (room.get_mut(..n), piece.get(..n)) else {
-                break;
-            };
-            to.copy_from_slice(from);
-            done += n;
+        let (room, head) = fill(room, self.head.as_slice());
+        let (mut room, first) = fill(room, &self.payload.first);
+        let mut done = head + first;
+        for chunk in self.payload.rest() {
+            let copied;
+            (room, copied) = fill(room, chunk);
+            done += copied;
         }
         done
     }
@@ -259,6 +257,15 @@ impl Frame {
             self.payload = Payload::from(flat.freeze());
         }
     }
+}
+
+/// Copies what fits; gives the room that is left and how much was copied.
+#[inline]
+fn fill<'a>(room: &'a mut [u8], bytes: &[u8]) -> (&'a mut [u8], usize) {
+    let n = bytes.len().min(room.len());
+    let (here, rest) = room.split_at_mut(n);
+    here.copy_from_slice(bytes.get(..n).unwrap_or_default());
+    (rest, n)
 }
 
 impl fmt::Debug for Frame {
@@ -604,6 +611,9 @@ mod tests {
         f.truncate(5);
         f.advance(1);
         assert_eq!(&f.to_bytes()[..], b"bcde");
+        let mut room = [0; 6];
+        assert_eq!((f.copy_to(&mut room), &room), (4, b"bcde\0\0"));
+        assert_eq!((f.copy_to(&mut room[..2]), &room[..2]), (2, &b"bc"[..]));
         f.advance(2);
         assert_eq!(f.front(), b"d");
         f.advance(9);

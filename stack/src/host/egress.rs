@@ -31,8 +31,9 @@ impl Host {
     /// The next frame to leave by `port`.
     #[inline]
     pub(super) fn transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
-        for n in 0..self.port_interfaces(port).len() {
-            let at = *self.port_interfaces(port).get(n)?;
+        let mut n = 0;
+        while let Some(&at) = self.port_interfaces(port).get(n) {
+            n += 1;
             let frame = self.transmit_interface(now, at);
             if let Some(sent) = &frame {
                 self.count_out(at, sent.len());

@@ -18,9 +18,6 @@ use crate::wire::{Protocol, Writer, tcp as tcp_wire, udp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// ICMP header and the longest IP header: what the parsers want in one piece; a quote may follow.
-const FRONT: usize = 8 + 60 + 8;
-
 impl Host {
     #[inline]
     pub(super) fn receive_icmp(
@@ -32,7 +29,7 @@ impl Host {
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
-        packet.pull_up(start + FRONT);
+        packet.pull_up(start + 8);
         let mut sum = Sum::new();
         packet.sum_from(start, &mut sum);
         if packet.len() < start + 8 {

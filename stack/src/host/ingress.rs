@@ -11,7 +11,7 @@ use super::config::{Medium, ReversePath};
 use super::interface::LocalView;
 use super::{Event, Host};
 use crate::frame::{Frame, Head, Payload};
-use crate::link::ethernet::{Cast, Received};
+use crate::link::ethernet::{self, Cast, Received};
 use crate::machine::{Consumer, Fate, Port};
 use crate::net::arp::Delivery;
 use crate::net::icmp::Error;
@@ -21,7 +21,8 @@ use crate::net::{acd, route::RouteKind};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{Key, udp};
-use crate::wire::{EtherType, Protocol, arp, igmp, tcp};
+use crate::wire::ethernet::HEADER_LEN;
+use crate::wire::{EtherType, Protocol, arp, checksum, igmp, tcp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -34,7 +35,99 @@ enum Destination {
     Elsewhere,
 }
 
+/// A sender and one of our addresses: untagged unicast packets between them have passed the checks
+/// that depend on nothing else. A conversation is checked once, and again when addresses, routes or
+/// interfaces change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Familiar {
+    port: Port,
+    interface: u16,
+    /// Generation of the routes, which the reverse path check asked.
+    routes: u64,
+    /// The whole link header.
+    link: [u8; HEADER_LEN],
+    /// Source and destination address.
+    addrs: [u8; 8],
+}
+
 impl Host {
+    /// A packet of the familiar sender, whole and without options: its interface and header, the
+    /// frame stripped to the packet. `None` for all others, and for what is wrong with a packet:
+    /// the long way says why.
+    #[inline]
+    fn recognise(&mut self, port: Port, frame: &mut Frame) -> Option<(u16, Accepted)> {
+        let known = self.familiar.as_ref()?;
+        let bytes = frame.len();
+        let (link, packet) = frame.front().split_first_chunk()?;
+        let (header, _) = packet.split_first_chunk::<20>()?;
+        let [
+            0x45,
+            tos,
+            l0,
+            l1,
+            i0,
+            i1,
+            f0,
+            f1,
+            ttl,
+            protocol,
+            _,
+            _,
+            addrs @ ..,
+        ] = *header
+        else {
+            return None;
+        };
+        let [s0, s1, s2, s3, d0, d1, d2, d3] = addrs;
+        let total = usize::from(u16::from_be_bytes([l0, l1]));
+        let whole = f0 & 0x3f == 0 && f1 == 0 && (20..=bytes - HEADER_LEN).contains(&total);
+        let same = known.addrs == addrs && known.link == *link && known.port == port;
+        if !same || !whole || known.routes != self.routes.generation() {
+            return None;
+        }
+        if checksum::of(header) != 0 {
+            return None;
+        }
+        let at = known.interface;
+        ethernet::strip(frame, HEADER_LEN);
+        frame.truncate(total);
+        let interface = self.interface_mut(at)?;
+        interface.counters.rx_frames += 1;
+        interface.counters.rx_bytes += bytes as u64;
+        let accepted = Accepted {
+            header_len: 20,
+            tos,
+            ident: u16::from_be_bytes([i0, i1]),
+            dont_fragment: f0 & 0x40 != 0,
+            more_fragments: false,
+            fragment_offset: 0,
+            ttl,
+            protocol: Protocol(protocol),
+            src: Ipv4Addr::new(s0, s1, s2, s3),
+            dst: Ipv4Addr::new(d0, d1, d2, d3),
+        };
+        Some((at, accepted))
+    }
+
+    /// Remembers the sender of a packet that has passed all checks; `link` is its link header,
+    /// where that has no tag.
+    fn remember(&mut self, at: u16, link: Option<[u8; HEADER_LEN]>, header: &Accepted) {
+        let port = self.interface(at).map(|i| i.config.port);
+        let (Some(port), Some(link)) = (port, link) else {
+            return;
+        };
+        let mut addrs = [0; 8];
+        addrs[..4].copy_from_slice(&header.src.octets());
+        addrs[4..].copy_from_slice(&header.dst.octets());
+        self.familiar = Some(Familiar {
+            port,
+            interface: at,
+            routes: self.routes.generation(),
+            link,
+            addrs,
+        });
+    }
+
     /// Takes a frame off a port: finds its interface, then its protocol.
     pub(super) fn receive(
         &mut self,
@@ -42,6 +135,9 @@ impl Host {
         port: Port,
         frame: &mut Frame,
     ) -> Result<Fate, DropReason> {
+        if let Some((at, header)) = self.recognise(port, frame) {
+            return self.deliver(now, at, Destination::Ours, &header, frame);
+        }
         let first = self.port_interfaces(port).first().copied();
         let Some(first) = first else {
             return Err(DropReason::InterfaceDown);
@@ -58,10 +154,13 @@ impl Host {
             }
             return match frame.front().first().map(|b| b >> 4) {
                 Some(6) => Err(DropReason::Ipv6Disabled),
-                _ => self.receive_ipv4(now, first, Cast::Unicast, frame),
+                _ => self.receive_ipv4(now, first, Cast::Unicast, None, frame),
             };
         }
+        let link = frame.pull_up(HEADER_LEN).first_chunk().copied();
         let received = interface.filter.receive(frame)?;
+        // Directly behind its addresses, the EtherType is the packet's own.
+        let plain = bytes == frame.len() + HEADER_LEN;
         let at = self.pick_vlan(port, first, received.vlan)?;
         let Some(interface) = self.interface_mut(at) else {
             return Err(DropReason::VlanUnknown);
@@ -72,7 +171,10 @@ impl Host {
             return Err(DropReason::InterfaceDown);
         }
         match received.ethertype {
-            EtherType::IPV4 => self.receive_ipv4(now, at, received.cast, frame),
+            EtherType::IPV4 => {
+                let link = link.filter(|_| plain && received.cast == Cast::Unicast);
+                self.receive_ipv4(now, at, received.cast, link, frame)
+            }
             EtherType::ARP => self.receive_arp(now, at, received, frame),
             EtherType::IPV6 => Err(DropReason::Ipv6Disabled),
             _ => Err(DropReason::EtherTypeUnknown),
@@ -233,6 +335,7 @@ impl Host {
         now: Instant,
         at: u16,
         cast: Cast,
+        link: Option<[u8; HEADER_LEN]>,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let header = match ipv4::accept(packet) {
@@ -265,7 +368,12 @@ impl Host {
             _ if header.is_fragment() => {
                 self.receive_fragment(now, at, destination, &header, packet.take())
             }
-            _ => self.deliver(now, at, destination, &header, packet),
+            _ => {
+                if destination == Destination::Ours {
+                    self.remember(at, link, &header);
+                }
+                self.deliver(now, at, destination, &header, packet)
+            }
         }
     }
 
@@ -483,7 +591,7 @@ impl Host {
         }
         packet.advance(header.header_len);
         let bytes = packet.to_bytes();
-        if crate::wire::checksum::of(&bytes) != 0 {
+        if checksum::of(&bytes) != 0 {
             return Err(DropReason::IgmpBadChecksum);
         }
         let (_, message) = igmp::Message::parse(&bytes).map_err(|_| DropReason::IgmpMalformed)?;
@@ -573,7 +681,7 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         packet.pull_up(header.header_len + 60);
         let len = packet.len() - header.header_len;
-        let mut sum = crate::wire::checksum::Sum::new();
+        let mut sum = checksum::Sum::new();
         sum.add_pseudo4(header.src, header.dst, Protocol::TCP, len);
         packet.sum_from(header.header_len, &mut sum);
         let vouched = matches!(

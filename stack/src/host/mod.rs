@@ -109,12 +109,16 @@ pub struct Host {
     routes: RouteTable,
     redirects: BTreeMap<Ipv4Addr, routing::Redirect>,
     last_way: Option<(Ipv4Addr, u64, routing::Way)>,
+    /// The sender whose packets have last passed all checks.
+    familiar: Option<ingress::Familiar>,
     /// First fragment's header, and the interface it came by.
     reassembly: Reassembly<(Head, u16)>,
     pmtu: PathMtus,
     limiter: PeerLimiter<IpAddr>,
     idents: Vec<u16>,
     ident_keys: Keyed,
+    /// Whose counter was asked for last, and which it is.
+    last_ident: (Ipv4Addr, u64),
     sockets: Slab<sockets::Entry>,
     udp: Demux,
     raw: BTreeMap<u8, Vec<Key>>,
@@ -139,11 +143,14 @@ impl Host {
             routes: RouteTable::new(config.route),
             redirects: BTreeMap::new(),
             last_way: None,
+            familiar: None,
             reassembly: Reassembly::new(config.reassembly),
             pmtu: PathMtus::new(config.pmtu),
             limiter: PeerLimiter::new(config.icmp_rate),
             idents,
             ident_keys: Keyed::new(&mut draws),
+            // Nobody has this address; what counter it leads to does not matter.
+            last_ident: (Ipv4Addr::UNSPECIFIED, 0),
             sockets: Slab::new(config.max_sockets),
             udp: Demux::new(&mut draws),
             raw: BTreeMap::new(),
@@ -359,7 +366,12 @@ impl Host {
     /// packet's lifetime as long as 65,536 of them allow (RFC 6864 §4.3).
     #[inline]
     fn next_ident(&mut self, dst: Ipv4Addr) -> u16 {
-        let slot = self.ident_keys.hash_one(dst.to_bits()) % IDENTS;
+        // A conversation asks for the same again and again.
+        let slot = match self.last_ident {
+            (last, slot) if last == dst => slot,
+            _ => self.ident_keys.hash_one(dst.to_bits()) % IDENTS,
+        };
+        self.last_ident = (dst, slot);
         let counter = usize::try_from(slot)
             .ok()
             .and_then(|i| self.idents.get_mut(i));
@@ -397,7 +409,10 @@ impl Machine for Host {
             return Some(Instant::ZERO);
         }
         let tables = earliest(self.reassembly.poll_timeout(), self.pmtu.poll_timeout());
-        let redirects = self.redirects.values().map(|r| r.until).min();
+        let redirects = match self.redirects.len() {
+            0 => None,
+            _ => self.redirects.values().map(|r| r.until).min(),
+        };
         let interfaces = self.interfaces.iter().map(Interface::poll_timeout);
         interfaces.fold(earliest(tables, redirects), earliest)
     }

@@ -158,6 +158,7 @@ impl Host {
     /// Forgets remembered ways: addresses, redirects or interfaces changed.
     pub(super) fn forget_routes(&mut self) {
         self.last_way = None;
+        self.familiar = None;
     }
 
     /// Adds a route; its `port` is the number of an interface.

@@ -166,7 +166,7 @@ fn snap(frame: &mut Frame, length: EtherType) -> Result<EtherType, DropReason> {
 
 /// Removes `n` bytes of link header; a partial checksum's place is counted from what is left.
 #[inline]
-fn strip(frame: &mut Frame, n: usize) {
+pub(crate) fn strip(frame: &mut Frame, n: usize) {
     frame.advance(n);
     if let Checksum::Partial { start, offset } = frame.offload.checksum {
         let start = start.saturating_sub(u16::try_from(n).unwrap_or(u16::MAX));

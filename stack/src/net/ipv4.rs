@@ -34,7 +34,9 @@ pub const MIN_MTU: usize = 68;
 #[inline]
 pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
     let available = packet.len();
-    let front = packet.pull_up(MAX_HEADER_LEN);
+    // No more than the header need lie in one piece: what follows may be shared.
+    let claimed = packet.pull_up(20).first().map_or(0, |b| b & 15);
+    let front = packet.pull_up(usize::from(claimed) * 4);
     let (header, _) = Header::parse(front).map_err(|e| refusal(e, front))?;
     let header_len = header.header_len();
     let total = usize::from(header.total_len);
@@ -229,7 +231,11 @@ pub fn encapsulate(frame: &mut Frame, out: &Outgoing<'_>) -> bool {
     push(&mut frame.head, header)
 }
 
+#[inline]
 fn push(head: &mut Head, header: Header<'_>) -> bool {
+    if header.options.is_empty() {
+        return push_plain(head, header);
+    }
     let Some(room) = head.push_front(header.emit_len()) else {
         return false;
     };
@@ -240,6 +246,21 @@ fn push(head: &mut Head, header: Header<'_>) -> bool {
         Some(field) if emitted => field.copy_from_slice(&sum.to_be_bytes()),
         _ => return false,
     }
+    true
+}
+
+/// The same for the usual header, whose length the compiler knows.
+#[inline]
+fn push_plain(head: &mut Head, header: Header<'_>) -> bool {
+    let mut bytes = [0; 20];
+    if header.emit(&mut Writer::new(&mut bytes)).is_err() {
+        return false;
+    }
+    [bytes[10], bytes[11]] = checksum::of(&bytes).to_be_bytes();
+    let Some(room) = head.push_front(bytes.len()) else {
+        return false;
+    };
+    room.copy_from_slice(&bytes);
     true
 }
 

@@ -59,9 +59,10 @@ impl Header {
     /// [`ParseError::NoRoom`].
     #[inline]
     pub fn emit(&self, w: &mut Writer<'_>) -> Result<(), ParseError> {
-        w.put(&self.dst.0)?;
-        w.put(&self.src.0)?;
-        w.u16(self.ethertype.0)
+        let [d0, d1, d2, d3, d4, d5] = self.dst.0;
+        let [s0, s1, s2, s3, s4, s5] = self.src.0;
+        let [t0, t1] = self.ethertype.0.to_be_bytes();
+        w.put(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1])
     }
 }
 
