@@ -130,3 +130,40 @@ fn a_poisoned_reply_does_not_divert_traffic() {
         .count();
     assert_eq!(diverted, 0);
 }
+
+/// What the familiar way saves must not let anything through.
+#[test]
+fn a_familiar_sender_is_checked_again_when_something_changed() {
+    let mut net = Net::pair();
+    let (client, _) = net.hosts[0].echo_open(0).unwrap();
+    let now = net.now;
+    for seq in 0..3 {
+        let data = Payload::from(Bytes::from_static(&[7; 56]));
+        net.hosts[0]
+            .echo_send(now, client, B, seq, data, &[])
+            .unwrap();
+        net.settle();
+    }
+    let to_us = |(to, frame, _): &&(usize, Frame, Fate)| *to == 1 && frame.len() > 60;
+    let request = net.log.iter().find(to_us).unwrap().1.to_bytes();
+    let host = &mut net.hosts[1];
+    let hand = |host: &mut Host, at: usize, value: u8| {
+        let mut bytes = request.to_vec();
+        bytes[at] ^= value;
+        host.handle_frame(now, Port(0), Frame::copy_from(&bytes))
+    };
+    let dropped = Fate::Dropped;
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    assert_eq!(hand(host, 5, 1), dropped(DropReason::LinkNotForUs));
+    assert_eq!(hand(host, 24, 1), dropped(DropReason::Ipv4BadChecksum));
+    assert_eq!(hand(host, 16, 1), dropped(DropReason::Ipv4BadTotalLength));
+    assert_eq!(hand(host, 60, 1), dropped(DropReason::IcmpBadChecksum));
+    host.set_up(now, 0, false);
+    assert_eq!(hand(host, 0, 0), dropped(DropReason::InterfaceDown));
+    host.set_up(now, 0, true);
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    host.remove_address(0, v4(B));
+    assert_eq!(hand(host, 0, 0), dropped(DropReason::Ipv4NotForUs));
+    assert!(host.stats().is_conserved());
+}
