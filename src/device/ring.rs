@@ -12,7 +12,8 @@
 //! A frame that is kept pins its whole arena, so that a peer who gets one fragment or datagram
 //! kept in each could make a table cost far more than it counts. Small frames, which is what comes
 //! cheap to a peer, are therefore copied into a small arena of their own: one that is kept pins at
-//! most [`SMALL_ARENA`] bytes, and the big room that the kernel writes to stays in the cache.
+//! most [`SMALL_ARENA`] bytes, and the big room that the kernel writes to stays in the cache. There
+//! are two of those, used in turn: one rests while the frames of the last batch are on their way.
 
 use bytes::{Bytes, BytesMut};
 use std::io;
@@ -32,6 +33,7 @@ pub const SMALL_ARENA: usize = 8192;
 pub struct Ring {
     arena: BytesMut,
     small: BytesMut,
+    resting: BytesMut,
 }
 
 impl Ring {
@@ -59,6 +61,9 @@ impl Ring {
         unsafe { self.arena.set_len(len) };
         if len > SMALL {
             return Ok(self.arena.split());
+        }
+        if self.small.capacity() < len {
+            std::mem::swap(&mut self.small, &mut self.resting);
         }
         let small = Self::cut(&mut self.small, SMALL_ARENA, &self.arena);
         self.arena.clear();
