@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         wires::TESTS,
         clients::TESTS,
         routers::TESTS,
+        clients::TESTS,
     ];
     let tests = stories.concat();
     let is_left = |needs: Needs| needs == Root && !is_root();
