@@ -6,9 +6,9 @@
 //! ```
 
 use super::json::Hex;
-use super::{Checksum, Dissector, Fault, Header, Kind, Layer, Visitor};
+use super::{Checksum, Dissector, Fault, Header, Kind, Layer, Span, Visitor};
 use stack::wire::ipv6::Extension;
-use stack::wire::pcap::Record;
+use stack::wire::pcap::{LinkType, Record};
 use stack::wire::{arp, icmpv4, icmpv6, igmp, tcp};
 use std::fmt::Write as _;
 
@@ -28,6 +28,16 @@ pub fn write(out: &mut String, n: u64, start: u64, record: &Record<'_>, dissecto
         None => out.push_str("          -  "),
     }
     line.finish(out, record);
+}
+
+/// What a frame that begins as `link_type` says is, without a number, a time or a line's end.
+#[must_use]
+pub fn phrase(link_type: LinkType, span: Span<'_>, dissector: &mut Dissector) -> String {
+    let mut line = Line::default();
+    dissector.frame(link_type, span, &mut line);
+    let mut out = String::new();
+    line.write(&mut out);
+    out
 }
 
 fn seconds(nanos: u64) -> String {
@@ -50,6 +60,15 @@ struct Line {
 
 impl Line {
     fn finish(self, out: &mut String, record: &Record<'_>) {
+        self.write(out);
+        for comment in record.comments() {
+            let printable = comment.replace(|c: char| c.is_control(), " ");
+            let _ = write!(out, "  # {printable}");
+        }
+        out.push('\n');
+    }
+
+    fn write(&self, out: &mut String) {
         out.push_str(&self.outside);
         if !self.ends.is_empty() {
             let _ = write!(out, "{}  ", self.ends);
@@ -64,11 +83,6 @@ impl Line {
         for note in &self.notes {
             let _ = write!(out, "  [{note}]");
         }
-        for comment in record.comments() {
-            let printable = comment.replace(|c: char| c.is_control(), " ");
-            let _ = write!(out, "  # {printable}");
-        }
-        out.push('\n');
     }
 
     fn note_faults(&mut self, layer: &Layer<'_>) {
