@@ -14,10 +14,10 @@
 //! taken`, checked at the end of each file against the host's own counters; the same file gives the
 //! same lines each time.
 
-mod describe;
 mod survey;
 
 use super::{Failure, report};
+use crate::dissect::{Dissector, Span, text};
 use bytes::Bytes;
 use serde_json::json;
 use stack::frame::Frame;
@@ -202,15 +202,8 @@ impl Answers {
 struct Sent {
     port: Port,
     bytes: Bytes,
-}
-
-impl Sent {
-    fn what(&self) -> String {
-        match self.port {
-            ETHERNET => describe::frame(&self.bytes),
-            _ => describe::packet(&self.bytes),
-        }
-    }
+    /// What it is, in words.
+    what: String,
 }
 
 /// One file's replay.
@@ -222,6 +215,9 @@ struct Replay<'a> {
     mac: MacAddr,
     vlan: Option<u16>,
     host: Host,
+    /// Say what the frames of either direction are.
+    received: Dissector,
+    sent: Dissector,
     now: Instant,
     packets: u64,
     fed: u64,
@@ -260,6 +256,8 @@ impl<'a> Replay<'a> {
             vlan,
             host,
             survey,
+            received: Dissector::default(),
+            sent: Dissector::default(),
             now: Instant::ZERO,
             packets: 0,
             fed: 0,
@@ -334,10 +332,13 @@ impl<'a> Replay<'a> {
                     break;
                 };
                 frame.complete_checksum();
-                let sent = Sent {
-                    port,
-                    bytes: frame.to_bytes(),
+                let bytes = frame.to_bytes();
+                let link = match port {
+                    ETHERNET => LinkType::ETHERNET,
+                    _ => LinkType::RAW,
                 };
+                let what = text::phrase(link, Span::whole(&bytes), &mut self.sent);
+                let sent = Sent { port, bytes, what };
                 if let Some(reply) = self.neighbor_reply(&sent) {
                     self.feed_made_up(reply);
                 }
@@ -406,12 +407,18 @@ impl<'a> Replay<'a> {
         out: &mut impl Write,
         answers: Option<&mut Answers>,
     ) -> io::Result<()> {
-        let (port, bytes, what) = match survey::carried(record) {
-            Carried::Ethernet(bytes) => (ETHERNET, bytes, describe::frame(bytes)),
-            Carried::Ip(bytes) => (IP, bytes, describe::packet(bytes)),
+        let span = Span {
+            bytes: record.data,
+            wire_len: usize::try_from(record.original_len)
+                .map_or(record.data.len(), |len| len.max(record.data.len())),
+        };
+        let what = text::phrase(record.link_type, span, &mut self.received);
+        let (port, bytes) = match survey::carried(record) {
+            Carried::Ethernet(bytes) => (ETHERNET, bytes),
+            Carried::Ip(bytes) => (IP, bytes),
             Carried::Not => {
                 self.not_taken += 1;
-                let what = format!("{} frame", record.link_type);
+                let what = format!("{} frame: {what}", record.link_type);
                 return self.tell(record, &what, None, &[], out);
             }
         };
@@ -471,7 +478,7 @@ impl<'a> Replay<'a> {
             };
             let answers = sent
                 .iter()
-                .map(|s| json!({"what": s.what(), "len": s.bytes.len()}));
+                .map(|s| json!({"what": s.what, "len": s.bytes.len()}));
             let line = json!({
                 "event": "packet", "file": self.name, "n": n, "t": t.as_secs_f64(),
                 "len": record.original_len, "captured": record.data.len(),
@@ -486,9 +493,9 @@ impl<'a> Replay<'a> {
             _ => String::new(),
         };
         let (t, len) = (seconds(t), record.original_len);
-        writeln!(out, "{n:5} {t} {what} ({len} B{cut}): {fate}")?;
+        writeln!(out, "{n:5} {t}  {what} ({len} B{cut}): {fate}")?;
         for answer in sent {
-            writeln!(out, "      -> {} ({} B)", answer.what(), answer.bytes.len())?;
+            writeln!(out, "      -> {} ({} B)", answer.what, answer.bytes.len())?;
         }
         Ok(())
     }
@@ -501,7 +508,11 @@ impl<'a> Replay<'a> {
         out: &mut impl Write,
         answers: Option<&mut Answers>,
     ) -> io::Result<()> {
-        let (t, what, len) = (when.since(Instant::ZERO), sent.what(), sent.bytes.len());
+        let (t, what, len) = (
+            when.since(Instant::ZERO),
+            sent.what.as_str(),
+            sent.bytes.len(),
+        );
         if let Some(answers) = answers {
             let timestamp = self.epoch().saturating_add(when.as_nanos());
             let comment = "on its own".to_owned();

@@ -78,27 +78,31 @@ fn each_packet_and_what_answers_it() {
         ethernet(OUR_MAC, &requests[1]),
     ];
     let out = replay("", &capture(LinkType::ETHERNET, &frames));
-    assert_eq!(
-        out,
-        "x.pcap: the host is 10.7.0.1 at 02:00:00:00:00:01\n      \
-         0.000000 on its own: ARP announcement: 10.7.0.1 is at 02:00:00:00:00:01 (60 B)\n    \
-         1 0.000000 ICMP echo request 10.7.0.9 > 10.7.0.1 (62 B): delivered to icmp\n      \
-         -> ARP who has 10.7.0.9, says 10.7.0.1 (60 B)\n      \
-         -> ICMP echo reply 10.7.0.1 > 10.7.0.9 (62 B)\n    \
-         2 1.000000 ICMP echo request 10.7.0.9 > 10.7.0.1 (62 B): dropped: link-not-for-us\n      \
-         2.000000 on its own: ARP announcement: 10.7.0.1 is at 02:00:00:00:00:01 (60 B)\n    \
-         3 2.000000 ICMP echo request 10.7.0.9 > 10.7.0.1 (62 B): delivered to icmp\n      \
-         -> ICMP echo reply 10.7.0.1 > 10.7.0.9 (62 B)\n\
-         x.pcap: 3 packets = 2 delivered + 0 forwarded + 0 held + 1 dropped + 0 not taken; 3 answers\n  \
-         delivered: icmp 2\n  dropped: link-not-for-us 1\n"
+    let announced = "on its own: 02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff  ARP  \
+                     who has 10.7.0.1? tell 10.7.0.1 (60 B)";
+    let want = format!(
+        "x.pcap: the host is 10.7.0.1 at 02:00:00:00:00:01
+      0.000000 {announced}
+    1 0.000000  10.7.0.9 > 10.7.0.1  ICMP  echo request, id 7, seq 1, 20 bytes (62 B): delivered to icmp
+      -> 02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff  ARP  who has 10.7.0.9? tell 10.7.0.1 (60 B)
+      -> 10.7.0.1 > 10.7.0.9  ICMP  echo reply, id 7, seq 1, 20 bytes (62 B)
+    2 1.000000  10.7.0.9 > 10.7.0.1  ICMP  echo request, id 7, seq 2, 20 bytes (62 B): dropped: link-not-for-us
+      2.000000 {announced}
+    3 2.000000  10.7.0.9 > 10.7.0.1  ICMP  echo request, id 7, seq 2, 20 bytes (62 B): delivered to icmp
+      -> 10.7.0.1 > 10.7.0.9  ICMP  echo reply, id 7, seq 2, 20 bytes (62 B)
+x.pcap: 3 packets = 2 delivered + 0 forwarded + 0 held + 1 dropped + 0 not taken; 3 answers
+  delivered: icmp 2
+  dropped: link-not-for-us 1
+"
     );
+    assert_eq!(out, want);
 }
 
 #[test]
 fn packets_without_a_link_and_those_that_no_interface_takes() {
     let requests = echo_requests(2000, 1);
     let out = replay("", &capture(LinkType::RAW, &requests));
-    assert!(out.contains("first fragment of ICMP echo request"), "{out}");
+    assert!(out.contains("[2 fragments together]"), "{out}");
     assert!(out.contains("(1500 B): held for reassembly\n"), "{out}");
     assert!(out.contains("2 packets = 2 delivered + 0"), "{out}");
     let loopback: Vec<Vec<u8>> = requests
@@ -108,10 +112,7 @@ fn packets_without_a_link_and_those_that_no_interface_takes() {
     let again = replay("--quiet", &capture(LinkType::NULL, &loopback));
     assert!(again.contains("2 packets = 2 delivered + 0"), "{again}");
     let out = replay("", &capture(LinkType::FRAME_RELAY, &requests));
-    assert!(
-        out.contains("Frame Relay frame (1500 B): not taken: its link type"),
-        "{out}"
-    );
+    assert!(out.contains("Frame Relay frame: "), "{out}");
     assert!(
         out.contains("+ 0 dropped + 2 not taken; 0 answers"),
         "{out}"
