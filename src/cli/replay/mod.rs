@@ -337,7 +337,10 @@ impl<'a> Replay<'a> {
                     ETHERNET => LinkType::ETHERNET,
                     _ => LinkType::RAW,
                 };
-                let what = text::phrase(link, Span::whole(&bytes), &mut self.sent);
+                let what = match self.args.quiet {
+                    true => String::new(),
+                    false => text::phrase(link, Span::whole(&bytes), &mut self.sent),
+                };
                 let sent = Sent { port, bytes, what };
                 if let Some(reply) = self.neighbor_reply(&sent) {
                     self.feed_made_up(reply);
@@ -412,7 +415,10 @@ impl<'a> Replay<'a> {
             wire_len: usize::try_from(record.original_len)
                 .map_or(record.data.len(), |len| len.max(record.data.len())),
         };
-        let what = text::phrase(record.link_type, span, &mut self.received);
+        let what = match self.args.quiet {
+            true => String::new(),
+            false => text::phrase(record.link_type, span, &mut self.received),
+        };
         let (port, bytes) = match survey::carried(record) {
             Carried::Ethernet(bytes) => (ETHERNET, bytes),
             Carried::Ip(bytes) => (IP, bytes),
