@@ -131,7 +131,8 @@ fn check(command: &str) -> Result<(), String> {
             None => tapline(after),
         },
         ["cargo", "test", ..] => match value("--test") {
-            Some(test) => exists(format!("tests/{test}.rs")),
+            Some(test) => exists(format!("tests/{test}.rs"))
+                .or_else(|_| exists(format!("tests/{test}/main.rs"))),
             None => Ok(()),
         },
         ["cargo", "build" | "bench" | "doc" | "fmt" | "clippy", ..] => Ok(()),
