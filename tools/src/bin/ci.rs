@@ -109,7 +109,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
 ];
 
 /// How many seeds `--long` gives to tests that take `TAPLINE_SEEDS`.
-const LONG_SEEDS: &str = "20000";
+const LONG_SEEDS: &str = "2000";
 /// Seconds for each fuzz target.
 const FUZZ_SECONDS: u32 = 60;
 /// Tests in namespaces start lines with this that name what they did not run: since only root can,
