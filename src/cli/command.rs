@@ -125,11 +125,18 @@ pub fn start_with(words: &[OsString], more: &[(&str, &OsStr)]) -> Result<Running
     }
 }
 
+/// The user's, then what it leaves out, then where this program is: `up -- tapline status` shall
+/// find it, wherever it was built.
 fn search_path() -> OsString {
     let mut path =
         std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     path.push(":");
     path.push(SYSTEM_PATHS);
+    let ours = std::env::current_exe();
+    if let Some(directory) = ours.as_deref().ok().and_then(Path::parent) {
+        path.push(":");
+        path.push(directory);
+    }
     path
 }
 

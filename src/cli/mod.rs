@@ -3,10 +3,14 @@
 //! ```text
 //!   tapline VERB ...  -->  cli/VERB.rs  run(&Args) -> Result<ExitCode, Failure>
 //!                             |
-//!                     sandbox   config   (what several verbs share)
+//!            sandbox  config  build  command     what `up` is made of
+//!            attach   report                     what the clients (ping, nc, ...) share
 //!                             |
-//!                     runtime   device   stack::host
+//!            runtime  device  dissect  stack::host
 //! ```
+//!
+//! Begin with [`tour`], which is what `up --tour` runs, and [`up`]. A verb is a file here, its line
+//! in [`main`]'s match, and an example in its help.
 //!
 //! Exit codes: 0 done; 1 the thing asked for did not hold (no reply, assertion failed, capture
 //! differs); 2 usage or configuration; 3 the machine lacks something, with the remedy in the
