@@ -16,6 +16,9 @@
 //! system call a frame and to be told that nothing is there; and it writes from one contiguous
 //! buffer, where a frame is headers and chunks. What would be left of it is the call to `socket`.
 //!
+//! A UDP super-frame (a peer's `UDP_SEGMENT`) is cut here into the datagrams that it stands for,
+//! since a socket must see each; TCP's are handed up whole.
+//!
 //! Promises: frames that this machine's kernel sends by the interface are not seen (they would look
 //! like a duplicate of ours); nothing of the interface's own configuration is changed.
 
@@ -23,6 +26,7 @@ use super::ring::Ring;
 use super::{Device, Medium, Offloads, Received, sys, vnet};
 use bytes::Buf as _;
 use stack::frame::Frame;
+use stack::link::offload::Cutter;
 use stack::time::Instant;
 use stack::wire::MacAddr;
 use std::fs::File;
@@ -40,6 +44,8 @@ pub struct Raw {
     medium: Medium,
     mac: MacAddr,
     ring: Ring,
+    /// What is left of a UDP super-frame that is being handed up datagram by datagram.
+    cutter: Option<Cutter>,
     truncated: u64,
 }
 
@@ -88,6 +94,7 @@ impl Raw {
             medium,
             mac: MacAddr(mac),
             ring: Ring::default(),
+            cutter: None,
             truncated: 0,
         })
     }
@@ -108,6 +115,10 @@ impl Raw {
 impl Device for Raw {
     fn recv(&mut self, _now: Instant) -> io::Result<Received> {
         loop {
+            if let Some(piece) = self.cutter.as_mut().and_then(Cutter::next_piece) {
+                return Ok(Received::Frame(piece));
+            }
+            self.cutter = None;
             let (packet, mut bytes) = match sys::recv_packet(&self.socket, &mut self.ring) {
                 Ok(got) => got,
                 Err(e) => return nothing_or(e),
@@ -132,7 +143,13 @@ impl Device for Raw {
             };
             let mut frame = Frame::from_bytes(bytes.freeze());
             frame.offload = vnet::decode(&packet.vnet, u16::try_from(shift).unwrap_or(0));
-            return Ok(Received::Frame(frame));
+            if frame.offload.gso.is_none() {
+                return Ok(Received::Frame(frame));
+            }
+            match Cutter::new(frame, self.medium == Medium::Ip) {
+                Ok(cutter) => self.cutter = Some(cutter),
+                Err(frame) => return Ok(Received::Frame(*frame)),
+            }
         }
     }
 

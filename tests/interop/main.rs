@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             test();
             Ok(())
         });
-        trial.with_ignored_flag(is_left(needs) || is_not_yet(name))
+        trial.with_ignored_flag(is_left(needs))
     });
     let conclusion = libtest_mimic::run(&args, trials.collect());
     if conclusion.num_filtered_out == tests.len() as u64 {
@@ -76,19 +76,5 @@ fn main() -> ExitCode {
     if !left.is_empty() && !args.list {
         println!("left for root: {}", left.join(", "));
     }
-    for (name, why) in NOT_YET.iter().filter(|_| !args.list) {
-        println!("not yet: {name}: {why}");
-    }
     conclusion.exit_code()
 }
-
-fn is_not_yet(name: &str) -> bool {
-    NOT_YET.iter().any(|(known, _)| *known == name)
-}
-
-/// Where Tapline falls short of a test. Said at the end of each run and not counted as passed;
-/// `--include-ignored` runs them.
-const NOT_YET: &[(&str, &str)] = &[(
-    "raw_world_cuts_super_frames",
-    "a frame of several UDP datagrams (UDP_SEGMENT) is not cut on its way in",
-)];

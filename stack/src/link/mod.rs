@@ -7,3 +7,4 @@
 //! Read first: RFC 894, RFC 1042, IEEE 802.1Q.
 
 pub mod ethernet;
+pub mod offload;
