@@ -507,7 +507,7 @@ mod tests {
     fn stays_awake_only_while_frames_follow_each_other() {
         let at = Instant::from_nanos;
         let mut vigil = Vigil::default();
-        let mut hear = |vigil: &mut Vigil, now| {
+        let hear = |vigil: &mut Vigil, now| {
             vigil.heard = true;
             vigil.keeps(at(now))
         };

@@ -400,7 +400,7 @@ impl<'a> Replay<'a> {
             .emit(&mut Writer::new(frame.head.push_front(arp::LEN)?))
             .ok()?;
         let to = asked.sender_mac;
-        let frame = stack::link::ethernet::encapsulate(frame, to, station, tag, EtherType::ARP);
+        stack::link::ethernet::encapsulate(&mut frame, to, station, tag, EtherType::ARP);
         Some(frame.to_bytes().to_vec())
     }
 

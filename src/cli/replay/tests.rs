@@ -64,8 +64,8 @@ fn echo_requests(size: usize, n: u16) -> Vec<Vec<u8>> {
 }
 
 fn ethernet(to: MacAddr, packet: &[u8]) -> Vec<u8> {
-    let frame = Frame::copy_from(packet);
-    let frame = stack::link::ethernet::encapsulate(frame, to, PEER_MAC, None, EtherType::IPV4);
+    let mut frame = Frame::copy_from(packet);
+    stack::link::ethernet::encapsulate(&mut frame, to, PEER_MAC, None, EtherType::IPV4);
     frame.to_bytes().to_vec()
 }
 
