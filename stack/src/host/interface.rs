@@ -252,8 +252,8 @@ impl Interface {
     pub fn primary4(&self) -> Option<Ipv4Addr> {
         self.addresses
             .iter()
-            .find(|a| a.usable)
-            .and_then(|a| a.cidr.addr4())
+            .filter(|a| a.usable)
+            .find_map(|a| a.cidr.addr4())
     }
 
     /// Its address towards `peer`: the one in the peer's network, else the first.

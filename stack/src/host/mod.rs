@@ -223,8 +223,12 @@ impl Host {
         if let IpAddr::V4(addr) = addr {
             at.acd.release(addr);
         }
+        let left = &at.addresses;
         for cidr in gone {
-            self.routes.remove(cidr.network(), 0, Port(interface));
+            // Another address may lie in the same network, whose route stays then.
+            if !left.iter().any(|a| a.cidr.network() == cidr.network()) {
+                self.routes.remove(cidr.network(), 0, Port(interface));
+            }
         }
         self.forget_routes();
     }

@@ -56,3 +56,18 @@ fn nothing_is_due_on_a_dead_link() {
     host.handle_timeout(later);
     assert!(host.poll_timeout().is_none_or(|t| t > later));
 }
+
+#[test]
+fn an_address_that_goes_leaves_the_network_to_the_others() {
+    let mut host = two();
+    let (first, second) = ("fd07::1/64".parse().unwrap(), "10.1.0.2/24".parse().unwrap());
+    host.add_address(Instant::ZERO, 0, first);
+    host.add_address(Instant::ZERO, 0, second);
+    host.remove_address(0, v4([10, 1, 0, 1].into()));
+    let way = host.route_to([10, 1, 0, 9].into());
+    assert_eq!(way, Some((0, [10, 1, 0, 2].into())));
+    let far = host.route_to(Ipv4Addr::BROADCAST).map(|w| w.1);
+    assert_eq!(far, Some([10, 1, 0, 2].into()), "an IPv6 address before it is no obstacle");
+    host.remove_address(0, v4([10, 1, 0, 2].into()));
+    assert_eq!(host.route_to([10, 1, 0, 9].into()), None);
+}
