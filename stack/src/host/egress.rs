@@ -165,10 +165,14 @@ impl Host {
                     }
                 }
                 Action::Failed {
-                    reason, packets, ..
+                    ip,
+                    reason,
+                    packets,
+                    ..
                 } => {
                     self.stats.drop_out(reason, packets.len() as u64);
                     if reason == DropReason::NeighborUnreachable {
+                        self.forget_gateway(ip);
                         for packet in packets {
                             self.unreachable(now, at, packet);
                         }

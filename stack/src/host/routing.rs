@@ -74,8 +74,10 @@ impl Host {
             let at = self.default_interface(dst).ok_or(DropReason::NoRoute)?;
             return self.way_by(at, dst);
         }
-        if let Some(redirect) = self.redirects.get(&dst) {
-            let mut way = self.way_by(redirect.interface, dst)?;
+        // Where its link is down, the table still knows a way.
+        if let Some(redirect) = self.redirects.get(&dst)
+            && let Ok(mut way) = self.way_by(redirect.interface, dst)
+        {
             way.hop = Hop::Neighbor(IpAddr::V4(redirect.gateway));
             way.broadcast = false;
             return Ok(way);
@@ -153,6 +155,17 @@ impl Host {
     pub(super) fn own(&self, addr: Ipv4Addr) -> Option<u16> {
         let at = self.interfaces.iter().position(|i| i.holds(addr))?;
         u16::try_from(at).ok()
+    }
+
+    /// Forgets the redirects to a gateway that does not answer.
+    //= RFC 1122 §3.3.1.5: where a gateway fails, another is chosen.
+    pub(super) fn forget_gateway(&mut self, gateway: IpAddr) {
+        let before = self.redirects.len();
+        self.redirects
+            .retain(|_, r| IpAddr::V4(r.gateway) != gateway);
+        if self.redirects.len() != before {
+            self.forget_routes();
+        }
     }
 
     /// Forgets remembered ways: addresses, redirects or interfaces changed.

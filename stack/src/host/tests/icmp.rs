@@ -166,3 +166,21 @@ fn redirects_only_from_the_first_hop() {
 }
 
 use core::net::SocketAddr;
+
+#[test]
+fn a_redirect_to_a_dead_gateway_is_forgotten() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let far: Ipv4Addr = "192.0.2.1".parse().unwrap();
+    let default = "0.0.0.0/0".parse().unwrap();
+    let h = &mut net.hosts[0];
+    h.add_route(Route::via(default, v4(B), Port(0))).unwrap();
+    let dead = Ipv4Addr::new(10, 7, 0, 3);
+    h.redirect(now, 0, B, far, dead).unwrap();
+    let udp = h.udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = Some(SocketAddr::new(v4(far), 9));
+    h.udp_send(now, udp, data(1), to).unwrap();
+    net.run(Duration::from_secs(10));
+    let hop = net.hosts[0].way(far).unwrap().hop;
+    assert_eq!(hop, interface::Hop::Neighbor(v4(B)));
+}
