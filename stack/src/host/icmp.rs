@@ -40,6 +40,7 @@ impl Host {
         }
         let front = packet.front().get(start..).unwrap_or_default();
         match front.first() {
+            Some(&icmpv4::kind::ECHO_REQUEST) if !self.config.echo => Err(DropReason::IcmpIgnored),
             Some(&icmpv4::kind::ECHO_REQUEST) => {
                 self.answer(now, unicast, header, packet, icmp::echo_reply)
             }
@@ -62,7 +63,7 @@ impl Host {
         packet: &mut Frame,
         reply: impl FnOnce(&mut Frame) -> Option<()>,
     ) -> Result<Fate, DropReason> {
-        if !self.config.echo || (!unicast && !self.config.echo_broadcast) {
+        if !unicast && !self.config.echo_broadcast {
             return Err(DropReason::IcmpIgnored);
         }
         let mut options = [0; 40];
@@ -269,9 +270,9 @@ impl Host {
             return;
         };
         let (src, dst) = (header.src, header.dst);
-        let about_broadcast = self
-            .interface(at)
-            .is_none_or(|i| i.is_directed_broadcast(dst) || i.is_directed_broadcast(src));
+        let of_any =
+            |i: &super::Interface| i.is_directed_broadcast(dst) || i.is_directed_broadcast(src);
+        let about_broadcast = self.interface(at).is_none() || self.interfaces.iter().any(of_any);
         if about_broadcast || !icmp::may_report(&packet) {
             return;
         }

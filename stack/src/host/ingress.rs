@@ -515,11 +515,13 @@ impl Host {
             if expired.reason == DropReason::ReassemblyTimeout {
                 //= RFC 1122 §3.3.2 on a reassembly timeout, time exceeded code 1, if the first
                 //= fragment came.
-                let quote = Frame {
+                let mut quote = Frame {
                     head,
                     payload: Payload::from(expired.quote),
                     ..Frame::default()
                 };
+                // Whether it is an ICMP error itself stands behind the header.
+                quote.pull_up(head.len() + 8);
                 self.report(now, at, Error::TimeExceeded(1), quote);
             }
         }

@@ -175,3 +175,16 @@ fn tells_a_ping_that_its_host_is_dead() {
     assert_eq!(error.kind, ErrorKind::HostUnreachable);
     assert_eq!(error.offender, v4(Ipv4Addr::new(10, 1, 0, 1)));
 }
+
+#[test]
+fn nothing_is_said_about_a_broadcast_on_another_link() {
+    let mut net = routed(1500);
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    net.hosts[0].udp_options(udp).unwrap().ttl = 1;
+    let to = SocketAddr::from(([10, 2, 0, 255], 7));
+    net.hosts[0].udp_send(now, udp, data(10), Some(to)).unwrap();
+    net.settle();
+    assert_eq!(net.hosts[1].stats().dropped_in(DropReason::TtlExpired), 1);
+    assert_eq!(net.hosts[1].stats().icmp_errors_out, 0);
+}

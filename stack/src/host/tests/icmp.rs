@@ -184,3 +184,29 @@ fn a_redirect_to_a_dead_gateway_is_forgotten() {
     let hop = net.hosts[0].way(far).unwrap().hop;
     assert_eq!(hop, interface::Hop::Neighbor(v4(B)));
 }
+
+#[test]
+fn a_ping_whose_fragments_do_not_come_is_reported() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let (socket, _) = net.hosts[0].echo_open(0).unwrap();
+    net.hosts[0]
+        .echo_send(now, socket, B, 1, data(3000), &[])
+        .unwrap();
+    // The question and its answer pass; of the fragments only the first does.
+    for _ in 0..4 {
+        while let Some(f) = net.hosts[1].poll_transmit(now, Port(0)) {
+            net.hosts[0].handle_frame(now, Port(0), f);
+        }
+        if let Some(f) = net.hosts[0].poll_transmit(now, Port(0))
+            && net.hosts[1].handle_frame(now, Port(0), f) == Fate::Held
+        {
+            break;
+        }
+    }
+    while net.hosts[0].poll_transmit(now, Port(0)).is_some() {}
+    assert_eq!(net.hosts[1].stats().held, 1);
+    net.run(Duration::from_secs(120));
+    let error = net.hosts[0].raw_take_error(socket).expect("time exceeded");
+    assert_eq!(error.kind, ErrorKind::ReassemblyTimeout);
+}
