@@ -392,13 +392,13 @@ impl Host {
 
     /// Sends a packet of ours to ourselves. It is handled at the next timeout, which is due at
     /// once: input never emits, and a socket that answers itself must not recurse.
-    pub(super) fn loop_back(&mut self, mut frame: Frame) {
+    pub(super) fn loop_back(&mut self, at: u16, mut frame: Frame) {
         if self.looped.len() >= self.config.max_replies {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
         frame.complete_checksum();
-        self.looped.push_back(frame);
+        self.looped.push_back((at, frame));
     }
 
     /// An error about a packet of our own that never left this host.

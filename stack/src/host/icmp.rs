@@ -356,7 +356,7 @@ impl Host {
     #[inline]
     pub(super) fn reply(&mut self, way: &Way, frame: &mut Frame) {
         if way.local {
-            self.loop_back(frame.take());
+            self.loop_back(way.interface, frame.take());
             return;
         }
         let limit = self.config.max_replies;

@@ -126,7 +126,8 @@ pub struct Host {
     ports: Ports,
     ready: VecDeque<Key>,
     events: VecDeque<Event>,
-    looped: VecDeque<Frame>,
+    /// With the interface that it would have left by.
+    looped: VecDeque<(u16, Frame)>,
     stats: Stats,
 }
 
@@ -436,20 +437,14 @@ impl Machine for Host {
             self.redirects.retain(|_, r| r.until > now);
             self.forget_routes();
         }
-        let first = self
-            .interfaces
-            .iter()
-            .position(Interface::is_up)
-            .unwrap_or(0);
-        let first = u16::try_from(first).unwrap_or(0);
         // Only what is there now: an answer to ourselves waits for the next turn.
         for _ in 0..self.looped.len() {
-            let Some(mut frame) = self.looped.pop_front() else {
+            let Some((at, mut frame)) = self.looped.pop_front() else {
                 break;
             };
             self.stats.looped += 1;
             let fate = self
-                .receive_own(now, first, &mut frame)
+                .receive_own(now, at, &mut frame)
                 .unwrap_or_else(Fate::Dropped);
             self.stats.count(fate, 1);
         }

@@ -301,7 +301,7 @@ impl Host {
             });
         }
         if way.hop == Hop::Group(dst_ip) && options.multicast_loop && self.is_member(dst_ip) {
-            self.loop_back(frame.clone());
+            self.loop_back(way.interface, frame.clone());
         }
         self.enqueue(handle.0, &way, &mut frame, len);
         Ok(())
@@ -685,7 +685,7 @@ impl Host {
     fn enqueue(&mut self, key: Key, way: &Way, frame: &mut Frame, len: usize) {
         if way.local {
             self.count_sent(key);
-            self.loop_back(frame.take());
+            self.loop_back(way.interface, frame.take());
             return;
         }
         //= RFC 1112 §6.1: a group's packet with a time to live of zero stays within the host.

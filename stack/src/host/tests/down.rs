@@ -60,14 +60,36 @@ fn nothing_is_due_on_a_dead_link() {
 #[test]
 fn an_address_that_goes_leaves_the_network_to_the_others() {
     let mut host = two();
-    let (first, second) = ("fd07::1/64".parse().unwrap(), "10.1.0.2/24".parse().unwrap());
+    let (first, second) = (
+        "fd07::1/64".parse().unwrap(),
+        "10.1.0.2/24".parse().unwrap(),
+    );
     host.add_address(Instant::ZERO, 0, first);
     host.add_address(Instant::ZERO, 0, second);
     host.remove_address(0, v4([10, 1, 0, 1].into()));
     let way = host.route_to([10, 1, 0, 9].into());
     assert_eq!(way, Some((0, [10, 1, 0, 2].into())));
     let far = host.route_to(Ipv4Addr::BROADCAST).map(|w| w.1);
-    assert_eq!(far, Some([10, 1, 0, 2].into()), "an IPv6 address before it is no obstacle");
+    assert_eq!(
+        far,
+        Some([10, 1, 0, 2].into()),
+        "an IPv6 address before it is no obstacle"
+    );
     host.remove_address(0, v4([10, 1, 0, 2].into()));
     assert_eq!(host.route_to([10, 1, 0, 9].into()), None);
+}
+
+#[test]
+fn a_group_is_heard_by_its_own_members_on_any_link() {
+    let now = Instant::ZERO;
+    let mut host = two();
+    let group = Ipv4Addr::new(239, 1, 1, 1);
+    let udp = host.udp_bind("0.0.0.0:9".parse().unwrap()).unwrap();
+    let all = crate::net::groups::FilterMode::Exclude;
+    host.udp_join(now, udp, 1, group, all, &[]).unwrap();
+    host.udp_options(udp).unwrap().multicast_interface = Some(1);
+    host.udp_send(now, udp, Payload::new(), to(group.octets()))
+        .unwrap();
+    host.handle_timeout(now);
+    assert_eq!(host.udp_recv(udp).map(|d| d.interface), Some(1));
 }
