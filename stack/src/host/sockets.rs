@@ -34,6 +34,8 @@ pub(super) struct Entry {
     announced: bool,
     /// A send was refused for want of room: say when there is some.
     wants_room: bool,
+    /// The pair of ends that it is found by, where it is connected.
+    flow: Option<(SocketAddr, SocketAddr)>,
     /// Groups joined, with the interface.
     groups: Vec<(u16, Ipv4Addr)>,
 }
@@ -216,12 +218,17 @@ impl Host {
         }
         let local_ip = socket.local_addr.unwrap_or(IpAddr::V4(way.src));
         let local = SocketAddr::new(local_ip, socket.port);
-        let old = socket.remote;
-        if old.is_none_or(|r| r != remote) && !self.udp.connect(local, remote, handle.0) {
+        let flow = (local, remote);
+        let old = self.sockets.get(handle.0).and_then(|e| e.flow);
+        if old != Some(flow) && !self.udp.connect(local, remote, handle.0) {
             return Err(SendError::WouldBlock);
         }
-        if let Some(old) = old.filter(|r| *r != remote) {
-            self.udp.disconnect(local, old, handle.0);
+        // The old pair may have had another address of ours.
+        if let Some((local, remote)) = old.filter(|old| *old != flow) {
+            self.udp.disconnect(local, remote, handle.0);
+        }
+        if let Some(entry) = self.sockets.get_mut(handle.0) {
+            entry.flow = Some(flow);
         }
         if let Some(socket) = self.udp_socket_mut(handle.0) {
             socket.remote = Some(remote);
@@ -392,6 +399,9 @@ impl Host {
         sources: &[Ipv4Addr],
     ) -> Result<(), GroupError> {
         let key = handle.0;
+        if self.udp_socket(key).is_none() {
+            return Err(GroupError::NotMember);
+        }
         let at = self
             .interfaces
             .get_mut(usize::from(interface))
@@ -411,10 +421,11 @@ impl Host {
 
     /// Leaves a group.
     pub fn udp_leave(&mut self, now: Instant, handle: UdpHandle, interface: u16, group: Ipv4Addr) {
+        let Some(entry) = self.sockets.get_mut(handle.0) else {
+            return;
+        };
+        entry.groups.retain(|g| *g != (interface, group));
         self.leave(now, handle.0, interface, group);
-        if let Some(entry) = self.sockets.get_mut(handle.0) {
-            entry.groups.retain(|g| *g != (interface, group));
-        }
     }
 
     fn leave(&mut self, now: Instant, key: Key, interface: u16, group: Ipv4Addr) {
@@ -630,6 +641,7 @@ impl Host {
             ready: Readiness::NONE,
             announced: false,
             wants_room: false,
+            flow: None,
             groups: Vec::new(),
         };
         self.sockets.insert(entry).map_err(|_| BindError::TooMany)
@@ -647,8 +659,8 @@ impl Host {
         match entry.kind {
             Kind::Udp(socket) => {
                 self.udp.unbind(socket.local_addr, socket.port, key);
-                if let Some(remote) = socket.remote {
-                    self.disconnect(key, &socket, remote);
+                if let Some((local, remote)) = entry.flow {
+                    self.udp.disconnect(local, remote, key);
                 }
             }
             Kind::Raw(socket) => match socket.kind {
@@ -664,19 +676,6 @@ impl Host {
                     }
                 }
             },
-        }
-    }
-
-    /// Takes a connected socket's pair of ends out, whichever of our addresses it was made with.
-    fn disconnect(&mut self, key: Key, socket: &udp::Socket, remote: SocketAddr) {
-        let bound = socket.local_addr.into_iter();
-        let own = self
-            .interfaces
-            .iter()
-            .flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()));
-        for addr in bound.chain(own).collect::<Vec<_>>() {
-            self.udp
-                .disconnect(SocketAddr::new(addr, socket.port), remote, key);
         }
     }
 

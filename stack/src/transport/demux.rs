@@ -153,17 +153,7 @@ impl Demux {
 
     /// Takes a bound socket out.
     pub fn unbind(&mut self, addr: Option<IpAddr>, port: u16, key: Key) {
-        if let Some(keys) = self.bound.get_mut(&local_key(addr, port)) {
-            let before = keys.len();
-            keys.retain(|&k| k != key);
-            match addr {
-                Some(_) => self.addressed -= before - keys.len(),
-                None => self.any.set(port, keys.last().copied()),
-            }
-            if keys.is_empty() {
-                self.bound.remove(&local_key(addr, port));
-            }
-        }
+        self.unlist(addr, port, key);
         if let Some(keys) = self.by_port.get_mut(&port) {
             keys.retain(|&k| k != key);
             if keys.is_empty() {
@@ -172,13 +162,36 @@ impl Demux {
         }
     }
 
-    /// Adds a connected socket's pair of ends; `false` where the pair is taken.
+    /// Takes a socket off those that share a binding, where it is among them.
+    fn unlist(&mut self, addr: Option<IpAddr>, port: u16, key: Key) {
+        let binding = local_key(addr, port);
+        let Some(keys) = self.bound.get_mut(&binding) else {
+            return;
+        };
+        let Some(at) = keys.iter().rposition(|&k| k == key) else {
+            return;
+        };
+        keys.remove(at);
+        match addr {
+            Some(_) => self.addressed -= 1,
+            None => self.any.set(port, keys.last().copied()),
+        }
+        if keys.is_empty() {
+            self.bound.remove(&binding);
+        }
+    }
+
+    /// Adds a connected socket's pair of ends, which is all that it is found by from then on;
+    /// `false` where the pair is taken.
     pub fn connect(&mut self, local: SocketAddr, remote: SocketAddr, key: Key) -> bool {
         let flow = flow_key(local, remote);
         if self.connected.contains_key(&flow) {
             return false;
         }
         self.connected.insert(flow, key);
+        // It hears its peer only: who shares its port gets the others.
+        self.unlist(Some(local.ip()), local.port(), key);
+        self.unlist(None, local.port(), key);
         true
     }
 

@@ -172,3 +172,54 @@ fn nothing_leaves_with_a_time_to_live_of_zero() {
     assert_eq!(send("239.1.1.1:9"), None, "stays within the host");
     assert!(send("10.7.0.2:9").is_some_and(|ttl| ttl > 0));
 }
+
+#[test]
+fn a_connected_socket_leaves_strangers_to_who_shares_its_port() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let shared = crate::transport::udp::Options {
+        reuse: true,
+        ..Default::default()
+    };
+    let mut bind = || {
+        let any = "0.0.0.0:7".parse().unwrap();
+        net.hosts[1].udp_bind_with(any, shared).unwrap()
+    };
+    let (listener, connected) = (bind(), bind());
+    let peer = SocketAddr::new(v4(A), 1000);
+    net.hosts[1].udp_connect(connected, peer).unwrap();
+    for (port, expected) in [(1001, listener), (1000, connected)] {
+        let local = SocketAddr::new(v4(A), port);
+        let client = net.hosts[0].udp_bind(local).unwrap();
+        let to = Some(SocketAddr::new(v4(B), 7));
+        net.hosts[0]
+            .udp_send(now, client, Payload::new(), to)
+            .unwrap();
+        net.settle();
+        assert!(net.hosts[1].udp_recv(expected).is_some(), "from {port}");
+    }
+    // Connected elsewhere, the old pair is free.
+    net.hosts[1]
+        .udp_connect(connected, SocketAddr::new(v4(A), 2000))
+        .unwrap();
+    assert_eq!(net.hosts[1].udp_connect(listener, peer), Ok(()));
+}
+
+#[test]
+fn a_closed_socket_joins_and_leaves_nothing() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let host = &mut net.hosts[0];
+    let group = Ipv4Addr::new(239, 1, 1, 1);
+    let closed = host.udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    host.udp_close(now, closed);
+    let join =
+        |host: &mut Host, socket| host.udp_join(now, socket, 0, group, FilterMode::Exclude, &[]);
+    assert!(join(host, closed).is_err());
+    assert!(!host.interfaces()[0].groups().is_member(group));
+    // Its place is taken by another, whose group it must not leave.
+    let open = host.udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    join(host, open).unwrap();
+    host.udp_leave(now, closed, 0, group);
+    assert!(host.interfaces()[0].groups().is_member(group));
+}
