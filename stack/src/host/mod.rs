@@ -177,6 +177,9 @@ impl Host {
         if let Some(list) = self.ports_map.get_mut(port) {
             list.push(at);
         }
+        if let Some(filter) = self.filter_of(config.port) {
+            filter.add_station(config.mac);
+        }
         let addresses = config.addresses.clone();
         self.interfaces
             .push(Interface::new(config, &self.config, &self.rng));
@@ -358,6 +361,12 @@ impl Host {
     #[inline]
     fn interface_mut(&mut self, at: u16) -> Option<&mut Interface> {
         self.interfaces.get_mut(usize::from(at))
+    }
+
+    /// The filter of an attachment: its first interface's, which sees the frames of all VLANs.
+    fn filter_of(&mut self, port: Port) -> Option<&mut crate::link::ethernet::Filter> {
+        let first = *self.port_interfaces(port).first()?;
+        self.interface_mut(first).map(|i| &mut i.filter)
     }
 
     #[inline]

@@ -408,8 +408,9 @@ impl Host {
             .ok_or(GroupError::NotAGroup)?;
         let was = at.igmp.is_member(group);
         at.igmp.join(now, key.number(), group, mode, sources)?;
-        if !was {
-            at.filter.join(MacAddr::from_ipv4_multicast(group));
+        let port = at.config.port;
+        if !was && let Some(filter) = self.filter_of(port) {
+            filter.join(MacAddr::from_ipv4_multicast(group));
         }
         if let Some(entry) = self.sockets.get_mut(key)
             && !entry.groups.contains(&(interface, group))
@@ -434,8 +435,10 @@ impl Host {
         };
         let was = at.igmp.is_member(group);
         let _ = at.igmp.leave(now, key.number(), group);
-        if was && !at.igmp.is_member(group) {
-            at.filter.leave(MacAddr::from_ipv4_multicast(group));
+        let gone = was && !at.igmp.is_member(group);
+        let port = at.config.port;
+        if gone && let Some(filter) = self.filter_of(port) {
+            filter.leave(MacAddr::from_ipv4_multicast(group));
         }
     }
 

@@ -20,6 +20,7 @@ use crate::reason::DropReason;
 use crate::wire::ethernet::{HEADER_LEN, Header, MIN_FRAME_LEN};
 use crate::wire::{EtherType, MacAddr, Writer, llc, vlan};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Whom a received frame was addressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Received {
 #[derive(Clone, Debug)]
 pub struct Filter {
     mac: MacAddr,
+    /// More stations on this attachment: VLAN sub-interfaces with addresses of their own.
+    others: Vec<MacAddr>,
     /// Accept every frame.
     pub promiscuous: bool,
     /// Group addresses, each with the number of those who asked for it.
@@ -63,6 +66,7 @@ impl Filter {
     pub const fn new(mac: MacAddr) -> Self {
         Self {
             mac,
+            others: Vec::new(),
             promiscuous: false,
             groups: BTreeMap::new(),
         }
@@ -72,6 +76,13 @@ impl Filter {
     #[must_use]
     pub const fn mac(&self) -> MacAddr {
         self.mac
+    }
+
+    /// Accepts what is addressed to one more station here.
+    pub fn add_station(&mut self, mac: MacAddr) {
+        if mac != self.mac && !self.others.contains(&mac) {
+            self.others.push(mac);
+        }
     }
 
     /// Accepts a group; counted, since several IP groups map to one MAC (RFC 1112 §6.4).
@@ -126,7 +137,7 @@ impl Filter {
 
     #[inline]
     fn classify(&self, dst: MacAddr) -> Result<Cast, DropReason> {
-        if dst == self.mac {
+        if dst == self.mac || self.others.contains(&dst) {
             Ok(Cast::Unicast)
         } else if dst.is_broadcast() {
             Ok(Cast::Broadcast)
@@ -237,7 +248,6 @@ fn pad(frame: &mut Frame, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     const US: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
     const PEER: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);

@@ -167,3 +167,42 @@ fn a_familiar_sender_is_checked_again_when_something_changed() {
     assert_eq!(hand(host, 0, 0), dropped(DropReason::Ipv4NotForUs));
     assert!(host.stats().is_conserved());
 }
+
+#[test]
+fn a_vlan_hears_its_groups_and_its_own_mac() {
+    let hosts = [1, 2].map(|last: u8| {
+        let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(last)));
+        for vid in [5, 6] {
+            let cidr = std::format!("10.{vid}.0.{last}/24");
+            let name = std::format!("eth0.{vid}");
+            let eth = InterfaceConfig::ethernet(&name, Port(0), mac(16 * vid as u8 + last));
+            let mut eth = eth.with_address(cidr.parse().unwrap());
+            eth.vlan = Some(vid);
+            host.add_interface(Instant::ZERO, eth);
+        }
+        host
+    });
+    let mut net = Net::new(hosts.into(), std::vec![[(0, 0), (1, 0)]]);
+    let now = net.now;
+    let group = Ipv4Addr::new(239, 1, 1, 1);
+    let server = net.hosts[1].udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    let all = crate::net::groups::FilterMode::Exclude;
+    net.hosts[1]
+        .udp_join(now, server, 1, group, all, &[])
+        .unwrap();
+    let client = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    net.hosts[0]
+        .udp_options(client)
+        .unwrap()
+        .multicast_interface = Some(1);
+    for to in [group, Ipv4Addr::new(10, 6, 0, 2)] {
+        let to = Some(SocketAddr::new(v4(to), 7));
+        net.hosts[0]
+            .udp_send(now, client, Payload::new(), to)
+            .unwrap();
+        net.settle();
+        assert_eq!(net.hosts[1].udp_recv(server).map(|d| d.interface), Some(1));
+    }
+    net.hosts[1].udp_leave(now, server, 1, group);
+    assert!(!net.hosts[1].interfaces()[1].groups().is_member(group));
+}
