@@ -10,6 +10,8 @@
     clippy::cast_possible_truncation
 )]
 
+#[path = "robust/captures.rs"]
+mod captures;
 #[path = "robust/chance.rs"]
 mod chance;
 #[path = "robust/craft.rs"]
@@ -120,6 +122,7 @@ fn no_bytes_harm_a_parser() {
             parse::every_parser(&c.bytes(n));
             for frame in craft::frames(&mut c, &target) {
                 parse::every_parser(&frame);
+                captures::dissect(&[&[c.byte() & 15], &frame[..]].concat());
             }
         }
         // Cut at every length.
@@ -127,6 +130,24 @@ fn no_bytes_harm_a_parser() {
             for len in 0..frame.len().min(200) {
                 parse::every_parser(&frame[..len]);
             }
+        }
+    });
+}
+
+#[test]
+fn no_capture_harms_the_dissector() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pcaps");
+    let paths = std::fs::read_dir(root).unwrap().map(|f| f.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|p| p.is_file()).collect();
+    paths.sort();
+    let files: Vec<_> = paths.iter().map(|p| std::fs::read(p).unwrap()).collect();
+    with_seeds(20, |seed| {
+        let mut c = Chance::from_seed(seed);
+        let mut file = c.pick(&files).unwrap();
+        let other = c.pick(&files).unwrap();
+        for _ in 0..10 {
+            craft::bend(&mut c, &mut file, &other, true);
+            captures::dissect(&file);
         }
     });
 }
@@ -147,7 +168,8 @@ fn no_user_harms_a_host() {
 fn no_first_input_harms_its_target() {
     type Target = fn(&[u8]);
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
-    let all: [(&str, Target); 4] = [
+    let all: [(&str, Target); 5] = [
+        ("dissect", captures::dissect),
         ("wire", targets::wire),
         ("link_net", targets::link_net),
         ("transport", targets::transport),
@@ -185,6 +207,7 @@ fn writes_corpora() {
         .collect();
     for (n, frame) in frames.iter().enumerate() {
         write("wire", n, frame);
+        write("dissect", n, &[&[0], &frame[..]].concat());
     }
     for (name, kinds) in [
         ("link_net", 4),
