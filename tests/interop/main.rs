@@ -24,6 +24,7 @@ mod oddities;
 mod routers;
 mod tools;
 mod up;
+mod verbs;
 mod wires;
 
 use common::is_root;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         wires::TESTS,
         clients::TESTS,
         routers::TESTS,
-        clients::TESTS,
+        verbs::TESTS,
     ];
     let tests = stories.concat();
     let is_left = |needs: Needs| needs == Root && !is_root();
