@@ -817,7 +817,7 @@ mod tests {
         };
         ping.sent.insert(1, answered);
         let packet = |seq| raw::Packet {
-            payload: Bytes::from(vec![0, 0, 0, 0, 0, 9, 0, seq]).into(),
+            payload: stack::frame::Frame::copy_from(&[0, 0, 0, 0, 0, 9, 0, seq]),
             from: IpAddr::V4(Ipv4Addr::new(10, 7, 0, 1)),
             to: IpAddr::V4(Ipv4Addr::new(10, 7, 0, 2)),
             ttl: 64,

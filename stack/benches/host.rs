@@ -10,11 +10,11 @@
 //! datagrams of 64 bytes, with 1 and with 10,000 bound sockets, one request a turn and 32.
 //!
 //! The terms: both compute and verify every checksum. A turn of either is: take what has come, let
-//! the program answer, send what there is, ask when to wake next. For Tapline the bytes of each
-//! frame are copied in (to a ring, as a device does) and out (gathered, as `writev` does); smoltcp
-//! reads them where they lie and writes them in place. smoltcp's program is told which socket to
-//! look at, where an ordinary one would walk them all; its egress is polled no more often than it
-//! takes to get the replies out.
+//! the program answer, send what there is, ask when to wake next. Each stack has the wire that it
+//! takes frames from without a copy of its own: Tapline a list of `Frame`s, each handed over as a
+//! clone that shares the payload (in one piece, where it was made beforehand); smoltcp slots of bytes, which it reads where they lie and writes
+//! in place. smoltcp's program is told which socket to look at, where an ordinary one would walk
+//! them all; its egress is polled no more often than it takes to get the replies out.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,6 @@
 )]
 #![expect(missing_docs, reason = "the allocator's name is nobody's interface")]
 
-use bytes::BytesMut;
 use smoltcp::iface::{self, PollIngressSingleResult, SocketHandle, SocketSet};
 use smoltcp::phy::{self, ChecksumCapabilities, DeviceCapabilities};
 use smoltcp::socket::{icmp, udp};
@@ -49,7 +48,6 @@ const ECHO_DATA: [u8; 56] = [0xa5; 56];
 const DATAGRAM: [u8; 64] = [0x5a; 64];
 /// Room for one frame on the wire.
 const SLOT: usize = 256;
-const ARENA: usize = 128 * 1024;
 /// Requests made beforehand, over which the responder's rounds go again and again.
 const POOL: usize = 4096;
 const ROUNDS: usize = 15;
@@ -58,25 +56,54 @@ const ROUND: Duration = Duration::from_millis(15);
 const START: u64 = 10_000_000_000;
 const STEP: u64 = 100;
 
-/// Frames in flight one way: slots that are filled, read and emptied, never freed.
-struct Wire {
+/// Frames in flight one way, as a stack likes to be handed them.
+trait Wire {
+    fn new(frames: usize) -> Self;
+    fn len(&self) -> usize;
+    fn clear(&mut self);
+    /// Makes the frames as a device gives them.
+    fn settle(&mut self) {}
+}
+
+impl Wire for Vec<Frame> {
+    fn new(frames: usize) -> Self {
+        Self::with_capacity(frames)
+    }
+    fn len(&self) -> usize {
+        self.len()
+    }
+    fn clear(&mut self) {
+        self.clear();
+    }
+    fn settle(&mut self) {
+        for frame in self {
+            *frame = Frame::from_bytes(bytes::BytesMut::from(&frame.to_bytes()[..]).freeze());
+        }
+    }
+}
+
+/// Slots that are filled, read and emptied, never freed.
+struct Slots {
     slots: Vec<u8>,
     lens: Vec<usize>,
 }
 
-impl Wire {
+impl Wire for Slots {
     fn new(frames: usize) -> Self {
         Self {
             slots: vec![0; frames * SLOT],
             lens: Vec::with_capacity(frames),
         }
     }
-
-    fn frames(&self) -> impl Iterator<Item = &[u8]> {
-        let slots = self.slots.chunks(SLOT);
-        slots.zip(&self.lens).map(|(slot, &len)| &slot[..len])
+    fn len(&self) -> usize {
+        self.lens.len()
     }
+    fn clear(&mut self) {
+        self.lens.clear();
+    }
+}
 
+impl Slots {
     /// The next slot, `len` bytes of it.
     #[inline]
     fn push(&mut self, len: usize) -> &mut [u8] {
@@ -95,49 +122,43 @@ enum Work {
 
 /// One host of either stack.
 trait Station {
+    type Wire: Wire;
     fn new(mac: u8, addr: Ipv4Addr, sockets: usize) -> Self;
     /// A server's turn: `targets` are the sockets that `rx` is for.
-    fn serve(&mut self, now: u64, rx: &Wire, tx: &mut Wire, targets: &[u16]);
+    fn serve(&mut self, now: u64, rx: &Self::Wire, tx: &mut Self::Wire, targets: &[u16]);
     /// A client's turn: asks, once for each target.
-    fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Wire);
+    fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Self::Wire);
     /// A client's other turn: how many answers reached its socket.
-    fn hear(&mut self, now: u64, rx: &Wire, tx: &mut Wire) -> usize;
+    fn hear(&mut self, now: u64, rx: &Self::Wire, tx: &mut Self::Wire) -> usize;
 }
 
 struct Tapline {
     host: Host,
-    ring: BytesMut,
-    spare: BytesMut,
     echo: RawHandle,
     sockets: Vec<UdpHandle>,
     seq: u16,
 }
 
 impl Tapline {
-    fn receive(&mut self, now: u64, rx: &Wire) {
-        for bytes in rx.frames() {
-            // As a device does: an arena that is used up rests until its frames are gone.
-            if self.ring.capacity() < SLOT {
-                std::mem::swap(&mut self.ring, &mut self.spare);
-                self.ring.reserve(ARENA);
-            }
-            self.ring.extend_from_slice(bytes);
-            let frame = Frame::from_bytes(self.ring.split().freeze());
-            self.host
-                .handle_frame(Instant::from_nanos(now), Port(0), frame);
+    fn receive(&mut self, now: u64, rx: &[Frame]) {
+        let now = Instant::from_nanos(now);
+        for frame in rx {
+            self.host.handle_frame(now, Port(0), frame.clone());
         }
     }
 
-    fn transmit(&mut self, now: u64, tx: &mut Wire) {
+    fn transmit(&mut self, now: u64, tx: &mut Vec<Frame>) {
         let now = Instant::from_nanos(now);
         while let Some(frame) = self.host.poll_transmit(now, Port(0)) {
-            frame.copy_to(tx.push(frame.len()));
+            tx.push(frame);
         }
         std::hint::black_box(self.host.poll_timeout());
     }
 }
 
 impl Station for Tapline {
+    type Wire = Vec<Frame>;
+
     fn new(mac: u8, addr: Ipv4Addr, sockets: usize) -> Self {
         let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(mac)));
         let mac = MacAddr([2, 0, 0, 0, 0, mac]);
@@ -165,15 +186,13 @@ impl Station for Tapline {
         let sockets = ports.map(bind).collect();
         Self {
             host,
-            ring: BytesMut::new(),
-            spare: BytesMut::new(),
             echo,
             sockets,
             seq: 0,
         }
     }
 
-    fn serve(&mut self, now: u64, rx: &Wire, tx: &mut Wire, _targets: &[u16]) {
+    fn serve(&mut self, now: u64, rx: &Vec<Frame>, tx: &mut Vec<Frame>, _targets: &[u16]) {
         self.receive(now, rx);
         let at = Instant::from_nanos(now);
         while let Some(event) = self.host.poll_event() {
@@ -190,7 +209,7 @@ impl Station for Tapline {
         self.transmit(now, tx);
     }
 
-    fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Wire) {
+    fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Vec<Frame>) {
         let at = Instant::from_nanos(now);
         for target in targets {
             self.seq = self.seq.wrapping_add(1);
@@ -211,7 +230,7 @@ impl Station for Tapline {
         self.transmit(now, tx);
     }
 
-    fn hear(&mut self, now: u64, rx: &Wire, tx: &mut Wire) -> usize {
+    fn hear(&mut self, now: u64, rx: &Vec<Frame>, tx: &mut Vec<Frame>) -> usize {
         self.receive(now, rx);
         let mut heard = 0;
         while let Some(event) = self.host.poll_event() {
@@ -244,9 +263,9 @@ struct Smoltcp {
 
 /// smoltcp's device over two wires.
 struct Phy<'a> {
-    rx: &'a Wire,
+    rx: &'a Slots,
     taken: usize,
-    tx: &'a mut Wire,
+    tx: &'a mut Slots,
 }
 
 impl phy::Device for Phy<'_> {
@@ -290,7 +309,7 @@ impl phy::RxToken for Rx<'_> {
     }
 }
 
-struct Tx<'a>(&'a mut Wire);
+struct Tx<'a>(&'a mut Slots);
 
 impl phy::TxToken for Tx<'_> {
     #[inline]
@@ -326,9 +345,11 @@ impl Smoltcp {
 }
 
 impl Station for Smoltcp {
+    type Wire = Slots;
+
     fn new(mac: u8, addr: Ipv4Addr, sockets: usize) -> Self {
         let hardware = EthernetAddress([2, 0, 0, 0, 0, mac]);
-        let (rx, mut tx) = (Wire::new(0), Wire::new(0));
+        let (rx, mut tx) = (Slots::new(0), Slots::new(0));
         let mut device = Phy {
             rx: &rx,
             taken: 0,
@@ -375,7 +396,7 @@ impl Station for Smoltcp {
         }
     }
 
-    fn serve(&mut self, now: u64, rx: &Wire, tx: &mut Wire, targets: &[u16]) {
+    fn serve(&mut self, now: u64, rx: &Slots, tx: &mut Slots, targets: &[u16]) {
         let mut device = Phy { rx, taken: 0, tx };
         self.receive(now, &mut device);
         let mut buffer = [0; DATAGRAM.len()];
@@ -390,7 +411,7 @@ impl Station for Smoltcp {
         self.transmit(now, &mut device, rx.lens.len());
     }
 
-    fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Wire) {
+    fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Slots) {
         for target in targets {
             self.seq = self.seq.wrapping_add(1);
             if work == Work::Echo {
@@ -410,7 +431,7 @@ impl Station for Smoltcp {
                 socket.send_slice(&DATAGRAM, to).unwrap();
             }
         }
-        let rx = Wire::new(0);
+        let rx = Slots::new(0);
         let mut device = Phy {
             rx: &rx,
             taken: 0,
@@ -419,7 +440,7 @@ impl Station for Smoltcp {
         self.transmit(now, &mut device, targets.len());
     }
 
-    fn hear(&mut self, now: u64, rx: &Wire, tx: &mut Wire) -> usize {
+    fn hear(&mut self, now: u64, rx: &Slots, tx: &mut Slots) -> usize {
         let mut device = Phy { rx, taken: 0, tx };
         self.receive(now, &mut device);
         let mut heard = 0;
@@ -439,12 +460,12 @@ impl Station for Smoltcp {
 }
 
 /// A client and a server of one stack that know each other, and requests made beforehand.
-struct Bench<S> {
+struct Bench<S: Station> {
     client: S,
     server: S,
-    forth: Wire,
-    back: Wire,
-    pool: Vec<Wire>,
+    forth: S::Wire,
+    back: S::Wire,
+    pool: Vec<S::Wire>,
     now: u64,
     next: usize,
     case: Case,
@@ -463,8 +484,8 @@ impl<S: Station> Bench<S> {
         let mut bench = Self {
             client: S::new(1, CLIENT, 0),
             server: S::new(2, SERVER, case.sockets),
-            forth: Wire::new(case.batch + 8),
-            back: Wire::new(case.batch + 8),
+            forth: S::Wire::new(case.batch + 8),
+            back: S::Wire::new(case.batch + 8),
             pool: Vec::new(),
             now: START,
             next: 0,
@@ -472,9 +493,10 @@ impl<S: Station> Bench<S> {
         };
         bench.meet();
         for targets in targets.chunks(case.batch) {
-            let mut wire = Wire::new(case.batch);
+            let mut wire = S::Wire::new(case.batch);
             bench.client.ask(bench.now, case.work, targets, &mut wire);
-            assert_eq!(wire.lens.len(), targets.len());
+            assert_eq!(wire.len(), targets.len());
+            wire.settle();
             bench.pool.push(wire);
         }
         bench
@@ -485,13 +507,13 @@ impl<S: Station> Bench<S> {
         self.client.ask(self.now, Work::Echo, &[0], &mut self.forth);
         for _ in 0..8 {
             self.now += 1_000_000;
-            self.back.lens.clear();
+            self.back.clear();
             self.server
                 .serve(self.now, &self.forth, &mut self.back, &[]);
-            self.forth.lens.clear();
+            self.forth.clear();
             self.client.hear(self.now, &self.back, &mut self.forth);
         }
-        assert!(self.forth.lens.is_empty() && self.back.lens.is_empty());
+        assert_eq!((self.forth.len(), self.back.len()), (0, 0));
     }
 
     /// One batch; every request must be answered.
@@ -505,19 +527,19 @@ impl<S: Station> Bench<S> {
             Work::Echo => &[][..],
             Work::Udp => targets,
         };
-        self.back.lens.clear();
+        self.back.clear();
         if !self.case.pair {
             let wire = &self.pool[self.next];
             self.server.serve(self.now, wire, &mut self.back, served);
-            assert_eq!(self.back.lens.len(), targets.len());
+            assert_eq!(self.back.len(), targets.len());
             return;
         }
-        self.forth.lens.clear();
+        self.forth.clear();
         self.client
             .ask(self.now, self.case.work, targets, &mut self.forth);
         self.server
             .serve(self.now, &self.forth, &mut self.back, served);
-        self.forth.lens.clear();
+        self.forth.clear();
         let heard = self.client.hear(self.now, &self.back, &mut self.forth);
         assert_eq!(heard, targets.len());
     }

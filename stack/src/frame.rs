@@ -218,10 +218,17 @@ impl Frame {
             sum.add(self.payload.first.get(at..).unwrap_or_default());
             return;
         }
-        let mut skip = at;
-        for piece in self.pieces().filter(|p| !p.is_empty()) {
-            sum.add(piece.get(skip..).unwrap_or_default());
-            skip = skip.saturating_sub(piece.len());
+        let head = self.head.as_slice();
+        sum.add(head.get(at..).unwrap_or_default());
+        let mut skip = at.saturating_sub(head.len());
+        sum.add(self.payload.first.get(skip..).unwrap_or_default());
+        if self.payload.rest.is_some() {
+            for chunk in self.payload.chunks() {
+                if !core::ptr::eq(chunk, &self.payload.first) {
+                    sum.add(chunk.get(skip..).unwrap_or_default());
+                }
+                skip = skip.saturating_sub(chunk.len());
+            }
         }
     }
 

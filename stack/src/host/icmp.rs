@@ -117,16 +117,15 @@ impl Host {
         now: Instant,
         at: u16,
         header: &Accepted,
-        packet: &Frame,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let bytes = packet.to_bytes();
-        let options = bytes.slice(20.min(bytes.len())..header.header_len);
-        let bytes = bytes.slice(header.header_len..);
+        let front = packet.front().get(header.header_len..).unwrap_or_default();
+        if let [icmpv4::kind::ECHO_REPLY, _, _, _, a, b, ..] = *front {
+            return self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet);
+        }
+        let bytes = packet.to_bytes().slice(header.header_len..);
         let (icmp, message) = Message::parse(&bytes).map_err(|_| DropReason::IcmpMalformed)?;
         match &message {
-            Message::EchoReply { ident, .. } => {
-                self.receive_echo_reply(at, header, *ident, options, bytes.clone())
-            }
             Message::DestinationUnreachable { quote, .. }
             | Message::TimeExceeded { quote, .. }
             | Message::ParameterProblem { quote, .. } => {
@@ -153,16 +152,21 @@ impl Host {
         at: u16,
         header: &Accepted,
         ident: u16,
-        options: Bytes,
-        message: Bytes,
+        packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let key = self
             .echo
             .get(&ident)
             .copied()
             .ok_or(DropReason::IcmpNoSocket)?;
+        let options = packet.front().get(20..header.header_len);
+        let options = match options.unwrap_or_default() {
+            [] => Bytes::new(),
+            options => Bytes::copy_from_slice(options),
+        };
+        packet.advance(header.header_len);
         let packet = raw::Packet {
-            payload: message.into(),
+            payload: packet.take(),
             from: IpAddr::V4(header.src),
             to: IpAddr::V4(header.dst),
             ttl: header.ttl,

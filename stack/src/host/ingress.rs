@@ -568,7 +568,7 @@ impl Host {
         let mut taken = false;
         for key in keys.clone() {
             let copy = crate::transport::raw::Packet {
-                payload: take_payload(&mut packet.clone()),
+                payload: packet.clone(),
                 from: IpAddr::V4(header.src),
                 to: IpAddr::V4(header.dst),
                 ttl: header.ttl,

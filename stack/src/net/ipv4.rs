@@ -212,6 +212,9 @@ pub fn encapsulate(frame: &mut Frame, out: &Outgoing<'_>) -> bool {
     let Ok(total_len) = u16::try_from(frame.len() + header_len) else {
         return false;
     };
+    if out.options.is_empty() {
+        return push_plain(&mut frame.head, total_len, out);
+    }
     let header = Header {
         dscp: out.tos >> 2,
         ecn: out.tos & 3,
@@ -233,9 +236,6 @@ pub fn encapsulate(frame: &mut Frame, out: &Outgoing<'_>) -> bool {
 
 #[inline]
 fn push(head: &mut Head, header: Header<'_>) -> bool {
-    if header.options.is_empty() {
-        return push_plain(head, header);
-    }
     let Some(room) = head.push_front(header.emit_len()) else {
         return false;
     };
@@ -249,17 +249,23 @@ fn push(head: &mut Head, header: Header<'_>) -> bool {
     true
 }
 
-/// The same for the usual header, whose length the compiler knows.
+/// The usual header, without options: written in one piece, its words summed on the way.
 #[inline]
-fn push_plain(head: &mut Head, header: Header<'_>) -> bool {
-    let mut bytes = [0; 20];
-    if header.emit(&mut Writer::new(&mut bytes)).is_err() {
-        return false;
-    }
-    [bytes[10], bytes[11]] = checksum::of(&bytes).to_be_bytes();
-    let Some(room) = head.push_front(bytes.len()) else {
+fn push_plain(head: &mut Head, total_len: u16, out: &Outgoing<'_>) -> bool {
+    let Some(room) = head.push_front(20) else {
         return false;
     };
+    let [l0, l1] = total_len.to_be_bytes();
+    let [i0, i1] = out.ident.to_be_bytes();
+    let flags = if out.dont_fragment { 0x40 } else { 0 };
+    let [s0, s1, s2, s3] = out.src.octets();
+    let [d0, d1, d2, d3] = out.dst.octets();
+    let (ttl, protocol) = (out.ttl, out.protocol.0);
+    let mut bytes = [
+        0x45, out.tos, l0, l1, i0, i1, flags, 0, ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2,
+        d3,
+    ];
+    [bytes[10], bytes[11]] = checksum::of(&bytes).to_be_bytes();
     room.copy_from_slice(&bytes);
     true
 }

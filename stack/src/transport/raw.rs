@@ -14,7 +14,7 @@
 //! checksum and, where zero, identification and source, as raw(7) does on Linux.
 
 use super::SocketError;
-use crate::frame::Payload;
+use crate::frame::Frame;
 use crate::reason::DropReason;
 use crate::wire::Protocol;
 use alloc::collections::VecDeque;
@@ -32,8 +32,9 @@ pub enum Kind {
 /// A received packet or echo reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// The whole IP packet for [`Kind::Ip`]; the ICMP message for [`Kind::Echo`].
-    pub payload: Payload,
+    /// The whole IP packet for [`Kind::Ip`]; the ICMP message for [`Kind::Echo`]. As it came, so
+    /// that nothing is copied on the way.
+    pub payload: Frame,
     /// Source address.
     pub from: IpAddr,
     /// Destination address.
