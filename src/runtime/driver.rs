@@ -16,7 +16,7 @@
 //! together, so that acknowledgements coalesce. Interest in writing is told to the kernel only
 //! while a frame waits, so the usual turn is wait, read, write, read nothing. In a conversation
 //! that is quicker than falling asleep and waking up, the loop stays awake for a moment after each
-//! frame ([`Vigil`]); with frames further apart it sleeps at once, so an idle host costs nothing.
+//! frame (`Vigil`); with frames further apart it sleeps at once, so an idle host costs nothing.
 
 use super::clock::Clock;
 use crate::device::{Device, Received};
