@@ -16,8 +16,8 @@
 //! system call a frame and to be told that nothing is there; and it writes from one contiguous
 //! buffer, where a frame is headers and chunks. What would be left of it is the call to `socket`.
 //!
-//! A UDP super-frame (a peer's `UDP_SEGMENT`) is cut here into the datagrams that it stands for,
-//! since a socket must see each; TCP's are handed up whole.
+//! A super-frame (of a peer's TCP, or `UDP_SEGMENT`) is cut here into the packets that it stands
+//! for: a socket must see each datagram, and a router each segment.
 //!
 //! Promises: frames that this machine's kernel sends by the interface are not seen (they would look
 //! like a duplicate of ours); nothing of the interface's own configuration is changed.
@@ -44,7 +44,7 @@ pub struct Raw {
     medium: Medium,
     mac: MacAddr,
     ring: Ring,
-    /// What is left of a UDP super-frame that is being handed up datagram by datagram.
+    /// What is left of a super-frame that is being handed up packet by packet.
     cutter: Option<Cutter>,
     truncated: u64,
 }

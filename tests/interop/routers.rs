@@ -29,6 +29,11 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         Anyone,
+        "routers_pass_tcp_of_kernels_that_offload",
+        routers_pass_tcp_of_kernels_that_offload,
+    ),
+    (
+        Anyone,
         "routers_end_a_loop_by_ttl",
         routers_end_a_loop_by_ttl,
     ),
@@ -180,6 +185,31 @@ fn routers_pass_65507_bytes_in_fragments() {
         world.sh("right", "ping -M dont -s 65507 -c 10 -i 0.01 10.1.0.1"),
         10,
     );
+}
+
+/// A kernel hands a veth up to 64 KiB of TCP as one frame; what leaves the router are segments, and
+/// where those exceed the next link, the sender is told.
+fn routers_pass_tcp_of_kernels_that_offload() {
+    let (world, routers) = three_routers();
+    let count = "exec /usr/bin/python3 -c \"
+import socket
+server = socket.create_server(('10.3.0.1', 5000))
+print('listening', flush=True)
+connection, got = server.accept()[0], 0
+while data := connection.recv(65536):
+    got += len(data)
+connection.sendall(b'%d' % got)\"";
+    let _counting = world.start("right", count, "listening");
+    let send = "/usr/bin/python3 -c \"
+import socket
+s = socket.create_connection(('10.3.0.1', 5000), 20)
+s.sendall(bytes(4_000_000))
+s.shutdown(socket.SHUT_WR)
+print('got', s.recv(20).decode())\"";
+    world.sh("left", send).exits(0).says("got 4000000");
+    for router in routers {
+        router.status_at_end().has_no_bad_checksum();
+    }
 }
 
 fn routers_end_a_loop_by_ttl() {

@@ -1,98 +1,87 @@
-//! Cuts a super-frame into the datagrams it stands for, where nobody below or above does it.
+//! Cuts a super-frame into the packets it stands for, where nobody below or above does it.
 //!
 //! ```text
-//!   | link | IP, length of all | UDP | data 1 | data 2 | data 3 |      gso: Udp, size
-//!     -->  | link | IP | UDP | data 1 |   | link | IP | UDP | data 2 |   ...
+//!   | link | IP, length of all | UDP or TCP | data 1 | data 2 | data 3 |      gso: kind, size
+//!     -->  | link | IP | UDP or TCP | data 1 |   | link | IP | UDP or TCP | data 2 |   ...
 //! ```
 //!
-//! Linux gives the other end of a veth what a program sent with `UDP_SEGMENT` as one frame: each
-//! `size` bytes of it are a datagram of their own (udp(7)). A device cuts it before its machine
-//! sees it.
+//! Linux gives the other end of a veth what a program sent with `UDP_SEGMENT`, or a TCP wants cut,
+//! as one frame: each `size` bytes of it are a packet of their own (udp(7)). A device cuts it
+//! before its machine sees it.
+//!
+//! Read first: RFC 9293 §3.1; RFC 3168 §6.1.2 (CWR).
 //!
 //! Promises: each piece is as if it had crossed a wire: lengths, identification (counting up, as
-//! Linux does), header checksum and transport checksum are right; the data is shared.
+//! Linux does), sequence number, flags, header checksum and transport checksum are right; the data
+//! is shared.
 //!
-//! Left out: TCP. Its super-frames are for a TCP to take whole, and there is none yet.
+//! Left out: super-frames to be forwarded, or taken by a TCP, whole. A router has to see segments:
+//! what exceeds the next link's MTU is judged one by one (RFC 1191 §4).
 
 use crate::frame::{Checksum, Frame, GsoKind, Head, Offload, Payload};
 use crate::wire::checksum::{self, Sum};
-use crate::wire::{EtherType, Protocol, ethernet, ipv6, udp, vlan};
+use crate::wire::{EtherType, Protocol, ethernet, ipv6, tcp, udp, vlan};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// The rest of a UDP super-frame.
+/// The rest of a super-frame.
 #[derive(Clone, Debug)]
 pub struct Cutter {
-    /// Link, IP and UDP headers of the whole.
+    /// Link, IP and transport headers of the whole.
     headers: Head,
-    /// Where the IP header starts.
-    ip: usize,
-    /// Where the UDP header starts.
-    udp: usize,
+    places: Places,
+    protocol: Protocol,
     payload: Payload,
     size: usize,
     cut: u16,
+}
+
+/// Where the headers start, and where the data does.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    ip: usize,
+    transport: usize,
+    data: usize,
 }
 
 impl Cutter {
     /// A cutter for `frame`, whose link header is Ethernet's unless `bare`.
     ///
     /// # Errors
-    /// Gives the frame back where it is no UDP super-frame, or its headers are not to be made out;
+    /// Gives the frame back where it is no super-frame, or its headers are not to be made out;
     /// boxed, since it is the usual case and a frame is large.
     pub fn new(mut frame: Frame, bare: bool) -> Result<Self, alloc::boxed::Box<Frame>> {
-        match Self::places(&mut frame, bare) {
-            Some((ip, udp, size)) => {
-                let mut headers = Head::default();
-                let len = udp + udp::HEADER_LEN;
-                if let (Some(room), Some(bytes)) =
-                    (headers.push_front(len), frame.front().get(..len))
-                {
-                    room.copy_from_slice(bytes);
-                }
-                frame.advance(len);
-                let mut payload = Payload::new();
-                if !frame.head.is_empty() {
-                    payload.push(bytes::Bytes::copy_from_slice(frame.head.as_slice()));
-                }
-                payload.append(frame.payload);
-                Ok(Self {
-                    headers,
-                    ip,
-                    udp,
-                    payload,
-                    size,
-                    cut: 0,
-                })
-            }
-            None => Err(frame.into()),
+        let gso = frame.offload.gso.filter(|g| g.size > 0);
+        let Some((gso, protocol, places)) = gso.and_then(|gso| {
+            let protocol = match gso.kind {
+                GsoKind::Udp => Protocol::UDP,
+                GsoKind::Tcp4 | GsoKind::Tcp6 => Protocol::TCP,
+            };
+            Some((gso, protocol, Places::find(&mut frame, protocol, bare)?))
+        }) else {
+            return Err(frame.into());
+        };
+        let mut headers = Head::default();
+        let bytes = frame.front().get(..places.data);
+        if let (Some(room), Some(bytes)) = (headers.push_front(places.data), bytes) {
+            room.copy_from_slice(bytes);
         }
+        frame.advance(places.data);
+        let mut payload = Payload::new();
+        if !frame.head.is_empty() {
+            payload.push(bytes::Bytes::copy_from_slice(frame.head.as_slice()));
+        }
+        payload.append(frame.payload);
+        Ok(Self {
+            headers,
+            places,
+            protocol,
+            payload,
+            size: usize::from(gso.size),
+            cut: 0,
+        })
     }
 
-    /// Where IP and UDP start, and how much data a piece has.
-    fn places(frame: &mut Frame, bare: bool) -> Option<(usize, usize, usize)> {
-        let gso = frame
-            .offload
-            .gso
-            .filter(|g| g.kind == GsoKind::Udp && g.size > 0)?;
-        let Checksum::Partial { start, .. } = frame.offload.checksum else {
-            return None;
-        };
-        let udp = usize::from(start);
-        let len = udp + udp::HEADER_LEN;
-        if len > Head::CAPACITY || frame.len() < len {
-            return None;
-        }
-        let front = frame.pull_up(len);
-        let ip = if bare { 0 } else { link_len(front)? };
-        let header = match front.get(ip)? >> 4 {
-            4 => 20,
-            6 => ipv6::HEADER_LEN,
-            _ => return None,
-        };
-        (ip + header <= udp).then_some((ip, udp, usize::from(gso.size)))
-    }
-
-    /// The next datagram; `None` when all have been given.
+    /// The next packet; `None` when all have been given.
     pub fn next_piece(&mut self) -> Option<Frame> {
         let data = self.payload.slice(0, self.size);
         if data.is_empty() {
@@ -112,43 +101,109 @@ impl Cutter {
         Some(piece)
     }
 
-    /// Lengths, identification and checksums of one piece.
+    /// Lengths, identification, sequence and checksums of one piece.
     fn rewrite(&self, piece: &mut Frame) -> Option<()> {
+        let Places { ip, transport, .. } = self.places;
         let total = piece.len();
-        let udp_len = u16::try_from(total - self.udp).ok()?;
-        let header = piece.head.as_mut_slice().get_mut(self.ip..)?;
-        let at = self.udp - self.ip;
-        put(header, at + 4, udp_len)?;
-        put(header, at + 6, 0)?;
-        let mut sum = Sum::new();
-        if header.first()? >> 4 == 4 {
-            put(header, 2, u16::try_from(total - self.ip).ok()?)?;
-            let ident = header.get(4..6)?.first_chunk().copied()?;
-            put(header, 4, u16::from_be_bytes(ident).wrapping_add(self.cut))?;
-            put(header, 10, 0)?;
-            let header_len = usize::from(header.first()? & 15) * 4;
-            let check = checksum::of(header.get(..header_len)?);
-            put(header, 10, check)?;
-            let src = Ipv4Addr::from(*header.get(12..)?.first_chunk::<4>()?);
-            let dst = Ipv4Addr::from(*header.get(16..)?.first_chunk::<4>()?);
-            sum.add_pseudo4(src, dst, Protocol::UDP, usize::from(udp_len));
-        } else {
-            put(
-                header,
-                4,
-                u16::try_from(total - self.ip - ipv6::HEADER_LEN).ok()?,
-            )?;
-            let src = Ipv6Addr::from(*header.get(8..)?.first_chunk::<16>()?);
-            let dst = Ipv6Addr::from(*header.get(24..)?.first_chunk::<16>()?);
-            sum.add_pseudo6(src, dst, Protocol::UDP, usize::from(udp_len));
-        }
-        piece.sum_from(self.udp, &mut sum);
-        let check = match sum.finish() {
-            // RFC 768: zero would say that there is none.
-            0 => 0xffff,
-            check => check,
+        let len = u16::try_from(total - transport).ok()?;
+        let (packet, segment) = piece
+            .head
+            .as_mut_slice()
+            .get_mut(ip..)?
+            .split_at_mut_checked(transport - ip)?;
+        let check_at = match self.protocol {
+            Protocol::UDP => {
+                put(segment, 4, len)?;
+                6
+            }
+            _ => {
+                self.rewrite_tcp(segment)?;
+                16
+            }
         };
-        put(piece.head.as_mut_slice(), self.udp + 6, check)
+        put(segment, check_at, 0)?;
+        let mut sum = Sum::new();
+        if packet.first()? >> 4 == 4 {
+            put(packet, 2, u16::try_from(total - ip).ok()?)?;
+            let ident = packet.get(4..6)?.first_chunk().copied()?;
+            put(packet, 4, u16::from_be_bytes(ident).wrapping_add(self.cut))?;
+            put(packet, 10, 0)?;
+            let header_len = usize::from(packet.first()? & 15) * 4;
+            let check = checksum::of(packet.get(..header_len)?);
+            put(packet, 10, check)?;
+            let src = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
+            let dst = Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?);
+            sum.add_pseudo4(src, dst, self.protocol, usize::from(len));
+        } else {
+            let payload_len = u16::try_from(total - ip - ipv6::HEADER_LEN).ok()?;
+            put(packet, 4, payload_len)?;
+            let src = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
+            let dst = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
+            sum.add_pseudo6(src, dst, self.protocol, usize::from(len));
+        }
+        piece.sum_from(transport, &mut sum);
+        let check = match (sum.finish(), self.protocol) {
+            // RFC 768: zero would say that there is none.
+            (0, Protocol::UDP) => 0xffff,
+            (check, _) => check,
+        };
+        put(piece.head.as_mut_slice(), transport + check_at, check)
+    }
+
+    /// Sequence number and flags: what ends the data belongs to the last segment, and that the
+    /// window was reduced is said once, in the first.
+    fn rewrite_tcp(&self, segment: &mut [u8]) -> Option<()> {
+        const FLAGS: usize = 13;
+        const FIN_PSH: u8 = 0x09;
+        const CWR: u8 = 0x80;
+        let before = u32::from(self.cut).wrapping_mul(u32::try_from(self.size).ok()?);
+        let seq = segment.get_mut(4..)?.first_chunk_mut::<4>()?;
+        *seq = u32::from_be_bytes(*seq).wrapping_add(before).to_be_bytes();
+        let flags = segment.get_mut(FLAGS)?;
+        if !self.payload.is_empty() {
+            *flags &= !FIN_PSH;
+        }
+        if self.cut > 0 {
+            *flags &= !CWR;
+        }
+        Some(())
+    }
+}
+
+impl Places {
+    fn find(frame: &mut Frame, protocol: Protocol, bare: bool) -> Option<Self> {
+        let Checksum::Partial { start, .. } = frame.offload.checksum else {
+            return None;
+        };
+        let transport = usize::from(start);
+        let fixed = match protocol {
+            Protocol::UDP => udp::HEADER_LEN,
+            _ => tcp::HEADER_LEN,
+        };
+        let mut data = transport + fixed;
+        let fits = |data, frame: &Frame| data <= Head::CAPACITY && data < frame.len();
+        if !fits(data, frame) {
+            return None;
+        }
+        if protocol == Protocol::TCP {
+            let words = frame.pull_up(data).get(transport + 12)? >> 4;
+            data = transport + usize::from(words) * 4;
+            if data < transport + fixed || !fits(data, frame) {
+                return None;
+            }
+        }
+        let front = frame.pull_up(data);
+        let ip = if bare { 0 } else { link_len(front)? };
+        let header = match front.get(ip)? >> 4 {
+            4 => 20,
+            6 => ipv6::HEADER_LEN,
+            _ => return None,
+        };
+        (ip + header <= transport).then_some(Self {
+            ip,
+            transport,
+            data,
+        })
     }
 }
 
@@ -174,7 +229,9 @@ fn put(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
 mod tests {
     use super::*;
     use crate::frame::Gso;
+    use crate::wire::seq::SeqNum;
     use crate::wire::{MacAddr, Writer, ipv4};
+    use core::net::IpAddr;
     use std::vec::Vec;
 
     /// `len` bytes of data to be cut into pieces of 1000.
@@ -283,11 +340,82 @@ mod tests {
     }
 
     #[test]
+    fn pieces_are_segments_of_their_own() {
+        let all = tcp::Flags::FIN | tcp::Flags::PSH | tcp::Flags::ACK | tcp::Flags::CWR;
+        let header = tcp::Header {
+            src_port: 9,
+            dst_port: 7,
+            seq: SeqNum(u32::MAX - 500),
+            ack: SeqNum(3),
+            flags: all,
+            window: 1,
+            checksum: 0,
+            urgent: 0,
+            options: &[1, 1, 1, 0],
+        };
+        let mut front = std::vec![0; header.emit_len()];
+        header.emit(&mut Writer::new(&mut front)).unwrap();
+        for v6 in [false, true] {
+            // The same as of UDP, TCP in place of what follows IP.
+            let of_udp = super_frame(true, v6, 2500 + front.len() - udp::HEADER_LEN);
+            let Checksum::Partial { start, .. } = of_udp.offload.checksum else {
+                panic!("it is partial");
+            };
+            let mut bytes = of_udp.to_bytes().to_vec();
+            let at = usize::from(start);
+            bytes[at..at + front.len()].copy_from_slice(&front);
+            let mut frame = Frame::copy_from(&bytes);
+            frame.offload = Offload {
+                gso: Some(Gso {
+                    kind: if v6 { GsoKind::Tcp6 } else { GsoKind::Tcp4 },
+                    size: 1000,
+                }),
+                checksum: Checksum::Partial { start, offset: 16 },
+            };
+            bytes[18 + if v6 { 6 } else { 9 }] = 6;
+            frame.payload = Frame::copy_from(&bytes).payload;
+            let mut cutter = Cutter::new(frame, false).unwrap();
+            let pieces: Vec<_> = core::iter::from_fn(|| cutter.next_piece()).collect();
+            let mut data = Vec::new();
+            for (i, piece) in pieces.iter().enumerate() {
+                let piece = piece.to_bytes();
+                let (src, dst, segment): (IpAddr, IpAddr, _) = if v6 {
+                    let (ip, rest) = ipv6::Header::parse(&piece[18..]).unwrap();
+                    (ip.src.into(), ip.dst.into(), rest)
+                } else {
+                    assert!(ipv4::verify(&piece[18..38]));
+                    let (ip, rest) = ipv4::Header::parse(&piece[18..]).unwrap();
+                    assert_eq!(ip.payload_len(), rest.len());
+                    (ip.src.into(), ip.dst.into(), rest)
+                };
+                let (got, rest) = tcp::Header::parse(segment).unwrap();
+                assert_eq!(got.checksum_over(src, dst, rest), got.checksum);
+                let before = u32::try_from(1000 * i).unwrap();
+                let want = tcp::Header {
+                    seq: SeqNum(header.seq.0.wrapping_add(before)),
+                    flags: [
+                        tcp::Flags::ACK | tcp::Flags::CWR,
+                        tcp::Flags::ACK,
+                        tcp::Flags::ACK | tcp::Flags::FIN | tcp::Flags::PSH,
+                    ][i],
+                    checksum: got.checksum,
+                    ..header
+                };
+                assert_eq!(got, want);
+                data.extend_from_slice(rest);
+            }
+            assert_eq!(pieces.len(), 3);
+            assert_eq!(data, bytes[at + front.len()..]);
+        }
+    }
+
+    #[test]
     fn other_frames_come_back_as_they_were() {
         let whole = super_frame(false, false, 2500);
         let mut plain = whole.clone();
         plain.offload.gso = None;
-        let mut tcp = whole.clone();
+        // No room for what its header length claims.
+        let mut tcp = super_frame(false, false, 12);
         tcp.offload.gso = Some(Gso {
             kind: GsoKind::Tcp4,
             size: 1000,
