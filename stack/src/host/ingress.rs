@@ -351,7 +351,7 @@ impl Host {
         if destination == Destination::Ours && header.src == header.dst {
             return Err(DropReason::Ipv4SourceIsOurs);
         }
-        self.check_origin(at, &header)?;
+        self.check_origin(at, header.src)?;
         match destination {
             //= RFC 1122 §3.3.6 a unicast packet in a link broadcast MUST be dropped in silence.
             Destination::Ours | Destination::Elsewhere
@@ -386,6 +386,10 @@ impl Host {
         let mut options = header.options();
         while options.next().is_some_and(|o| o.is_ok()) {}
         let pointer = u8::try_from(20 + options.offset()).unwrap_or(0);
+        // Who forges its source shall not have us report to ourselves, or to somebody else.
+        if self.check_origin(at, header.src).is_err() {
+            return;
+        }
         //= RFC 1812 §4.3.3.5 parameter problem, where a header field is wrong.
         if self.config.forwarding || self.own(header.dst).is_some() {
             self.report(now, at, Error::ParameterProblem(pointer), packet);
@@ -420,15 +424,15 @@ impl Host {
 
     /// Refuses packets that claim to come from us, from a broadcast, or the wrong way.
     #[inline]
-    fn check_origin(&self, at: u16, header: &Accepted) -> Result<(), DropReason> {
-        if header.src.is_unspecified() {
+    fn check_origin(&self, at: u16, src: Ipv4Addr) -> Result<(), DropReason> {
+        if src.is_unspecified() {
             return Ok(());
         }
         for interface in &self.interfaces {
-            if interface.holds(header.src) {
+            if interface.holds(src) {
                 return Err(DropReason::Ipv4SourceIsOurs);
             }
-            if interface.is_directed_broadcast(header.src) {
+            if interface.is_directed_broadcast(src) {
                 return Err(DropReason::Ipv4MartianSource);
             }
         }
@@ -436,7 +440,7 @@ impl Host {
             .interface(at)
             .map_or(ReversePath::Off, |i| i.config.reverse_path);
         if mode != ReversePath::Off {
-            let back = self.routes.lookup(IpAddr::V4(header.src));
+            let back = self.routes.lookup(IpAddr::V4(src));
             let right = match (mode, back) {
                 (ReversePath::Strict, Some(route)) => route.port == Port(at),
                 (_, Some(route)) => {

@@ -210,3 +210,30 @@ fn a_ping_whose_fragments_do_not_come_is_reported() {
     let error = net.hosts[0].raw_take_error(socket).expect("time exceeded");
     assert_eq!(error.kind, ErrorKind::ReassemblyTimeout);
 }
+
+#[test]
+fn a_forged_source_gets_no_parameter_problem() {
+    let packet = |src: Ipv4Addr| {
+        // Record route with a length of nothing.
+        let mut ip = [
+            0x46, 0, 0, 24, 0, 1, 0, 0, 64, 253, 0, 0, 0, 0, 0, 0, 10, 7, 0, 2, 7, 0, 0, 0,
+        ];
+        ip[12..16].copy_from_slice(&src.octets());
+        let sum = crate::wire::checksum::of(&ip).to_be_bytes();
+        ip[10..12].copy_from_slice(&sum);
+        let link = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        Frame::copy_from(&[&link[..], &ip, &[0; 22]].concat())
+    };
+    let mut net = Net::pair();
+    let now = net.now;
+    for (src, reports) in [
+        (B, 0),
+        (Ipv4Addr::new(10, 7, 0, 255), 0),
+        (Ipv4Addr::LOCALHOST, 0),
+        (A, 1),
+    ] {
+        let fate = net.hosts[1].handle_frame(now, Port(0), packet(src));
+        assert_eq!(fate, Fate::Dropped(DropReason::Ipv4BadOption));
+        assert_eq!(net.hosts[1].stats().icmp_errors_out, reports, "{src}");
+    }
+}
