@@ -46,7 +46,7 @@ pub struct Config {
     /// Replies a second to one source. Sources share [`BUCKETS`] buckets by a keyed hash, so that
     /// nobody can fill the table or choose whom to starve.
     pub reply_rate: u32,
-    /// Replies to one source in one burst.
+    /// Replies to one source in one burst: as a scan of a whole /24 asks, some of it twice.
     pub reply_burst: u32,
     /// Networks that we answer for where they lie behind another interface of ours (proxy ARP).
     /// None by default: it hides mistakes.
@@ -65,11 +65,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_replies: 64,
-            reply_rate: 100,
-            reply_burst: 100,
+            reply_rate: 1000,
+            reply_burst: 1024,
             proxy: Vec::new(),
-            proxy_rate: 100,
-            proxy_burst: 100,
+            proxy_rate: 1000,
+            proxy_burst: 1024,
             broadcast_replies: false,
         }
     }
