@@ -9,6 +9,7 @@
 
 use super::Failure;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use stack::wire::{Cidr, MacAddr};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -220,7 +221,7 @@ impl Config {
         if config.devices.is_empty() {
             config.devices.push(Device::tap0());
         }
-        config.check()?;
+        config.check().map_err(|wrong| wrong.in_text(text))?;
         Ok(config)
     }
 
@@ -233,15 +234,39 @@ impl Config {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
-        let mut names = BTreeSet::new();
-        for device in &self.devices {
-            if !names.insert(device.name.as_str()) {
-                return Err(format!("device '{}' is there twice", device.name));
+    fn check(&self) -> Result<(), Wrong> {
+        let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+        for (i, device) in self.devices.iter().enumerate() {
+            let wrong = |what| Wrong(Place::Device(i), what);
+            let name = &device.name;
+            if !names.insert(name.as_str()) {
+                return Err(wrong(format!("device '{name}' is there twice")));
             }
-            device.check()?;
+            device.check().map_err(wrong)?;
+            let vlans = device.vlans.iter().flat_map(|v| &v.addresses);
+            for Text(cidr) in device.addresses.iter().chain(vlans) {
+                let what = format!("device '{name}': {cidr}");
+                if !is_a_hosts(*cidr) {
+                    return Err(wrong(format!("{what} is no address that a host may have")));
+                }
+                if !addresses.insert(cidr.addr()) {
+                    return Err(wrong(format!("{what} is there twice")));
+                }
+            }
         }
-        self.routes.iter().try_for_each(|r| self.check_route(r))
+        for (i, service) in self.services.iter().enumerate() {
+            if self.services[..i].contains(service) {
+                let what = format!("services: {service:?} is there twice").to_lowercase();
+                return Err(Wrong(Place::File, what));
+            }
+        }
+        for (i, route) in self.routes.iter().enumerate() {
+            let ours = route.via.filter(|Text(via)| addresses.contains(via));
+            let ours = ours.map(|Text(via)| format!("route to {}: {via} is ours", route.to.0));
+            let checked = ours.map_or_else(|| self.check_route(route), Err);
+            checked.map_err(|what| Wrong(Place::Route(i), what))?;
+        }
+        Ok(())
     }
 
     fn check_route(&self, route: &Route) -> Result<(), String> {
@@ -265,6 +290,56 @@ impl Config {
         });
         let at = names.into_iter().position(|n| n == name)?;
         u16::try_from(at).ok()
+    }
+}
+
+/// Whether a host may have this as its own address (RFC 1122 §3.2.1.3, RFC 4291 §2.4).
+fn is_a_hosts(cidr: Cidr) -> bool {
+    match cidr.addr() {
+        IpAddr::V4(addr) => {
+            let [first, ..] = addr.octets();
+            let of_all = cidr.prefix_len() < 31
+                && (cidr.network().addr() == addr || cidr.broadcast() == Some(addr));
+            !matches!(first, 0 | 127 | 224..) && !of_all
+        }
+        IpAddr::V6(addr) => !(addr.is_unspecified() || addr.is_loopback() || addr.is_multicast()),
+    }
+}
+
+/// What the parser cannot see, and the table that it stands in.
+struct Wrong(Place, String);
+
+/// A part of the file.
+enum Place {
+    File,
+    Device(usize),
+    Route(usize),
+}
+
+/// Where the tables of a file begin.
+#[derive(Deserialize)]
+struct Spans {
+    #[serde(default)]
+    device: Vec<toml::Spanned<IgnoredAny>>,
+    #[serde(default)]
+    route: Vec<toml::Spanned<IgnoredAny>>,
+}
+
+impl Wrong {
+    /// The same in words, with the line where the table begins.
+    fn in_text(self, text: &str) -> String {
+        let Self(place, what) = self;
+        let spans: Option<Spans> = toml::from_str(text).ok();
+        let table = spans.and_then(|spans| match place {
+            Place::File => None,
+            Place::Device(i) => spans.device.into_iter().nth(i),
+            Place::Route(i) => spans.route.into_iter().nth(i),
+        });
+        let before = table.and_then(|t| text.get(..t.span().start));
+        match before.map(|before| before.matches('\n').count() + 1) {
+            Some(line) => format!("{what} (the table that begins at line {line})"),
+            None => what,
+        }
     }
 }
 
@@ -318,8 +393,10 @@ impl Device {
     fn check(&self) -> Result<(), String> {
         let name = &self.name;
         let wrong = |what: String| Err(format!("device '{name}': {what}"));
-        if name.is_empty() || name.len() > NAME_MAX || name.contains(['/', ' ', '\0']) {
-            return Err(format!("'{name}' is no interface name (1 to 15 bytes)"));
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "/:%".contains(c);
+        if name.is_empty() || name.len() > NAME_MAX || name.contains(odd) || name.starts_with('.') {
+            let rule = "1 to 15 bytes without spaces, '/', ':' and '%'";
+            return Err(format!("'{name}' is no interface name ({rule})"));
         }
         if self.kind == Kind::Raw && !(self.kernel.is_empty() && self.kernel_routes.is_empty()) {
             return wrong("it is raw: the kernel's side is not ours to configure".to_owned());
@@ -327,8 +404,11 @@ impl Device {
         if self.kind == Kind::Tun && !(self.vlans.is_empty() && self.mac.is_none()) {
             return wrong("a TUN has no MAC and no VLANs".to_owned());
         }
-        if self.mac.is_some_and(|Text(mac)| !mac.is_unicast()) {
-            return wrong("a group address is no station's".to_owned());
+        if let Some(Text(mac)) = self.mac.filter(|Text(mac)| !mac.is_unicast()) {
+            return wrong(format!("{mac} is no station's address"));
+        }
+        if let Some(Text(net)) = self.proxy_arp.iter().find(|n| n.0.addr().is_ipv6()) {
+            return wrong(format!("proxy_arp: {net} is not IPv4"));
         }
         if self.mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
             return wrong(format!("an MTU is {} to {}", MTU.start(), MTU.end()));
@@ -374,8 +454,32 @@ mod tests {
                 "'10.0.0.1/40': the prefix is",
             ),
             ("mac = '1:2'", "'1:2': a MAC address is six"),
-            ("mac = '01:00:5e:00:00:01'", "group address"),
-            ("[[device]]\nname = 'a'", "'a' is there twice"),
+            (
+                "mac = '01:00:5e:00:00:01'",
+                "01:00:5e:00:00:01 is no station's address",
+            ),
+            (
+                "addresses = ['10.0.0.255/24']",
+                "10.0.0.255/24 is no address",
+            ),
+            ("addresses = ['10.0.0.0/24']", "10.0.0.0/24 is no address"),
+            ("addresses = ['224.0.0.9/24']", "224.0.0.9/24 is no address"),
+            ("addresses = ['127.0.0.1/8']", "127.0.0.1/8 is no address"),
+            ("addresses = ['ff02::1/64']", "ff02::1/64 is no address"),
+            (
+                "addresses = ['10.0.0.1/24']\n[[device.vlan]]\nid = 3\naddresses = ['10.0.0.1/8']",
+                "10.0.0.1/8 is there twice",
+            ),
+            ("proxy_arp = ['fd00::/8']", "fd00::/8 is not IPv4"),
+            ("[[device]]\nname = 'a:b'", "no interface name"),
+            (
+                "addresses = ['10.0.0.1/24']\n[[route]]\nto = '0.0.0.0/0'\nvia = '10.0.0.1'",
+                "10.0.0.1 is ours (the table that begins at line 4)",
+            ),
+            (
+                "[[device]]\nname = 'a'",
+                "'a' is there twice (the table that begins at line 3)",
+            ),
             ("[[device]]\nname = 'sixteen-bytes-xx'", "no interface name"),
             (
                 "kind = 'raw'\nkernel = ['10.0.0.1/8']",
@@ -401,6 +505,12 @@ mod tests {
         ] {
             let e = Config::parse(&format!("{device}{tail}")).unwrap_err();
             assert!(e.contains(want), "{tail}\n{e}");
+        }
+        let e = Config::parse("services = ['echo', 'echo']").unwrap_err();
+        assert!(e.contains("echo is there twice"), "{e}");
+        for fine in ["10.0.0.0/31", "10.0.0.1/31", "10.0.0.255/32", "10.0.1.0/16"] {
+            let text = format!("{device}addresses = ['{fine}']");
+            assert!(Config::parse(&text).is_ok(), "{fine}");
         }
         let e = Config::parse("forwarding = true\nservices = ['ftp']").unwrap_err();
         assert!(

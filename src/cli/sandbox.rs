@@ -169,6 +169,7 @@ fn no_tap(name: &str, e: &io::Error) -> Failure {
         }
         io::ErrorKind::PermissionDenied => "run this as root (sudo)",
         io::ErrorKind::ResourceBusy => "another program has that interface: choose another name",
+        io::ErrorKind::InvalidInput => "an interface of another kind has that name: choose another",
         _ => "modprobe tun veth; run this as root",
     };
     Failure::lacks(format!("cannot make {name}: /dev/net/tun: {e}"), remedy)
