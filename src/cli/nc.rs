@@ -12,6 +12,7 @@ use crate::runtime::{Next, Wake};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::host::{Host, SendError, UdpHandle};
+use stack::net::groups::FilterMode;
 use stack::time::{Duration, Instant};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "Examples:
   echo hello | tapline nc -u -w 1 10.7.0.1 7      # the kernel says that nobody listens there
   tapline nc -u --tap tap0 10.7.0.1 5000          # lines typed here become datagrams
-  tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24";
+  tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24
+  tapline nc -u -l -k -p 5000 --tap tap0 --join 239.1.2.3 --source 10.7.0.1   # only from there";
 
 /// The most that one read becomes: what fits a datagram.
 const MAX_DATAGRAM: usize = 65_507;
@@ -67,8 +69,22 @@ pub struct Args {
     #[arg(short, long)]
     broadcast: bool,
 
+    /// With -l, be in this multicast group too.
+    #[arg(long, value_name = "GROUP", requires = "listen", value_parser = group)]
+    join: Option<Ipv4Addr>,
+
+    /// Of the group, hear only this source; give it again for more.
+    #[arg(long, value_name = "IP", requires = "join")]
+    source: Vec<Ipv4Addr>,
+
     #[command(flatten)]
     attach: Attach,
+}
+
+fn group(text: &str) -> Result<Ipv4Addr, String> {
+    let addr = text.parse().ok();
+    let group = addr.filter(Ipv4Addr::is_multicast);
+    group.ok_or_else(|| "a group is 224.0.0.0 to 239.255.255.255".to_owned())
 }
 
 /// Runs the verb.
@@ -81,7 +97,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     // After the namespace: a process with threads may not enter one.
     let input = Input::start(usize::from(args.datagram).min(MAX_DATAGRAM))?;
     attached.driver.watch(input.raw_fd())?;
-    let mut cat = Cat::new(args.clone(), ends, input, io::stdout().lock());
+    let at = attached.interface;
+    let mut cat = Cat::new(args.clone(), ends, at, input, io::stdout().lock());
     let code = attached
         .driver
         .run(|host, now, wake| cat.turn(host, now, wake))??;
@@ -154,6 +171,8 @@ impl Source for Input {
 struct Cat<S, W> {
     args: Args,
     ends: Ends,
+    /// Where a group is joined.
+    interface: u16,
     input: S,
     out: W,
     socket: Option<UdpHandle>,
@@ -166,11 +185,12 @@ struct Cat<S, W> {
 }
 
 impl<S: Source, W: Write> Cat<S, W> {
-    fn new(args: Args, ends: Ends, input: S, out: W) -> Self {
+    fn new(args: Args, ends: Ends, interface: u16, input: S, out: W) -> Self {
         Self {
             args,
             peer: ends.peer,
             ends,
+            interface,
             input,
             out,
             socket: None,
@@ -181,12 +201,19 @@ impl<S: Source, W: Write> Cat<S, W> {
     }
 
     fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Next<Result<u8, Failure>> {
-        match self.step(host, now) {
-            Ok(None) if wake.stop => ControlFlow::Break(Ok(0)),
-            Ok(None) => ControlFlow::Continue(self.args.wait.map(|w| self.last_active + w)),
-            Ok(Some(code)) => ControlFlow::Break(Ok(code)),
-            Err(failure) => ControlFlow::Break(Err(failure)),
+        let ended = match self.step(host, now) {
+            Ok(None) if wake.stop => Ok(0),
+            Ok(None) => {
+                return ControlFlow::Continue(self.args.wait.map(|w| self.last_active + w));
+            }
+            Ok(Some(code)) => Ok(code),
+            Err(failure) => Err(failure),
+        };
+        // What the kernel does for a program that ends: routers hear that the group is left.
+        if let (Some(socket), Some(group)) = (self.socket, self.args.join) {
+            host.udp_leave(now, socket, self.interface, group);
         }
+        ControlFlow::Break(ended)
     }
 
     fn step(&mut self, host: &mut Host, now: Instant) -> Result<Option<u8>, Failure> {
@@ -210,6 +237,14 @@ impl<S: Source, W: Write> Cat<S, W> {
         let socket = host.udp_bind(any).map_err(refused)?;
         if let Some(options) = host.udp_options(socket) {
             options.broadcast = self.args.broadcast;
+        }
+        if let Some(group) = self.args.join {
+            let mode = match self.args.source.as_slice() {
+                [] => FilterMode::Exclude,
+                _ => FilterMode::Include,
+            };
+            host.udp_join(now, socket, self.interface, group, mode, &self.args.source)
+                .map_err(|e| Failure::usage(format!("{group}: {e}")))?;
         }
         if let Some(peer) = self.ends.peer {
             connect(host, socket, peer)?;
@@ -338,7 +373,7 @@ mod tests {
         let ends = ends(&args).unwrap();
         let chunks = input.iter().map(|t| Chunk::Bytes(t.as_bytes().to_vec()));
         let script = Script(chunks.chain([Chunk::End]).collect());
-        let mut cat = Cat::new(args, ends, script, Vec::new());
+        let mut cat = Cat::new(args, ends, 0, script, Vec::new());
         let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
         let (code, _) = simulated::run(&mut hosts, |h, now| cat.turn(h, now, &Wake::default()));
         (String::from_utf8(cat.out).unwrap(), code)
@@ -356,6 +391,28 @@ mod tests {
         }
         let (out, code) = cat("-u -l -p 5000 -w 1", &["hello"], peer);
         assert_eq!((out.as_str(), code.unwrap()), ("one two", 0));
+    }
+
+    #[test]
+    fn a_group_is_heard_by_its_sources() {
+        for (line, want) in [
+            ("", ""),
+            ("--join 239.1.2.3", "hello"),
+            (
+                "--join 239.1.2.3 --source 10.7.0.9 --source 10.7.0.1",
+                "hello",
+            ),
+            ("--join 239.1.2.3 --source 10.7.0.9", ""),
+        ] {
+            let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+            let socket = peer.udp_bind("10.7.0.1:40000".parse().unwrap()).unwrap();
+            let to = "239.1.2.3:5000".parse().unwrap();
+            let hello = Payload::from(Bytes::from("hello"));
+            peer.udp_send(Instant::ZERO, socket, hello, Some(to))
+                .unwrap();
+            let (out, code) = cat(&format!("-u -l -p 5000 -w 1 {line}"), &[], peer);
+            assert_eq!((out.as_str(), code.unwrap()), (want, 0), "{line}");
+        }
     }
 
     #[test]

@@ -473,6 +473,12 @@ impl Running {
         Status::read(files[0].path())
     }
 
+    /// Waits until it ends by itself and gives all that it said.
+    pub(crate) fn ended(mut self) -> String {
+        let _ = self.output.read_to_string(&mut self.said);
+        std::mem::take(&mut self.said)
+    }
+
     /// Ends it politely and gives all that it said.
     pub(crate) fn stop(mut self) -> String {
         self.terminate();

@@ -43,6 +43,11 @@ pub(crate) const TESTS: &[Test] = &[
     (Anyone, "verbs_nc_talks_both_ways", verbs_nc_talks_both_ways),
     (Anyone, "verbs_exit_as_documented", verbs_exit_as_documented),
     (
+        Anyone,
+        "verbs_nc_joins_groups_that_kernels_hear_of",
+        verbs_nc_joins_groups_that_kernels_hear_of,
+    ),
+    (
         Root,
         "verbs_open_a_tap_that_is_there",
         verbs_open_a_tap_that_is_there,
@@ -234,6 +239,56 @@ while True:
     let alone = format!("echo hello | {ours} nc -u -w 2 {at} 10.3.0.1 5001");
     let ran = world.sh("left", &alone).exits(1);
     assert!(ran.err.contains("10.3.0.1:5001: PortUnreachable"), "{ran}");
+}
+
+/// RFC 3376: a router hears that a group is joined from one source, asks who is there, and hears
+/// that it is left.
+fn verbs_nc_joins_groups_that_kernels_hear_of() {
+    let world = two_routers();
+    let router = "exec 2>&1; exec python3 -u -c 'import socket, struct
+me, all_routers, group = [socket.inet_aton(a) for a in (\"10.1.0.1\", \"224.0.0.22\", \"239.1.2.3\")]
+igmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, 2)
+igmp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, all_routers + me)
+igmp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, me)
+igmp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+igmp.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([0x94, 4, 0, 0]))
+igmp.settimeout(20)
+print(\"ready\")
+def hear(kind):
+    while True:
+        data, (who, _) = igmp.recvfrom(2048)
+        report = data[(data[0] & 15) * 4:]
+        if who != \"10.1.0.9\" or report[0] != 0x22:
+            continue
+        alert, at = data[20:24].hex(), 8
+        for _ in range(struct.unpack(\"!H\", report[6:8])[0]):
+            sources = struct.unpack(\"!H\", report[at + 2:at + 4])[0]
+            if report[at] == kind and report[at + 4:at + 8] == group:
+                listed = report[at + 8:at + 8 + 4 * sources]
+                return print(\"record\", kind, listed.hex(), alert)
+            at += 8 + 4 * sources
+hear(5)
+query = bytes.fromhex(\"110a000000000000020a0000\")
+total = sum(struct.unpack(\"!6H\", query))
+query = query[:2] + struct.pack(\"!H\", 0xffff & ~(total + (total >> 16))) + query[4:]
+igmp.sendto(query, (\"224.0.0.1\", 0))
+hear(1)
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, me)
+udp.sendto(b\"to all who listen\", (\"239.1.2.3\", 5000))
+hear(6)
+print(\"that was all\")'";
+    let router = world.start("r1", router, "ready");
+    let at = "--raw eth0 --address 10.1.0.9/24";
+    let listen = "nc -u -l -p 5000 --join 239.1.2.3 --source 10.1.0.1 -w 6";
+    let ran = world.sh("left", &format!("{} {listen} {at}", tapline()));
+    ran.exits(0).says("to all who listen");
+    let said = router.ended();
+    for record in ["record 5", "record 1", "record 6"] {
+        let line = format!("{record} 0a010001 94040000");
+        assert!(said.contains(&line), "{line}: {said}");
+    }
+    assert!(said.contains("that was all"), "{said}");
 }
 
 fn verbs_exit_as_documented() {
