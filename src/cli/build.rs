@@ -9,7 +9,7 @@ use super::config::{self, Config, Text};
 use crate::device::{self, Medium};
 use stack::host::{self, Host, InterfaceConfig};
 use stack::machine::Port;
-use stack::net::route::Route;
+use stack::net::route::{Route, RouteKind};
 use stack::rng::Rng;
 use stack::time::{Instant, UnixTime};
 use stack::wire::{Cidr, MacAddr};
@@ -93,13 +93,21 @@ pub fn speakable(addresses: &[Text<Cidr>]) -> Vec<Cidr> {
 fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result<(), Failure> {
     let to = wanted.to.0;
     let refused = |why: String| Failure::usage(format!("route to {to}: {why}"));
-    let mut route = match (wanted.via, &wanted.device) {
-        (Some(Text(IpAddr::V4(via))), _) => {
+    let mut route = match (wanted.via, &wanted.device, wanted.refuse) {
+        (_, _, Some(refusal)) => Route {
+            kind: match refusal {
+                config::Refusal::Unreachable => RouteKind::Unreachable,
+                config::Refusal::Prohibited => RouteKind::Prohibited,
+                config::Refusal::Silently => RouteKind::Blackhole,
+            },
+            ..Route::on_link(to, Port(0))
+        },
+        (Some(Text(IpAddr::V4(via))), ..) => {
             let way = host.route_to(via);
             let (interface, _) = way.ok_or_else(|| refused(format!("no way to {via}")))?;
             Route::via(to, via.into(), Port(interface))
         }
-        (None, Some(name)) => {
+        (None, Some(name), None) => {
             let interface = config.interface(name);
             let interface = interface.ok_or_else(|| refused(format!("no device '{name}'")))?;
             Route::on_link(to, Port(interface))
@@ -161,7 +169,8 @@ mod tests {
              [[device.vlan]]\nid = 7\naddresses = ['10.0.7.2/24']
              [[device]]\nname = 'b'\nkind = 'tun'\naddresses = ['10.1.0.2/24']
              [[route]]\nto = '10.9.0.0/16'\nvia = '10.1.0.1'
-             [[route]]\nto = '10.8.0.0/16'\ndevice = 'a.7'\nmetric = 5",
+             [[route]]\nto = '10.8.0.0/16'\ndevice = 'a.7'\nmetric = 5
+             [[route]]\nto = '10.6.0.0/16'\nrefuse = 'prohibited'",
         )
         .unwrap();
         let named: Vec<_> = host
@@ -177,6 +186,8 @@ mod tests {
         let leaves = |dst: &str| host.routes().lookup(dst.parse().unwrap()).map(|r| r.port);
         assert_eq!(leaves("10.9.1.1"), Some(Port(2)));
         assert_eq!(leaves("10.8.1.1"), Some(Port(1)));
+        let refused = host.routes().lookup("10.6.0.1".parse().unwrap());
+        assert_eq!(refused.map(|r| r.kind), Some(RouteKind::Prohibited));
         assert!(host.config().forwarding);
     }
 

@@ -42,7 +42,8 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
 
   [[route]]
   to = "0.0.0.0/0"
-  via = "10.7.0.1"                # or device = "tap0" ("tap0.10") for what is on its link
+  via = "10.7.0.1"                # or device = "tap0" ("tap0.10") for what is on its link, or
+                                  # refuse = "unreachable", "prohibited" or "silently"
   metric = 0"#;
 
 /// Longest interface name of Linux.
@@ -182,9 +183,23 @@ pub struct Route {
     pub via: Option<Text<IpAddr>>,
     /// Or the device (`tap0`, or `tap0.10` for a VLAN) on whose link the destination is.
     pub device: Option<String>,
+    /// Or that nothing goes there, and what its sender is told.
+    pub refuse: Option<Refusal>,
     /// The lowest wins.
     #[serde(default)]
     pub metric: u32,
+}
+
+/// How a router refuses to forward (RFC 1812 §5.2.7.1).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Refusal {
+    /// Host unreachable.
+    Unreachable,
+    /// Communication administratively prohibited.
+    Prohibited,
+    /// Nothing.
+    Silently,
 }
 
 /// A value written as text.
@@ -271,12 +286,15 @@ impl Config {
 
     fn check_route(&self, route: &Route) -> Result<(), String> {
         let to = route.to.0;
-        match (&route.via, &route.device) {
-            (Some(Text(via)), None) if via.is_ipv4() == to.addr().is_ipv4() => Ok(()),
-            (Some(_), None) => Err(format!("route to {to}: `via` is of the other family")),
-            (None, Some(name)) if self.interface(name).is_some() => Ok(()),
-            (None, Some(name)) => Err(format!("route to {to}: there is no device '{name}'")),
-            _ => Err(format!("route to {to}: give either `via` or `device`")),
+        match (&route.via, &route.device, route.refuse) {
+            (Some(Text(via)), None, None) if via.is_ipv4() == to.addr().is_ipv4() => Ok(()),
+            (Some(_), None, None) => Err(format!("route to {to}: `via` is of the other family")),
+            (None, Some(name), None) if self.interface(name).is_some() => Ok(()),
+            (None, Some(name), None) => Err(format!("route to {to}: there is no device '{name}'")),
+            (None, None, Some(_)) => Ok(()),
+            _ => Err(format!(
+                "route to {to}: give either `via`, `device` or `refuse`"
+            )),
         }
     }
 
@@ -493,7 +511,10 @@ mod tests {
             ),
             ("mtu = 60", "68 to 65521"),
             ("kernel_routes = ['10.0.0.0/8']", "no address of the host"),
-            ("[[route]]\nto = '10.0.0.0/8'", "either `via` or `device`"),
+            (
+                "[[route]]\nto = '10.0.0.0/8'",
+                "either `via`, `device` or `refuse`",
+            ),
             (
                 "[[route]]\nto = '10.0.0.0/8'\nvia = 'fd07::1'",
                 "other family",

@@ -111,6 +111,8 @@ fn three_routers() -> (World, Vec<Running>) {
         for (to, via) in *routes {
             config += &format!("[[route]]\nto = '{to}'\nvia = '{via}'\n");
         }
+        config += "[[route]]\nto = '10.88.0.0/16'\nrefuse = 'prohibited'\n";
+        config += "[[route]]\nto = '10.89.0.0/16'\nrefuse = 'unreachable'\n";
         world.tapline(name, &config)
     });
     let routers = routers.collect();
@@ -230,6 +232,12 @@ fn routers_tell_of_no_route_and_no_host() {
         .sh("left", "ping -c 1 -W 2 10.77.0.1")
         .exits(1)
         .says("Destination Net Unreachable");
+    let refused = "ping -c 1 -W 2 10.88.0.1; ping -c 1 -W 2 10.89.0.1";
+    world
+        .sh("left", refused)
+        .exits(1)
+        .says("From 10.1.0.2 icmp_seq=1 Packet filtered")
+        .says("From 10.1.0.2 icmp_seq=1 Destination Host Unreachable");
     let ran = world.sh("left", "ping -c 1 -W 10 10.3.0.77").exits(1);
     ran.says("From 10.23.0.3 icmp_seq=1 Destination Host Unreachable");
 }
