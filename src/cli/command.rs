@@ -117,11 +117,21 @@ pub fn start_with(words: &[OsString], more: &[(&str, &OsStr)]) -> Result<Running
     command.envs(more.iter().copied());
     match command.spawn() {
         Ok(child) => Ok(Running { child }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing(program)),
-        Err(e) => Err(Failure::lacks(
-            format!("cannot run {}: {e}", program.display()),
+        Err(e) => Err(refused(program, &e)),
+    }
+}
+
+/// Why a program did not start. The search fails with "permission denied" where a folder of PATH is
+/// closed to the user, as root's own after `su`: that says nothing of the program.
+fn refused(program: &OsStr, error: &io::Error) -> Failure {
+    let named = Path::new(program).components().count() == 1;
+    match error.kind() {
+        io::ErrorKind::NotFound => missing(program),
+        io::ErrorKind::PermissionDenied if named && !is_there(program) => missing(program),
+        _ => Failure::lacks(
+            format!("cannot run {}: {error}", program.display()),
             "give the name of an executable program",
-        )),
+        ),
     }
 }
 
@@ -150,7 +160,8 @@ pub fn package(program: &str) -> Option<&'static str> {
 
 /// Whether a program of that name would be found.
 #[must_use]
-pub fn is_there(program: &str) -> bool {
+pub fn is_there(program: impl AsRef<Path>) -> bool {
+    let program = program.as_ref();
     std::env::split_paths(&search_path()).any(|directory| directory.join(program).is_file())
 }
 
@@ -222,6 +233,11 @@ mod tests {
             let f = run(&[program]).unwrap_err();
             assert_eq!((f.code, f.remedy.as_deref()), (3, Some(want)));
         }
+        let closed = io::Error::from(io::ErrorKind::PermissionDenied);
+        let f = refused(OsStr::new("no-such-tool"), &closed);
+        assert!(f.message.starts_with("there is no program"), "{f:?}");
+        let f = refused(OsStr::new("/etc/passwd"), &closed);
+        assert!(f.message.starts_with("cannot run"), "{f:?}");
         let f = missing(OsStr::new("tracepath"));
         assert_eq!(
             f.remedy.as_deref(),
