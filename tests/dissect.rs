@@ -111,14 +111,16 @@ fn exit_codes_and_ends_of_files() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tapline"))
-        .args(["dissect", "--json"])
-        .args(captures())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    for verb in ["dissect", "replay"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tapline"))
+            .args([verb, "--json"])
+            .args(captures())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{verb}: {output:?}");
+    }
 }
