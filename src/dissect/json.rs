@@ -151,6 +151,7 @@ fn fields(o: &mut Object<'_>, header: &Header<'_>) {
         }
         Header::Vni(vni) => o.number("vni", vni),
         Header::Tunnel(id) => o.number("id", id),
+        Header::Encapsulation(name) => o.text("name", name),
         Header::Icmpv4(h, message) => icmpv4_fields(o, h, message.as_ref()),
         Header::Icmpv6(h, message) => icmpv6_fields(o, h, message.as_ref()),
         Header::Igmp(message) => igmp_fields(o, message),

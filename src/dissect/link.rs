@@ -98,6 +98,9 @@ impl<V: Visitor> Walk<'_, V> {
             Ok(parsed) => parsed,
             Err(e) => return self.fail(Kind::Ethernet, span, place, e),
         };
+        if header.ethertype.0 == FABRIC_PATH {
+            return self.fabric_path(span, place);
+        }
         let rest = span.after(rest);
         let claimed = usize::from(header.ethertype.0);
         let too_long = claimed <= MAX_LENGTH && claimed > rest.wire_len;
@@ -144,6 +147,10 @@ impl<V: Visitor> Walk<'_, V> {
             0x8864 => self.pppoe(span, place),
             0x880b => self.ppp(span, place),
             BRIDGED => self.ethernet(span, place),
+            BACKBONE_TAG => self.backbone_tag(span, place),
+            VN_TAG => self.shim("vntag", 4, span, place),
+            METADATA => self.shim("cmd", 6, span, place),
+            TRILL => self.trill(span, place),
             0x8863 => self.payload("pppoed", span, place),
             0x8809 => self.payload("slow", span, place),
             0x88cc => self.payload("lldp", span, place),
@@ -196,6 +203,8 @@ impl<V: Visitor> Walk<'_, V> {
         self.plain(Kind::Snap, span, place, Header::Snap(header));
         match (header.ethertype(), header.oui, header.protocol.0) {
             (Some(ethertype), ..) => self.ethertype(ethertype, rest, place),
+            // Cisco's other OUI has EtherTypes as zero has.
+            (None, [0, 0, 0xf8], ethertype) => self.ethertype(EtherType(ethertype), rest, place),
             // RFC 2427 §4.2: bridged Ethernet with (1) and without (7) its check sequence.
             (None, [0, 0x80, 0xc2], 1 | 7) => self.ethernet(rest, place),
             (None, [0, 0, 0x0c], 0x2000) => self.payload("cdp", rest, place),
@@ -290,6 +299,99 @@ impl<V: Visitor> Walk<'_, V> {
         }
     }
 
+    /// A header of `len` bytes that ends with an EtherType of two more.
+    fn shim(&mut self, name: &'static str, len: usize, span: Span<'_>, place: Place) {
+        let Some(place) = deeper(place) else { return };
+        let mut r = Reader::new(span.bytes);
+        match r.take(len, "tag").and_then(|_| r.u16("EtherType")) {
+            Ok(field) => {
+                self.plain(
+                    Kind::Encapsulation,
+                    span,
+                    place,
+                    Header::Encapsulation(name),
+                );
+                self.type_or_length(EtherType(field), span.after(r.rest()), place);
+            }
+            Err(e) => self.fail(Kind::Encapsulation, span, place, e),
+        }
+    }
+
+    /// IEEE 802.1ah (802.1Q-2018 §9.7): the service instance, then the customer's frame.
+    fn backbone_tag(&mut self, span: Span<'_>, place: Place) {
+        self.shim("ieee8021ah", 4 + 12, span, place);
+    }
+
+    /// RFC 6325 §3: flags, hop count and the two nicknames, then options, then the frame.
+    fn trill(&mut self, span: Span<'_>, place: Place) {
+        let mut r = Reader::new(span.bytes);
+        let parsed = r.u16("TRILL header").and_then(|word| {
+            let options = usize::from(word >> 6 & 0x1f) * 4;
+            r.take(4 + options, "TRILL header")
+        });
+        match parsed {
+            Ok(_) => {
+                self.plain(
+                    Kind::Encapsulation,
+                    span,
+                    place,
+                    Header::Encapsulation("trill"),
+                );
+                self.ethernet(span.after(r.rest()), place);
+            }
+            Err(e) => self.fail(Kind::Encapsulation, span, place, e),
+        }
+    }
+
+    /// Cisco's FabricPath: addresses that are switches' and not stations', its type, two bytes of
+    /// tag, then the frame.
+    fn fabric_path(&mut self, span: Span<'_>, place: Place) {
+        if span.bytes.len() < 16 {
+            let error = ParseError::Truncated("FabricPath header");
+            return self.fail(Kind::Encapsulation, span, place, error);
+        }
+        self.plain(
+            Kind::Encapsulation,
+            span,
+            place,
+            Header::Encapsulation("cfp"),
+        );
+        self.ethernet(span.skip(16), place);
+    }
+
+    /// Ethernet under MPLS (RFC 4448 §4.6), with or without a control word: the one whose type
+    /// field can be one.
+    fn pseudowire(&mut self, span: Span<'_>, place: Place) {
+        if span.wire_len < ethernet::HEADER_LEN {
+            return self.payload("data", span, place);
+        }
+        let field = |at: usize| match span.bytes.get(at..at + 2) {
+            Some(&[a, b]) => u16::from_be_bytes([a, b]),
+            _ => u16::MAX,
+        };
+        let is_length = |at: usize| {
+            let len = usize::from(field(at));
+            (3..=MAX_LENGTH).contains(&len) && at + 2 + len <= span.wire_len
+        };
+        let behind_word = CARRIED.contains(&field(16)) || is_length(16);
+        if CARRIED.contains(&field(12)) || is_length(12) && !behind_word {
+            self.plain(
+                Kind::Encapsulation,
+                span,
+                place,
+                Header::Encapsulation("pwethnocw"),
+            );
+            return self.ethernet(span, place);
+        }
+        self.plain(
+            Kind::Encapsulation,
+            span,
+            place,
+            Header::Encapsulation("pwethcw"),
+        );
+        self.ethernet(span.skip(4), place);
+    }
+
     /// A label stack says nothing of what is under it: the first nibble has to do (RFC 4928 §3).
     pub(super) fn mpls(&mut self, span: Span<'_>, place: Place) {
         let mut r = Reader::new(span.bytes);
@@ -317,6 +419,7 @@ impl<V: Visitor> Walk<'_, V> {
         match rest.bytes.first().map(|b| b >> 4) {
             Some(4) => self.ipv4(rest, place),
             Some(6) => self.ipv6(rest, place),
+            Some(0) => self.pseudowire(rest, place),
             _ => self.payload("data", rest, place),
         }
     }
@@ -392,6 +495,16 @@ const REVERSE_ARP: u16 = 0x8035;
 /// Transparent Ethernet bridging.
 const BRIDGED: u16 = 0x6558;
 const SAP_IP: u8 = 0x06;
+const BACKBONE_TAG: u16 = 0x88e7;
+const VN_TAG: u16 = 0x8926;
+const FABRIC_PATH: u16 = 0x8903;
+/// Cisco's metadata, as TrustSec's security group tag.
+const METADATA: u16 = 0x8909;
+const TRILL: u16 = 0x22f3;
+/// What Ethernet in a pseudowire is likely to carry.
+const CARRIED: [u16; 12] = [
+    0x0800, 0x0806, 0x86dd, 0x8100, 0x8847, 0x8848, 0x8863, 0x8864, 0x88a8, 0x88cc, 0x9000, 0x9100,
+];
 const AF_INET: u32 = 2;
 const HARDWARE_NETLINK: u16 = 824;
 const HARDWARE_GRE: u16 = 778;

@@ -184,6 +184,8 @@ pub enum Kind {
     Gtp,
     /// Ethernet in IP.
     EtherIp,
+    /// A header of which only its name is told; what it carries is walked.
+    Encapsulation,
     /// ICMP.
     Icmpv4,
     /// ICMPv6.
@@ -240,6 +242,7 @@ impl Kind {
         Self::Teredo,
         Self::Gtp,
         Self::EtherIp,
+        Self::Encapsulation,
         Self::Icmpv4,
         Self::Icmpv6,
         Self::Igmp,
@@ -286,6 +289,7 @@ impl Kind {
             Self::Teredo => "teredo",
             Self::Gtp => "gtp",
             Self::EtherIp => "etherip",
+            Self::Encapsulation => "encapsulation",
             Self::Icmpv4 => "icmp",
             Self::Icmpv6 => "icmpv6",
             Self::Igmp => "igmp",
@@ -346,6 +350,8 @@ pub enum Header<'a> {
     Vni(u32),
     /// A tunnel that has nothing to tell but its identifier; zero where it has none.
     Tunnel(u32),
+    /// The name of an encapsulation that has nothing else to tell.
+    Encapsulation(&'static str),
     /// ICMP.
     Icmpv4(icmpv4::Header, Option<icmpv4::Message<'a>>),
     /// ICMPv6.

@@ -260,6 +260,7 @@ impl<V: Visitor> Walk<'_, V> {
             Protocol::GRE => self.gre(span, place),
             MPLS_IN_IP => self.mpls(span, place),
             ETHER_IP => self.ether_ip(span, place),
+            ETHERNET => self.ethernet(span, place),
             Protocol::ESP => self.esp(span, place),
             Protocol::NO_NEXT_HEADER => self.payload("data", span, place),
             Protocol(n) => self.payload(protocol_name(n), span, place),
@@ -285,14 +286,67 @@ impl<V: Visitor> Walk<'_, V> {
         }
         match header.protocol {
             // Type II has eight bytes of its own, which the sequence number gives away.
-            ERSPAN if header.sequence.is_some() => self.ethernet(rest.skip(8), place),
-            ERSPAN => self.ethernet(rest, place),
+            ERSPAN if header.sequence.is_some() => self.mirrored(8, rest, place),
+            ERSPAN => self.mirrored(0, rest, place),
+            // Type III has twelve, and eight more where its last bit is set.
+            ERSPAN_III => match rest.bytes.get(11) {
+                Some(last) if last & 1 == 1 => self.mirrored(20, rest, place),
+                _ => self.mirrored(12, rest, place),
+            },
             // Version 2 has a redirect header, which cannot be taken for an IP header.
             WCCP if rest.bytes.first().is_some_and(|b| b >> 4 != 4) => {
                 self.ipv4(rest.skip(4), place);
             }
             WCCP => self.ipv4(rest, place),
             protocol => self.ethertype(EtherType(protocol), rest, place),
+        }
+    }
+}
+
+impl<V: Visitor> Walk<'_, V> {
+    /// A switch's copy of a frame (draft-foschiano-erspan §4), behind a header of `len` bytes.
+    fn mirrored(&mut self, len: usize, span: Span<'_>, place: Place) {
+        if span.bytes.len() < len {
+            let error = ParseError::Truncated("ERSPAN header");
+            return self.fail(Kind::Encapsulation, span, place, error);
+        }
+        self.plain(
+            Kind::Encapsulation,
+            span,
+            place,
+            Header::Encapsulation("erspan"),
+        );
+        self.ethernet(span.skip(len), place);
+    }
+
+    /// draft-massar-v6ops-ayiya §4: identity and signature of lengths that the header gives, then a
+    /// packet of the protocol it names.
+    pub(super) fn ayiya(&mut self, span: Span<'_>, place: Place) {
+        let Some(place) = deeper(place) else { return };
+        let mut r = Reader::new(span.bytes);
+        let parsed = (|| {
+            let [identity, signature, operation, next] = r.array("AYIYA header")?;
+            let len = (1 << (identity >> 4)) + usize::from(signature >> 4) * 4;
+            r.take(4 + len, "AYIYA header")?;
+            Ok((operation & 15, next))
+        })();
+        match parsed {
+            Ok((operation, next)) => {
+                self.plain(
+                    Kind::Encapsulation,
+                    span,
+                    place,
+                    Header::Encapsulation("ayiya"),
+                );
+                let rest = span.after(r.rest());
+                // Operation 1 is the one that forwards.
+                if operation == 1 {
+                    self.upper(Protocol(next), rest, place);
+                } else {
+                    self.payload("data", rest, place);
+                }
+            }
+            Err(e) => self.fail(Kind::Encapsulation, span, place, e),
         }
     }
 }
@@ -402,8 +456,11 @@ const fn protocol_name(n: u8) -> &'static str {
 
 const UDP_LITE: Protocol = Protocol(136);
 const ETHER_IP: Protocol = Protocol(97);
+/// RFC 8986 §4.9: SRv6's next header of an Ethernet frame.
+const ETHERNET: Protocol = Protocol(143);
 const MPLS_IN_IP: Protocol = Protocol(137);
 const ERSPAN: u16 = 0x88be;
+const ERSPAN_III: u16 = 0x22eb;
 const WCCP: u16 = 0x883e;
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_ROUTING: u16 = 0x4000;

@@ -176,6 +176,9 @@ impl Visitor for Line {
                 let _ = write!(self.outside, "pppoe {session}: ");
             }
             Header::Gre(_) => self.tunnel("gre", String::new()),
+            Header::Encapsulation(name) => {
+                let _ = write!(self.outside, "{name}: ");
+            }
             Header::Tunnel(_) => self.tunnel(layer.kind.name(), String::new()),
             Header::Vni(vni) => self.tunnel(layer.kind.name(), format!(" {vni}")),
             Header::Llc(h) => self.say("LLC", format!("dsap 0x{:02x}", h.dsap)),

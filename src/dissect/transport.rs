@@ -49,6 +49,8 @@ impl<V: Visitor> Walk<'_, V> {
             "l2tp" => self.l2tp(rest, place),
             "teredo" => self.teredo(rest, place),
             "gtp" => self.gtp(rest, place),
+            "ayiya" => self.ayiya(rest, place),
+            "mpls" => self.mpls(rest, place),
             name => self.payload(name, rest, place),
         }
     }
@@ -243,10 +245,12 @@ impl<V: Visitor> Walk<'_, V> {
 
     fn l2tp(&mut self, span: Span<'_>, place: Place) {
         match l2tp_header(span.bytes) {
-            Ok((id, control, rest)) => {
+            Ok((id, len, control, rest)) => {
+                let end = len.map_or(span.wire_len, usize::from);
                 self.plain(Kind::L2tp, span, place, Header::Tunnel(id));
-                if !control {
-                    self.ppp(span.after(rest), place);
+                let rest = span.limit(end).skip(span.bytes.len() - rest.len());
+                if !control && rest.wire_len > 0 {
+                    self.ppp(rest, place);
                 }
             }
             Err(e) => self.fail(Kind::L2tp, span, place, e),
@@ -326,15 +330,16 @@ fn teredo_header(bytes: &[u8]) -> Result<&[u8], ParseError> {
     Ok(r.rest())
 }
 
-/// Tunnel and session of an L2TP message, whether it is a control message, and what follows
-/// (RFC 2661 §3.1).
-fn l2tp_header(bytes: &[u8]) -> Result<(u32, bool, &[u8]), ParseError> {
+/// Tunnel and session of an L2TP message, its length where it gives one, whether it is a control
+/// message, and what follows (RFC 2661 §3.1).
+fn l2tp_header(bytes: &[u8]) -> Result<(u32, Option<u16>, bool, &[u8]), ParseError> {
     const WHAT: &str = "L2TP header";
     let mut r = Reader::new(bytes);
     let flags = r.u16(WHAT)?;
-    if flags & 0x4000 != 0 {
-        r.u16(WHAT)?;
-    }
+    let len = match flags & 0x4000 {
+        0 => None,
+        _ => Some(r.u16(WHAT)?),
+    };
     let id = r.u32(WHAT)?;
     if flags & 0x0800 != 0 {
         r.u32(WHAT)?;
@@ -343,7 +348,7 @@ fn l2tp_header(bytes: &[u8]) -> Result<(u32, bool, &[u8]), ParseError> {
         let offset = r.u16(WHAT)?;
         r.take(usize::from(offset), WHAT)?;
     }
-    Ok((id, flags & 0x8000 != 0, r.rest()))
+    Ok((id, len, flags & 0x8000 != 0, r.rest()))
 }
 
 /// Tunnel endpoint identifier and packet of a G-PDU (3GPP TS 29.281 §5.1); other messages carry
@@ -414,9 +419,12 @@ const fn udp_application(port: u16) -> Option<&'static str> {
         546 | 547 => "dhcpv6",
         4789 => "vxlan",
         4790 => "vxlan-gpe",
+        5072 => "ayiya",
         5353 => "mdns",
         5683 => "coap",
         6081 => "geneve",
+        // RFC 7510 §3.
+        6635 => "mpls",
         _ => return None,
     })
 }

@@ -176,6 +176,12 @@ impl<'s> Frame<'s> {
         let _ = write!(text, "{comma}{value}");
     }
 
+    /// Whether the value of `key` that came last is `value`.
+    fn last(&self, key: &str, value: &str) -> bool {
+        let all = self.values.get(key).map_or("", String::as_str);
+        all.rsplit(',').next() == Some(value)
+    }
+
     fn checksum(&mut self, key: &'static str, checksum: Checksum) {
         let code = match checksum {
             Checksum::None => return,
@@ -832,8 +838,32 @@ impl Frame<'_> {
         }
     }
 
+    fn encapsulation(&mut self, name: &'static str, layer: &Layer<'_>) {
+        match name {
+            "cfp" => self.proto.extend(["eth", name]),
+            "pwethcw" | "pwethnocw" => self.proto.extend(["pwethheuristic", name]),
+            // Behind a service tag the decoder takes it for part of that.
+            "ieee8021ah" if self.proto.ends_with(&["ieee8021ad", "ethertype"]) => {}
+            "vntag" | "cmd" | "ieee8021ah" => {
+                self.proto.push(name);
+                let at = match name {
+                    "vntag" => 4,
+                    "cmd" => 6,
+                    _ => 16,
+                };
+                if layer.span.bytes.get(at).is_some_and(|high| *high > 5) {
+                    self.proto.push("ethertype");
+                }
+            }
+            _ => self.proto.push(name),
+        }
+    }
+
     /// Layers of which nothing but their presence is stated.
     fn other(&mut self, layer: &Layer<'_>) {
+        if let Some(Header::Encapsulation(name)) = layer.header {
+            return self.encapsulation(name, layer);
+        }
         let (proto, name) = match layer.kind {
             Kind::Loopback => ("null", "Null"),
             Kind::RawIp => ("", "Raw"),
@@ -845,6 +875,10 @@ impl Frame<'_> {
             Kind::Pppoe => ("pppoes", "PPPoES"),
             Kind::Ppp => ("ppp", "PPP"),
             Kind::Gre => ("gre", "GRE"),
+            // The generic protocol extension has a port of its own, and no name.
+            Kind::Vxlan if self.last("udp_dport", "4790") || self.last("udp_sport", "4790") => {
+                ("", "VXLAN")
+            }
             Kind::Vxlan => ("vxlan", "VXLAN"),
             Kind::Geneve => ("geneve", "Geneve"),
             Kind::L2tp => ("l2tp", "L2TP"),
@@ -857,12 +891,27 @@ impl Frame<'_> {
         if !proto.is_empty() {
             self.proto.push(proto);
         }
+        if layer.kind == Kind::Pppoe && wrong_session_len(layer) {
+            self.remark();
+        }
         match layer.header {
             None => self.stop(layer, name),
             Some(Header::Cooked(header)) if header.is_ethertype() => self.proto.push("ethertype"),
             Some(_) => {}
         }
     }
+}
+
+/// Whether a PPPoE session's length is not what there is, with a check sequence or without. Padding
+/// is let pass, and what the protocols that only set up the link say.
+fn wrong_session_len(layer: &Layer<'_>) -> bool {
+    const PADDED: usize = 40;
+    let &[_, _, _, _, a, b, protocol, ..] = layer.span.bytes else {
+        return false;
+    };
+    let claimed = usize::from(u16::from_be_bytes([a, b]));
+    let left = layer.span.wire_len - 6;
+    protocol < 0x80 && left > PADDED && left != claimed && left != claimed + 4
 }
 
 /// The usual text, but an address with 96 zero bits in front ends like an IPv4 address.
