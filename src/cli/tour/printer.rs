@@ -12,6 +12,8 @@ use stack::machine::Fate;
 use stack::time::Instant;
 use stack::wire::{EtherType, MacAddr, Protocol, arp, ethernet, icmpv4, ipv4, tcp, udp};
 use std::cell::RefCell;
+
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::RawFd;
@@ -31,10 +33,16 @@ pub(super) struct Page {
 /// The one page.
 pub(super) type SharedPage = Rc<RefCell<Page>>;
 
+/// Whether the environment asks for no colour (no-color.org), or the terminal has none.
+fn is_plain(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    variable("NO_COLOR").is_some_and(|v| !v.is_empty())
+        || variable("TERM").is_none_or(|v| v.is_empty() || v == "dumb")
+}
+
 impl Page {
     /// A page on standard output; in colour where that is a terminal (and see no-color.org).
     pub(super) fn shared() -> SharedPage {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let plain = is_plain(|name| std::env::var_os(name));
         let colour = io::stdout().is_terminal() && !plain;
         Self::on(Box::new(io::stdout()), colour)
     }
@@ -56,6 +64,7 @@ impl Page {
 
     /// A title over a part.
     pub(super) fn title(&mut self, title: &str) {
+        log::info!("{title}");
         self.print("1", &format!("\n{title}\n"));
     }
 
@@ -242,6 +251,18 @@ fn icmp_summary(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colour_is_not_for_every_terminal() {
+        let with = |term: Option<&str>, no_color: &str| {
+            is_plain(|name| match name {
+                "TERM" => term.map(Into::into),
+                _ => Some(no_color.into()),
+            })
+        };
+        assert!(!with(Some("xterm"), ""));
+        assert!(with(Some("dumb"), "") && with(None, "") && with(Some("xterm"), "1"));
+    }
 
     #[test]
     fn a_frame_that_is_cut_short_anywhere_has_a_summary() {
