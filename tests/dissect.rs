@@ -124,3 +124,23 @@ fn a_reader_that_leaves_early_is_no_error() {
         assert!(output.status.success(), "{verb}: {output:?}");
     }
 }
+
+#[test]
+fn each_v_says_more() {
+    for verb in ["dissect", "replay"] {
+        let said = |v: &[&str]| {
+            let output = Command::new(env!("CARGO_BIN_EXE_tapline"))
+                .arg(verb)
+                .args(v)
+                .arg(pcaps().join("udp.pcap"))
+                .env_remove("RUST_LOG")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stderr).unwrap().lines().count()
+        };
+        let lines = [&[][..], &["-v"], &["-vv"], &["-vvv"]].map(said);
+        assert_eq!(lines[0], 0, "{verb}");
+        assert!(lines.is_sorted_by(|a, b| a < b), "{verb}: {lines:?}");
+    }
+}

@@ -206,8 +206,14 @@ fn show(args: &Args, path: &Path, out: &mut impl Write) -> Result<(), Problem> {
     let mut line = String::new();
     let mut start = None;
     let mut n = 0;
-    each_record(path, |record| {
+    let mut link_type = None;
+    let read = each_record(path, |record| {
         n += 1;
+        let (len, was) = (record.data.len(), record.original_len);
+        log::trace!("record {n}: {len} bytes of {was}");
+        if link_type.replace(record.link_type) != Some(record.link_type) {
+            log::debug!("from record {n} on: {}", record.link_type);
+        }
         let start = *start.get_or_insert(record.timestamp.unwrap_or(0));
         line.clear();
         if args.json {
@@ -217,6 +223,7 @@ fn show(args: &Args, path: &Path, out: &mut impl Write) -> Result<(), Problem> {
         }
         Ok(out.write_all(line.as_bytes())?)
     })?;
+    log::info!("{}: {n} records in {read} bytes", path.display());
     Ok(())
 }
 

@@ -156,15 +156,20 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Off unless asked for: a level that is off costs a comparison.
+/// Off unless asked for: a level that is off costs a comparison. What libraries say is only to be
+/// had by RUST_LOG.
 fn start_log(verbose: u8) {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(match verbose {
+    let level = match verbose {
         0 => LevelFilter::Off,
         1 => LevelFilter::Info,
         2 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
-    });
+    };
+    builder
+        .filter_level(LevelFilter::Off)
+        .filter_module("tapline", level)
+        .filter_module("stack", level);
     if verbose == 0 {
         builder.parse_default_env();
     }

@@ -71,10 +71,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             "no host is named\n  try: run this inside `tapline up`, which sets {CONTROL}, or give --control PATH"
         ))
     })?;
+    log::info!("asking {}", path.display());
     let text = ask(&path).map_err(|e| {
         let message = format!("no host answers at {}: {e}", path.display());
         Failure::lacks(message, "start one: tapline up")
     })?;
+    log::debug!("{} bytes of answer", text.len());
     let out = if args.json {
         text
     } else {

@@ -25,7 +25,7 @@ use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::signal;
 use signal_hook::low_level::pipe;
 use stack::frame::Frame;
-use stack::machine::{Machine, Port};
+use stack::machine::{Fate, Machine, Port};
 use stack::time::{Duration, Instant};
 use std::io::{self, Read as _};
 use std::ops::ControlFlow;
@@ -273,9 +273,12 @@ impl<M: Machine> Driver<M> {
                 Received::Frame(frame) => {
                     attachment.stats.received += 1;
                     self.vigil.heard = true;
+                    let len = log::log_enabled!(log::Level::Debug).then(|| frame.len());
                     let fate = self.machine.handle_frame(now, port(i), frame);
                     attachment.device.fate(fate);
-                    log::trace!("port {i}: {fate:?}");
+                    if let Some(len) = len {
+                        tell_fate(i, len, fate);
+                    }
                 }
                 Received::Empty => {
                     attachment.readable = false;
@@ -313,7 +316,10 @@ impl<M: Machine> Driver<M> {
                 break;
             };
             match attachment.device.send(now, &frame) {
-                Ok(()) => attachment.stats.sent += 1,
+                Ok(()) => {
+                    attachment.stats.sent += 1;
+                    log::trace!("port {i}: out, {} bytes", frame.len());
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     attachment.unsent = Some(frame);
                     break;
@@ -405,6 +411,15 @@ fn note_signal(wake: &mut Wake, number: i32, stream: &mut UnixStream) {
         }
         _ => wake.stop = true,
     }
+}
+
+/// What became of a frame: a drop is told a level earlier than the rest.
+fn tell_fate(i: usize, len: usize, fate: Fate) {
+    let level = match fate {
+        Fate::Dropped(_) => log::Level::Debug,
+        _ => log::Level::Trace,
+    };
+    log::log!(level, "port {i}: in, {len} bytes: {fate}");
 }
 
 fn port(i: usize) -> Port {

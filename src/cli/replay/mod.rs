@@ -290,6 +290,11 @@ impl<'a> Replay<'a> {
         mut answers: Option<&mut Answers>,
     ) -> io::Result<()> {
         self.introduce(out)?;
+        let (seen, udp) = (self.survey.stations.len(), &self.args.udp);
+        log::info!(
+            "{}: {seen} stations seen, UDP sockets on {udp:?}",
+            self.name
+        );
         // The file was parsed before; a second reading finds the same.
         let capture = Capture::parse(bytes).into_iter().flatten();
         for record in capture {
@@ -440,7 +445,21 @@ impl<'a> Replay<'a> {
         let fate = self
             .host
             .handle_frame(self.now, port, Frame::copy_from(bytes));
+        let level = match fate {
+            Fate::Dropped(_) => log::Level::Debug,
+            _ => log::Level::Trace,
+        };
+        log::log!(
+            level,
+            "packet {}: {} bytes: {fate}",
+            self.packets,
+            bytes.len()
+        );
         let sent = self.drain();
+        for answer in &sent {
+            let len = answer.bytes.len();
+            log::trace!("packet {}: answered with {len} bytes", self.packets);
+        }
         self.tell(record, &what, Some(fate), &sent, out)?;
         self.answered += sent.len() as u64;
         let Some(answers) = answers else {
