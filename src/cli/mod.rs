@@ -178,6 +178,8 @@ fn start_log(verbose: u8) {
 
 fn help(verb: Option<&str>) -> Result<ExitCode, Failure> {
     let mut command = Cli::command();
+    // Names each verb as it is called, and gives it the options of all.
+    command.build();
     let mut out = Vec::new();
     if let Some(name) = verb {
         let unknown = || format!("there is no verb '{name}'; `tapline help` lists them");

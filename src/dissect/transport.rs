@@ -245,11 +245,11 @@ impl<V: Visitor> Walk<'_, V> {
 
     fn l2tp(&mut self, span: Span<'_>, place: Place) {
         match l2tp_header(span.bytes) {
-            Ok((id, len, control, rest)) => {
-                let end = len.map_or(span.wire_len, usize::from);
-                self.plain(Kind::L2tp, span, place, Header::Tunnel(id));
-                let rest = span.limit(end).skip(span.bytes.len() - rest.len());
-                if !control && rest.wire_len > 0 {
+            Ok(header) => {
+                let end = header.len.map_or(span.wire_len, usize::from);
+                self.plain(Kind::L2tp, span, place, Header::Tunnel(header.id));
+                let rest = span.limit(end).skip(header.header_len);
+                if !header.control && rest.wire_len > 0 {
                     self.ppp(rest, place);
                 }
             }
@@ -330,9 +330,17 @@ fn teredo_header(bytes: &[u8]) -> Result<&[u8], ParseError> {
     Ok(r.rest())
 }
 
-/// Tunnel and session of an L2TP message, its length where it gives one, whether it is a control
-/// message, and what follows (RFC 2661 §3.1).
-fn l2tp_header(bytes: &[u8]) -> Result<(u32, Option<u16>, bool, &[u8]), ParseError> {
+/// What is read of an L2TP header (RFC 2661 §3.1).
+struct L2tp {
+    /// Tunnel and session.
+    id: u32,
+    /// Of the whole message, where it says so.
+    len: Option<u16>,
+    control: bool,
+    header_len: usize,
+}
+
+fn l2tp_header(bytes: &[u8]) -> Result<L2tp, ParseError> {
     const WHAT: &str = "L2TP header";
     let mut r = Reader::new(bytes);
     let flags = r.u16(WHAT)?;
@@ -348,7 +356,12 @@ fn l2tp_header(bytes: &[u8]) -> Result<(u32, Option<u16>, bool, &[u8]), ParseErr
         let offset = r.u16(WHAT)?;
         r.take(usize::from(offset), WHAT)?;
     }
-    Ok((id, len, flags & 0x8000 != 0, r.rest()))
+    Ok(L2tp {
+        id,
+        len,
+        control: flags & 0x8000 != 0,
+        header_len: bytes.len() - r.rest().len(),
+    })
 }
 
 /// Tunnel endpoint identifier and packet of a G-PDU (3GPP TS 29.281 §5.1); other messages carry
