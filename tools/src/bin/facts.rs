@@ -618,14 +618,18 @@ impl Frame<'_> {
                 return Ok(());
             }
             let data = r.take(usize::from(units) * 8 - 2, "")?;
-            let least = match kind {
-                3 => 30,
-                PREF64 => 14,
-                25 if units < 3 => return Err(ParseError::Truncated("")),
-                _ => 0,
-            };
-            if data.len() < least {
+            let (least, most) = ndp_option_units(kind);
+            // A list of addresses behind eight bytes.
+            let uneven = matches!(kind, 9 | 10 | 25) && units.is_multiple_of(2);
+            if units < least || uneven {
                 return Err(ParseError::Truncated(""));
+            }
+            if units > most {
+                self.remark();
+            }
+            // Those whose last field takes what is left say so of that field, too.
+            if units > most && matches!(kind, 24 | 34) {
+                self.remark();
             }
             if kind == PREF64 && (units != 2 || data[1] & 7 > 5) {
                 self.remark();
@@ -921,6 +925,22 @@ fn ipv6_text(octets: [u8; 16]) -> String {
             format!("::{a}.{b}.{c}.{d}")
         }
         _ => Ipv6Addr::from(octets).to_string(),
+    }
+}
+
+/// The least and the most units of eight bytes that a neighbor discovery option can have, as far
+/// as the decoder minds (the registry of RFC 4861 §4.6 tells the kinds).
+const fn ndp_option_units(kind: u8) -> (u8, u8) {
+    match kind {
+        5 | 7 | 8 | 26 | 36 => (1, 1),
+        6 => (0, 0),
+        13 | 33 => (2, 2),
+        17 | 18 | 23 | 35 => (3, 3),
+        3 => (4, 4),
+        12 | 32 => (3, u8::MAX),
+        24 | 34 => (1, 3),
+        PREF64 => (2, u8::MAX),
+        _ => (1, u8::MAX),
     }
 }
 
