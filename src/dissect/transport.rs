@@ -271,7 +271,13 @@ impl<V: Visitor> Walk<'_, V> {
         match gtp_header(span.bytes) {
             Ok((teid, rest)) => {
                 self.plain(Kind::Gtp, span, place, Header::Tunnel(teid));
-                self.any_ip(span.after(rest), place);
+                // The length is of what follows the first eight bytes.
+                let len = match *span.bytes {
+                    [_, _, a, b, ..] => usize::from(u16::from_be_bytes([a, b])),
+                    _ => 0,
+                };
+                let header_len = span.bytes.len() - rest.len();
+                self.any_ip(span.limit(8 + len).skip(header_len), place);
             }
             Err(e) => self.fail(Kind::Gtp, span, place, e),
         }
