@@ -40,13 +40,16 @@ impl Host {
                 return frame;
             }
         }
+        if self.calm.is_none() {
+            self.note_calm(now);
+        }
         None
     }
 
     #[inline]
     fn count_out(&mut self, at: u16, bytes: usize) {
         self.stats.frames_out += 1;
-        if let Some(interface) = self.interface_mut(at) {
+        if let Some(interface) = self.interfaces.get_mut(usize::from(at)) {
             interface.counters.tx_frames += 1;
             interface.counters.tx_bytes += bytes as u64;
         }
@@ -55,7 +58,8 @@ impl Host {
     #[inline]
     fn transmit_interface(&mut self, now: Instant, at: u16) -> Option<Frame> {
         let interface = self.interface(at).filter(|i| i.up)?;
-        if interface.has_urgent(now)
+        if !self.is_calm(now)
+            && interface.has_urgent(now)
             && let Some(frame) = self.transmit_urgent(now, at)
         {
             return Some(frame);
@@ -110,6 +114,7 @@ impl Host {
     /// parked packets, groups.
     #[cold]
     fn transmit_urgent(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        self.calm = None;
         if let Some(frame) = self.next_piece(at) {
             return Some(frame);
         }
@@ -237,6 +242,7 @@ impl Host {
     /// the next hop's MAC is not known, cuts it where it is long.
     #[cold]
     fn resolve(&mut self, now: Instant, at: u16, hop: Hop, frame: Frame) -> Option<Frame> {
+        self.calm = None;
         let interface = self.interfaces.get_mut(usize::from(at))?;
         if interface.config.medium == Medium::Ip {
             return self.cut(at, MacAddr::ZERO, frame);

@@ -123,6 +123,7 @@ impl Host {
         if let [icmpv4::kind::ECHO_REPLY, _, _, _, a, b, ..] = *front {
             return self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet);
         }
+        self.calm = None;
         let bytes = packet.to_bytes().slice(header.header_len..);
         let (icmp, message) = Message::parse(&bytes).map_err(|_| DropReason::IcmpMalformed)?;
         match &message {

@@ -91,7 +91,8 @@ impl Host {
         let at = known.interface;
         ethernet::strip(frame, HEADER_LEN);
         frame.truncate(total);
-        let interface = self.interface_mut(at)?;
+        // Counting touches no machine.
+        let interface = self.interfaces.get_mut(usize::from(at))?;
         interface.counters.rx_frames += 1;
         interface.counters.rx_bytes += bytes as u64;
         let accepted = Accepted {
@@ -138,6 +139,7 @@ impl Host {
         if let Some((at, header)) = self.recognise(port, frame) {
             return self.deliver(now, at, Destination::Ours, &header, frame);
         }
+        self.calm = None;
         let first = self.port_interfaces(port).first().copied();
         let Some(first) = first else {
             return Err(DropReason::InterfaceDown);

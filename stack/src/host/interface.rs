@@ -336,7 +336,7 @@ fn encapsulate(config: &InterfaceConfig, frame: &mut Frame, dst: MacAddr, ethert
 }
 
 /// Makes a packet ready for the wire in its place; `false`, and the packet is as it was, where its
-/// next hop is not known or it must be cut.
+/// next hop is not known, or is to be verified from now on, or it must be cut.
 #[inline]
 pub(super) fn make_ready(
     config: &InterfaceConfig,
@@ -352,9 +352,9 @@ pub(super) fn make_ready(
         _ if config.medium == Medium::Ip => MacAddr::ZERO,
         Hop::Broadcast => MacAddr::BROADCAST,
         Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
-        Hop::Neighbor(ip) => match neighbors.lookup(now, ip) {
-            neighbor::Lookup::Mac(mac) => mac,
-            neighbor::Lookup::Unresolved => return false,
+        Hop::Neighbor(ip) => match neighbors.glance(now, ip) {
+            Some(mac) => mac,
+            None => return false,
         },
     };
     encapsulate(config, frame, mac, EtherType::IPV4);

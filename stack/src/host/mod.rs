@@ -128,8 +128,15 @@ pub struct Host {
     events: VecDeque<Event>,
     /// With the interface that it would have left by.
     looped: VecDeque<(u16, Frame)>,
+    /// Since when it holds that no machine has anything to send: the next deadline. What touches a
+    /// machine forgets it; the packets of a conversation touch none, and need not ask them all.
+    calm: Option<Calm>,
     stats: Stats,
 }
+
+/// When the first machine has work next, found when none had anything to send.
+#[derive(Clone, Copy, Debug)]
+struct Calm(Option<Instant>);
 
 impl Host {
     /// A host without interfaces.
@@ -160,6 +167,7 @@ impl Host {
             ready: VecDeque::new(),
             events: VecDeque::new(),
             looped: VecDeque::new(),
+            calm: None,
             stats: Stats::default(),
             config,
             rng,
@@ -169,6 +177,7 @@ impl Host {
     /// Adds an interface with its addresses and their on-link routes; gives its number. Interfaces
     /// on one port differ by VLAN.
     pub fn add_interface(&mut self, now: Instant, config: InterfaceConfig) -> u16 {
+        self.calm = None;
         let at = u16::try_from(self.interfaces.len()).unwrap_or(u16::MAX);
         let port = usize::from(config.port.0);
         if self.ports_map.len() <= port {
@@ -192,6 +201,7 @@ impl Host {
     /// Adds an address to an interface and claims it (RFC 5227); it is usable at once, or after
     /// probing where the interface says so.
     pub fn add_address(&mut self, now: Instant, interface: u16, cidr: Cidr) {
+        self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
         };
@@ -214,6 +224,7 @@ impl Host {
 
     /// Removes an address and its on-link route.
     pub fn remove_address(&mut self, interface: u16, addr: IpAddr) {
+        self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
         };
@@ -240,6 +251,7 @@ impl Host {
     /// Takes an interface up or down. Down, its neighbours are forgotten, what waits for it is
     /// dropped, and its routes pass.
     pub fn set_up(&mut self, now: Instant, interface: u16, up: bool) {
+        self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
         };
@@ -360,6 +372,7 @@ impl Host {
 
     #[inline]
     fn interface_mut(&mut self, at: u16) -> Option<&mut Interface> {
+        self.calm = None;
         self.interfaces.get_mut(usize::from(at))
     }
 
@@ -394,6 +407,35 @@ impl Host {
         *counter
     }
 
+    /// When the first machine has work next.
+    fn deadline(&self) -> Option<Instant> {
+        let tables = earliest(self.reassembly.poll_timeout(), self.pmtu.poll_timeout());
+        let redirects = match self.redirects.len() {
+            0 => None,
+            _ => self.redirects.values().map(|r| r.until).min(),
+        };
+        let interfaces = self.interfaces.iter().map(Interface::poll_timeout);
+        interfaces.fold(earliest(tables, redirects), earliest)
+    }
+
+    /// Whether no machine has anything to send at `now`.
+    #[inline]
+    const fn is_calm(&self, now: Instant) -> bool {
+        match self.calm {
+            Some(Calm(Some(deadline))) => now.as_nanos() < deadline.as_nanos(),
+            Some(Calm(None)) => true,
+            None => false,
+        }
+    }
+
+    /// Notes whether no machine has anything to send, and when the first will.
+    fn note_calm(&mut self, now: Instant) {
+        let urgent = |i: &Interface| i.up && i.has_urgent(now);
+        if !self.interfaces.iter().any(urgent) {
+            self.calm = Some(Calm(self.deadline()));
+        }
+    }
+
     fn tell(&mut self, event: Event) {
         if self.events.len() >= MAX_EVENTS {
             self.events.pop_front();
@@ -422,16 +464,21 @@ impl Machine for Host {
         if !self.looped.is_empty() {
             return Some(Instant::ZERO);
         }
-        let tables = earliest(self.reassembly.poll_timeout(), self.pmtu.poll_timeout());
-        let redirects = match self.redirects.len() {
-            0 => None,
-            _ => self.redirects.values().map(|r| r.until).min(),
-        };
-        let interfaces = self.interfaces.iter().map(Interface::poll_timeout);
-        interfaces.fold(earliest(tables, redirects), earliest)
+        match self.calm {
+            Some(Calm(deadline)) => {
+                debug_assert_eq!(
+                    deadline,
+                    self.deadline(),
+                    "a machine was touched in silence"
+                );
+                deadline
+            }
+            None => self.deadline(),
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.calm = None;
         for at in 0..self.interfaces.len() {
             if let Some(interface) = self.interfaces.get_mut(at) {
                 interface.handle_timeout(now);

@@ -172,6 +172,7 @@ impl Host {
     pub(super) fn forget_routes(&mut self) {
         self.last_way = None;
         self.familiar = None;
+        self.calm = None;
     }
 
     /// Adds a route; its `port` is the number of an interface.

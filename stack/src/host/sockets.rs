@@ -402,6 +402,7 @@ impl Host {
         if self.udp_socket(key).is_none() {
             return Err(GroupError::NotMember);
         }
+        self.calm = None;
         let at = self
             .interfaces
             .get_mut(usize::from(interface))
@@ -430,6 +431,7 @@ impl Host {
     }
 
     fn leave(&mut self, now: Instant, key: Key, interface: u16, group: Ipv4Addr) {
+        self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
         };

@@ -196,6 +196,20 @@ impl Cache {
         }
     }
 
+    /// The MAC of a neighbour whose use changes nothing here; for all others, see
+    /// [`lookup`](Self::lookup).
+    #[inline]
+    pub fn glance(&mut self, now: Instant, ip: IpAddr) -> Option<MacAddr> {
+        let slot = self.find(ip)?;
+        let e = self.entry(slot)?;
+        let settled = match e.state {
+            State::Permanent | State::Delay | State::Probe => true,
+            State::Reachable => now < e.until,
+            State::Stale | State::Incomplete | State::Failed => false,
+        };
+        (settled && e.ready == 0).then_some(e.mac)
+    }
+
     /// Where to send a packet for `ip`. Using a STALE neighbour starts its verification.
     #[inline]
     pub fn lookup(&mut self, now: Instant, ip: IpAddr) -> Lookup {
