@@ -152,6 +152,25 @@ impl Frame {
         }
     }
 
+    /// Puts a header in front. Where the head has no room for it, what it holds moves to the
+    /// payload first: a copy, for headers longer than any that are usual.
+    #[inline]
+    pub fn push_front<const N: usize>(&mut self, header: &[u8; N]) {
+        if !self.head.push_array(header) {
+            self.spill();
+            let pushed = self.head.push_array(header);
+            debug_assert!(pushed, "an empty head has room for any header");
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self) {
+        let mut payload = Payload::from(Bytes::copy_from_slice(self.head.as_slice()));
+        payload.append(core::mem::take(&mut self.payload));
+        self.head = Head::default();
+        self.payload = payload;
+    }
+
     /// Drops the first `n` bytes (all, where there are fewer).
     #[inline]
     pub fn advance(&mut self, n: usize) {
@@ -282,8 +301,8 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Room for the headers of one packet: Ethernet, two tags, IPv4 with all options and TCP with all
-/// options take 142 bytes.
+/// Room for the headers of one packet: Ethernet, a tag, IPv4 and TCP with all options take 98
+/// bytes. It is moved with its frame, so it is no larger; see [`Frame::push_front`] for what is.
 #[derive(Clone, Copy)]
 pub struct Head {
     bytes: [u8; Self::CAPACITY],
@@ -293,7 +312,7 @@ pub struct Head {
 
 impl Head {
     /// Bytes that fit.
-    pub const CAPACITY: usize = 160;
+    pub const CAPACITY: usize = 100;
 
     /// The bytes held.
     #[must_use]
@@ -339,6 +358,18 @@ impl Head {
         let old = usize::from(self.start);
         self.start = u8::try_from(start).ok()?;
         self.bytes.get_mut(start..old)
+    }
+
+    /// Puts `bytes` in front; `false` where they do not fit.
+    #[inline]
+    fn push_array<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
+        let front = self.bytes.get_mut(..usize::from(self.start));
+        let Some(room) = front.and_then(|front| front.last_chunk_mut::<N>()) else {
+            return false;
+        };
+        *room = *bytes;
+        self.start = self.start.saturating_sub(u8::try_from(N).unwrap_or(0));
+        true
     }
 
     #[inline]

@@ -35,8 +35,7 @@ impl Host {
         while let Some(&at) = self.port_interfaces(port).get(n) {
             n += 1;
             let frame = self.transmit_interface(now, at);
-            if let Some(sent) = &frame {
-                self.count_out(at, sent.len());
+            if frame.is_some() {
                 return frame;
             }
         }
@@ -46,12 +45,10 @@ impl Host {
         None
     }
 
-    #[inline]
     fn count_out(&mut self, at: u16, bytes: usize) {
         self.stats.frames_out += 1;
         if let Some(interface) = self.interfaces.get_mut(usize::from(at)) {
-            interface.counters.tx_frames += 1;
-            interface.counters.tx_bytes += bytes as u64;
+            interface.counters.sent(bytes);
         }
     }
 
@@ -62,6 +59,7 @@ impl Host {
             && interface.has_urgent(now)
             && let Some(frame) = self.transmit_urgent(now, at)
         {
+            self.count_out(at, frame.len());
             return Some(frame);
         }
         loop {
@@ -69,6 +67,7 @@ impl Host {
                 queues,
                 config,
                 neighbors,
+                counters,
                 ..
             } = self.interfaces.get_mut(usize::from(at))?;
             let queue = match queues.replies.len() {
@@ -79,10 +78,13 @@ impl Host {
                 break;
             };
             if make_ready(config, neighbors, now, hop, frame) {
+                self.stats.frames_out += 1;
+                counters.sent(frame.len());
                 return queue.pop();
             }
             let frame = queue.pop()?;
             if let Some(frame) = self.resolve(now, at, hop, frame) {
+                self.count_out(at, frame.len());
                 return Some(frame);
             }
         }
@@ -98,13 +100,19 @@ impl Host {
             let queue = &mut self.sockets.get_mut(key)?.tx;
             let (sent, frame) = queue.first()?;
             let Interface {
-                config, neighbors, ..
+                config,
+                neighbors,
+                counters,
+                ..
             } = interface;
             if make_ready(config, neighbors, now, sent.hop, frame) {
+                self.stats.frames_out += 1;
+                counters.sent(frame.len());
                 return queue.pop();
             }
             let frame = queue.pop()?;
             if let Some(frame) = self.resolve(now, at, sent.hop, frame) {
+                self.count_out(at, frame.len());
                 return Some(frame);
             }
         }

@@ -3,7 +3,7 @@
 
 use super::routing::Way;
 use super::{Host, Readiness};
-use crate::frame::Frame;
+use crate::frame::{Checksum, Frame};
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
 use crate::net::ipv4::{self, Accepted};
@@ -41,6 +41,9 @@ impl Host {
         let front = packet.front().get(start..).unwrap_or_default();
         match front.first() {
             Some(&icmpv4::kind::ECHO_REQUEST) if !self.config.echo => Err(DropReason::IcmpIgnored),
+            Some(&icmpv4::kind::ECHO_REQUEST) if unicast && start == 20 => {
+                self.answer_plain(header, packet)
+            }
             Some(&icmpv4::kind::ECHO_REQUEST) => {
                 self.answer(now, unicast, header, packet, icmp::echo_reply)
             }
@@ -51,6 +54,33 @@ impl Host {
             }
             _ => self.receive_icmp_other(now, at, header, packet),
         }
+    }
+
+    /// [`answer`](Self::answer) to an echo request to us alone, without options: the usual one, in
+    /// fewer steps.
+    #[inline]
+    fn answer_plain(&mut self, header: &Accepted, packet: &mut Frame) -> Result<Fate, DropReason> {
+        let request = packet.front().get(20..).and_then(<[u8]>::first_chunk);
+        let reply = icmp::echo_reply_header(*request.ok_or(DropReason::IcmpMalformed)?);
+        packet.advance(28);
+        let way = self.way(header.src)?;
+        let out = ipv4::Outgoing {
+            tos: header.tos,
+            ident: self.next_ident(header.src),
+            dont_fragment: false,
+            ttl: self.config.ttl,
+            protocol: Protocol::ICMP,
+            src: header.dst,
+            dst: header.src,
+            options: &[],
+        };
+        if !ipv4::encapsulate_with(packet, reply, &out) {
+            return Err(DropReason::IcmpMalformed);
+        }
+        packet.offload.checksum = Checksum::Complete;
+        self.stats.echoes += 1;
+        self.reply(&way, packet);
+        Ok(Fate::Delivered(Consumer::Icmp))
     }
 
     /// Sends a request back as what `reply` makes of it.
@@ -68,10 +98,12 @@ impl Host {
         }
         let mut options = [0; 40];
         let options_len = header.header_len - 20;
-        if let (Some(to), Some(from)) = (
-            options.get_mut(..options_len),
-            packet.front().get(20..header.header_len),
-        ) {
+        if options_len > 0
+            && let (Some(to), Some(from)) = (
+                options.get_mut(..options_len),
+                packet.front().get(20..header.header_len),
+            )
+        {
             to.copy_from_slice(from);
         }
         packet.advance(header.header_len);

@@ -85,7 +85,7 @@ impl Host {
         if !same || !whole || known.routes != self.routes.generation() {
             return None;
         }
-        if checksum::of(header) != 0 {
+        if checksum::of_header(header) != 0 {
             return None;
         }
         let at = known.interface;

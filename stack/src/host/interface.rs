@@ -60,6 +60,14 @@ pub struct Counters {
     pub tx_bytes: u64,
 }
 
+impl Counters {
+    #[inline]
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.tx_frames += 1;
+        self.tx_bytes += bytes as u64;
+    }
+}
+
 /// Where a packet goes next on this link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hop {
@@ -71,67 +79,79 @@ pub(super) enum Hop {
     Broadcast,
 }
 
-/// Packets that wait, each with a note. The notes lie apart: a frame is large, and so it is moved
-/// once, out of its place in the queue, where it has been made ready.
+/// Packets that wait, each with a note. The first has a place of its own: where no more than one
+/// waits at a time, as in most conversations, nothing beyond the queue itself is touched, however
+/// many queues there are. A frame is large, and so it is moved once, out of its place in the queue,
+/// where it has been made ready.
 #[derive(Clone, Debug)]
 pub(super) struct Queue<N> {
-    notes: VecDeque<N>,
-    frames: VecDeque<Frame>,
+    /// Before all others, with its note. It may be gone and the others wait.
+    one: Option<Frame>,
+    note: Option<N>,
+    others: VecDeque<(N, Frame)>,
 }
 
 impl<N> Default for Queue<N> {
     fn default() -> Self {
         Self {
-            notes: VecDeque::new(),
-            frames: VecDeque::new(),
+            one: None,
+            note: None,
+            others: VecDeque::new(),
         }
     }
 }
 
 impl<N: Copy> Queue<N> {
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.frames.len()
+        usize::from(self.one.is_some()) + self.others.len()
     }
 
     /// Appends a packet, taking it out of `frame`.
     #[inline]
     pub(super) fn push(&mut self, note: N, frame: &mut Frame) {
-        self.notes.push_back(note);
-        self.frames.push_back(frame.take());
+        if self.one.is_none() && self.others.is_empty() {
+            self.note = Some(note);
+            self.one = Some(frame.take());
+        } else {
+            self.others.push_back((note, frame.take()));
+        }
     }
 
     /// The first packet, where it lies.
     #[inline]
     pub(super) fn first(&mut self) -> Option<(N, &mut Frame)> {
-        Some((*self.notes.front()?, self.frames.front_mut()?))
+        if let (Some(note), Some(frame)) = (self.note, &mut self.one) {
+            return Some((note, frame));
+        }
+        let (note, frame) = self.others.front_mut()?;
+        Some((*note, frame))
     }
 
     /// The second packet's note.
+    #[inline]
     pub(super) fn second(&self) -> Option<N> {
-        self.notes.get(1).copied()
+        let second = self.others.get(usize::from(self.one.is_none()))?;
+        Some(second.0)
     }
 
     /// Keeps the packets whose notes `keep` likes, in order; gives how many went.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&N) -> bool) -> usize {
         let before = self.len();
-        for _ in 0..before {
-            let (Some(note), Some(frame)) = (self.notes.pop_front(), self.frames.pop_front())
-            else {
-                break;
-            };
-            if keep(&note) {
-                self.notes.push_back(note);
-                self.frames.push_back(frame);
-            }
+        if self.one.is_some() && self.note.is_some_and(|note| !keep(&note)) {
+            self.one = None;
         }
+        self.others.retain(|(note, _)| keep(note));
         before - self.len()
     }
 
     /// Takes the first packet out.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Frame> {
-        self.notes.pop_front();
-        self.frames.pop_front()
+        if self.one.is_some() {
+            return self.one.take();
+        }
+        self.others.pop_front().map(|(_, frame)| frame)
     }
 }
 

@@ -194,33 +194,21 @@ pub fn encapsulate(
     tag: Option<vlan::Header>,
     ethertype: EtherType,
 ) {
-    let len = HEADER_LEN + if tag.is_some() { vlan::HEADER_LEN } else { 0 };
-    if frame.head.headroom() < len {
-        // No packet of this host fills its head; one from elsewhere would be copied once.
-        *frame = Frame {
-            payload: frame.to_bytes().into(),
-            offload: frame.offload,
-            ..Frame::default()
-        };
-    }
-    let Some(room) = frame.head.push_front(len) else {
-        return;
+    let len = match tag {
+        None => {
+            frame.push_front(&link_header(dst, src, ethertype));
+            HEADER_LEN
+        }
+        Some(tag) => {
+            let mut room = [0; vlan::HEADER_LEN];
+            let tag = vlan::Header { ethertype, ..tag };
+            let written = tag.emit(&mut Writer::new(&mut room));
+            debug_assert!(written.is_ok(), "room was made for it");
+            frame.push_front(&room);
+            frame.push_front(&link_header(dst, src, EtherType::VLAN));
+            HEADER_LEN + vlan::HEADER_LEN
+        }
     };
-    let mut w = Writer::new(room);
-    let outer = if tag.is_some() {
-        EtherType::VLAN
-    } else {
-        ethertype
-    };
-    let header = Header {
-        dst,
-        src,
-        ethertype: outer,
-    };
-    let written = header
-        .emit(&mut w)
-        .and_then(|()| tag.map_or(Ok(()), |t| vlan::Header { ethertype, ..t }.emit(&mut w)));
-    debug_assert!(written.is_ok(), "room was made for it");
     if let Checksum::Partial { start, offset } = frame.offload.checksum {
         let start = start.saturating_add(u16::try_from(len).unwrap_or(0));
         frame.offload.checksum = Checksum::Partial { start, offset };
@@ -229,6 +217,15 @@ pub fn encapsulate(
     if total < MIN_FRAME_LEN {
         pad(frame, total);
     }
+}
+
+#[inline]
+fn link_header(dst: MacAddr, src: MacAddr, ethertype: EtherType) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..6].copy_from_slice(&dst.0);
+    bytes[6..12].copy_from_slice(&src.0);
+    bytes[12..].copy_from_slice(&ethertype.0.to_be_bytes());
+    bytes
 }
 
 /// Short frames are rewritten into one inline piece, zeros behind: no allocation.

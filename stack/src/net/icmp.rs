@@ -141,9 +141,7 @@ pub fn push_header(message: &mut Frame, kind: u8, code: u8, word: [u8; 4]) {
     message.sum_into(&mut sum);
     let [high, low] = sum.finish().to_be_bytes();
     let [a, b, c, d] = word;
-    if let Some(room) = message.head.push_front(8) {
-        room.copy_from_slice(&[kind, code, high, low, a, b, c, d]);
-    }
+    message.push_front(&[kind, code, high, low, a, b, c, d]);
     message.offload.checksum = Checksum::Complete;
 }
 
@@ -154,19 +152,25 @@ pub fn push_header(message: &mut Frame, kind: u8, code: u8, word: [u8; 4]) {
 #[must_use]
 #[inline]
 pub fn echo_reply(request: &mut Frame) -> Option<()> {
-    let front = request.pull_up(8).first_chunk::<8>()?;
-    let [kind, code, high, low, a, b, c, d] = *front;
-    let old = u16::from_be_bytes([kind, code]);
-    let sum = checksum::update(u16::from_be_bytes([high, low]), old, u16::from(code));
-    let [high, low] = sum.to_be_bytes();
+    let header = echo_reply_header(*request.pull_up(8).first_chunk()?);
     request.advance(8);
     if request.head.headroom() < 8 + super::ipv4::MAX_HEADER_LEN {
         *request = Frame::from_bytes(request.to_bytes());
     }
-    let room = request.head.push_front(8)?;
-    room.copy_from_slice(&[icmpv4::kind::ECHO_REPLY, code, high, low, a, b, c, d]);
+    request.push_front(&header);
     request.offload.checksum = Checksum::Complete;
     Some(())
+}
+
+/// The ICMP header that answers an echo request's.
+#[must_use]
+#[inline]
+pub fn echo_reply_header(request: [u8; 8]) -> [u8; 8] {
+    let [kind, code, high, low, a, b, c, d] = request;
+    let old = u16::from_be_bytes([kind, code]);
+    let sum = checksum::update(u16::from_be_bytes([high, low]), old, u16::from(code));
+    let [high, low] = sum.to_be_bytes();
+    [icmpv4::kind::ECHO_REPLY, code, high, low, a, b, c, d]
 }
 
 /// Turns a timestamp request, which starts at its ICMP header, into the answer: it arrived and

@@ -213,7 +213,8 @@ pub fn encapsulate(frame: &mut Frame, out: &Outgoing<'_>) -> bool {
         return false;
     };
     if out.options.is_empty() {
-        return push_plain(&mut frame.head, total_len, out);
+        frame.push_front(&plain_header(total_len, out));
+        return true;
     }
     let header = Header {
         dscp: out.tos >> 2,
@@ -249,12 +250,24 @@ fn push(head: &mut Head, header: Header<'_>) -> bool {
     true
 }
 
-/// The usual header, without options: written in one piece, its words summed on the way.
+/// [`encapsulate`] for a packet without options, with the transport header that comes before it:
+/// both are written at once.
 #[inline]
-fn push_plain(head: &mut Head, total_len: u16, out: &Outgoing<'_>) -> bool {
-    let Some(room) = head.push_front(20) else {
+pub fn encapsulate_with(frame: &mut Frame, transport: [u8; 8], out: &Outgoing<'_>) -> bool {
+    debug_assert!(out.options.is_empty(), "they would be left out");
+    let mut both = [0; 28];
+    let Ok(total_len) = u16::try_from(frame.len() + both.len()) else {
         return false;
     };
+    both[..20].copy_from_slice(&plain_header(total_len, out));
+    both[20..].copy_from_slice(&transport);
+    frame.push_front(&both);
+    true
+}
+
+/// The usual header, without options.
+#[inline]
+fn plain_header(total_len: u16, out: &Outgoing<'_>) -> [u8; 20] {
     let [l0, l1] = total_len.to_be_bytes();
     let [i0, i1] = out.ident.to_be_bytes();
     let flags = if out.dont_fragment { 0x40 } else { 0 };
@@ -265,9 +278,8 @@ fn push_plain(head: &mut Head, total_len: u16, out: &Outgoing<'_>) -> bool {
         0x45, out.tos, l0, l1, i0, i1, flags, 0, ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2,
         d3,
     ];
-    [bytes[10], bytes[11]] = checksum::of(&bytes).to_be_bytes();
-    room.copy_from_slice(&bytes);
-    true
+    [bytes[10], bytes[11]] = checksum::of_header(&bytes).to_be_bytes();
+    bytes
 }
 
 /// Prepares a packet for the next hop: its header moves into the frame's head (the payload stays

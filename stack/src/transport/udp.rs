@@ -21,7 +21,7 @@ use super::SocketError;
 use crate::frame::{Checksum, Frame, Payload};
 use crate::reason::DropReason;
 use crate::wire::checksum::Sum;
-use crate::wire::{Protocol, Writer, udp};
+use crate::wire::{Protocol, udp};
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
@@ -264,27 +264,22 @@ pub fn check(
 #[inline]
 pub fn encapsulate(frame: &mut Frame, src: SocketAddr, dst: SocketAddr) {
     let len = frame.len() + udp::HEADER_LEN;
-    let mut header = udp::Header {
-        src_port: src.port(),
-        dst_port: dst.port(),
-        len: u16::try_from(len).unwrap_or(u16::MAX),
-        checksum: 0,
-    };
+    let len16 = u16::try_from(len).unwrap_or(u16::MAX);
+    let [s0, s1] = src.port().to_be_bytes();
+    let [d0, d1] = dst.port().to_be_bytes();
+    let [l0, l1] = len16.to_be_bytes();
     let mut sum = Sum::new();
     sum.add_pseudo(src.ip(), dst.ip(), Protocol::UDP, len);
-    sum.add_u16(header.src_port);
-    sum.add_u16(header.dst_port);
-    sum.add_u16(header.len);
+    let mut header = [s0, s1, d0, d1, l0, l1, 0, 0];
+    sum.add(&header);
     frame.sum_into(&mut sum);
-    header.checksum = match sum.finish() {
-        // RFC 768: a sum that comes to zero is sent as all ones, since zero says "none".
+    // RFC 768: a sum that comes to zero is sent as all ones, since zero says "none".
+    let checksum = match sum.finish() {
         0 => 0xffff,
         sum => sum,
     };
-    if let Some(room) = frame.head.push_front(udp::HEADER_LEN) {
-        let written = header.emit(&mut Writer::new(room));
-        debug_assert!(written.is_ok(), "room was made for it");
-    }
+    [header[6], header[7]] = checksum.to_be_bytes();
+    frame.push_front(&header);
     frame.offload.checksum = Checksum::Complete;
 }
 
