@@ -31,6 +31,15 @@ impl Host {
     /// The next frame to leave by `port`.
     #[inline]
     pub(super) fn transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
+        // A port has one interface, but for VLANs. (Frames are large: each function on the way
+        // that looks at its result moves it once more.)
+        match *self.port_interfaces(port) {
+            [at] => self.transmit_interface(now, at),
+            _ => self.transmit_vlans(now, port),
+        }
+    }
+
+    fn transmit_vlans(&mut self, now: Instant, port: Port) -> Option<Frame> {
         let mut n = 0;
         while let Some(&at) = self.port_interfaces(port).get(n) {
             n += 1;
@@ -39,13 +48,10 @@ impl Host {
                 return frame;
             }
         }
-        if self.calm.is_none() {
-            self.note_calm(now);
-        }
         None
     }
 
-    fn count_out(&mut self, at: u16, bytes: usize) {
+    pub(super) fn count_out(&mut self, at: u16, bytes: usize) {
         self.stats.frames_out += 1;
         if let Some(interface) = self.interfaces.get_mut(usize::from(at)) {
             interface.counters.sent(bytes);
@@ -89,33 +95,6 @@ impl Host {
             }
         }
         self.transmit_sockets(now, at)
-    }
-
-    /// The next packet of the sockets in turn on an interface.
-    #[inline]
-    fn transmit_sockets(&mut self, now: Instant, at: u16) -> Option<Frame> {
-        loop {
-            let key = self.next_socket(at)?;
-            let interface = self.interfaces.get_mut(usize::from(at))?;
-            let queue = &mut self.sockets.get_mut(key)?.tx;
-            let (sent, frame) = queue.first()?;
-            let Interface {
-                config,
-                neighbors,
-                counters,
-                ..
-            } = interface;
-            if make_ready(config, neighbors, now, sent.hop, frame) {
-                self.stats.frames_out += 1;
-                counters.sent(frame.len());
-                return queue.pop();
-            }
-            let frame = queue.pop()?;
-            if let Some(frame) = self.resolve(now, at, sent.hop, frame) {
-                self.count_out(at, frame.len());
-                return Some(frame);
-            }
-        }
     }
 
     /// What comes before queued packets: pieces of one that has begun to leave, ARP, neighbours'
@@ -249,7 +228,13 @@ impl Host {
     /// Adds the link header to a packet that could not be made ready in its place: parks it where
     /// the next hop's MAC is not known, cuts it where it is long.
     #[cold]
-    fn resolve(&mut self, now: Instant, at: u16, hop: Hop, frame: Frame) -> Option<Frame> {
+    pub(super) fn resolve(
+        &mut self,
+        now: Instant,
+        at: u16,
+        hop: Hop,
+        frame: Frame,
+    ) -> Option<Frame> {
         self.calm = None;
         let interface = self.interfaces.get_mut(usize::from(at))?;
         if interface.config.medium == Medium::Ip {

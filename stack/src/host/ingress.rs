@@ -629,9 +629,8 @@ impl Host {
         );
         if unicast {
             let found = self.udp.find(to, from);
-            let Some(key) =
-                found.filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)))
-            else {
+            let found = found.filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)));
+            let Some(key) = found else {
                 //= RFC 1122 §4.1.3.1 a datagram for a port nobody has SHOULD be answered so.
                 self.report(now, at, Error::Unreachable(3), packet.take());
                 return Err(DropReason::UdpNoSocket);
@@ -730,7 +729,10 @@ fn datagram(
     to: SocketAddr,
     interface: u16,
 ) -> udp::Datagram {
-    packet.truncate(header.header_len + usize::from(udp.len));
+    let end = header.header_len + usize::from(udp.len);
+    if end != packet.len() {
+        packet.truncate(end);
+    }
     packet.advance(header.header_len + crate::wire::udp::HEADER_LEN);
     udp::Datagram {
         payload: take_payload(packet),

@@ -5,10 +5,10 @@
 //! its queue is told so instead of losing packets on its own host.
 
 use super::event::{RawHandle, Readiness, UdpHandle};
-use super::interface::{Hop, Queue};
+use super::interface::{Hop, Queue, make_ready};
 use super::routing::Way;
 use super::{Event, Host};
-use crate::frame::{Frame, Payload};
+use crate::frame::{Checksum, Frame, Payload};
 use crate::net::groups::{FilterMode, GroupError};
 use crate::net::{icmp, ipv4};
 use crate::reason::DropReason;
@@ -16,6 +16,7 @@ use crate::time::Instant;
 use crate::transport::raw::{self, Kind as RawKind};
 use crate::transport::udp::{self, PathMtu};
 use crate::transport::{ErrorKind, Key, SocketError};
+use crate::wire::checksum::Sum;
 use crate::wire::{MacAddr, Protocol, icmpv4, udp as udp_wire};
 use alloc::vec::Vec;
 use core::fmt;
@@ -59,6 +60,28 @@ pub(super) enum Kind {
 }
 
 impl Entry {
+    /// Notes what the socket is ready for; whether it is to be put on the host's ready list.
+    #[inline]
+    fn becomes(&mut self, ready: Readiness) -> bool {
+        self.ready |= ready;
+        !core::mem::replace(&mut self.announced, true)
+    }
+
+    /// Queues a packet; whether the socket is to be put in turn.
+    #[inline]
+    fn queue(&mut self, interface: u16, hop: Hop, frame: &mut Frame, len: usize) -> bool {
+        let cost = len + OVERHEAD;
+        let sent = Sent {
+            interface,
+            hop,
+            cost,
+        };
+        self.tx_bytes += cost;
+        self.tx.push(sent, frame);
+        self.count_sent();
+        !core::mem::replace(&mut self.in_turn, true)
+    }
+
     #[inline]
     fn count_sent(&mut self) {
         match &mut self.kind {
@@ -249,6 +272,10 @@ impl Host {
         to: Option<SocketAddr>,
     ) -> Result<(), SendError> {
         let _ = now;
+        let payload = match self.udp_send_on(handle.0, payload, to) {
+            Ok(()) => return Ok(()),
+            Err(payload) => payload,
+        };
         let len = payload.len() + udp_wire::HEADER_LEN;
         let Some(entry) = self.sockets.get_mut(handle.0) else {
             return Err(SendError::NoSocket);
@@ -311,6 +338,69 @@ impl Host {
             self.loop_back(way.interface, frame.clone());
         }
         self.enqueue(handle.0, &way, &mut frame, len);
+        Ok(())
+    }
+
+    /// [`udp_send`](Self::udp_send) where nothing is to be decided: to whom the host has sent last,
+    /// by a neighbour, on a path of which nothing special is known. All else gives the payload back.
+    #[inline]
+    fn udp_send_on(
+        &mut self,
+        key: Key,
+        payload: Payload,
+        to: Option<SocketAddr>,
+    ) -> Result<(), Payload> {
+        let (Some(SocketAddr::V4(dst)), Some((last, routes, way))) = (to, &self.last_way) else {
+            return Err(payload);
+        };
+        let len = payload.len() + udp_wire::HEADER_LEN;
+        let known = last == dst.ip() && *routes == self.routes.generation();
+        let plain = !way.local && !way.broadcast && matches!(way.hop, Hop::Neighbor(_));
+        if !known || !plain || len + 20 > way.mtu || !self.pmtu.is_empty() {
+            return Err(payload);
+        }
+        let (at, hop, src, ident) = (way.interface, way.hop, way.src, 0);
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return Err(payload);
+        };
+        let Kind::Udp(socket) = &mut entry.kind else {
+            return Err(payload);
+        };
+        let options = &socket.options;
+        if socket.local_addr.is_some()
+            || socket.remote.is_some()
+            || options.path_mtu != PathMtu::Want
+            || entry.tx_bytes + len + OVERHEAD > options.send_limit
+        {
+            return Err(payload);
+        }
+        let mut frame = Frame {
+            payload,
+            ..Frame::default()
+        };
+        frame.offload.checksum = Checksum::Complete;
+        let mut sum = Sum::new();
+        sum.add_pseudo4(src, *dst.ip(), Protocol::UDP, len);
+        let header = udp::header(sum, &frame, socket.port, dst.port());
+        let out = ipv4::Outgoing {
+            tos: options.tos,
+            ident,
+            // It fits all that is known of the path.
+            dont_fragment: true,
+            ttl: options.ttl.max(1),
+            protocol: Protocol::UDP,
+            src,
+            dst: *dst.ip(),
+            options: &[],
+        };
+        if !ipv4::encapsulate_with(&mut frame, header, &out) {
+            return Err(frame.payload);
+        }
+        if entry.queue(at, hop, &mut frame, len)
+            && let Some(interface) = self.interfaces.get_mut(usize::from(at))
+        {
+            interface.queues.sockets.push_back(key);
+        }
         Ok(())
     }
 
@@ -700,17 +790,9 @@ impl Host {
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
-        let sent = Sent {
-            interface: way.interface,
-            hop: way.hop,
-            cost: len + OVERHEAD,
-        };
-        entry.tx_bytes += sent.cost;
-        entry.tx.push(sent, frame);
-        entry.count_sent();
-        let first = !entry.in_turn;
-        entry.in_turn = true;
-        if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
+        if entry.queue(way.interface, way.hop, frame, len)
+            && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
+        {
             interface.queues.sockets.push_back(key);
         }
     }
@@ -758,32 +840,65 @@ impl Host {
         }
     }
 
-    /// The socket whose turn it is on an interface; its first packet is about to be taken.
+    /// The next packet of the sockets in turn on an interface.
     #[inline]
-    pub(super) fn next_socket(&mut self, at: u16) -> Option<Key> {
+    pub(super) fn transmit_sockets(&mut self, now: Instant, at: u16) -> Option<Frame> {
         loop {
-            let queues = &mut self.interfaces.get_mut(usize::from(at))?.queues;
-            let key = queues.sockets.pop_front()?;
+            let interface = self.interfaces.get_mut(usize::from(at))?;
+            let Some(key) = interface.queues.sockets.pop_front() else {
+                if self.calm.is_none() {
+                    self.note_calm(now);
+                }
+                return None;
+            };
             let Some(entry) = self.sockets.get_mut(key) else {
                 continue;
             };
-            let Some((sent, _)) = entry.tx.first() else {
+            let Some((sent, frame)) = entry.tx.first() else {
                 entry.in_turn = false;
                 continue;
             };
+            let ready = make_ready(
+                &interface.config,
+                &mut interface.neighbors,
+                now,
+                sent.hop,
+                frame,
+            );
+            if ready {
+                self.stats.frames_out += 1;
+                interface.counters.sent(frame.len());
+            }
             entry.tx_bytes = entry.tx_bytes.saturating_sub(sent.cost);
             let next = entry.tx.second();
             entry.in_turn = next.is_some();
-            let room = core::mem::take(&mut entry.wants_room);
-            if let Some(next) = next
-                && let Some(interface) = self.interfaces.get_mut(usize::from(next.interface))
-            {
-                interface.queues.sockets.push_back(key);
+            if next.is_some() || entry.wants_room {
+                self.next_turn(key, next);
             }
-            if room {
-                self.mark(key, Readiness::WRITABLE);
+            let queue = &mut self.sockets.get_mut(key)?.tx;
+            if ready {
+                return queue.pop();
             }
-            return Some(key);
+            let frame = queue.pop()?;
+            if let Some(frame) = self.resolve(now, at, sent.hop, frame) {
+                self.count_out(at, frame.len());
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Puts a socket in turn for its next packet, and tells it that there is room.
+    fn next_turn(&mut self, key: Key, next: Option<Sent>) {
+        if let Some(next) = next
+            && let Some(interface) = self.interfaces.get_mut(usize::from(next.interface))
+        {
+            interface.queues.sockets.push_back(key);
+        }
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if core::mem::take(&mut entry.wants_room) {
+            self.mark(key, Readiness::WRITABLE);
         }
     }
 
@@ -793,19 +908,23 @@ impl Host {
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
-        entry.ready |= ready;
-        if !entry.announced {
-            entry.announced = true;
+        if entry.becomes(ready) {
             self.ready.push_back(key);
         }
     }
 
     #[inline]
     pub(super) fn push_udp(&mut self, key: Key, datagram: udp::Datagram) -> Result<(), DropReason> {
-        self.udp_socket_mut(key)
-            .ok_or(DropReason::UdpNoSocket)?
-            .push(datagram)?;
-        self.mark(key, Readiness::READABLE);
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return Err(DropReason::UdpNoSocket);
+        };
+        let Kind::Udp(socket) = &mut entry.kind else {
+            return Err(DropReason::UdpNoSocket);
+        };
+        socket.push(datagram)?;
+        if entry.becomes(Readiness::READABLE) {
+            self.ready.push_back(key);
+        }
         Ok(())
     }
 

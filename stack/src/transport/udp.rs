@@ -115,6 +115,9 @@ pub struct Socket {
     pub options: Options,
     /// Counters.
     pub stats: Stats,
+    /// Before all others in `rx`: where the user keeps up, no memory but the socket's own is
+    /// touched. It may be gone and the others wait.
+    first: Option<Datagram>,
     rx: VecDeque<Datagram>,
     rx_bytes: usize,
     errors: VecDeque<SocketError>,
@@ -148,6 +151,7 @@ impl Socket {
                 overflowed: 0,
                 errors: 0,
             },
+            first: None,
             rx: VecDeque::new(),
             rx_bytes: 0,
             errors: VecDeque::new(),
@@ -156,6 +160,7 @@ impl Socket {
 
     /// Whether it takes a datagram from `from`: a connected socket hears its peer only.
     #[must_use]
+    #[inline]
     pub fn accepts(&self, from: SocketAddr) -> bool {
         self.remote.is_none_or(|remote| remote == from)
     }
@@ -164,6 +169,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`DropReason::SocketQueueFull`].
+    #[inline]
     pub fn push(&mut self, datagram: Datagram) -> Result<(), DropReason> {
         let cost = datagram.payload.len() + OVERHEAD;
         if self.rx_bytes + cost > self.options.receive_limit {
@@ -172,12 +178,21 @@ impl Socket {
         }
         self.rx_bytes += cost;
         self.stats.received += 1;
-        self.rx.push_back(datagram);
+        if self.first.is_none() && self.rx.is_empty() {
+            self.first = Some(datagram);
+        } else {
+            self.rx.push_back(datagram);
+        }
         Ok(())
     }
 
     /// The next datagram.
+    #[inline]
     pub fn recv(&mut self) -> Option<Datagram> {
+        if let Some(first) = &self.first {
+            self.rx_bytes -= first.payload.len() + OVERHEAD;
+            return self.first.take();
+        }
         let datagram = self.rx.pop_front()?;
         self.rx_bytes -= datagram.payload.len() + OVERHEAD;
         Some(datagram)
@@ -186,13 +201,13 @@ impl Socket {
     /// The next datagram, left where it is.
     #[must_use]
     pub fn peek(&self) -> Option<&Datagram> {
-        self.rx.front()
+        self.first.as_ref().or_else(|| self.rx.front())
     }
 
     /// Datagrams waiting.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.rx.len()
+        usize::from(self.first.is_some()) + self.rx.len()
     }
 
     /// Notes an ICMP error for the user.
@@ -210,8 +225,12 @@ impl Socket {
     }
 
     /// Takes the oldest error that shall fail the next call: hard ones, on a connected socket.
+    #[inline]
     pub fn take_hard_error(&mut self) -> Option<SocketError> {
         self.remote?;
+        if self.errors.is_empty() {
+            return None;
+        }
         let at = self.errors.iter().position(|e| e.kind.is_hard())?;
         self.errors.remove(at)
     }
@@ -263,24 +282,32 @@ pub fn check(
 /// Puts a UDP header with its checksum in front of a payload; the caller has checked its length.
 #[inline]
 pub fn encapsulate(frame: &mut Frame, src: SocketAddr, dst: SocketAddr) {
-    let len = frame.len() + udp::HEADER_LEN;
-    let len16 = u16::try_from(len).unwrap_or(u16::MAX);
-    let [s0, s1] = src.port().to_be_bytes();
-    let [d0, d1] = dst.port().to_be_bytes();
-    let [l0, l1] = len16.to_be_bytes();
     let mut sum = Sum::new();
+    let len = frame.len() + udp::HEADER_LEN;
     sum.add_pseudo(src.ip(), dst.ip(), Protocol::UDP, len);
-    let mut header = [s0, s1, d0, d1, l0, l1, 0, 0];
-    sum.add(&header);
-    frame.sum_into(&mut sum);
-    // RFC 768: a sum that comes to zero is sent as all ones, since zero says "none".
-    let checksum = match sum.finish() {
-        0 => 0xffff,
-        sum => sum,
-    };
-    [header[6], header[7]] = checksum.to_be_bytes();
+    let header = header(sum, frame, src.port(), dst.port());
     frame.push_front(&header);
     frame.offload.checksum = Checksum::Complete;
+}
+
+/// The header of a datagram whose data `frame` is; `sum` holds the pseudo-header. The caller has
+/// checked its length.
+#[inline]
+#[must_use]
+pub fn header(mut sum: Sum, frame: &Frame, src: u16, dst: u16) -> [u8; udp::HEADER_LEN] {
+    let len = u16::try_from(frame.len() + udp::HEADER_LEN).unwrap_or(u16::MAX);
+    let [s0, s1] = src.to_be_bytes();
+    let [d0, d1] = dst.to_be_bytes();
+    let [l0, l1] = len.to_be_bytes();
+    sum.add_word([s0, s1, d0, d1]);
+    sum.add_u16(len);
+    frame.sum_into(&mut sum);
+    // RFC 768: a sum that comes to zero is sent as all ones, since zero says "none".
+    let [c0, c1] = match sum.finish() {
+        0 => [0xff, 0xff],
+        sum => sum.to_be_bytes(),
+    };
+    [s0, s1, d0, d1, l0, l1, c0, c1]
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Sum {
 
     /// Adds four bytes. Only at an even offset.
     #[inline]
-    fn add_word(&mut self, bytes: [u8; 4]) {
+    pub(crate) fn add_word(&mut self, bytes: [u8; 4]) {
         self.acc = add_carry(self.acc, u64::from(u32::from_ne_bytes(bytes)));
     }
 
