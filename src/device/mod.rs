@@ -63,10 +63,6 @@ pub struct Offloads {
 
 /// What [`Device::recv`] found.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a frame is moved once a call; a box would be an allocation per frame"
-)]
 pub enum Received {
     /// A frame.
     Frame(Frame),
