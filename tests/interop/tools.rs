@@ -29,6 +29,11 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         Anyone,
+        "traceroute_again_and_again_says_the_same",
+        traceroute_again_and_again_says_the_same,
+    ),
+    (
+        Anyone,
         "tracepath_finds_mtu_and_hops",
         tracepath_finds_mtu_and_hops,
     ),
@@ -128,6 +133,14 @@ fn traceroute_names_the_host() {
         );
         ran.never_says("*").never_says("!");
     }
+}
+
+/// Each run has 16 probes under way, all of which the last hop answers: its limit on errors must
+/// not make it look farther away from run to run.
+fn traceroute_again_and_again_says_the_same() {
+    let ran = up_sh("for i in 1 2 3 4 5 6 7 8; do traceroute -n 10.7.0.2; done").exits(0);
+    assert_eq!(ran.lines_with(" 1  10.7.0.2 ").count(), 8, "{ran}");
+    ran.never_says("*");
 }
 
 fn tracepath_finds_mtu_and_hops() {

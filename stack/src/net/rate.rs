@@ -109,9 +109,10 @@ pub struct Config {
     pub burst: u32,
     /// Tokens a second for one peer. Linux gives one (`icmp_ratelimit`), which makes a scan of a
     /// thousand closed ports take a quarter of an hour; the bound on what we can be made to send
-    /// is `rate`, so a peer may have a tenth of that.
+    /// is `rate`, so a peer may have a quarter of that.
     pub peer_rate: u32,
-    /// Tokens at once for one peer: `traceroute` sends 16 probes at a time.
+    /// Tokens at once for one peer: `traceroute` sends 16 probes at a time, and the last hop, which
+    /// they all reach, owes an answer to each; a dozen runs in a row still get theirs.
     pub peer_burst: u32,
     /// Most peers remembered.
     pub max_peers: usize,
@@ -121,9 +122,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rate: 1000,
-            burst: 200,
-            peer_rate: 100,
-            peer_burst: 50,
+            burst: 400,
+            peer_rate: 250,
+            peer_burst: 200,
             max_peers: 1024,
         }
     }
