@@ -182,6 +182,7 @@ impl Frame {
     }
 
     /// Keeps the first `len` bytes: cuts link padding and trailers.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
         if len < self.head.len() {
             self.head.truncate(len);
@@ -238,16 +239,13 @@ impl Frame {
             return;
         }
         let head = self.head.as_slice();
-        sum.add(head.get(at..).unwrap_or_default());
-        let mut skip = at.saturating_sub(head.len());
+        let skip = at.saturating_sub(head.len());
+        if !head.is_empty() {
+            sum.add(head.get(at..).unwrap_or_default());
+        }
         sum.add(self.payload.first.get(skip..).unwrap_or_default());
         if self.payload.rest.is_some() {
-            for chunk in self.payload.chunks() {
-                if !core::ptr::eq(chunk, &self.payload.first) {
-                    sum.add(chunk.get(skip..).unwrap_or_default());
-                }
-                skip = skip.saturating_sub(chunk.len());
-            }
+            self.payload.sum_rest(skip, sum);
         }
     }
 
@@ -424,6 +422,14 @@ pub struct Payload {
 #[derive(Clone, Default)]
 struct Rest(Vec<Bytes>);
 
+impl Rest {
+    /// Out of the way of all that asks a frame with one chunk for its length.
+    #[cold]
+    fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+}
+
 impl Payload {
     /// Nothing.
     #[must_use]
@@ -437,6 +443,16 @@ impl Payload {
     #[inline]
     fn rest(&self) -> &[Bytes] {
         self.rest.as_ref().map_or(&[], |rest| &rest.0)
+    }
+
+    /// Adds the chunks after the first to a checksum, but for what is left to skip of the payload.
+    #[cold]
+    fn sum_rest(&self, skip: usize, sum: &mut Sum) {
+        let mut skip = skip.saturating_sub(self.first.len());
+        for chunk in self.rest() {
+            sum.add(chunk.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(chunk.len());
+        }
     }
 
     /// The chunks after the first, to change; none left is noted by [`tidy`](Self::tidy).
@@ -457,7 +473,7 @@ impl Payload {
         let first = self.first.len();
         match &self.rest {
             None => first,
-            Some(rest) => first + rest.0.iter().map(Bytes::len).sum::<usize>(),
+            Some(rest) => first + rest.len(),
         }
     }
 
@@ -509,6 +525,7 @@ impl Payload {
         }
     }
 
+    #[cold]
     fn drop_chunks(&mut self, mut n: usize) {
         while n > 0 {
             let here = n.min(self.first.len());

@@ -341,7 +341,6 @@ impl Interface {
 }
 
 /// Link header and padding for a packet of an interface.
-#[inline]
 fn encapsulate(config: &InterfaceConfig, frame: &mut Frame, dst: MacAddr, ethertype: EtherType) {
     if config.medium == Medium::Ip {
         return;
@@ -368,16 +367,26 @@ pub(super) fn make_ready(
     if frame.len() > config.mtu {
         return false;
     }
-    let mac = match hop {
-        _ if config.medium == Medium::Ip => MacAddr::ZERO,
-        Hop::Broadcast => MacAddr::BROADCAST,
-        Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
-        Hop::Neighbor(ip) => match neighbors.glance(now, ip) {
-            Some(mac) => mac,
-            None => return false,
-        },
+    let Hop::Neighbor(ip) = hop else {
+        let mac = match hop {
+            Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
+            _ => MacAddr::BROADCAST,
+        };
+        encapsulate(config, frame, mac, EtherType::IPV4);
+        return true;
     };
-    encapsulate(config, frame, mac, EtherType::IPV4);
+    if config.medium == Medium::Ip {
+        return true;
+    }
+    let Some(mac) = neighbors.glance(now, ip) else {
+        return false;
+    };
+    if config.vlan.is_none() {
+        // What `encapsulate` comes to where nothing else is to be looked at.
+        ethernet::encapsulate(frame, mac, config.mac, None, EtherType::IPV4);
+    } else {
+        encapsulate(config, frame, mac, EtherType::IPV4);
+    }
     true
 }
 

@@ -229,6 +229,7 @@ fn link_header(dst: MacAddr, src: MacAddr, ethertype: EtherType) -> [u8; HEADER_
 }
 
 /// Short frames are rewritten into one inline piece, zeros behind: no allocation.
+#[cold]
 fn pad(frame: &mut Frame, len: usize) {
     let mut head = Head::default();
     if let Some(room) = head.push_front(MIN_FRAME_LEN) {
