@@ -82,10 +82,19 @@ pub enum Checksum {
 impl Frame {
     /// A received frame: one chunk, no head.
     #[must_use]
+    #[inline]
     pub fn from_bytes(bytes: Bytes) -> Self {
+        Self::from_payload(Payload::from(bytes))
+    }
+
+    /// A payload that waits for its headers.
+    #[must_use]
+    #[inline]
+    pub fn from_payload(payload: Payload) -> Self {
         Self {
-            payload: Payload::from(bytes),
-            ..Self::default()
+            head: Head::default(),
+            payload,
+            offload: Offload::default(),
         }
     }
 

@@ -30,11 +30,11 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
         packet.pull_up(start + 8);
-        let mut sum = Sum::new();
-        packet.sum_from(start, &mut sum);
         if packet.len() < start + 8 {
             return Err(DropReason::IcmpMalformed);
         }
+        let mut sum = Sum::new();
+        packet.sum_from(start, &mut sum);
         if sum.finish() != 0 {
             return Err(DropReason::IcmpBadChecksum);
         }

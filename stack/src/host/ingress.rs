@@ -90,7 +90,9 @@ impl Host {
         }
         let at = known.interface;
         ethernet::strip(frame, HEADER_LEN);
-        frame.truncate(total);
+        if total + HEADER_LEN < bytes {
+            frame.truncate(total);
+        }
         // Counting touches no machine.
         let interface = self.interfaces.get_mut(usize::from(at))?;
         interface.counters.rx_frames += 1;

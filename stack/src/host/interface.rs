@@ -110,11 +110,17 @@ impl<N: Copy> Queue<N> {
     /// Appends a packet, taking it out of `frame`.
     #[inline]
     pub(super) fn push(&mut self, note: N, frame: &mut Frame) {
+        self.push_back(note, frame.take());
+    }
+
+    /// Appends a packet.
+    #[inline]
+    pub(super) fn push_back(&mut self, note: N, frame: Frame) {
         if self.one.is_none() && self.others.is_empty() {
             self.note = Some(note);
-            self.one = Some(frame.take());
+            self.one = Some(frame);
         } else {
-            self.others.push_back((note, frame.take()));
+            self.others.push_back((note, frame));
         }
     }
 

@@ -69,7 +69,7 @@ impl Entry {
 
     /// Queues a packet; whether the socket is to be put in turn.
     #[inline]
-    fn queue(&mut self, interface: u16, hop: Hop, frame: &mut Frame, len: usize) -> bool {
+    fn queue(&mut self, interface: u16, hop: Hop, frame: Frame, len: usize) -> bool {
         let cost = len + OVERHEAD;
         let sent = Sent {
             interface,
@@ -77,7 +77,7 @@ impl Entry {
             cost,
         };
         self.tx_bytes += cost;
-        self.tx.push(sent, frame);
+        self.tx.push_back(sent, frame);
         self.count_sent();
         !core::mem::replace(&mut self.in_turn, true)
     }
@@ -309,10 +309,7 @@ impl Host {
         };
         let dont_fragment = self.may_cut(&way, dst_ip, len, &options)?;
         let ttl = time_to_live(&options, dst_ip);
-        let mut frame = Frame {
-            payload,
-            ..Frame::default()
-        };
+        let mut frame = Frame::from_payload(payload);
         udp::encapsulate(&mut frame, SocketAddr::new(IpAddr::V4(src), port), dst);
         let out = ipv4::Outgoing {
             tos: options.tos,
@@ -374,10 +371,7 @@ impl Host {
         {
             return Err(payload);
         }
-        let mut frame = Frame {
-            payload,
-            ..Frame::default()
-        };
+        let mut frame = Frame::from_payload(payload);
         frame.offload.checksum = Checksum::Complete;
         let mut sum = Sum::new();
         sum.add_pseudo4(src, *dst.ip(), Protocol::UDP, len);
@@ -396,7 +390,7 @@ impl Host {
         if !ipv4::encapsulate_with(&mut frame, header, &out) {
             return Err(frame.payload);
         }
-        if entry.queue(at, hop, &mut frame, len)
+        if entry.queue(at, hop, frame, len)
             && let Some(interface) = self.interfaces.get_mut(usize::from(at))
         {
             interface.queues.sockets.push_back(key);
@@ -602,10 +596,7 @@ impl Host {
         };
         let [a, b] = ident.to_be_bytes();
         let [c, d] = seq.to_be_bytes();
-        let mut frame = Frame {
-            payload: data,
-            ..Frame::default()
-        };
+        let mut frame = Frame::from_payload(data);
         icmp::push_header(&mut frame, icmpv4::kind::ECHO_REQUEST, 0, [a, b, c, d]);
         self.raw_send_frame(now, handle, to, Protocol::ICMP, frame, ip_options)
     }
@@ -629,10 +620,7 @@ impl Host {
         let RawKind::Ip(protocol) = socket.kind else {
             return Err(SendError::NoSocket);
         };
-        let frame = Frame {
-            payload,
-            ..Frame::default()
-        };
+        let frame = Frame::from_payload(payload);
         self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
     }
 
@@ -790,7 +778,7 @@ impl Host {
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
-        if entry.queue(way.interface, way.hop, frame, len)
+        if entry.queue(way.interface, way.hop, frame.take(), len)
             && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
         {
             interface.queues.sockets.push_back(key);

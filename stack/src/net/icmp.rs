@@ -125,10 +125,7 @@ pub fn report(error: Error, mut packet: Frame) -> Frame {
     }
     payload.append(packet.payload);
     let (kind, code) = error.type_and_code();
-    let mut message = Frame {
-        payload,
-        ..Frame::default()
-    };
+    let mut message = Frame::from_payload(payload);
     push_header(&mut message, kind, code, error.word());
     message
 }

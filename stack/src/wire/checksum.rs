@@ -73,11 +73,13 @@ impl Sum {
     /// Adds an IPv4 pseudo-header.
     #[inline]
     pub fn add_pseudo4(&mut self, src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, len: usize) {
-        self.add_word(src.octets());
-        self.add_word(dst.octets());
-        self.add_u16(u16::from(protocol.0));
+        let word = |bytes: [u8; 4]| u64::from(u32::from_ne_bytes(bytes));
         // An IPv4 upper-layer length is at most 65,515.
-        self.add_u16(u16::try_from(len).unwrap_or(u16::MAX));
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        let small = u64::from(u16::from(protocol.0).to_be()) + u64::from(len.to_be());
+        // Four small words cannot overflow.
+        let part = word(src.octets()) + word(dst.octets()) + small;
+        self.acc = add_carry(self.acc, part);
     }
 
     /// Adds an IPv6 pseudo-header.
