@@ -60,8 +60,13 @@ impl Host {
 
     #[inline]
     fn transmit_interface(&mut self, now: Instant, at: u16) -> Option<Frame> {
+        let calm = self.is_calm(now);
         let interface = self.interface(at).filter(|i| i.up)?;
-        if !self.is_calm(now)
+        let idle = interface.queues.are_idle();
+        if calm && idle {
+            return self.transmit_sockets(now, at);
+        }
+        if !calm
             && interface.has_urgent(now)
             && let Some(frame) = self.transmit_urgent(now, at)
         {
@@ -76,9 +81,10 @@ impl Host {
                 counters,
                 ..
             } = self.interfaces.get_mut(usize::from(at))?;
-            let queue = match queues.replies.len() {
-                0 => &mut queues.forwarded,
-                _ => &mut queues.replies,
+            let queue = if queues.replies.is_empty() {
+                &mut queues.forwarded
+            } else {
+                &mut queues.replies
             };
             let Some((hop, frame)) = queue.first() else {
                 break;

@@ -722,7 +722,7 @@ pub(super) fn take_payload(packet: &mut Frame) -> Payload {
     payload
 }
 
-#[inline]
+#[inline(always)]
 fn datagram(
     packet: &mut Frame,
     header: &Accepted,

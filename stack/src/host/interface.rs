@@ -107,6 +107,11 @@ impl<N: Copy> Queue<N> {
         usize::from(self.one.is_some()) + self.others.len()
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.one.is_none() && self.others.is_empty()
+    }
+
     /// Appends a packet, taking it out of `frame`.
     #[inline]
     pub(super) fn push(&mut self, note: N, frame: &mut Frame) {
@@ -116,7 +121,7 @@ impl<N: Copy> Queue<N> {
     /// Appends a packet.
     #[inline]
     pub(super) fn push_back(&mut self, note: N, frame: Frame) {
-        if self.one.is_none() && self.others.is_empty() {
+        if self.is_empty() {
             self.note = Some(note);
             self.one = Some(frame);
         } else {
@@ -168,6 +173,14 @@ pub(super) struct Queues {
     pub(super) forwarded: Queue<Hop>,
     /// Sockets whose first packet leaves by this interface, in turn.
     pub(super) sockets: VecDeque<Key>,
+}
+
+impl Queues {
+    /// Whether nothing waits but sockets.
+    #[inline]
+    pub(super) fn are_idle(&self) -> bool {
+        self.replies.is_empty() && self.forwarded.is_empty()
+    }
 }
 
 impl Interface {
