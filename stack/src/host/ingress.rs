@@ -630,17 +630,18 @@ impl Host {
             SocketAddr::new(dst, udp.dst_port),
         );
         if unicast {
-            let found = self.udp.find(to, from);
-            let found = found.filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)));
-            let Some(key) = found else {
+            let Some(key) = self
+                .udp
+                .find(to, from)
+                .filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)))
+            else {
                 //= RFC 1122 §4.1.3.1 a datagram for a port nobody has SHOULD be answered so.
                 self.report(now, at, Error::Unreachable(3), packet.take());
                 return Err(DropReason::UdpNoSocket);
             };
             let datagram = datagram(packet, header, &udp, from, to, at);
-            return self
-                .push_udp(key, datagram)
-                .map(|()| Fate::Delivered(Consumer::Udp));
+            self.push_udp(key, datagram)?;
+            return Ok(Fate::Delivered(Consumer::Udp));
         }
         self.receive_udp_group(header, &udp, packet, from, to, at)
     }

@@ -252,7 +252,7 @@ fn push(head: &mut Head, header: Header<'_>) -> bool {
 
 /// [`encapsulate`] for a packet without options, with the transport header that comes before it:
 /// both are written at once.
-#[inline]
+#[inline(always)]
 pub fn encapsulate_with(frame: &mut Frame, transport: [u8; 8], out: &Outgoing<'_>) -> bool {
     debug_assert!(out.options.is_empty(), "they would be left out");
     let mut both = [0; 28];

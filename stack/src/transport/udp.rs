@@ -280,7 +280,6 @@ pub fn check(
 }
 
 /// Puts a UDP header with its checksum in front of a payload; the caller has checked its length.
-#[inline]
 pub fn encapsulate(frame: &mut Frame, src: SocketAddr, dst: SocketAddr) {
     let mut sum = Sum::new();
     let len = frame.len() + udp::HEADER_LEN;
@@ -292,7 +291,7 @@ pub fn encapsulate(frame: &mut Frame, src: SocketAddr, dst: SocketAddr) {
 
 /// The header of a datagram whose data `frame` is; `sum` holds the pseudo-header. The caller has
 /// checked its length.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn header(mut sum: Sum, frame: &Frame, src: u16, dst: u16) -> [u8; udp::HEADER_LEN] {
     let len = u16::try_from(frame.len() + udp::HEADER_LEN).unwrap_or(u16::MAX);
