@@ -723,6 +723,7 @@ pub(super) fn take_payload(packet: &mut Frame) -> Payload {
     payload
 }
 
+// Always inline: a datagram is large, and so built where it is queued.
 #[inline(always)]
 fn datagram(
     packet: &mut Frame,

@@ -118,15 +118,20 @@ impl<N: Copy> Queue<N> {
         self.push_back(note, frame.take());
     }
 
-    /// Appends a packet.
-    #[inline]
+    /// Appends a packet. Always inline: as an argument, the frame would be moved once more.
+    #[inline(always)]
     pub(super) fn push_back(&mut self, note: N, frame: Frame) {
         if self.is_empty() {
             self.note = Some(note);
             self.one = Some(frame);
         } else {
-            self.others.push_back((note, frame));
+            self.push_other(note, frame);
         }
+    }
+
+    #[inline(never)]
+    fn push_other(&mut self, note: N, frame: Frame) {
+        self.others.push_back((note, frame));
     }
 
     /// The first packet, where it lies.
