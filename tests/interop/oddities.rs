@@ -193,6 +193,8 @@ assert len(sniffer.stop()) == 0, 'a datagram with overlapping fragments was answ
     status.adds_up("the host");
 }
 
+/// One packet a second: asked for microseconds, hping3 ends one interval after its last packet, and
+/// a machine that stalls for that long would count as a loss.
 fn hping3_gets_truthful_answers() {
     let answers = |ran: crate::common::Ran, word: &str| {
         assert_eq!(
@@ -201,27 +203,24 @@ fn hping3_gets_truthful_answers() {
             "{ran}"
         );
     };
+    answers(up("hping3 -1 -c 3 -i 1 10.7.0.2").exits(0), "icmp_seq=");
     answers(
-        up("hping3 -1 -c 3 -i u10000 10.7.0.2").exits(0),
-        "icmp_seq=",
-    );
-    answers(
-        up("hping3 -S -p 80 -c 3 -i u10000 10.7.0.2").exits(0),
+        up("hping3 -S -p 80 -c 3 -i 1 10.7.0.2").exits(0),
         "flags=RA",
     );
     answers(
-        up("hping3 -A -p 80 -c 3 -i u10000 10.7.0.2").exits(0),
+        up("hping3 -A -p 80 -c 3 -i 1 10.7.0.2").exits(0),
         "flags=R ",
     );
-    let ran = up("hping3 -2 -p 40000 -c 3 -i u100000 10.7.0.2");
+    let ran = up("hping3 -2 -p 40000 -c 3 -i 1 10.7.0.2");
     assert_eq!(ran.lines_with("Port Unreachable").count(), 3, "{ran}");
     answers(
-        up("hping3 -2 -p 7 -d 20 -c 3 -i u10000 10.7.0.2").exits(0),
+        up("hping3 -2 -p 7 -d 20 -c 3 -i 1 10.7.0.2").exits(0),
         "ip=10.7.0.2",
     );
     // Timestamps (RFC 792) are answered with the host's own clock.
     answers(
-        up("hping3 -1 --icmp-ts -c 3 -i u10000 10.7.0.2").exits(0),
+        up("hping3 -1 --icmp-ts -c 3 -i 1 10.7.0.2").exits(0),
         "icmp_seq=",
     );
 }

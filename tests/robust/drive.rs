@@ -3,7 +3,7 @@
 
 use crate::chance::Chance;
 use crate::craft::{self, Target};
-use stack::frame::{Checksum, Frame, Gso, GsoKind, Payload};
+use stack::frame::{Checksum, Frame, Gso, GsoKind, Head, Payload};
 use stack::host::{Config, Host, InterfaceConfig, RawHandle, ReversePath, UdpHandle};
 use stack::machine::{Consumer, Fate, Machine, Port};
 use stack::net::groups::FilterMode;
@@ -636,7 +636,7 @@ fn check_transport(header: &ipv4::Header<'_>, body: &[u8]) {
 fn split(c: &mut Chance, bytes: &[u8]) -> Frame {
     let mut frame = Frame::default();
     let head = if c.one_in(3) {
-        c.below(bytes.len().min(160) + 1)
+        c.below(bytes.len().min(Head::CAPACITY) + 1)
     } else {
         0
     };
