@@ -11,10 +11,11 @@
 //!
 //! The terms: both compute and verify every checksum. A turn of either is: take what has come, let
 //! the program answer, send what there is, ask when to wake next. Each stack has the wire that it
-//! takes frames from without a copy of its own: Tapline a list of `Frame`s, each handed over as a
-//! clone that shares the payload (in one piece, where it was made beforehand); smoltcp slots of bytes, which it reads where they lie and writes
-//! in place. smoltcp's program is told which socket to look at, where an ordinary one would walk
-//! them all; its egress is polled no more often than it takes to get the replies out.
+//! takes frames from without a copy of its own: Tapline a list of `Frame`s, each moved in, as the
+//! next host in memory takes it (in one piece, where it was made beforehand; what it takes to lay
+//! those out again is not counted); smoltcp slots of bytes, which it reads where they lie and
+//! writes in place. smoltcp's program is told which socket to look at, where an ordinary one would
+//! walk them all; its egress is polled no more often than it takes to get the replies out.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
     clippy::unwrap_used,
@@ -63,6 +64,8 @@ trait Wire {
     fn clear(&mut self);
     /// Makes the frames as a device gives them.
     fn settle(&mut self) {}
+    /// Holds the same frames as `other`.
+    fn refill(&mut self, other: &Self);
 }
 
 impl Wire for Vec<Frame> {
@@ -79,6 +82,9 @@ impl Wire for Vec<Frame> {
         for frame in self {
             *frame = Frame::from_bytes(bytes::BytesMut::from(&frame.to_bytes()[..]).freeze());
         }
+    }
+    fn refill(&mut self, other: &Self) {
+        self.clone_from(other);
     }
 }
 
@@ -100,6 +106,10 @@ impl Wire for Slots {
     }
     fn clear(&mut self) {
         self.lens.clear();
+    }
+    fn refill(&mut self, other: &Self) {
+        self.slots.clone_from(&other.slots);
+        self.lens.clone_from(&other.lens);
     }
 }
 
@@ -125,11 +135,11 @@ trait Station {
     type Wire: Wire;
     fn new(mac: u8, addr: Ipv4Addr, sockets: usize) -> Self;
     /// A server's turn: `targets` are the sockets that `rx` is for.
-    fn serve(&mut self, now: u64, rx: &Self::Wire, tx: &mut Self::Wire, targets: &[u16]);
+    fn serve(&mut self, now: u64, rx: &mut Self::Wire, tx: &mut Self::Wire, targets: &[u16]);
     /// A client's turn: asks, once for each target.
     fn ask(&mut self, now: u64, work: Work, targets: &[u16], tx: &mut Self::Wire);
     /// A client's other turn: how many answers reached its socket.
-    fn hear(&mut self, now: u64, rx: &Self::Wire, tx: &mut Self::Wire) -> usize;
+    fn hear(&mut self, now: u64, rx: &mut Self::Wire, tx: &mut Self::Wire) -> usize;
 }
 
 struct Tapline {
@@ -140,10 +150,10 @@ struct Tapline {
 }
 
 impl Tapline {
-    fn receive(&mut self, now: u64, rx: &[Frame]) {
+    fn receive(&mut self, now: u64, rx: &mut Vec<Frame>) {
         let now = Instant::from_nanos(now);
-        for frame in rx {
-            self.host.handle_frame(now, Port(0), frame.clone());
+        for frame in rx.drain(..) {
+            self.host.handle_frame(now, Port(0), frame);
         }
     }
 
@@ -192,7 +202,7 @@ impl Station for Tapline {
         }
     }
 
-    fn serve(&mut self, now: u64, rx: &Vec<Frame>, tx: &mut Vec<Frame>, _targets: &[u16]) {
+    fn serve(&mut self, now: u64, rx: &mut Vec<Frame>, tx: &mut Vec<Frame>, _targets: &[u16]) {
         self.receive(now, rx);
         let at = Instant::from_nanos(now);
         while let Some(event) = self.host.poll_event() {
@@ -230,7 +240,7 @@ impl Station for Tapline {
         self.transmit(now, tx);
     }
 
-    fn hear(&mut self, now: u64, rx: &Vec<Frame>, tx: &mut Vec<Frame>) -> usize {
+    fn hear(&mut self, now: u64, rx: &mut Vec<Frame>, tx: &mut Vec<Frame>) -> usize {
         self.receive(now, rx);
         let mut heard = 0;
         while let Some(event) = self.host.poll_event() {
@@ -396,7 +406,7 @@ impl Station for Smoltcp {
         }
     }
 
-    fn serve(&mut self, now: u64, rx: &Slots, tx: &mut Slots, targets: &[u16]) {
+    fn serve(&mut self, now: u64, rx: &mut Slots, tx: &mut Slots, targets: &[u16]) {
         let mut device = Phy { rx, taken: 0, tx };
         self.receive(now, &mut device);
         let mut buffer = [0; DATAGRAM.len()];
@@ -440,7 +450,7 @@ impl Station for Smoltcp {
         self.transmit(now, &mut device, targets.len());
     }
 
-    fn hear(&mut self, now: u64, rx: &Slots, tx: &mut Slots) -> usize {
+    fn hear(&mut self, now: u64, rx: &mut Slots, tx: &mut Slots) -> usize {
         let mut device = Phy { rx, taken: 0, tx };
         self.receive(now, &mut device);
         let mut heard = 0;
@@ -466,6 +476,8 @@ struct Bench<S: Station> {
     forth: S::Wire,
     back: S::Wire,
     pool: Vec<S::Wire>,
+    /// The pool laid out to be consumed.
+    laid: Vec<S::Wire>,
     now: u64,
     next: usize,
     case: Case,
@@ -487,6 +499,7 @@ impl<S: Station> Bench<S> {
             forth: S::Wire::new(case.batch + 8),
             back: S::Wire::new(case.batch + 8),
             pool: Vec::new(),
+            laid: Vec::new(),
             now: START,
             next: 0,
             case,
@@ -498,6 +511,7 @@ impl<S: Station> Bench<S> {
             assert_eq!(wire.len(), targets.len());
             wire.settle();
             bench.pool.push(wire);
+            bench.laid.push(S::Wire::new(case.batch));
         }
         bench
     }
@@ -509,9 +523,9 @@ impl<S: Station> Bench<S> {
             self.now += 1_000_000;
             self.back.clear();
             self.server
-                .serve(self.now, &self.forth, &mut self.back, &[]);
+                .serve(self.now, &mut self.forth, &mut self.back, &[]);
             self.forth.clear();
-            self.client.hear(self.now, &self.back, &mut self.forth);
+            self.client.hear(self.now, &mut self.back, &mut self.forth);
         }
         assert_eq!((self.forth.len(), self.back.len()), (0, 0));
     }
@@ -529,7 +543,7 @@ impl<S: Station> Bench<S> {
         };
         self.back.clear();
         if !self.case.pair {
-            let wire = &self.pool[self.next];
+            let wire = &mut self.laid[self.next];
             self.server.serve(self.now, wire, &mut self.back, served);
             assert_eq!(self.back.len(), targets.len());
             return;
@@ -538,27 +552,37 @@ impl<S: Station> Bench<S> {
         self.client
             .ask(self.now, self.case.work, targets, &mut self.forth);
         self.server
-            .serve(self.now, &self.forth, &mut self.back, served);
+            .serve(self.now, &mut self.forth, &mut self.back, served);
         self.forth.clear();
-        let heard = self.client.hear(self.now, &self.back, &mut self.forth);
+        let heard = self.client.hear(self.now, &mut self.back, &mut self.forth);
         assert_eq!(heard, targets.len());
     }
 
     /// Nanoseconds per request over one round.
     #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
     fn round(&mut self, targets: &[u16]) -> f64 {
-        let start = std::time::Instant::now();
-        let mut done = 0;
-        loop {
-            for _ in 0..(128 / self.case.batch).max(1) {
-                self.step(targets);
-                done += self.case.batch;
-            }
-            let spent = start.elapsed();
-            if spent >= ROUND {
-                return spent.as_nanos() as f64 / done as f64;
+        let (mut spent, mut done) = (Duration::ZERO, 0);
+        while spent < ROUND {
+            spent += self.run(targets, (128 / self.case.batch).max(1));
+            done += (128 / self.case.batch).max(1) * self.case.batch;
+        }
+        spent.as_nanos() as f64 / done as f64
+    }
+
+    /// Lays out what the next `steps` take, then goes through them; what the latter took.
+    fn run(&mut self, targets: &[u16], steps: usize) -> Duration {
+        let batches = POOL / self.case.batch;
+        if !self.case.pair {
+            for step in 1..=steps {
+                let at = (self.next + step) % batches;
+                self.laid[at].refill(&self.pool[at]);
             }
         }
+        let start = std::time::Instant::now();
+        for _ in 0..steps {
+            self.step(targets);
+        }
+        start.elapsed()
     }
 }
 
@@ -582,7 +606,7 @@ fn compare(case: Case) {
     let mut theirs = Bench::<Smoltcp>::new(case, &targets);
     // Each socket's queues grow on its first datagram: warm is when all were asked.
     for _ in 0..2 * POOL / case.batch {
-        ours.step(&targets);
+        ours.run(&targets, 1);
     }
     theirs.round(&targets);
     let (mut a, mut b) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
@@ -614,7 +638,7 @@ fn watch<S: Station>(case: Case, steps: usize) {
     let targets = targets(case.sockets);
     let mut bench = Bench::<S>::new(case, &targets);
     for _ in 0..steps {
-        bench.step(&targets);
+        bench.run(&targets, 1);
     }
 }
 
