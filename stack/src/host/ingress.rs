@@ -93,6 +93,7 @@ impl Host {
         if total + HEADER_LEN < bytes {
             frame.truncate(total);
         }
+        ipv4::check_note(frame, ipv4::MIN_HEADER_LEN);
         // Counting touches no machine.
         let interface = self.interfaces.get_mut(usize::from(at))?;
         interface.counters.rx_frames += 1;

@@ -13,12 +13,14 @@
 //!
 //! Left out: source routing. RFC 7126 §4.3 and §4.4 advise to drop such packets, and so do we.
 
-use crate::frame::{Frame, Head, Offload, Payload};
+use crate::frame::{Checksum, Frame, Head, Offload, Payload};
 use crate::reason::DropReason;
 use crate::wire::ipv4::{Header, Ipv4Option, MAX_OPTIONS_LEN, copied_options};
 use crate::wire::{ParseError, Protocol, Writer, checksum};
 use core::net::Ipv4Addr;
 
+/// Shortest header: five words.
+pub const MIN_HEADER_LEN: usize = 20;
 /// Longest header: five words and ten of options.
 pub const MAX_HEADER_LEN: usize = 60;
 /// Longest packet.
@@ -72,7 +74,19 @@ pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
     if total < available {
         packet.truncate(total);
     }
+    check_note(packet, header_len);
     Ok(accepted)
+}
+
+/// A note that a transport checksum is still to be filled in, but which points into the IP header,
+/// is none: whoever completed it would overwrite the header. The checksum is then verified as any.
+#[inline]
+pub fn check_note(packet: &mut Frame, header_len: usize) {
+    if let Checksum::Partial { start, .. } = packet.offload.checksum
+        && usize::from(start) < header_len
+    {
+        packet.offload.checksum = Checksum::Unchecked;
+    }
 }
 
 /// The fields of an acceptable header, apart from its bytes.
@@ -405,7 +419,7 @@ impl Fragmenter {
         let mut frame = Frame {
             payload: self.payload.slice(0, len),
             offload: Offload {
-                checksum: crate::frame::Checksum::Complete,
+                checksum: Checksum::Complete,
                 gso: None,
             },
             ..Frame::default()

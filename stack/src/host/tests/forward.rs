@@ -1,5 +1,5 @@
 use super::*;
-use crate::frame::Payload;
+use crate::frame::{Checksum, Payload};
 use crate::net::route::Route;
 use crate::reason::DropReason;
 use crate::transport::ErrorKind;
@@ -68,6 +68,39 @@ fn forwards_and_cuts_for_a_smaller_link() {
         0,
         "a router does not put together"
     );
+}
+
+#[test]
+fn a_note_that_points_into_the_header_does_not_change_it() {
+    let mut net = routed(600);
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    net.hosts[0].udp_options(udp).unwrap().path_mtu = PathMtu::Off;
+    let to = Some(SocketAddr::new(v4(FAR), 7));
+    net.hosts[0].udp_send(now, udp, data(10), to).unwrap();
+    net.settle();
+    net.hosts[0].udp_send(now, udp, data(1000), to).unwrap();
+    let mut frame = net.hosts[0].poll_transmit(now, Port(0)).unwrap();
+    let ident = frame.to_bytes()[18..20]
+        .try_into()
+        .map(u16::from_be_bytes)
+        .unwrap();
+    // Past the link header, bytes 2 and on of the IP header: its identification.
+    frame.offload.checksum = Checksum::Partial {
+        start: 16,
+        offset: 2,
+    };
+    assert_eq!(
+        net.hosts[1].handle_frame(now, Port(0), frame),
+        Fate::Forwarded
+    );
+    while let Some(piece) = net.hosts[1].poll_transmit(now, Port(1)) {
+        let bytes = piece.to_bytes();
+        assert!(crate::wire::ipv4::verify(&bytes[14..34]));
+        let (header, _) = crate::wire::ipv4::Header::parse(&bytes[14..]).unwrap();
+        assert_eq!(header.dst, FAR);
+        assert_eq!(header.ident, ident, "the sender's own");
+    }
 }
 
 #[test]
