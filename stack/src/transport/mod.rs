@@ -19,7 +19,7 @@ pub mod udp;
 
 pub use slab::{Key, Slab};
 
-use crate::wire::{icmpv4, icmpv6};
+use crate::wire::icmpv4;
 use core::net::{IpAddr, SocketAddr};
 
 /// An ICMP error that came back for something a socket sent.
@@ -90,27 +90,6 @@ impl ErrorKind {
             icmpv4::Message::ParameterProblem { pointer, .. } => Self::ParameterProblem {
                 pointer: u32::from(*pointer),
             },
-            _ => return None,
-        })
-    }
-
-    /// The meaning of an ICMPv6 error message; `None` for what is no error.
-    #[must_use]
-    pub fn from_icmpv6(message: &icmpv6::Message<'_>, code: u8) -> Option<Self> {
-        Some(match message {
-            icmpv6::Message::DestinationUnreachable { .. } => match code {
-                0 => Self::NetUnreachable,
-                3 => Self::HostUnreachable,
-                4 => Self::PortUnreachable,
-                1 | 5 | 6 => Self::Prohibited,
-                _ => Self::Other,
-            },
-            icmpv6::Message::PacketTooBig { mtu, .. } => Self::PacketTooBig { mtu: *mtu },
-            icmpv6::Message::TimeExceeded { .. } if code == 1 => Self::ReassemblyTimeout,
-            icmpv6::Message::TimeExceeded { .. } => Self::TtlExpired,
-            icmpv6::Message::ParameterProblem { pointer, .. } => {
-                Self::ParameterProblem { pointer: *pointer }
-            }
             _ => return None,
         })
     }
