@@ -13,19 +13,13 @@ use crate::frame::Frame;
 use crate::machine::{Fate, Port};
 use crate::net::arp::request;
 use crate::net::icmp::Error;
+use crate::net::igmp;
 use crate::net::ipv4::{self, Accepted, Fragmenter};
 use crate::net::neighbor::{Action, Lookup, Origin, Resolution};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::{EtherType, MacAddr, Protocol, Writer, arp};
 use core::net::{IpAddr, Ipv4Addr};
-
-/// DSCP class 6, network control, as RFC 3376 §4 asks of IGMP.
-const INTERNETWORK_CONTROL: u8 = 0xc0;
-/// The longest IPv4 header, and the ICMP type after it.
-const HEADERS: usize = 60 + 1;
-/// RFC 2113: routers look at this packet.
-const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];
 
 impl Host {
     /// The next frame to leave by `port`.
@@ -193,9 +187,7 @@ impl Host {
     }
 
     /// The next hop did not answer: tell whoever sent the packet, and the socket if it was ours.
-    fn unreachable(&mut self, now: Instant, at: u16, mut packet: Frame) {
-        // A forwarded packet has its IP header apart; whether it is an error itself stands behind.
-        packet.pull_up(HEADERS);
+    fn unreachable(&mut self, now: Instant, at: u16, packet: Frame) {
         let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
             return;
         };
@@ -213,15 +205,15 @@ impl Host {
         let (dst, report) = interface.igmp.poll_transmit(now)?;
         let mut frame = Frame::from_bytes(report.into());
         let out = ipv4::Outgoing {
-            tos: INTERNETWORK_CONTROL,
+            tos: igmp::TOS,
             ident: 0,
             dont_fragment: true,
-            ttl: 1,
+            ttl: igmp::TTL,
             protocol: Protocol::IGMP,
             //= RFC 3376 §4.2.13 without an address yet, 0.0.0.0 is a valid source.
             src: interface.primary4().unwrap_or(Ipv4Addr::UNSPECIFIED),
             dst,
-            options: &ROUTER_ALERT,
+            options: &igmp::ROUTER_ALERT,
         };
         if !ipv4::encapsulate(&mut frame, &out) {
             return None;

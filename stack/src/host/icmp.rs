@@ -302,7 +302,10 @@ impl Host {
 
     /// Reports an error about a packet that arrived on interface `at`, where that is allowed and
     /// not too often. The packet starts at its IP header, as it came.
-    pub(super) fn report(&mut self, now: Instant, at: u16, error: Error, packet: Frame) {
+    pub(super) fn report(&mut self, now: Instant, at: u16, error: Error, mut packet: Frame) {
+        // A forwarded or reassembled packet has its IP header apart; whether it is an ICMP error
+        // itself stands behind.
+        packet.pull_up(ipv4::MAX_HEADER_LEN + 1);
         let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
             return;
         };

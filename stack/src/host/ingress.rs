@@ -524,13 +524,11 @@ impl Host {
             if expired.reason == DropReason::ReassemblyTimeout {
                 //= RFC 1122 §3.3.2 on a reassembly timeout, time exceeded code 1, if the first
                 //= fragment came.
-                let mut quote = Frame {
+                let quote = Frame {
                     head,
                     payload: Payload::from(expired.quote),
                     ..Frame::default()
                 };
-                // Whether it is an ICMP error itself stands behind the header.
-                quote.pull_up(head.len() + 8);
                 self.report(now, at, Error::TimeExceeded(1), quote);
             }
         }
@@ -597,7 +595,7 @@ impl Host {
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         //= RFC 3376 §4 IGMP messages have a time to live of 1; others have crossed a router.
-        if header.ttl != 1 {
+        if header.ttl != crate::net::igmp::TTL {
             return Err(DropReason::IgmpIgnored);
         }
         packet.advance(header.header_len);
