@@ -32,7 +32,7 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::arp::{Operation, Packet};
 use crate::wire::{Cidr, MacAddr};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::hash::Hasher;
 use core::net::{IpAddr, Ipv4Addr};
@@ -76,7 +76,7 @@ impl Default for Config {
 }
 
 /// Buckets that sources share.
-pub const BUCKETS: usize = 256;
+pub const BUCKETS: u64 = 256;
 
 /// How the frame around the packet was addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,7 +126,8 @@ pub struct Stats {
 pub struct Arp {
     config: Config,
     keys: [u64; 2],
-    sources: Vec<TokenBucket>,
+    /// Those that were ever used: most hosts are asked by few.
+    sources: BTreeMap<u64, TokenBucket>,
     proxied: TokenBucket,
     queue: VecDeque<(MacAddr, Packet)>,
     stats: Stats,
@@ -138,7 +139,7 @@ impl Arp {
     pub fn new(config: Config, mut rng: Rng) -> Self {
         Self {
             keys: rng.hash_keys(),
-            sources: alloc::vec![TokenBucket::new(config.reply_rate, config.reply_burst); BUCKETS],
+            sources: BTreeMap::new(),
             proxied: TokenBucket::new(config.proxy_rate, config.proxy_burst),
             queue: VecDeque::new(),
             stats: Stats::default(),
@@ -294,9 +295,9 @@ impl Arp {
     fn may_answer(&mut self, now: Instant, source: MacAddr) -> bool {
         let mut hash = SipHasher13::new_with_keys(self.keys[0], self.keys[1]);
         hash.write(&source.0);
-        let len = self.sources.len().max(1);
-        let bucket = usize::try_from(hash.finish() >> 32).unwrap_or(0) % len;
-        self.sources.get_mut(bucket).is_some_and(|b| b.take(now))
+        let full = TokenBucket::new(self.config.reply_rate, self.config.reply_burst);
+        let bucket = self.sources.entry(hash.finish() % BUCKETS);
+        bucket.or_insert(full).take(now)
     }
 
     fn push(&mut self, dst: MacAddr, packet: Packet) -> bool {
