@@ -180,6 +180,24 @@ reasons! {
     SocketQueueFull = "socket-queue-full",
     /// The socket was closed while the packet waited.
     SocketClosed = "socket-closed",
+
+    // Wires and nodes of a lab.
+    /// The wire is down, or went down while the frame was on it.
+    WireDown = "wire-down",
+    /// Lost on the wire, as its loss says.
+    WireLoss = "wire-loss",
+    /// Taken off the wire by a rule of the fault script.
+    WireFault = "wire-fault",
+    /// The queue in front of the wire is full.
+    WireQueueFull = "wire-queue-full",
+    /// The queue in front of the wire is too slow: dropped by CoDel (RFC 8289).
+    WireCodel = "wire-codel",
+    /// Bits were flipped on the wire, and the frame check found it.
+    WireFrameCheck = "wire-frame-check",
+    /// The node has crashed.
+    NodeDown = "node-down",
+    /// The node sleeps.
+    NodePaused = "node-paused",
 }
 
 impl DropReason {
