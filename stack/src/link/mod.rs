@@ -7,4 +7,5 @@
 //! Read first: RFC 894, RFC 1042, IEEE 802.1Q.
 
 pub mod ethernet;
+pub mod impair;
 pub mod offload;

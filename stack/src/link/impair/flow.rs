@@ -1,0 +1,361 @@
+//! Which flow a frame belongs to, and how many of it there were.
+//!
+//! ```text
+//!   IP, whole       source, destination, protocol, ports
+//!   IP, fragment    source, destination, protocol, identification
+//!   else            MAC addresses, EtherType
+//! ```
+//!
+//! Promises: a flow's count goes up with each of its frames, impaired or not, so that the k-th
+//! frame of a flow is the k-th in every run in which its sender does the same.
+
+use super::config::{Match, Matched};
+use super::draw::{fold, mix};
+use crate::frame::Frame;
+use crate::wire::{EtherType, Protocol, ethernet, ipv6, vlan};
+use alloc::collections::VecDeque;
+use core::hash::{BuildHasherDefault, Hasher};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use hashbrown::HashMap;
+
+/// What tells flows apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    addresses: Addresses,
+    /// IP's protocol, or the EtherType where there is no IP.
+    protocol: u16,
+    rest: Rest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addresses {
+    Link { dst: u64, src: u64 },
+    V4 { src: u32, dst: u32 },
+    V6 { src: u128, dst: u128 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    None,
+    Ports(u16, u16),
+    Fragment(u32),
+}
+
+impl Key {
+    /// The flow of a frame.
+    #[inline]
+    pub(super) fn of(frame: &mut Frame) -> Self {
+        match Self::parse(frame.front()) {
+            Some(key) => key,
+            None => Self::of_pieces(frame),
+        }
+    }
+
+    /// Where the front piece ends within the headers.
+    #[cold]
+    fn of_pieces(frame: &mut Frame) -> Self {
+        // More than all headers that anybody sends, but a whole frame where it is shorter.
+        const ENOUGH: usize = 512;
+        let len = frame.len().min(ENOUGH);
+        let front = frame.pull_up(len);
+        Self::parse(front).unwrap_or_else(|| Self::of_link(front, ethernet::HEADER_LEN))
+    }
+
+    /// `None` where headers are cut short.
+    #[inline]
+    fn parse(front: &[u8]) -> Option<Self> {
+        let mut at = ethernet::HEADER_LEN;
+        let mut ethertype = word(front, at - 2)?;
+        while EtherType(ethertype).is_vlan() {
+            at += vlan::HEADER_LEN;
+            ethertype = word(front, at - 2)?;
+        }
+        match EtherType(ethertype) {
+            EtherType::IPV4 => Self::parse4(front.get(at..)?),
+            EtherType::IPV6 => Self::parse6(front.get(at..)?),
+            _ => Some(Self::of_link(front, at)),
+        }
+    }
+
+    fn of_link(front: &[u8], at: usize) -> Self {
+        let address = |at: usize| {
+            let bytes = front.get(at..).and_then(<[u8]>::first_chunk::<6>);
+            let [a, b, c, d, e, f] = bytes.copied().unwrap_or_default();
+            u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        };
+        Self {
+            addresses: Addresses::Link {
+                dst: address(0),
+                src: address(6),
+            },
+            protocol: word(front, at - 2).unwrap_or(0),
+            rest: Rest::None,
+        }
+    }
+
+    #[inline]
+    fn parse4(packet: &[u8]) -> Option<Self> {
+        let header = packet.first_chunk::<20>()?;
+        let at =
+            |i: usize| u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
+        let protocol = Protocol(header[9]);
+        // More fragments to come, or an offset.
+        let rest = if at(4) & 0x3fff != 0 {
+            Rest::Fragment(at(4) >> 16)
+        } else {
+            let header_len = usize::from(header[0] & 15) * 4;
+            let total_len = usize::from(word(packet, 2)?);
+            Rest::ports(protocol, packet, header_len, total_len)?
+        };
+        Some(Self {
+            addresses: Addresses::V4 {
+                src: at(12),
+                dst: at(16),
+            },
+            protocol: u16::from(protocol.0),
+            rest,
+        })
+    }
+
+    #[inline]
+    fn parse6(packet: &[u8]) -> Option<Self> {
+        let header = packet.first_chunk::<{ ipv6::HEADER_LEN }>()?;
+        let address = |i: usize| {
+            header
+                .get(i..)?
+                .first_chunk()
+                .copied()
+                .map(u128::from_be_bytes)
+        };
+        let (src, dst) = (address(8)?, address(24)?);
+        let mut protocol = Protocol(header[6]);
+        let total_len = ipv6::HEADER_LEN + usize::from(word(packet, 4)?);
+        let rest = if Rest::is_final(protocol) {
+            Rest::ports(protocol, packet, ipv6::HEADER_LEN, total_len)?
+        } else {
+            let upper = ipv6::upper(protocol, packet.get(ipv6::HEADER_LEN..)?).ok()?;
+            protocol = upper.protocol;
+            match upper.fragment.filter(|f| !f.is_atomic()) {
+                Some(fragment) => Rest::Fragment(fragment.ident),
+                None => Rest::ports(protocol, packet, ipv6::HEADER_LEN + upper.offset, total_len)?,
+            }
+        };
+        Some(Self {
+            addresses: Addresses::V6 { src, dst },
+            protocol: u16::from(protocol.0),
+            rest,
+        })
+    }
+
+    /// The flow as a number: equal for equal flows, and as good as different for others.
+    #[inline]
+    pub(super) fn number(&self, key: [u64; 2]) -> u64 {
+        let (tag, rest) = match self.rest {
+            Rest::None => (0, 0),
+            Rest::Ports(src, dst) => (1, u32::from(src) << 16 | u32::from(dst)),
+            Rest::Fragment(ident) => (2, ident),
+        };
+        let word = u64::from(rest) | u64::from(self.protocol) << 32 | tag << 48;
+        let [a, b] = key;
+        match self.addresses {
+            Addresses::V4 { src, dst } => {
+                fold(a ^ (u64::from(src) << 32 | u64::from(dst)), b ^ word)
+            }
+            Addresses::Link { dst, src } => {
+                let addresses = fold(a ^ dst, b ^ src);
+                fold(!a ^ addresses, b ^ word ^ 1 << 52)
+            }
+            Addresses::V6 { src, dst } => {
+                let (src, dst) = (halves(src), halves(dst));
+                let addresses = mix(fold(a ^ src[0], b ^ src[1])) ^ fold(!a ^ dst[0], !b ^ dst[1]);
+                fold(a ^ addresses, b ^ word ^ 1 << 53)
+            }
+        }
+    }
+
+    /// The same, but fragments count with their addresses and protocol: who shares a queue.
+    ///
+    /// `//= RFC 8290 §4.1.1` where there are no ports, a queue belongs to addresses and protocol.
+    pub(super) fn conversation(mut self, key: [u64; 2]) -> u64 {
+        if let Rest::Fragment(_) = self.rest {
+            self.rest = Rest::None;
+        }
+        mix(self.number(key))
+    }
+
+    /// Whether a rule looks at this frame.
+    pub(super) fn matches(&self, rule: &Match, frame: &mut Frame) -> bool {
+        let is_arp =
+            matches!(self.addresses, Addresses::Link { .. }) && self.protocol == EtherType::ARP.0;
+        let (src, dst) = match self.addresses {
+            Addresses::V4 { src, dst } => (
+                Some(IpAddr::from(Ipv4Addr::from_bits(src))),
+                Some(IpAddr::from(Ipv4Addr::from_bits(dst))),
+            ),
+            Addresses::V6 { src, dst } => (
+                Some(IpAddr::from(Ipv6Addr::from_bits(src))),
+                Some(IpAddr::from(Ipv6Addr::from_bits(dst))),
+            ),
+            Addresses::Link { .. } if is_arp && (rule.src.is_some() || rule.dst.is_some()) => {
+                arp_addresses(frame)
+            }
+            Addresses::Link { .. } => (None, None),
+        };
+        let protocol = match rule.protocol {
+            None => true,
+            Some(Matched::Arp) => is_arp,
+            Some(Matched::Ip(protocol)) => {
+                !matches!(self.addresses, Addresses::Link { .. })
+                    && self.protocol == u16::from(protocol.0)
+            }
+        };
+        protocol
+            && rule.src.is_none_or(|want| src == Some(want))
+            && rule.dst.is_none_or(|want| dst == Some(want))
+            && rule.port.is_none_or(
+                |want| matches!(self.rest, Rest::Ports(src, dst) if src == want || dst == want),
+            )
+    }
+}
+
+impl Rest {
+    /// Protocols that end IPv6's chain at a glance.
+    #[inline]
+    fn is_final(protocol: Protocol) -> bool {
+        matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMPV6)
+    }
+
+    /// The ports behind an IP header; `None` where the bytes at hand end before them, and the
+    /// packet does not.
+    #[inline]
+    fn ports(protocol: Protocol, packet: &[u8], at: usize, total_len: usize) -> Option<Self> {
+        if !matches!(protocol, Protocol::TCP | Protocol::UDP) || total_len < at + 4 {
+            return Some(Self::None);
+        }
+        Some(Self::Ports(word(packet, at)?, word(packet, at + 2)?))
+    }
+}
+
+/// ARP's sender and target (RFC 826).
+fn arp_addresses(frame: &mut Frame) -> (Option<IpAddr>, Option<IpAddr>) {
+    const ARP_LEN: usize = 28;
+    let front = frame.pull_up(ethernet::HEADER_LEN + ARP_LEN);
+    let at = |at: usize| {
+        let bytes = front.get(ethernet::HEADER_LEN + at..)?.first_chunk::<4>()?;
+        Some(IpAddr::from(*bytes))
+    };
+    (at(14), at(24))
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    let word = bytes.get(at..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*word))
+}
+
+#[inline]
+#[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+const fn halves(wide: u128) -> [u64; 2] {
+    [(wide >> 64) as u64, wide as u64]
+}
+
+/// Flows that a way remembers. One beyond it and a flow that was not seen for long is forgotten:
+/// its count begins anew.
+pub(super) const FLOWS: usize = 1 << 20;
+
+/// What a way knows about a flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flow {
+    /// Frames so far.
+    pub(super) k: u64,
+    /// Where the flow's loss stands.
+    pub(super) state: State,
+    /// Seen since it was last considered for eviction.
+    seen: bool,
+}
+
+/// Where a Gilbert–Elliott chain stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not drawn yet.
+    #[default]
+    Unknown,
+    /// Few losses.
+    Good,
+    /// Many losses.
+    Bad,
+}
+
+/// The flows of one way. Empty until the first frame, and then as large as it has flows.
+#[derive(Clone, Debug)]
+pub(super) struct Flows {
+    /// By number; look-ups only, never iterated.
+    table: HashMap<u64, Flow, BuildHasherDefault<Ready>>,
+    /// Oldest first, for eviction.
+    order: VecDeque<u64>,
+    limit: usize,
+}
+
+impl Flows {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            table: HashMap::default(),
+            order: VecDeque::new(),
+            limit,
+        }
+    }
+
+    /// The flow of that number, made where it is new; and whether another was evicted for it.
+    #[inline]
+    pub(super) fn flow(&mut self, number: u64) -> (&mut Flow, bool) {
+        let evicts = self.table.len() >= self.limit && self.make_room(number);
+        let order = &mut self.order;
+        let flow = self.table.entry(number).or_insert_with(|| {
+            order.push_back(number);
+            Flow::default()
+        });
+        flow.seen = true;
+        (flow, evicts)
+    }
+
+    /// Takes the oldest that was not seen since the last time round (a clock's hand): a busy flow
+    /// is not forgotten for the sake of a thousand fragments.
+    #[cold]
+    fn make_room(&mut self, number: u64) -> bool {
+        if self.table.contains_key(&number) {
+            return false;
+        }
+        while let Some(oldest) = self.order.pop_front() {
+            match self.table.get_mut(&oldest) {
+                Some(flow) if flow.seen => {
+                    flow.seen = false;
+                    self.order.push_back(oldest);
+                }
+                _ => {
+                    self.table.remove(&oldest);
+                    break;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// A hasher for what is hashed already.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ready(u64);
+
+impl Hasher for Ready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = mix(self.0 ^ u64::from(*byte));
+        }
+    }
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}

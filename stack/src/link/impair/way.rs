@@ -1,0 +1,556 @@
+//! One direction of a wire: decides, queues, sends, delivers.
+//!
+//! ```text
+//!   send --> decide(flow, k) --> queue --> transmitter --> flight --> poll_arrival
+//!              \ loss, rules      \ full, CoDel   (rate)     \ frame check
+//!               `--------------------> dropped, counted <-----'
+//! ```
+//!
+//! Read first: [the folder's docs](super).
+
+use super::Chance;
+use super::config::{Act, Config, Loss, Rule};
+use super::damage::{self, Errors};
+use super::draw::{self, Kind};
+use super::flight::Flight;
+use super::flow::{FLOWS, Flows, Key, State};
+use super::ledger::{Ledger, Lost, Marks, Packet, Stats};
+use super::queue::Waiting;
+use crate::frame::Frame;
+use crate::reason::DropReason;
+use crate::time::{Duration, Instant, earliest, nanos};
+use crate::wire::{EtherType, ethernet, vlan};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// One direction of a wire.
+#[derive(Clone, Debug)]
+pub struct Way {
+    config: Config,
+    key: [u64; 2],
+    flows: Flows,
+    rules: Vec<Rule>,
+    /// What flips bits, if anything does.
+    errors: Option<Box<Errors>>,
+    queue: Waiting,
+    transmitter: Transmitter,
+    flight: Flight,
+    /// The latest arrival of a frame that was not held back.
+    last_arrival: Instant,
+    up: bool,
+    ledger: Ledger,
+}
+
+/// What sends frames, one bit after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Transmitter {
+    /// When the frame that is being sent is out.
+    free: Instant,
+    /// What division left over of frames sent without a pause, in units of `1 / rate` ns: the rate
+    /// is kept to the nanosecond however long that lasts.
+    carry: u64,
+}
+
+/// What became of a frame that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It waits or is on its way: it will arrive, or be told of by [`Way::poll_drop`].
+    Queued,
+    /// It is gone already.
+    Dropped(DropReason),
+}
+
+/// A frame at the end of the way.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The frame.
+    pub frame: Frame,
+    /// The sender's name for it.
+    pub tag: u64,
+    /// When it was sent into the way.
+    pub sent: Instant,
+    /// What befell it.
+    pub marks: Marks,
+}
+
+/// How much is on a way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Frames that wait for the transmitter.
+    pub packets: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that are being sent or have been, and have not arrived.
+    pub in_flight: usize,
+    /// Frames that may wait.
+    pub limit_packets: Option<u32>,
+    /// Bytes that may wait.
+    pub limit_bytes: Option<u64>,
+}
+
+impl Way {
+    /// A way that is up. `key` names seed, wire and direction: all chance comes from it.
+    #[must_use]
+    pub fn new(config: Config, key: [u64; 2]) -> Self {
+        let key = draw::spread(key);
+        let mut way = Self {
+            queue: Waiting::new(&config.queue, key[0]),
+            config,
+            key,
+            flows: Flows::new(FLOWS),
+            rules: Vec::new(),
+            errors: None,
+            transmitter: Transmitter::default(),
+            flight: Flight::default(),
+            last_arrival: Instant::ZERO,
+            up: true,
+            ledger: Ledger::default(),
+        };
+        way.prepare();
+        way
+    }
+
+    /// What it is like. A scripted loss is sorted.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Makes it another. What is in flight arrives when it would have; what waits moves to the new
+    /// queue, as far as it has room.
+    pub fn set_config(&mut self, now: Instant, config: Config) {
+        self.advance(now);
+        if self.config.rate == Some(0) {
+            // It stood still until now.
+            self.transmitter.free = self.transmitter.free.max(now);
+        }
+        if self.config.rate != config.rate {
+            self.transmitter.carry = 0;
+        }
+        let requeue = self.config.queue != config.queue;
+        self.config = config;
+        self.prepare();
+        if requeue {
+            let fresh = Waiting::new(&self.config.queue, self.key[0]);
+            let mut old = core::mem::replace(&mut self.queue, fresh);
+            while let Some(mut packet) = old.take() {
+                if self.queue.refuses(packet.frame.len()) {
+                    self.ledger.lose(packet, DropReason::WireQueueFull);
+                } else {
+                    let conversation = Key::of(&mut packet.frame).conversation(self.key);
+                    self.queue.push(packet, conversation, &mut self.ledger);
+                }
+            }
+        }
+        self.advance(now);
+    }
+
+    fn prepare(&mut self) {
+        if let Loss::Scripted(which) = &mut self.config.loss {
+            which.sort_unstable();
+        }
+        let chance = self.config.bit_errors;
+        self.errors = (!chance.is_never()).then(|| Box::new(Errors::new(chance)));
+    }
+
+    /// The rules laid over it, first come first served.
+    pub const fn rules_mut(&mut self) -> &mut Vec<Rule> {
+        &mut self.rules
+    }
+
+    /// Takes it down or up. Down, what waits or is in flight is dropped, and what comes too; what
+    /// has arrived by `now` may still be collected.
+    pub fn set_up(&mut self, now: Instant, up: bool) {
+        self.advance(now);
+        self.up = up;
+        if up {
+            return;
+        }
+        while let Some(packet) = self.queue.take() {
+            self.ledger.lose(packet, DropReason::WireDown);
+        }
+        self.queue = Waiting::new(&self.config.queue, self.key[0]);
+        for packet in self.flight.cut(now) {
+            self.ledger.lose(packet, DropReason::WireDown);
+        }
+        self.transmitter = Transmitter {
+            free: now,
+            carry: 0,
+        };
+        self.last_arrival = now;
+    }
+
+    /// Whether it is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Whether the queue would take one more frame of full size and drop none. An empty queue
+    /// always would.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.queue.is_empty() || self.queue.has_room(self.max_frame())
+    }
+
+    /// The longest frame, without tags.
+    const fn max_frame(&self) -> usize {
+        self.config.mtu.saturating_add(ethernet::HEADER_LEN)
+    }
+
+    /// Takes one frame; never a super-frame: the caller has cut it. `tag` is the caller's name for
+    /// it. Where flow queues are full, the frame itself may be among those that
+    /// [`poll_drop`](Self::poll_drop) tells of.
+    pub fn send(&mut self, now: Instant, mut frame: Frame, tag: u64) -> Sent {
+        self.advance(now);
+        let stats = &mut self.ledger.stats;
+        stats.frames_in += 1;
+        stats.bytes_in += len64(&frame);
+        let key = Key::of(&mut frame);
+        let mut packet = Packet {
+            frame,
+            tag,
+            sent: now,
+            seed: 0,
+            held: 0,
+            marks: Marks::NONE,
+            twice: false,
+            corrupt: false,
+            caught: false,
+        };
+        if let Err(reason) = self.decide(&key, &mut packet) {
+            self.ledger.count(reason);
+            return Sent::Dropped(reason);
+        }
+        self.enqueue(now, &key, packet)
+    }
+
+    #[inline]
+    fn enqueue(&mut self, now: Instant, key: &Key, packet: Packet) -> Sent {
+        if self.queue.is_empty() {
+            if self.transmitter.free < now {
+                self.transmitter = Transmitter {
+                    free: now,
+                    carry: 0,
+                };
+            }
+            if self.transmitter.free == now && self.skips_queue() {
+                self.launch(packet);
+                return Sent::Queued;
+            }
+        }
+        if self.queue.refuses(packet.frame.len()) {
+            self.ledger.count(DropReason::WireQueueFull);
+            return Sent::Dropped(DropReason::WireQueueFull);
+        }
+        let conversation = match &self.queue {
+            Waiting::FqCodel(_) => key.conversation(self.key),
+            _ => 0,
+        };
+        self.queue.push(packet, conversation, &mut self.ledger);
+        self.advance(now);
+        Sent::Queued
+    }
+
+    /// Whether a frame that finds the transmitter idle need not see the queue: flow queues and
+    /// CoDel want to know of each.
+    fn skips_queue(&self) -> bool {
+        self.config.rate.is_none()
+            || self.config.rate != Some(0) && matches!(self.queue, Waiting::DropTail(_))
+    }
+
+    /// All that chance decides about a frame but its latency and flipped bits, which follow from
+    /// its seed. Comes before the queue, so that what the queue does to others changes nothing.
+    #[inline]
+    fn decide(&mut self, key: &Key, packet: &mut Packet) -> Result<(), DropReason> {
+        let number = key.number(self.key);
+        let (flow, evicted) = self.flows.flow(number);
+        let k = flow.k;
+        flow.k += 1;
+        packet.seed = draw::nth(number, k);
+        let lost = match &self.config.loss {
+            Loss::None => false,
+            loss => lost(loss, &mut flow.state, k, number, packet.seed),
+        };
+        self.ledger.stats.flows_evicted += u64::from(evicted);
+        if !self.up {
+            return Err(DropReason::WireDown);
+        }
+        if packet.frame.len() > self.max_frame() && self.is_too_long(&mut packet.frame) {
+            return Err(DropReason::FrameTooLong);
+        }
+        if !self.rules.is_empty() {
+            self.rule(key, packet)?;
+        }
+        if lost {
+            return Err(DropReason::WireLoss);
+        }
+        let hits =
+            |chance: Chance, kind| !chance.is_never() && chance.hits(draw::of(packet.seed, kind));
+        packet.twice |= hits(self.config.duplicate, Kind::Duplicate);
+        if hits(self.config.reorder, Kind::Reorder) {
+            packet.held = packet.held.saturating_add(nanos(self.config.reorder_by));
+            packet.marks |= Marks::REORDERED;
+        }
+        Ok(())
+    }
+
+    /// Whether the packet within is longer than the MTU: tags do not count (IEEE 802.3 §3.2.7).
+    #[cold]
+    fn is_too_long(&self, frame: &mut Frame) -> bool {
+        let mut header = ethernet::HEADER_LEN;
+        while let Some(bytes) = frame.pull_up(header).get(header - 2..header)
+            && let Some(ethertype) = bytes.first_chunk()
+            && EtherType(u16::from_be_bytes(*ethertype)).is_vlan()
+        {
+            header += vlan::HEADER_LEN;
+        }
+        frame.len() - header.min(frame.len()) > self.config.mtu
+    }
+
+    /// The verdict of the first rule that takes the frame.
+    #[cold]
+    fn rule(&mut self, key: &Key, packet: &mut Packet) -> Result<(), DropReason> {
+        let taken = self.rules.iter_mut().find(|rule| {
+            let draw = draw::nth(draw::of(packet.seed, Kind::Rule), rule.id);
+            rule.left != Some(0)
+                && rule.chance.hits(draw)
+                && key.matches(&rule.matches, &mut packet.frame)
+        });
+        let Some(rule) = taken else {
+            return Ok(());
+        };
+        if let Some(left) = &mut rule.left {
+            *left -= 1;
+        }
+        let (by, mark) = match rule.act {
+            Act::Drop => return Err(DropReason::WireFault),
+            Act::Duplicate => {
+                packet.twice = true;
+                return Ok(());
+            }
+            Act::Corrupt => {
+                packet.corrupt = true;
+                return Ok(());
+            }
+            Act::Delay(by) => (by, Marks::DELAYED),
+            Act::Reorder(by) => (by, Marks::REORDERED),
+        };
+        packet.held = nanos(by);
+        packet.marks |= mark;
+        Ok(())
+    }
+
+    /// Lets the transmitter do what it has done by `now`. A late caller changes nothing: each frame
+    /// leaves when it would have.
+    #[inline]
+    fn advance(&mut self, now: Instant) {
+        while !self.queue.is_empty() && self.transmitter.free <= now && self.config.rate != Some(0)
+        {
+            let at = self.transmitter.free;
+            let mtu = u64::try_from(self.max_frame()).unwrap_or(u64::MAX);
+            match self.queue.pop(at, mtu, &mut self.ledger) {
+                Some(packet) => self.launch(packet),
+                None => break,
+            }
+        }
+    }
+
+    /// Sends a frame from the moment when the transmitter is free.
+    fn launch(&mut self, mut packet: Packet) {
+        if let Some(rate) = self.config.rate {
+            self.transmitter
+                .send(rate, &packet.frame, self.config.overhead);
+        }
+        let stats = &mut self.ledger.stats;
+        stats.reordered += u64::from(packet.marks.contains(Marks::REORDERED));
+        stats.delayed += u64::from(packet.marks.contains(Marks::DELAYED));
+        let copy = packet.twice.then(|| {
+            stats.duplicated += 1;
+            let mut copy = packet.clone();
+            copy.seed = draw::of(packet.seed, Kind::Copy);
+            copy.marks |= Marks::DUPLICATE;
+            copy
+        });
+        if self.errors.is_some() || packet.corrupt {
+            self.damage(&mut packet);
+        }
+        self.fly(packet);
+        if let Some(mut copy) = copy {
+            if self.errors.is_some() || copy.corrupt {
+                self.damage(&mut copy);
+            }
+            self.fly(copy);
+        }
+    }
+
+    fn damage(&mut self, packet: &mut Packet) {
+        let bits = damage::bits_on_wire(&packet.frame);
+        let ruled = packet.corrupt.then(|| {
+            let draw = draw::of(packet.seed, Kind::RuleBit);
+            let bit = draw::below(draw, len64(&packet.frame) * 8);
+            usize::try_from(bit).unwrap_or(0)
+        });
+        let seed = draw::of(packet.seed, Kind::Bits);
+        let flips = self.errors.iter().flat_map(|e| e.flips(seed, bits));
+        let (count, caught) = damage::flip(&mut packet.frame, flips.chain(ruled));
+        if count > 0 {
+            self.ledger.stats.corrupted += 1;
+            self.ledger.stats.flipped_bits += count;
+            packet.marks |= Marks::CORRUPTED;
+            packet.caught = caught && self.config.frame_check;
+        }
+    }
+
+    /// Puts a frame that leaves the transmitter into flight.
+    fn fly(&mut self, packet: Packet) {
+        let mut arrival = self.transmitter.free + self.latency(packet.seed);
+        if packet.held > 0 {
+            arrival += Duration::from_nanos(packet.held);
+        } else if self.config.in_order {
+            arrival = arrival.max(self.last_arrival);
+            self.last_arrival = arrival;
+        }
+        self.flight.push(arrival, packet);
+    }
+
+    #[inline]
+    fn latency(&self, seed: u64) -> Duration {
+        if self.config.jitter.is_zero() {
+            return self.config.delay;
+        }
+        let (delay, jitter) = (nanos(self.config.delay), nanos(self.config.jitter));
+        let span = jitter.saturating_mul(2).saturating_add(1);
+        let late = draw::below(draw::of(seed, Kind::Jitter), span);
+        Duration::from_nanos(delay.saturating_add(late).saturating_sub(jitter))
+    }
+
+    /// The next frame that has arrived by `now`.
+    pub fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
+        self.advance(now);
+        loop {
+            let packet = self.flight.pop(now)?;
+            if packet.caught {
+                self.ledger.lose(packet, DropReason::WireFrameCheck);
+                continue;
+            }
+            let stats = &mut self.ledger.stats;
+            stats.delivered += 1;
+            stats.bytes_out += len64(&packet.frame);
+            return Some(Arrival {
+                frame: packet.frame,
+                tag: packet.tag,
+                sent: packet.sent,
+                marks: packet.marks,
+            });
+        }
+    }
+
+    /// The next frame that was lost after it was taken; kept only while [watched](Self::set_watched).
+    pub fn poll_drop(&mut self) -> Option<Lost> {
+        self.ledger.lost.pop_front()
+    }
+
+    /// Whether to keep lost frames for [`poll_drop`](Self::poll_drop). By default they are counted
+    /// and forgotten.
+    pub fn set_watched(&mut self, on: bool) {
+        self.ledger.watched = on;
+        if !on {
+            self.ledger.lost.clear();
+        }
+    }
+
+    /// When a frame arrives or the transmitter takes the next one, whichever is first.
+    #[must_use]
+    #[inline]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let departs = !self.queue.is_empty() && self.config.rate != Some(0);
+        earliest(
+            departs.then_some(self.transmitter.free),
+            self.flight.next_arrival(),
+        )
+    }
+
+    /// Lets the transmitter take what it can by `now`. Arrivals are collected by
+    /// [`poll_arrival`](Self::poll_arrival).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.ledger.stats
+    }
+
+    /// How much is on it.
+    #[must_use]
+    pub fn queued(&self) -> Queued {
+        let (packets, bytes) = self.queue.depth();
+        let (limit_packets, limit_bytes) = self.queue.limits();
+        Queued {
+            packets,
+            bytes,
+            in_flight: self.flight.len(),
+            limit_packets,
+            limit_bytes,
+        }
+    }
+
+    /// Whether each frame is accounted for: sent + copied = delivered + waiting + in flight + Σ
+    /// dropped.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        let (stats, queued) = (self.stats(), self.queued());
+        let on_way = u64::try_from(queued.packets + queued.in_flight).unwrap_or(u64::MAX);
+        stats.frames_in + stats.duplicated == stats.delivered + on_way + stats.dropped_in_all()
+    }
+}
+
+impl Transmitter {
+    /// Sends a frame: it is free again when that is done.
+    fn send(&mut self, rate: u64, frame: &Frame, overhead: u16) {
+        const NANOS: u64 = 1_000_000_000;
+        let bits = (len64(frame) + u64::from(overhead)) * 8;
+        let work = bits.saturating_mul(NANOS).saturating_add(self.carry);
+        let rate = rate.max(1);
+        self.carry = work % rate;
+        self.free += Duration::from_nanos(work / rate);
+    }
+}
+
+/// Whether the k-th frame of a flow is lost; moves the flow's state on.
+fn lost(loss: &Loss, state: &mut State, k: u64, number: u64, seed: u64) -> bool {
+    let draw = |kind| draw::of(seed, kind);
+    match loss {
+        Loss::None => false,
+        Loss::Independent(chance) => chance.hits(draw(Kind::Loss)),
+        Loss::Scripted(which) => which.binary_search(&k).is_ok(),
+        Loss::GilbertElliott {
+            to_bad,
+            to_good,
+            loss_good,
+            loss_bad,
+        } => {
+            if *state == State::Unknown {
+                // It is bad for to_bad / (to_bad + to_good) of the time.
+                let sum = u128::from(to_bad.bits()) + u128::from(to_good.bits());
+                let start = u128::from(draw::of(number, Kind::Start));
+                let bad = start * sum < u128::from(to_bad.bits()) << 64;
+                *state = if bad { State::Bad } else { State::Good };
+            }
+            let (loss, next, change) = match state {
+                State::Bad => (loss_bad, State::Good, to_good),
+                _ => (loss_good, State::Bad, to_bad),
+            };
+            if change.hits(draw(Kind::Change)) {
+                *state = next;
+            }
+            loss.hits(draw(Kind::Loss))
+        }
+    }
+}
+
+fn len64(frame: &Frame) -> u64 {
+    u64::try_from(frame.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! Both directions of a bad wire, as a machine that stands between two devices.
+//!
+//! ```text
+//!   Port(0) handle_frame --> way 0 --> poll_transmit Port(1)
+//!   Port(1) handle_frame --> way 1 --> poll_transmit Port(0)
+//! ```
+
+use super::{Config, Sent, Way};
+use crate::frame::Frame;
+use crate::link::offload::Cutter;
+use crate::machine::{Fate, Machine, Port};
+use crate::reason::DropReason;
+use crate::rng::Rng;
+use crate::time::{Instant, earliest};
+
+/// Two ways: what enters by `Port(0)` leaves by `Port(1)`, and back.
+///
+/// ```
+/// use stack::link::impair::{Config, Wire};
+/// use stack::machine::{Machine, Port};
+/// use stack::time::{Duration, Instant};
+/// use stack::{frame::Frame, rng::Rng};
+///
+/// let slow = Config { delay: Duration::from_millis(20), ..Config::default() };
+/// let mut wire = Wire::new([slow, Config::default()], &Rng::from_seed(1));
+/// wire.handle_frame(Instant::ZERO, Port(0), Frame::copy_from(&[0; 60]));
+/// let arrives = wire.poll_timeout().unwrap();
+/// assert_eq!(arrives, Instant::ZERO + Duration::from_millis(20));
+/// assert!(wire.poll_transmit(Instant::ZERO, Port(1)).is_none());
+/// assert_eq!(wire.poll_transmit(arrives, Port(1)).unwrap().len(), 60);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Wire {
+    ways: [Way; 2],
+}
+
+impl Wire {
+    /// A wire with a configuration for each direction: from `Port(0)`, and from `Port(1)`.
+    #[must_use]
+    pub fn new([there, back]: [Config; 2], rng: &Rng) -> Self {
+        let key = |name| rng.fork(name).hash_keys();
+        Self {
+            ways: [Way::new(there, key("there")), Way::new(back, key("back"))],
+        }
+    }
+
+    /// The way that begins at a port; `None` where there is no such port.
+    #[must_use]
+    pub fn way(&self, from: Port) -> Option<&Way> {
+        self.ways.get(usize::from(from.0))
+    }
+
+    /// The same, to change.
+    pub fn way_mut(&mut self, from: Port) -> Option<&mut Way> {
+        self.ways.get_mut(usize::from(from.0))
+    }
+}
+
+impl Machine for Wire {
+    /// Each piece of a super-frame has a fate of its own, which the ways' counters tell; that of
+    /// the whole is the last one's.
+    fn handle_frame(&mut self, now: Instant, port: Port, frame: Frame) -> Fate {
+        let Some(way) = self.way_mut(port) else {
+            return Fate::Dropped(DropReason::InterfaceDown);
+        };
+        let sent = if frame.offload.gso.is_none() {
+            way.send(now, frame, 0)
+        } else {
+            match Cutter::new(frame, false) {
+                Err(frame) => way.send(now, *frame, 0),
+                Ok(mut cutter) => {
+                    let mut sent = Sent::Queued;
+                    while let Some(piece) = cutter.next_piece() {
+                        sent = way.send(now, piece, 0);
+                    }
+                    sent
+                }
+            }
+        };
+        match sent {
+            Sent::Queued => Fate::Forwarded,
+            Sent::Dropped(reason) => Fate::Dropped(reason),
+        }
+    }
+
+    fn poll_transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
+        let [there, back] = &mut self.ways;
+        let way = match port {
+            Port(0) => back,
+            Port(1) => there,
+            _ => return None,
+        };
+        way.poll_arrival(now).map(|arrival| arrival.frame)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let [there, back] = &self.ways;
+        earliest(there.poll_timeout(), back.poll_timeout())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for way in &mut self.ways {
+            way.handle_timeout(now);
+        }
+    }
+}
