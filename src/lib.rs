@@ -4,6 +4,7 @@
 //!    cli            one verb a file: up, its tour, status, dissect, ...
 //!     |    \
 //!     |    dissect  the layers of a frame, named from the outside in
+//!     |    endpoint  programs that speak: services, ping, traffic; pure, driven by who has a host
 //!   runtime         the only loop that waits, the only clock
 //!     |
 //!   device          the OS edge: the only unsafe code, the only file descriptors
@@ -21,4 +22,5 @@ pub use stack;
 pub mod cli;
 pub mod device;
 pub mod dissect;
+pub mod endpoint;
 pub mod runtime;

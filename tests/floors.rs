@@ -56,7 +56,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tapline::device", &["stack::frame", "stack::link::impair", "stack::link::offload",
                           "stack::machine", "stack::reason", "stack::rng", "stack::time",
                           "stack::wire"]),
-    ("tapline::endpoint", &["stack::host", "stack::rng", "stack::time", "stack::wire"]),
+    // Payloads, raw frames and socket errors are what a program says and hears; its tests step hosts.
+    ("tapline::endpoint", &["stack::frame", "stack::host", "stack::machine", "stack::rng",
+                            "stack::time", "stack::transport", "stack::wire"]),
     ("tapline::distributed", &["stack::rng", "stack::time"]),
     ("tapline::net", &["stack"]),
     ("tapline::lab", &["stack", "tapline::distributed", "tapline::endpoint", "tapline::net"]),

@@ -8,6 +8,7 @@
 //! Unknown keys are errors: a misspelt one must not be silently without effect.
 
 use super::Failure;
+use crate::endpoint::services::Service;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use stack::wire::{Cidr, MacAddr};
@@ -81,18 +82,6 @@ impl Default for Config {
             routes: Vec::new(),
         }
     }
-}
-
-/// A service on UDP (RFC 862, 863, 864).
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "lowercase")]
-pub enum Service {
-    /// Port 7: what comes is sent back.
-    Echo,
-    /// Port 9: what comes is thrown away.
-    Discard,
-    /// Port 19: characters for every datagram.
-    Chargen,
 }
 
 /// What kind of attachment.

@@ -28,7 +28,6 @@ pub mod ping;
 pub mod replay;
 pub mod report;
 pub mod sandbox;
-pub mod services;
 pub mod status;
 pub mod tour;
 pub mod traceroute;

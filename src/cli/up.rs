@@ -8,11 +8,11 @@
 
 use super::command::{self, Running};
 use super::config::{Config, Device};
-use super::services::Services;
 use super::status::{self, Control};
 use super::{Failure, build, sandbox, tour};
 use crate::device;
 use crate::device::tracer::{Trace, Tracer};
+use crate::endpoint::services::Services;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
 use stack::host::{Event, Host};

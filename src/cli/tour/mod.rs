@@ -21,9 +21,9 @@ mod chain;
 mod printer;
 
 use super::config::{Device, Text};
-use super::services::Services;
-use super::{Failure, command, config::Service, sandbox, status};
+use super::{Failure, command, sandbox, status};
 use crate::device::namespace;
+use crate::endpoint::services::{Service, Services};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
 use asks::{Asker, STOPS};

@@ -1,4 +1,4 @@
-//! What `up` serves on UDP: echo (RFC 862), discard (RFC 863), chargen (RFC 864).
+//! Services on UDP: echo (RFC 862), discard (RFC 863), chargen (RFC 864).
 //!
 //! ```text
 //!   host.poll_event -> Udp(handle, READABLE) --> Services::handle --> udp_send
@@ -8,8 +8,8 @@
 //! asked (RFC 1122 §4.1.3.5) and broadcasts get none. Nothing is answered to a port below 1024:
 //! two such services, one with a forged source, would otherwise talk to each other for ever.
 
-use super::config::Service;
 use bytes::Bytes;
+use serde::Deserialize;
 use stack::frame::Payload;
 use stack::host::{BindError, Host, UdpHandle};
 use stack::rng::Rng;
@@ -25,8 +25,20 @@ const CHARGEN_MAX: usize = 512;
 const LINE: usize = 72;
 const PRINTABLE: usize = 95;
 
+/// A service on UDP (RFC 862, 863, 864).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// Port 7: what comes is sent back.
+    Echo,
+    /// Port 9: what comes is thrown away.
+    Discard,
+    /// Port 19: characters for every datagram.
+    Chargen,
+}
+
 /// The services and their sockets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Services {
     sockets: Vec<(UdpHandle, Service)>,
     pattern: Bytes,
