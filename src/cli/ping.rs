@@ -1,31 +1,30 @@
 //! `ping`: echo requests from the stack, with what comes back and how long it took.
 //!
 //! ```text
-//!   timer --echo_send(seq)--> host ...                 sent[seq] = when
-//!   host --reply or ICMP error, by seq--> a line       sent[seq] answered: another is a duplicate
+//!   Args --> endpoint::ping::Pinger --Outcome--> a line each, and the summary
 //! ```
 //!
-//! Read first: RFC 792 (echo), RFC 791 §3.1 (record route, timestamp).
+//! Read first: [`ping`](crate::endpoint::ping); RFC 791 §3.1 (record route, timestamp).
 //!
 //! Lines are those of the ping that people and scripts know.
 
 use super::Failure;
 use super::attach::{self, Attach};
 use super::report::{self, Millis, millis};
+use crate::endpoint::Endpoint as _;
+use crate::endpoint::measure::Delays;
+use crate::endpoint::ping::{Config, HEADER, Outcome, Pinger, Reply, Stats};
 use crate::runtime::Next;
-use bytes::Bytes;
 use clap::ValueEnum;
 use serde_json::json;
-use stack::frame::Payload;
-use stack::host::{Host, RawHandle, SendError};
-use stack::time::{Duration, Instant, earliest};
+use stack::host::{Host, SendError};
+use stack::time::{Duration, Instant};
 use stack::transport::udp::PathMtu;
-use stack::transport::{ErrorKind, SocketError, raw};
+use stack::transport::{ErrorKind, SocketError};
 use stack::wire::ipv4::{Ipv4Option, Options, kind};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -37,13 +36,8 @@ const EXAMPLES: &str = "Examples:
 
 /// What a datagram has room for: 65,535 less an IP header and an ICMP header.
 const MAX_SIZE: u16 = 65_507;
-/// ICMP header of an echo.
-const ECHO_HEADER: usize = 8;
 /// Flooding waits for an answer, but no longer than this.
 const FLOOD_INTERVAL: Duration = Duration::from_millis(10);
-/// After the last request, at least so long for its answer, where some have come.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Echo requests to a host, with what comes back.
 ///
 /// Exits 0 if a reply came (with -c and -w: all that were asked for), 1 if none did.
@@ -149,56 +143,22 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code))
 }
 
-/// A run of requests.
+/// A run of requests, and where it is told.
 struct Ping<W> {
     args: Args,
     out: W,
-    data: Bytes,
-    options: Vec<u8>,
-    socket: Option<RawHandle>,
-    sent: BTreeMap<u16, Sent>,
-    started: Instant,
-    last_sent: Instant,
-    next_at: Instant,
-    tally: Tally,
+    pinger: Pinger,
+    begun: bool,
     last_route: Vec<u8>,
-}
-
-/// A request that was sent.
-struct Sent {
-    at: Instant,
-    answered: bool,
-}
-
-/// What came of the requests.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    transmitted: u64,
-    received: u64,
-    duplicates: u64,
-    errors: u64,
-    /// Requests of which no more is expected: answered, failed, or their number was used again.
-    settled: u64,
-    min: Duration,
-    max: Duration,
-    sum: f64,
-    sum_of_squares: f64,
 }
 
 impl<W: Write> Ping<W> {
     fn new(args: Args, out: W) -> Self {
-        let data = (0u8..=255).cycle().take(usize::from(args.size)).collect();
         Self {
-            options: options(&args),
+            pinger: Pinger::new(config(&args)),
             args,
             out,
-            data,
-            socket: None,
-            sent: BTreeMap::new(),
-            started: Instant::ZERO,
-            last_sent: Instant::ZERO,
-            next_at: Instant::ZERO,
-            tally: Tally::default(),
+            begun: false,
             last_route: Vec::new(),
         }
     }
@@ -206,147 +166,74 @@ impl<W: Write> Ping<W> {
     /// Once a turn: what came, whether that is all, what to send, when to look again.
     fn turn(&mut self, host: &mut Host, now: Instant, stop: bool) -> Next<Result<u8, Failure>> {
         match self.step(host, now, stop) {
-            Ok(None) => ControlFlow::Continue(self.wake_at()),
+            Ok(None) => ControlFlow::Continue(self.pinger.poll_timeout()),
             Ok(Some(code)) => ControlFlow::Break(Ok(code)),
             Err(failure) => ControlFlow::Break(Err(failure)),
         }
     }
 
     fn step(&mut self, host: &mut Host, now: Instant, stop: bool) -> Result<Option<u8>, Failure> {
-        let socket = match self.socket {
-            Some(socket) => socket,
-            None => self.open(host, now)?,
-        };
+        if !self.begun {
+            self.begin(host, now)?;
+        }
         attach::pass_events(host);
-        while let Some(packet) = host.raw_recv(socket) {
-            self.hear(now, &packet).map_err(report::untold)?;
+        while self.pinger.hear(now, host) {
+            self.tell_all()?;
         }
-        while let Some(error) = host.raw_take_error(socket) {
-            self.fail(&error).map_err(report::untold)?;
+        if !stop && !self.pinger.is_done(now) {
+            self.pinger.handle_timeout(now, host);
+            self.tell_all()?;
         }
-        if stop || self.is_done(now) {
-            return self.summary(now).map(Some).map_err(report::untold);
-        }
-        if self.has_more() && self.next_at <= now {
-            self.send(host, socket, now)?;
-        }
-        // A request that was refused here has no answer to be waited for.
-        match self.is_done(now) {
+        match stop || self.pinger.is_done(now) {
             true => self.summary(now).map(Some).map_err(report::untold),
             false => Ok(None),
         }
     }
 
-    fn open(&mut self, host: &mut Host, now: Instant) -> Result<RawHandle, Failure> {
-        let (socket, _) = host
-            .echo_open(0)
-            .map_err(|e| Failure::usage(e.to_string()))?;
-        if let Some(options) = host.raw_options(socket) {
-            options.ttl = self.args.ttl;
-            options.multicast_ttl = self.args.ttl;
-            options.tos = self.args.tos;
-            options.broadcast = self.args.broadcast;
-            // A request and its answer have to fit, whatever their size.
-            options.receive_limit = 4 << 20;
-            options.path_mtu = match self.args.pmtu {
-                Discover::Do => PathMtu::Require,
-                Discover::Want => PathMtu::Want,
-                Discover::Dont => PathMtu::Off,
-                Discover::Probe => PathMtu::Probe,
-            };
+    fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
+        self.begun = true;
+        let started = self.pinger.start(now, host);
+        started.map_err(|e| Failure::usage(e.to_string()))?;
+        if self.args.json {
+            return Ok(());
         }
-        self.socket = Some(socket);
-        self.started = now;
-        self.next_at = now;
-        if !self.args.json {
-            let (dest, size) = (self.args.dest, self.data.len());
-            let total = size + ECHO_HEADER + 20 + self.options.len();
-            writeln!(
-                self.out,
-                "PING {dest} ({dest}) {size}({total}) bytes of data."
-            )
+        let (dest, size) = (self.args.dest, self.args.size);
+        let total = usize::from(size) + HEADER + 20 + self.pinger.config().options.len();
+        let line = format!("PING {dest} ({dest}) {size}({total}) bytes of data.");
+        writeln!(self.out, "{line}")
             .and_then(|()| self.out.flush())
-            .map_err(report::untold)?;
-        }
-        Ok(socket)
+            .map_err(report::untold)
     }
 
-    fn interval(&self) -> Duration {
-        let usual = match self.args.flood {
-            true => FLOOD_INTERVAL,
-            false => Duration::from_secs(1),
-        };
-        self.args.interval.unwrap_or(usual)
-    }
-
-    fn has_more(&self) -> bool {
-        self.args.count.is_none_or(|n| self.tally.transmitted < n)
-    }
-
-    /// How long an answer to the last request is waited for.
-    fn patience(&self) -> Duration {
-        match (self.args.timeout, self.tally.received) {
-            (Some(given), _) => given,
-            (None, 0) => Duration::from_secs(10),
-            (None, _) => (self.tally.max * 2).max(LINGER),
-        }
-    }
-
-    fn is_done(&self, now: Instant) -> bool {
-        let settled = self.tally.settled >= self.tally.transmitted;
-        let late = now >= self.last_sent + self.patience();
-        let deadline = self.args.deadline.map(|d| self.started + d);
-        deadline.is_some_and(|at| now >= at) || (!self.has_more() && (settled || late))
-    }
-
-    fn wake_at(&self) -> Option<Instant> {
-        let next = match self.has_more() {
-            true => self.next_at,
-            false => self.last_sent + self.patience(),
-        };
-        earliest(Some(next), self.args.deadline.map(|d| self.started + d))
-    }
-
-    fn send(&mut self, host: &mut Host, socket: RawHandle, now: Instant) -> Result<(), Failure> {
-        let seq = wrapped(self.tally.transmitted + 1);
-        let data = Payload::from(self.data.clone());
-        let dest = self.args.dest;
-        match host.echo_send(now, socket, dest, seq, data, &self.options) {
-            Ok(()) => {
-                let at = Sent {
-                    at: now,
-                    answered: false,
-                };
-                let old = self.sent.insert(seq, at);
-                self.tally.settled += u64::from(old.is_some_and(|o| !o.answered));
-            }
-            Err(SendError::WouldBlock) => {
-                self.next_at = now + Duration::from_millis(1);
-                return Ok(());
-            }
-            Err(SendError::TooLong { max }) => {
-                self.too_long(seq, max + 28).map_err(report::untold)?;
-            }
-            Err(e) => return Err(attach::cannot_send(dest, e)),
-        }
-        self.tally.transmitted += 1;
-        self.last_sent = now;
-        self.next_at = (self.next_at + self.interval()).max(now);
-        if self.args.flood {
-            self.next_at = now + self.interval();
-            if !self.args.quiet && !self.args.json {
-                write!(self.out, ".")
-                    .and_then(|()| self.out.flush())
-                    .map_err(report::untold)?;
-            }
+    fn tell_all(&mut self) -> Result<(), Failure> {
+        while let Some(outcome) = self.pinger.poll_outcome() {
+            let told = match outcome {
+                Outcome::Sent { .. } => self.dot(),
+                Outcome::Reply(reply) => self.tell(&reply),
+                Outcome::Error { seq, error } => self.fail(seq, &error),
+                Outcome::Refused { seq, error } => match error {
+                    SendError::TooLong { max } => self.too_long(seq, max + 28),
+                    _ => return Err(attach::cannot_send(self.args.dest, error)),
+                },
+                // The summary says it.
+                Outcome::Timeout { .. } | Outcome::Done => Ok(()),
+            };
+            told.map_err(report::untold)?;
         }
         Ok(())
     }
 
+    /// In a flood, what is under way is a dot each.
+    fn dot(&mut self) -> io::Result<()> {
+        if !self.args.flood || self.args.quiet || self.args.json {
+            return Ok(());
+        }
+        write!(self.out, ".")?;
+        self.out.flush()
+    }
+
     /// A request that was refused here, since the path is known not to carry it.
     fn too_long(&mut self, seq: u16, mtu: usize) -> io::Result<()> {
-        self.tally.errors += 1;
-        self.tally.settled += 1;
         let what = format!("local error: message too long, mtu: {mtu}");
         if self.args.json {
             let line = json!({"event": "error", "seq": seq, "error": what, "mtu": mtu});
@@ -358,42 +245,9 @@ impl<W: Write> Ping<W> {
         }
     }
 
-    fn hear(&mut self, now: Instant, packet: &raw::Packet) -> io::Result<()> {
-        let message = packet.payload.to_bytes();
-        let Some([_, _, _, _, _, _, a, b]) = message.first_chunk::<8>() else {
-            return Ok(());
-        };
-        let seq = u16::from_be_bytes([*a, *b]);
-        // What was never asked is no answer.
-        let Some(sent) = self.sent.get_mut(&seq) else {
-            return Ok(());
-        };
-        let rtt = now - sent.at;
-        let duplicate = std::mem::replace(&mut sent.answered, true);
-        if duplicate {
-            self.tally.duplicates += 1;
-        } else {
-            self.tally.received += 1;
-            self.tally.settled += 1;
-            self.tally.time(rtt);
-        }
-        if self.args.flood && self.args.interval.is_none() {
-            self.next_at = now;
-        }
-        let reply = Reply {
-            seq,
-            rtt,
-            duplicate,
-            bytes: message.len(),
-            altered: message[ECHO_HEADER..] != self.data,
-        };
-        self.tell(packet, &reply)
-    }
-
-    fn tell(&mut self, packet: &raw::Packet, reply: &Reply) -> io::Result<()> {
+    fn tell(&mut self, reply: &Reply) -> io::Result<()> {
         if self.args.json {
-            let line = reply.json(packet);
-            return report::json_line(&mut self.out, &line);
+            return report::json_line(&mut self.out, &reply_json(reply));
         }
         if self.args.quiet {
             return Ok(());
@@ -402,29 +256,21 @@ impl<W: Write> Ping<W> {
             write!(self.out, "\u{8} \u{8}")?;
             return self.out.flush();
         }
-        let mut line = reply.text(packet.from, packet.ttl);
-        if !packet.options.is_empty() && *packet.options == *self.last_route {
+        let mut line = reply_text(reply);
+        if !reply.options.is_empty() && *reply.options == *self.last_route {
             line.push_str("\t(same route)");
         } else {
-            line.push_str(&recorded(&packet.options));
+            line.push_str(&recorded(&reply.options));
             // Times differ from one answer to the next; a way is worth naming once.
             if self.args.record_route {
-                self.last_route = packet.options.to_vec();
+                self.last_route = reply.options.to_vec();
             }
         }
         writeln!(self.out, "{line}")?;
         self.out.flush()
     }
 
-    fn fail(&mut self, error: &SocketError) -> io::Result<()> {
-        let seq = error.to.port();
-        let Some(sent) = self.sent.get_mut(&seq) else {
-            return Ok(());
-        };
-        self.tally.errors += 1;
-        if !std::mem::replace(&mut sent.answered, true) {
-            self.tally.settled += 1;
-        }
+    fn fail(&mut self, seq: u16, error: &SocketError) -> io::Result<()> {
         let (from, what) = (error.offender, meaning(error));
         if self.args.json {
             let mtu = match error.kind {
@@ -446,22 +292,49 @@ impl<W: Write> Ping<W> {
     }
 
     fn summary(&mut self, now: Instant) -> io::Result<u8> {
-        let tally = self.tally;
-        let time = now - self.started;
+        let (stats, rtt) = (self.pinger.stats(), self.pinger.rtt());
+        let time = now - self.pinger.started();
         if self.args.json {
-            let line = tally.json(self.args.dest, time);
+            let line = summary_json(self.args.dest, stats, rtt, time);
             report::json_line(&mut self.out, &line)?;
         } else {
             let dest = self.args.dest;
             writeln!(self.out, "\n--- {dest} ping statistics ---")?;
-            writeln!(self.out, "{}", tally.text(time))?;
+            writeln!(self.out, "{}", summary_text(stats, rtt, time))?;
             self.out.flush()?;
         }
         let wanted = match (self.args.count, self.args.deadline) {
             (Some(n), Some(_)) => n,
             _ => 1,
         };
-        Ok(u8::from(tally.received < wanted))
+        Ok(u8::from(stats.received < wanted))
+    }
+}
+
+/// What `args` ask for.
+fn config(args: &Args) -> Config {
+    let usual = match args.flood {
+        true => FLOOD_INTERVAL,
+        false => Duration::from_secs(1),
+    };
+    Config {
+        count: args.count,
+        interval: args.interval.unwrap_or(usual),
+        flood: args.flood && args.interval.is_none(),
+        size: usize::from(args.size),
+        timeout: args.timeout,
+        deadline: args.deadline,
+        ttl: args.ttl,
+        tos: args.tos,
+        broadcast: args.broadcast,
+        path_mtu: match args.pmtu {
+            Discover::Do => PathMtu::Require,
+            Discover::Want => PathMtu::Want,
+            Discover::Dont => PathMtu::Off,
+            Discover::Probe => PathMtu::Probe,
+        },
+        options: options(args),
+        ..Config::new(args.dest)
     }
 }
 
@@ -483,56 +356,45 @@ fn options(args: &Args) -> Vec<u8> {
     area
 }
 
-/// Requests are counted from 1, and their numbers start again after 65,535.
-fn wrapped(n: u64) -> u16 {
-    u16::try_from(n & 0xffff).unwrap_or(0)
-}
-
-/// A reply, as it is shown.
-struct Reply {
-    seq: u16,
-    rtt: Duration,
-    duplicate: bool,
-    bytes: usize,
-    altered: bool,
-}
-
-impl Reply {
-    fn text(&self, from: IpAddr, ttl: u8) -> String {
-        let Self { bytes, seq, .. } = self;
-        let time = Millis(self.rtt);
-        let mut line =
-            format!("{bytes} bytes from {from}: icmp_seq={seq} ttl={ttl} time={time} ms");
-        if self.duplicate {
-            line.push_str(" (DUP!)");
-        }
-        if self.altered {
-            line.push_str(" (different data)");
-        }
-        line
+fn reply_text(reply: &Reply) -> String {
+    let Reply {
+        bytes,
+        from,
+        seq,
+        ttl,
+        ..
+    } = reply;
+    let time = Millis(reply.rtt);
+    let mut line = format!("{bytes} bytes from {from}: icmp_seq={seq} ttl={ttl} time={time} ms");
+    if reply.duplicate {
+        line.push_str(" (DUP!)");
     }
+    if reply.altered {
+        line.push_str(" (different data)");
+    }
+    line
+}
 
-    fn json(&self, packet: &raw::Packet) -> serde_json::Value {
-        let mut value = json!({
-            "event": "reply", "seq": self.seq, "from": packet.from.to_string(),
-            "bytes": self.bytes, "ttl": packet.ttl, "ms": millis(self.rtt),
-            "duplicate": self.duplicate, "altered": self.altered,
-        });
-        for item in Options::new(&packet.options).flatten() {
-            match item.option {
-                Ipv4Option::RecordRoute { pointer, route } => {
-                    let route = words(route, pointer, 4).map(|w| Ipv4Addr::from(w).to_string());
-                    value["route"] = route.collect();
-                }
-                Ipv4Option::Timestamp { pointer, data, .. } => {
-                    let words = words(data, pointer, 5).map(u32::from_be_bytes);
-                    value["timestamps"] = words.collect();
-                }
-                _ => {}
+fn reply_json(reply: &Reply) -> serde_json::Value {
+    let mut value = json!({
+        "event": "reply", "seq": reply.seq, "from": reply.from.to_string(),
+        "bytes": reply.bytes, "ttl": reply.ttl, "ms": millis(reply.rtt),
+        "duplicate": reply.duplicate, "altered": reply.altered,
+    });
+    for item in Options::new(&reply.options).flatten() {
+        match item.option {
+            Ipv4Option::RecordRoute { pointer, route } => {
+                let route = words(route, pointer, 4).map(|w| Ipv4Addr::from(w).to_string());
+                value["route"] = route.collect();
             }
+            Ipv4Option::Timestamp { pointer, data, .. } => {
+                let words = words(data, pointer, 5).map(u32::from_be_bytes);
+                value["timestamps"] = words.collect();
+            }
+            _ => {}
         }
-        value
     }
+    value
 }
 
 /// The words of an option that have been filled in: all before its pointer.
@@ -614,73 +476,53 @@ fn meaning(error: &SocketError) -> String {
     }
 }
 
-impl Tally {
-    fn time(&mut self, rtt: Duration) {
-        self.min = match self.received {
-            1 => rtt,
-            _ => self.min.min(rtt),
-        };
-        self.max = self.max.max(rtt);
-        self.sum += millis(rtt);
-        self.sum_of_squares += millis(rtt).powi(2);
+/// Percent of requests without a reply.
+#[expect(clippy::cast_precision_loss, reason = "a percentage needs no 52 bits")]
+fn loss(stats: Stats) -> f64 {
+    let lost = stats.sent.saturating_sub(stats.received);
+    match stats.sent {
+        0 => 0.0,
+        all => lost as f64 * 100.0 / all as f64,
     }
+}
 
-    /// Percent of requests without a reply.
-    #[expect(clippy::cast_precision_loss, reason = "a percentage needs no 52 bits")]
-    fn loss(&self) -> f64 {
-        let lost = self.transmitted.saturating_sub(self.received);
-        match self.transmitted {
-            0 => 0.0,
-            all => lost as f64 * 100.0 / all as f64,
+fn summary_text(stats: Stats, rtt: &Delays, time: Duration) -> String {
+    let mut text = format!(
+        "{} packets transmitted, {} received",
+        stats.sent, stats.received
+    );
+    for (n, what) in [(stats.duplicates, "duplicates"), (stats.errors, "errors")] {
+        if n > 0 {
+            let _ = write!(text, ", +{n} {what}");
         }
     }
-
-    /// Mean and mean deviation.
-    #[expect(clippy::cast_precision_loss, reason = "a mean needs no 52 bits")]
-    fn spread(&self) -> (f64, f64) {
-        let n = self.received.max(1) as f64;
-        let mean = self.sum / n;
-        (
-            mean,
-            (self.sum_of_squares / n - mean * mean).max(0.0).sqrt(),
-        )
-    }
-
-    fn text(&self, time: Duration) -> String {
-        let mut text = format!(
-            "{} packets transmitted, {} received",
-            self.transmitted, self.received
+    let loss = format!("{:.4}", loss(stats));
+    let loss = loss.trim_end_matches('0').trim_end_matches('.');
+    let _ = write!(text, ", {loss}% packet loss, time {}ms", time.as_millis());
+    if stats.received > 0 {
+        let [min, avg, max, mdev] = times(rtt);
+        let _ = write!(
+            text,
+            "\nrtt min/avg/max/mdev = {min:.3}/{avg:.3}/{max:.3}/{mdev:.3} ms"
         );
-        for (n, what) in [(self.duplicates, "duplicates"), (self.errors, "errors")] {
-            if n > 0 {
-                let _ = write!(text, ", +{n} {what}");
-            }
-        }
-        let loss = format!("{:.4}", self.loss());
-        let loss = loss.trim_end_matches('0').trim_end_matches('.');
-        let _ = write!(text, ", {loss}% packet loss, time {}ms", time.as_millis());
-        if self.received > 0 {
-            let (mean, mdev) = self.spread();
-            let (min, max) = (millis(self.min), millis(self.max));
-            let _ = write!(
-                text,
-                "\nrtt min/avg/max/mdev = {min:.3}/{mean:.3}/{max:.3}/{mdev:.3} ms"
-            );
-        }
-        text
     }
+    text
+}
 
-    fn json(&self, dest: Ipv4Addr, time: Duration) -> serde_json::Value {
-        let (mean, mdev) = self.spread();
-        let rtt = (self.received > 0).then(
-            || json!({"min": millis(self.min), "avg": mean, "max": millis(self.max), "mdev": mdev}),
-        );
-        json!({
-            "event": "summary", "dest": dest.to_string(), "transmitted": self.transmitted,
-            "received": self.received, "duplicates": self.duplicates, "errors": self.errors,
-            "loss_percent": self.loss(), "ms": millis(time), "rtt_ms": rtt,
-        })
-    }
+fn summary_json(dest: Ipv4Addr, stats: Stats, rtt: &Delays, time: Duration) -> serde_json::Value {
+    let [min, avg, max, mdev] = times(rtt);
+    let rtt = json!({"min": min, "avg": avg, "max": max, "mdev": mdev});
+    let rtt = (stats.received > 0).then_some(rtt);
+    json!({
+        "event": "summary", "dest": dest.to_string(), "transmitted": stats.sent,
+        "received": stats.received, "duplicates": stats.duplicates, "errors": stats.errors,
+        "loss_percent": loss(stats), "ms": millis(time), "rtt_ms": rtt,
+    })
+}
+
+/// Shortest, mean, longest and deviation, in milliseconds.
+fn times(rtt: &Delays) -> [f64; 4] {
+    [rtt.min(), rtt.mean(), rtt.max(), rtt.deviation()].map(millis)
 }
 
 #[cfg(test)]
@@ -809,32 +651,21 @@ mod tests {
     }
 
     #[test]
-    fn a_second_answer_is_a_duplicate_and_a_stranger_none() {
-        let mut ping = Ping::new(args("-c 1 10.7.0.1").unwrap(), Vec::new());
-        let answered = Sent {
-            at: Instant::ZERO,
-            answered: false,
-        };
-        ping.sent.insert(1, answered);
-        let packet = |seq| raw::Packet {
-            payload: stack::frame::Frame::copy_from(&[0, 0, 0, 0, 0, 9, 0, seq]),
-            from: IpAddr::V4(Ipv4Addr::new(10, 7, 0, 1)),
-            to: IpAddr::V4(Ipv4Addr::new(10, 7, 0, 2)),
+    fn a_second_answer_and_other_data_are_marked() {
+        let reply = |duplicate, altered| Reply {
+            seq: 1,
+            from: Ipv4Addr::new(10, 7, 0, 1).into(),
+            rtt: Duration::from_micros(45),
             ttl: 64,
-            interface: 0,
-            options: Bytes::new(),
+            bytes: 8,
+            duplicate,
+            altered,
+            options: bytes::Bytes::new(),
         };
-        for seq in [1, 1, 7] {
-            ping.hear(Instant::from_nanos(45_000), &packet(seq))
-                .unwrap();
-        }
-        let out = String::from_utf8(ping.out).unwrap();
-        assert_eq!(
-            out,
-            "8 bytes from 10.7.0.1: icmp_seq=1 ttl=64 time=0.045 ms (different data)\n\
-             8 bytes from 10.7.0.1: icmp_seq=1 ttl=64 time=0.045 ms (DUP!) (different data)\n"
-        );
-        assert_eq!((ping.tally.received, ping.tally.duplicates), (1, 1));
+        let line = "8 bytes from 10.7.0.1: icmp_seq=1 ttl=64 time=0.045 ms";
+        assert_eq!(reply_text(&reply(false, false)), line);
+        let want = format!("{line} (DUP!) (different data)");
+        assert_eq!(reply_text(&reply(true, true)), want);
     }
 
     #[test]
@@ -868,19 +699,19 @@ mod tests {
 
     #[test]
     fn losses_are_said_as_briefly_as_they_are() {
-        for (transmitted, received, want) in [
+        for (sent, received, want) in [
             (3, 2, "33.3333%"),
             (4, 3, "25%"),
             (10, 0, "100%"),
             (0, 0, "0%"),
             (1000, 999, "0.1%"),
         ] {
-            let tally = Tally {
-                transmitted,
+            let stats = Stats {
+                sent,
                 received,
-                ..Tally::default()
+                ..Stats::default()
             };
-            let text = tally.text(Duration::ZERO);
+            let text = summary_text(stats, &Delays::default(), Duration::ZERO);
             assert!(text.contains(&format!(", {want} packet loss")), "{text}");
         }
     }

@@ -8,10 +8,11 @@
 //! asked (RFC 1122 §4.1.3.5) and broadcasts get none. Nothing is answered to a port below 1024:
 //! two such services, one with a forged source, would otherwise talk to each other for ever.
 
+use super::{Endpoint, Note, StartError, Waiting};
 use bytes::Bytes;
 use serde::Deserialize;
 use stack::frame::Payload;
-use stack::host::{BindError, Host, UdpHandle};
+use stack::host::{BindError, Event, Host, UdpHandle};
 use stack::rng::Rng;
 use stack::time::Instant;
 use stack::transport::udp::Datagram;
@@ -41,8 +42,11 @@ pub enum Service {
 #[derive(Clone, Debug)]
 pub struct Services {
     sockets: Vec<(UdpHandle, Service)>,
+    /// Only where chargen is among them: there may be ten thousand of us.
     pattern: Bytes,
     rng: Rng,
+    received: u64,
+    answered: u64,
 }
 
 impl Service {
@@ -76,8 +80,13 @@ impl Services {
         }
         Ok(Self {
             sockets,
-            pattern: pattern(),
+            pattern: match wanted.contains(&Service::Chargen) {
+                true => pattern(),
+                false => Bytes::new(),
+            },
             rng: rng.fork("chargen"),
+            received: 0,
+            answered: 0,
         })
     }
 
@@ -87,15 +96,18 @@ impl Services {
             return;
         };
         while let Some(datagram) = host.udp_recv(handle) {
+            self.received += 1;
             let from = datagram.from;
             if SYSTEM_PORTS.contains(&from.port()) {
                 continue;
             }
-            if let Some(answer) = self.answer(service, datagram)
-                && let Err(e) = host.udp_send(now, handle, answer, Some(from))
-            {
+            let Some(answer) = self.answer(service, datagram) else {
+                continue;
+            };
+            match host.udp_send(now, handle, answer, Some(from)) {
+                Ok(()) => self.answered += 1,
                 // As any datagram, an answer may be lost.
-                log::debug!("{service:?} to {from}: {e}");
+                Err(e) => log::debug!("{service:?} to {from}: {e}"),
             }
         }
     }
@@ -109,6 +121,81 @@ impl Services {
                 let len = usize::try_from(self.rng.below(bound)).unwrap_or(0);
                 Some(self.pattern.slice(..len.min(self.pattern.len())).into())
             }
+        }
+    }
+}
+
+/// Services as a program of a host: opened once its addresses may be used.
+#[derive(Clone, Debug)]
+pub struct Server {
+    wanted: Vec<Service>,
+    rng: Rng,
+    services: Option<Services>,
+    failed: Option<BindError>,
+    notes: Waiting<Note>,
+}
+
+impl Server {
+    /// A server of `wanted`.
+    #[must_use]
+    pub fn new(wanted: Vec<Service>, rng: &Rng) -> Self {
+        Self {
+            wanted,
+            rng: rng.clone(),
+            services: None,
+            failed: None,
+            notes: Waiting::new(),
+        }
+    }
+
+    /// Opens the sockets, unless an address is still being probed for.
+    fn open(&mut self, host: &mut Host) -> Result<(), BindError> {
+        let mut addresses = host.interfaces().iter().flat_map(|i| i.addresses());
+        if self.services.is_none() && addresses.all(|a| a.usable) {
+            let services = Services::open(host, &self.wanted, &self.rng)?;
+            self.services = Some(services);
+            self.notes.push(Note::new("serving"));
+        }
+        Ok(())
+    }
+}
+
+impl Endpoint for Server {
+    const METRICS: &'static [&'static str] = &["received", "answered"];
+
+    fn start(&mut self, _: Instant, host: &mut Host) -> Result<(), StartError> {
+        Ok(self.open(host)?)
+    }
+
+    fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
+        match (event, &mut self.services) {
+            (Event::Udp(handle, _), Some(services)) => services.handle(host, now, *handle),
+            (Event::AddressUsable { .. }, None) if self.failed.is_none() => {
+                if let Err(error) = self.open(host) {
+                    self.failed = Some(error);
+                    self.notes.push(Note::new("failed"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _: Instant, _: &mut Host) {}
+
+    fn poll_note(&mut self) -> Option<Note> {
+        self.notes.pop()
+    }
+
+    fn measure(&self, metric: &str) -> Option<u64> {
+        let services = self.services.as_ref()?;
+        match metric {
+            "received" => Some(services.received),
+            "answered" => Some(services.answered),
+            _ => None,
         }
     }
 }
