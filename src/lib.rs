@@ -23,4 +23,5 @@ pub mod cli;
 pub mod device;
 pub mod dissect;
 pub mod endpoint;
+pub mod lab;
 pub mod runtime;

@@ -1,0 +1,309 @@
+//! How one node differs from any other: the policies and limits of a host that a file may set.
+//!
+//! ```text
+//!   [[node]]
+//!   settings = { icmp_rate = 10, probe_addresses = true }  --apply--> host::Config
+//!                                                          \--> InterfaceConfig of each port
+//! ```
+//!
+//! Only what is set is changed. What each means is said at the field of
+//! [`host::Config`](stack::host::Config) that it goes to.
+
+use super::units::{duration, size, write_duration, write_size};
+use serde::Deserialize;
+use stack::host::{self, InterfaceConfig};
+use stack::time::Duration;
+use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
+
+/// A value that a file can hold.
+trait Value: Sized {
+    /// As TOML.
+    fn write(&self) -> String;
+}
+
+macro_rules! settings {
+    ($($(#[$meta:meta])* $name:ident: $type:ty,)*) => {
+        /// Policies and limits of one node; `None` is what any host has.
+        #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Settings { $($(#[$meta])* pub $name: Option<$type>,)* }
+
+        impl Settings {
+            /// As an inline table's content: `ttl = 3, echo = false`; empty where nothing is set.
+            #[must_use]
+            pub fn to_toml(&self) -> String {
+                let mut text = String::new();
+                $(if let Some(value) = &self.$name {
+                    let comma = if text.is_empty() { "" } else { ", " };
+                    let _ = write!(text, "{comma}{} = {}", stringify!($name), value.write());
+                })*
+                text
+            }
+        }
+    };
+}
+
+settings! {
+    /// Forward packets that are not for us; a router does, a host does not.
+    forwarding: bool,
+    /// Answer echo requests.
+    echo: bool,
+    /// Answer echo requests to broadcast addresses.
+    echo_broadcast: bool,
+    /// Follow redirects.
+    accept_redirects: bool,
+    /// Send redirects.
+    send_redirects: bool,
+    /// Time to live of what it sends.
+    ttl: u8,
+    /// MTU of its ports; else that of the wires.
+    mtu: Bytes,
+    /// Probe for other holders before using an address (RFC 5227).
+    probe_addresses: bool,
+    /// Take frames for other stations.
+    promiscuous: bool,
+    /// Reverse path check.
+    reverse_path: super::topology::ReversePath,
+    /// ICMP errors a second to all; 0 with `icmp_burst = 0` for a node that never says why.
+    icmp_rate: u32,
+    /// ICMP errors at once to all.
+    icmp_burst: u32,
+    /// ICMP errors a second to one peer.
+    icmp_peer_rate: u32,
+    /// ICMP errors at once to one peer.
+    icmp_peer_burst: u32,
+    /// How long fragments wait for the others.
+    reassembly_timeout: Time,
+    /// Bytes of fragments held.
+    reassembly_bytes: Bytes,
+    /// Bytes of fragments held of one source.
+    reassembly_bytes_per_source: Bytes,
+    /// Datagrams begun.
+    reassembly_datagrams: Bytes,
+    /// Neighbours known.
+    neighbor_entries: Bytes,
+    /// Resolutions under way.
+    neighbor_incomplete: Bytes,
+    /// Packets that wait for one neighbour.
+    neighbor_parked: Bytes,
+    /// How long a neighbour counts as reachable.
+    neighbor_reachable: Time,
+    /// Between two requests for one neighbour.
+    neighbor_retransmit: Time,
+    /// Requests for an unknown neighbour.
+    neighbor_solicits: u32,
+    /// The least path MTU that is believed.
+    pmtu_least: u16,
+    /// How long a path MTU is believed.
+    pmtu_age: Time,
+    /// Bytes that wait in a socket to be read.
+    udp_receive: Bytes,
+    /// Bytes that wait in a socket to be sent.
+    udp_send: Bytes,
+    /// Forwarded packets that wait for one port.
+    forward_queue: Bytes,
+    /// ICMP messages that wait for one port.
+    reply_queue: Bytes,
+}
+
+impl Settings {
+    /// Sets what is set.
+    pub fn apply(&self, config: &mut host::Config) {
+        set(&mut config.forwarding, self.forwarding);
+        set(&mut config.echo, self.echo);
+        set(&mut config.echo_broadcast, self.echo_broadcast);
+        set(&mut config.accept_redirects, self.accept_redirects);
+        set(&mut config.send_redirects, self.send_redirects);
+        set(&mut config.ttl, self.ttl);
+        set(&mut config.udp.ttl, self.ttl);
+        set(&mut config.icmp_rate.rate, self.icmp_rate);
+        set(&mut config.icmp_rate.burst, self.icmp_burst);
+        set(&mut config.icmp_rate.peer_rate, self.icmp_peer_rate);
+        set(&mut config.icmp_rate.peer_burst, self.icmp_peer_burst);
+        let reassembly = &mut config.reassembly;
+        set(&mut reassembly.timeout, self.reassembly_timeout.map(|t| t.0));
+        set(&mut reassembly.max_bytes, count(self.reassembly_bytes));
+        let per_source = count(self.reassembly_bytes_per_source);
+        set(&mut reassembly.max_bytes_per_source, per_source);
+        set(&mut reassembly.max_datagrams, count(self.reassembly_datagrams));
+        let neighbor = &mut config.neighbor;
+        set(&mut neighbor.max_entries, count(self.neighbor_entries));
+        set(&mut neighbor.max_incomplete, count(self.neighbor_incomplete));
+        set(&mut neighbor.max_parked_per_entry, count(self.neighbor_parked));
+        let reachable = self.neighbor_reachable.map(|t| t.0);
+        set(&mut neighbor.base_reachable_time, reachable);
+        let retransmit = self.neighbor_retransmit.map(|t| t.0);
+        set(&mut neighbor.retrans_timer, retransmit);
+        set(&mut neighbor.max_multicast_solicit, self.neighbor_solicits);
+        set(&mut config.pmtu.min_pmtu, self.pmtu_least);
+        set(&mut config.pmtu.age, self.pmtu_age.map(|t| Some(t.0)));
+        set(&mut config.udp.receive_limit, count(self.udp_receive));
+        set(&mut config.udp.send_limit, count(self.udp_send));
+        set(&mut config.max_forwarded, count(self.forward_queue));
+        set(&mut config.max_replies, count(self.reply_queue));
+    }
+
+    /// Sets what is set of one interface.
+    pub fn apply_to_interface(&self, config: &mut InterfaceConfig) {
+        use super::topology::ReversePath;
+        set(&mut config.mtu, count(self.mtu));
+        set(&mut config.probe_addresses, self.probe_addresses);
+        set(&mut config.promiscuous, self.promiscuous);
+        let path = self.reverse_path.map(|path| match path {
+            ReversePath::Off => host::ReversePath::Off,
+            ReversePath::Strict => host::ReversePath::Strict,
+            ReversePath::Loose => host::ReversePath::Loose,
+        });
+        set(&mut config.reverse_path, path);
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn count(bytes: Option<Bytes>) -> Option<usize> {
+    bytes.map(|b| usize::try_from(b.0).unwrap_or(usize::MAX))
+}
+
+/// A duration in a file: `"20ms"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+/// A size or a number in a file: `1500` or `"64KiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl Value for bool {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for u8 {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for u16 {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for u32 {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Time {
+    fn write(&self) -> String {
+        format!("\"{}\"", write_duration(self.0))
+    }
+}
+
+impl Value for Bytes {
+    fn write(&self) -> String {
+        let text = write_size(self.0);
+        match text.parse::<u64>() {
+            Ok(plain) => plain.to_string(),
+            Err(_) => format!("\"{text}\""),
+        }
+    }
+}
+
+impl Value for super::topology::ReversePath {
+    fn write(&self) -> String {
+        format!("\"{}\"", self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        scalar(d, "a duration, as \"20ms\"", |text| {
+            duration(text).map(Self).map_err(|e| e.to_string())
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        scalar(d, "a size, as 1500 or \"64KiB\"", |text| {
+            size(text).map(Self).map_err(|e| e.to_string())
+        })
+    }
+}
+
+/// Reads a number or a text as the text that was written.
+pub(super) fn scalar<'de, D: serde::Deserializer<'de>, T>(
+    d: D,
+    want: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, D::Error> {
+    d.deserialize_any(Scalar {
+        want,
+        parse,
+        value: PhantomData,
+    })
+}
+
+struct Scalar<T, F> {
+    want: &'static str,
+    parse: F,
+    value: PhantomData<T>,
+}
+
+impl<T, F: Fn(&str) -> Result<T, String>> serde::de::Visitor<'_> for Scalar<T, F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.want)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<T, E> {
+        self.visit_str(&n.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<T, E> {
+        self.visit_str(&n.to_string())
+    }
+
+    // The shortest decimal that means the same float is what was written.
+    fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<T, E> {
+        self.visit_str(&n.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_reaches_the_host_and_the_rest_stays() {
+        let text = "ttl = 3\nicmp_rate = 7\nreassembly_timeout = '2s'\nudp_receive = '4KiB'\n\
+            mtu = 600\nreverse_path = 'strict'";
+        let settings: Settings = toml::from_str(text).unwrap();
+        let (mut config, plain) = (host::Config::default(), host::Config::default());
+        settings.apply(&mut config);
+        assert_eq!((config.ttl, config.udp.ttl), (3, 3));
+        assert_eq!(config.icmp_rate.rate, 7);
+        assert_eq!(config.icmp_rate.burst, plain.icmp_rate.burst);
+        assert_eq!(config.reassembly.timeout, Duration::from_secs(2));
+        assert_eq!(config.udp.receive_limit, 4096);
+        let mut port = InterfaceConfig::ip("p", stack::machine::Port(0));
+        settings.apply_to_interface(&mut port);
+        assert_eq!(port.mtu, 600);
+        assert_eq!(port.reverse_path, host::ReversePath::Strict);
+        let again: Settings = toml::from_str(&settings.to_toml().replace(", ", "\n")).unwrap();
+        assert_eq!(again, settings);
+    }
+}
