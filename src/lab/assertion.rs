@@ -367,16 +367,8 @@ mod tests {
                 "w.drops > p.received: it is 15 to 5",
             ),
             ("conserved", true, "world.conserved != 0: it is 1"),
-            (
-                "p.rtt.min < 2KiB",
-                false,
-                "p.rtt.min < 2KiB: it is nothing",
-            ),
-            (
-                "p.received < 1500B",
-                true,
-                "p.received < 1500B: it is 5B",
-            ),
+            ("p.rtt.min < 2KiB", false, "p.rtt.min < 2KiB: it is nothing"),
+            ("p.received < 1500B", true, "p.received < 1500B: it is 5B"),
             ("w.drops <= 1kbit", true, "w.drops <= 1kbit: it is 15bit"),
         ] {
             let assertion: Assertion = text.parse().unwrap();
@@ -390,12 +382,18 @@ mod tests {
     fn what_is_wrong_is_said() {
         let units = "a whole number, or one with a unit: %, ppm, ns to h, bit to tbit, B to GiB";
         for (text, want) in [
-            ("p.rtt.max = 3", "`=`: say <, <=, ==, !=, >= or >".to_owned()),
+            (
+                "p.rtt.max = 3",
+                "`=`: say <, <=, ==, !=, >= or >".to_owned(),
+            ),
             (
                 "p.rtt.max <= 3 parsecs",
                 format!("`3 parsecs` is no value: say {units}"),
             ),
-            ("p.a < 0.00001%", format!("`0.00001%` is no value: say {units}")),
+            (
+                "p.a < 0.00001%",
+                format!("`0.00001%` is no value: say {units}"),
+            ),
             ("p. < 3", "`p.` is no metric: say SUBJECT.METRIC".to_owned()),
             ("p.a <", "nothing stands on the right side".to_owned()),
             ("", "`` is no metric: say SUBJECT.METRIC".to_owned()),

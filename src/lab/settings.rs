@@ -122,15 +122,27 @@ impl Settings {
         set(&mut config.icmp_rate.peer_rate, self.icmp_peer_rate);
         set(&mut config.icmp_rate.peer_burst, self.icmp_peer_burst);
         let reassembly = &mut config.reassembly;
-        set(&mut reassembly.timeout, self.reassembly_timeout.map(|t| t.0));
+        set(
+            &mut reassembly.timeout,
+            self.reassembly_timeout.map(|t| t.0),
+        );
         set(&mut reassembly.max_bytes, count(self.reassembly_bytes));
         let per_source = count(self.reassembly_bytes_per_source);
         set(&mut reassembly.max_bytes_per_source, per_source);
-        set(&mut reassembly.max_datagrams, count(self.reassembly_datagrams));
+        set(
+            &mut reassembly.max_datagrams,
+            count(self.reassembly_datagrams),
+        );
         let neighbor = &mut config.neighbor;
         set(&mut neighbor.max_entries, count(self.neighbor_entries));
-        set(&mut neighbor.max_incomplete, count(self.neighbor_incomplete));
-        set(&mut neighbor.max_parked_per_entry, count(self.neighbor_parked));
+        set(
+            &mut neighbor.max_incomplete,
+            count(self.neighbor_incomplete),
+        );
+        set(
+            &mut neighbor.max_parked_per_entry,
+            count(self.neighbor_parked),
+        );
         let reachable = self.neighbor_reachable.map(|t| t.0);
         set(&mut neighbor.base_reachable_time, reachable);
         let retransmit = self.neighbor_retransmit.map(|t| t.0);

@@ -255,7 +255,9 @@ impl Node {
     /// Whether it passes on packets of others.
     #[must_use]
     pub fn forwards(&self) -> bool {
-        self.settings.forwarding.unwrap_or(self.kind == Kind::Router)
+        self.settings
+            .forwarding
+            .unwrap_or(self.kind == Kind::Router)
     }
 
     /// What a host is told at birth to be this node.

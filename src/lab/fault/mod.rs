@@ -20,7 +20,11 @@
 //! Left out: what needs parts that hosts here do not have yet (disks, clocks of their own, nodes
 //! that lie). Such a line is understood and refused, and the message says which part is missing.
 
+mod carry;
 mod parse;
+mod run;
+
+pub(in crate::lab) use run::Run;
 
 use super::names::{Names, unknown};
 use super::units::{write_duration, write_rate};

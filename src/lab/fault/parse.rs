@@ -71,10 +71,9 @@ pub(super) fn script(text: &str) -> Result<Script, ScriptError> {
         let mut words = Words::new(text);
         if words.peek().is_some() {
             let line = words.line(number);
-            script.lines.push(line.map_err(|what| ScriptError {
-                line: number,
-                what,
-            })?);
+            script
+                .lines
+                .push(line.map_err(|what| ScriptError { line: number, what })?);
         }
     }
     script.renumber();
@@ -347,7 +346,9 @@ impl<'a> Words<'a> {
                 "to" => only.to.replace(self.party()?).is_none(),
                 "port" => {
                     let port = self.number("a port", 0, u64::from(u16::MAX))?;
-                    only.port.replace(u16::try_from(port).unwrap_or(0)).is_none()
+                    only.port
+                        .replace(u16::try_from(port).unwrap_or(0))
+                        .is_none()
                 }
                 _ => {
                     return Err(format!(
@@ -436,9 +437,9 @@ impl<'a> Words<'a> {
         match (kind, arrow, <[Vec<String>; 3]>::try_from(groups)) {
             ("bridge", false, Ok(three)) => Ok(Partition::Bridge(three)),
             ("bridge", ..) => Err("a bridge is `{a,b} | c | {d,e}`".to_owned()),
-            ("majorities", false, Err(groups)) if groups.len() == 1 && many >= 3 => {
-                Ok(Partition::Majorities(groups.into_iter().flatten().collect()))
-            }
+            ("majorities", false, Err(groups)) if groups.len() == 1 && many >= 3 => Ok(
+                Partition::Majorities(groups.into_iter().flatten().collect()),
+            ),
             ("majorities", ..) => {
                 Err("majorities are of one group of three nodes or more: `{a,b,c}`".to_owned())
             }
@@ -548,4 +549,3 @@ fn name(word: &str) -> Parsed<String> {
         Err(format!("`{word}` is no name: letters, digits, - and _"))
     }
 }
-

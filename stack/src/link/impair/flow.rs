@@ -41,6 +41,14 @@ enum Rest {
     Fragment(u32),
 }
 
+impl Match {
+    /// Whether it looks at this frame.
+    #[must_use]
+    pub fn matches(&self, frame: &mut Frame) -> bool {
+        Key::of(frame).matches(self, frame)
+    }
+}
+
 impl Key {
     /// The flow of a frame.
     #[inline]

@@ -123,6 +123,8 @@ pub struct Stats {
     pub flipped_bits: u64,
     /// Frames marked "congestion experienced" by the queue.
     pub marked: u64,
+    /// Most frames that ever waited at once.
+    pub queue_peak: u64,
     /// Flows forgotten for want of room.
     pub flows_evicted: u64,
     /// Lost frames that nobody asked about in time.

@@ -249,6 +249,9 @@ impl Way {
         };
         self.queue.push(packet, conversation, &mut self.ledger);
         self.advance(now);
+        let waiting = u64::try_from(self.queue.depth().0).unwrap_or(u64::MAX);
+        let peak = &mut self.ledger.stats.queue_peak;
+        *peak = waiting.max(*peak);
         Sent::Queued
     }
 

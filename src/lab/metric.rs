@@ -1,0 +1,177 @@
+//! Numbers that can be asked of a world, by name: what assertions and tables are made of.
+//!
+//! ```text
+//!   r1.drops.ttl-expired     a node:    its host's counters
+//!   a-r1.lost                a wire:    both directions together; a-r1.from.a.lost one of them
+//!   ping1.rtt.max            a program: what it measured
+//!   world.arrivals           the whole
+//! ```
+//!
+//! Times are nanoseconds, sizes bytes, shares millionths (`….ppm`).
+
+use super::ids::{Lane, NodeId, WireId};
+use super::world::{Node, World};
+use stack::link::impair::Way;
+use stack::reason::DropReason;
+
+/// What can be asked of the whole world.
+pub const WORLD: &[&str] = &["arrivals", "steps", "conserved", "time"];
+/// What can be asked of a node, besides `drops.REASON`.
+pub const NODE: &[&str] = &[
+    "arrived",
+    "sent",
+    "frames-in",
+    "frames-out",
+    "delivered",
+    "forwarded",
+    "held",
+    "drops",
+    "echoes",
+    "icmp-errors-out",
+    "icmp-errors-in",
+    "redirects-in",
+    "fragmented",
+    "fragments-out",
+    "reassembled",
+    "neighbors",
+    "conserved",
+];
+/// What can be asked of a wire, or of a direction of it, besides `drops.REASON`.
+pub const WIRE: &[&str] = &[
+    "frames-in",
+    "bytes-in",
+    "delivered",
+    "lost",
+    "duplicated",
+    "reordered",
+    "corrupted",
+    "marked",
+    "queue-peak",
+    "conserved",
+];
+
+impl World {
+    /// The metric of a node, wire, program or of the `world`; `None` where there is no such thing.
+    #[must_use]
+    pub fn measure(&self, subject: &str, metric: &str) -> Option<i128> {
+        if subject == "world" {
+            return self.measure_world(metric);
+        }
+        if let Some(node) = self.find(subject).and_then(|id| self.node(id)) {
+            return measure_node(node, metric);
+        }
+        if let Some(wire) = self.find_wire(subject) {
+            return self.measure_wire(wire, metric);
+        }
+        let mut programs = self.nodes().flat_map(|(_, node)| node.programs());
+        let (_, program) = programs.find(|(name, _)| *name == subject)?;
+        program.measure(metric).map(i128::from)
+    }
+
+    fn measure_world(&self, metric: &str) -> Option<i128> {
+        Some(match metric {
+            "arrivals" => self.arrivals().into(),
+            "steps" => self.steps().into(),
+            "conserved" => self.audit().is_ok().into(),
+            "time" => self.now().as_nanos().into(),
+            _ => return None,
+        })
+    }
+
+    fn measure_wire(&self, wire: WireId, metric: &str) -> Option<i128> {
+        let ends = self.wires().nth(wire.0 as usize)?.1.ends;
+        let one = metric.strip_prefix("from.").and_then(|rest| {
+            let from = |id: NodeId| {
+                let name = self.node(id)?.name();
+                rest.strip_prefix(name)?.strip_prefix('.')
+            };
+            let direction = ends.iter().position(|(id, _)| from(*id).is_some())?;
+            Some((direction, from(ends.get(direction)?.0)?))
+        });
+        let way = |from: usize| {
+            let from = u8::try_from(from).ok()?;
+            self.way(Lane { wire, from })
+        };
+        match one {
+            Some((from, metric)) => measure_way(way(from)?, metric),
+            None => {
+                let (there, back) = (measure_way(way(0)?, metric)?, measure_way(way(1)?, metric)?);
+                Some(match metric {
+                    "conserved" => there & back,
+                    "queue-peak" => there.max(back),
+                    _ => there + back,
+                })
+            }
+        }
+    }
+}
+
+fn reason(metric: &str) -> Option<DropReason> {
+    let name = metric.strip_prefix("drops.")?;
+    DropReason::ALL.iter().copied().find(|r| r.name() == name)
+}
+
+fn measure_node(node: &Node, metric: &str) -> Option<i128> {
+    if let Some(reason) = reason(metric) {
+        let at = node.counters();
+        let outside = match reason {
+            DropReason::NodeDown => at.down,
+            DropReason::NodePaused => at.paused,
+            _ => 0,
+        };
+        let inside = node.total(|s| s.dropped_in(reason) + s.dropped_out(reason));
+        return Some(i128::from(inside + outside));
+    }
+    let counters = node.counters();
+    let number = match metric {
+        "arrived" => counters.arrived,
+        "sent" => counters.sent,
+        "frames-in" => node.total(|s| s.frames_in),
+        "frames-out" => node.total(|s| s.frames_out),
+        "delivered" => node.total(|s| s.delivered.iter().sum()),
+        "forwarded" => node.total(|s| s.forwarded),
+        "held" => node.total(|s| s.held),
+        "drops" => {
+            let inside = |s: &stack::host::Stats| {
+                s.dropped_in.iter().sum::<u64>() + s.dropped_out.iter().sum::<u64>()
+            };
+            node.total(inside) + counters.down + counters.paused
+        }
+        "echoes" => node.total(|s| s.echoes),
+        "icmp-errors-out" => node.total(|s| s.icmp_errors_out),
+        "icmp-errors-in" => node.total(|s| s.icmp_errors_in),
+        "redirects-in" => node.total(|s| s.redirects_in),
+        "fragmented" => node.total(|s| s.fragmented),
+        "fragments-out" => node.total(|s| s.fragments_out),
+        "reassembled" => node.total(|s| s.reassembled),
+        "neighbors" => {
+            let interfaces = node.host().map_or(&[][..], |h| h.interfaces());
+            let known = interfaces.iter().map(|i| i.neighbors().len());
+            known.sum::<usize>() as u64
+        }
+        "conserved" => node.is_conserved().into(),
+        _ => return None,
+    };
+    Some(number.into())
+}
+
+fn measure_way(way: &Way, metric: &str) -> Option<i128> {
+    let stats = way.stats();
+    if let Some(reason) = reason(metric) {
+        return Some(stats.dropped(reason).into());
+    }
+    let number = match metric {
+        "frames-in" => stats.frames_in,
+        "bytes-in" => stats.bytes_in,
+        "delivered" => stats.delivered,
+        "lost" => stats.dropped_in_all(),
+        "duplicated" => stats.duplicated,
+        "reordered" => stats.reordered,
+        "corrupted" => stats.corrupted,
+        "marked" => stats.marked,
+        "queue-peak" => stats.queue_peak,
+        "conserved" => way.is_conserved().into(),
+        _ => return None,
+    };
+    Some(number.into())
+}

@@ -1,0 +1,155 @@
+//! What runs on a host of the lab: the programs of [`endpoint`](crate::endpoint), each with a name
+//! and a moment at which it starts.
+//!
+//! ```text
+//!   World --handle_event, handle_timeout--> Task { name, start, Program } --user calls--> Host
+//!         <--poll_note, poll_timeout, poll_frame--
+//! ```
+//!
+//! An enum and not a trait object: a world is cloned, and its programs with it.
+
+use crate::endpoint::ping::Pinger;
+use crate::endpoint::services::Server;
+use crate::endpoint::{Endpoint, Note, StartError};
+use stack::frame::Frame;
+use stack::host::{Event, Host};
+use stack::time::{Duration, Instant};
+
+macro_rules! programs {
+    ($($(#[$doc:meta])* $name:ident($kind:ty),)*) => {
+        /// A program.
+        #[derive(Clone, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "few hosts run many programs")]
+        pub enum Program { $($(#[$doc])* $name($kind),)* }
+
+        $(impl From<$kind> for Program {
+            fn from(program: $kind) -> Self {
+                Self::$name(program)
+            }
+        })*
+
+        impl Program {
+            /// The names of everything that it measures.
+            #[must_use]
+            pub const fn metrics(&self) -> &'static [&'static str] {
+                match self { $(Self::$name(_) => <$kind>::METRICS,)* }
+            }
+
+            /// A value that it measured; see [`Endpoint::measure`].
+            #[must_use]
+            pub fn measure(&self, metric: &str) -> Option<u64> {
+                match self { $(Self::$name(p) => p.measure(metric),)* }
+            }
+
+            fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
+                match self { $(Self::$name(p) => p.start(now, host),)* }
+            }
+
+            fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
+                match self { $(Self::$name(p) => p.handle_event(now, host, event),)* }
+            }
+
+            fn poll_timeout(&self) -> Option<Instant> {
+                match self { $(Self::$name(p) => p.poll_timeout(),)* }
+            }
+
+            fn handle_timeout(&mut self, now: Instant, host: &mut Host) {
+                match self { $(Self::$name(p) => p.handle_timeout(now, host),)* }
+            }
+
+            fn poll_note(&mut self) -> Option<Note> {
+                match self { $(Self::$name(p) => p.poll_note(),)* }
+            }
+
+            fn poll_frame(&mut self, now: Instant) -> Option<Frame> {
+                match self { $(Self::$name(p) => p.poll_frame(now),)* }
+            }
+        }
+    };
+}
+
+programs! {
+    /// Echo, discard and chargen.
+    Server(Server),
+    /// Pings, and measures.
+    Ping(Pinger),
+}
+
+/// A program with its name and its start.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    name: String,
+    /// How long after its host's beginning it starts.
+    delay: Duration,
+    start: Option<Instant>,
+    program: Program,
+    /// Why it did not start, until told.
+    failed: Option<StartError>,
+}
+
+impl Task {
+    pub(super) fn new(name: &str, now: Instant, delay: Duration, program: Program) -> Self {
+        Self {
+            name: name.to_owned(),
+            delay,
+            start: Some(now + delay),
+            program,
+            failed: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Its host begins again at `now`, and so does it.
+    pub(super) fn begin_again(&mut self, now: Instant) {
+        self.start = Some(now + self.delay);
+    }
+
+    pub(super) fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
+        if self.start.is_none() {
+            self.program.handle_event(now, host, event);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.start.or_else(|| self.program.poll_timeout())
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, host: &mut Host) {
+        match self.start {
+            Some(at) if at > now => return,
+            Some(_) => {
+                self.start = None;
+                self.failed = self.program.start(now, host).err();
+            }
+            None => {}
+        }
+        self.program.handle_timeout(now, host);
+    }
+
+    pub(super) fn poll_frame(&mut self, now: Instant) -> Option<Frame> {
+        match self.start {
+            Some(_) => None,
+            None => self.program.poll_frame(now),
+        }
+    }
+
+    /// What it has to say: a word and the rest.
+    pub(super) fn poll_note(&mut self) -> Option<(&'static str, String)> {
+        if let Some(error) = self.failed.take() {
+            return Some(("failed", error.to_string()));
+        }
+        let note = self.program.poll_note()?;
+        let fields = note
+            .fields
+            .iter()
+            .map(|(name, field)| format!("{name}={field}"));
+        Some((note.name, fields.collect::<Vec<_>>().join(" ")))
+    }
+}
