@@ -164,8 +164,6 @@ pub struct Arrivals {
     pub duplicates: u64,
     /// Datagrams that came after one with a higher number.
     pub reordered: u64,
-    /// How long they were under way.
-    pub delays: Delays,
     /// One more than the highest number seen.
     next: u64,
     /// Bit `n % WINDOW`: whether number `n` was seen, for the last `WINDOW` below `next`.
@@ -177,7 +175,7 @@ const WINDOW: u64 = 1024;
 
 impl Arrivals {
     /// Takes datagram `number`; whether it is new.
-    pub fn add(&mut self, number: u64, bytes: usize, delay: Duration) -> bool {
+    pub fn add(&mut self, number: u64, bytes: usize) -> bool {
         if self.window.is_empty() {
             self.window
                 .resize(usize::try_from(WINDOW / 64).unwrap_or(0), 0);
@@ -199,7 +197,6 @@ impl Arrivals {
         }
         self.received += 1;
         self.bytes += super::count(bytes);
-        self.delays.add(delay);
         true
     }
 
@@ -304,7 +301,7 @@ mod tests {
         ] {
             let mut a = Arrivals::default();
             for n in numbers {
-                a.add(*n, 10, Duration::ZERO);
+                a.add(*n, 10);
             }
             let got = [a.received, a.lost(), a.duplicates, a.reordered];
             assert_eq!(got, [received, lost, duplicates, reordered], "{numbers:?}");

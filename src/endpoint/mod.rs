@@ -21,6 +21,7 @@
 pub mod measure;
 pub mod ping;
 pub mod services;
+pub mod traffic;
 
 use stack::frame::Frame;
 use stack::host::{AskError, BindError, Event, Host, SendError};
