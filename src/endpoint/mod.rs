@@ -20,6 +20,7 @@
 
 pub mod measure;
 pub mod ping;
+pub mod scan;
 pub mod services;
 pub mod traffic;
 
