@@ -18,6 +18,7 @@
 //!
 //! Left out: programs over TCP, until there is TCP.
 
+pub mod arp_forger;
 pub mod measure;
 pub mod ping;
 pub mod scan;
