@@ -1,31 +1,26 @@
 //! `traceroute`: the routers on the way, by whom each time to live runs out.
 //!
 //! ```text
-//!   probes  ttl 1 1 1 2 2 2 3 3 3 ...   at most -N under way, each told apart by UDP port or seq
-//!   answer  time exceeded -> a router      port unreachable, echo reply, datagram -> the destination
+//!   Args --> endpoint::traceroute::Traceroute --Outcome--> a line for each hop
 //! ```
 //!
-//! Read first: RFC 792 (time exceeded, unreachable), RFC 1812 §5.3.1.
+//! Read first: [`traceroute`](crate::endpoint::traceroute).
 //!
-//! A probe that waits while others of its hop, or later hops, have long been answered is given up
-//! before its time: else one silent router costs every trace the full wait.
-//!
-//! Left out: names (there is no resolver yet, so `-n` holds in any case); TCP probes.
+//! Left out: names (there is no resolver yet, so `-n` holds in any case).
 
 use super::Failure;
 use super::attach::{self, Attach};
 use super::report::{self, millis};
+use crate::endpoint::Endpoint as _;
+use crate::endpoint::traceroute::{Config, End, Outcome, Probe, State, Traceroute};
 use crate::runtime::Next;
-use bytes::Bytes;
 use serde_json::json;
-use stack::frame::Payload;
-use stack::host::{BindError, Host, RawHandle, SendError, UdpHandle};
-use stack::time::{Duration, Instant, earliest};
-use stack::transport::udp::{Options, PathMtu};
-use stack::transport::{ErrorKind, SocketError};
+use stack::host::Host;
+use stack::time::{Duration, Instant};
+use stack::transport::ErrorKind;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -36,13 +31,6 @@ const EXAMPLES: &str = "Examples:
 
 /// IP and UDP (or ICMP) headers of a probe.
 const HEADERS: usize = 28;
-/// How many times longer than an answer of its own hop a probe is waited for, and than one of a
-/// later hop: a router that answers at all answers about as fast as its neighbours.
-const PATIENCE_HERE: u32 = 3;
-const PATIENCE_NEAR: u32 = 10;
-/// But never shorter than this: queues and rate limits are not the path.
-const PATIENCE_MIN: Duration = Duration::from_millis(250);
-
 /// The routers on the way to a host.
 ///
 /// Exits 0 if the destination answered, 1 if it never did.
@@ -118,53 +106,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code))
 }
 
-/// A way of probing: where the probes go out and their answers come in.
-#[derive(Clone, Copy, Debug)]
-enum Prober {
-    Udp(UdpHandle),
-    Echo(RawHandle),
-}
-
-/// One probe.
-#[derive(Clone, Copy, Debug)]
-struct Probe {
-    sent: Instant,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    Waiting,
-    Answered {
-        from: IpAddr,
-        rtt: Duration,
-        /// `None`: its time to live ran out. Else how this ends the trace.
-        end: Option<End>,
-    },
-    Silent,
-}
-
-/// How an answer ends the trace.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    /// The destination itself answered.
-    Reached,
-    /// Somebody said that there is no further.
-    Refused(ErrorKind, u8),
-}
-
-/// A trace under way.
+/// A trace under way, and where it is told.
 struct Trace<W> {
     args: Args,
     out: W,
-    data: Bytes,
-    prober: Option<Prober>,
-    /// In the order they were sent: `queries` of each hop.
-    probes: Vec<Probe>,
-    next_at: Instant,
-    /// Hops that have been shown.
-    shown: usize,
-    reached: bool,
+    machine: Traceroute,
+    begun: bool,
 }
 
 impl<W: Write> Trace<W> {
@@ -172,285 +119,107 @@ impl<W: Write> Trace<W> {
         if args.first > args.max_hops {
             return Err(Failure::usage("-f is beyond -m: there is no hop to probe"));
         }
-        let hops = u32::from(args.max_hops - args.first) + 1;
-        let last = u32::from(args.port) + hops * u32::from(args.queries) - 1;
+        let config = config(&args);
+        let last = config.last_port();
         if !args.icmp && last > u32::from(u16::MAX) {
             return Err(Failure::usage(format!(
                 "the last probe would go to port {last}: choose a lower -p, -m or -q"
             )));
         }
-        let len = usize::from(args.size) - HEADERS;
         Ok(Self {
-            data: (b'@'..=b'_').cycle().take(len).collect(),
+            machine: Traceroute::new(config),
             args,
             out,
-            prober: None,
-            probes: Vec::new(),
-            next_at: Instant::ZERO,
-            shown: 0,
-            reached: false,
+            begun: false,
         })
     }
 
     fn turn(&mut self, host: &mut Host, now: Instant, stop: bool) -> Next<Result<u8, Failure>> {
         match self.step(host, now, stop) {
-            Ok(None) => ControlFlow::Continue(self.wake_at()),
+            Ok(None) => ControlFlow::Continue(self.machine.poll_timeout()),
             Ok(Some(code)) => ControlFlow::Break(Ok(code)),
             Err(failure) => ControlFlow::Break(Err(failure)),
         }
     }
 
     fn step(&mut self, host: &mut Host, now: Instant, stop: bool) -> Result<Option<u8>, Failure> {
-        let prober = match self.prober {
-            Some(prober) => prober,
-            None => self.open(host, now)?,
-        };
+        if !self.begun {
+            self.begin(host, now)?;
+        }
         attach::pass_events(host);
-        self.hear(host, prober, now);
-        self.give_up(now);
-        if self.show().map_err(report::untold)? || stop {
-            return Ok(Some(u8::from(!self.reached)));
-        }
-        while self.may_send(now) {
-            if !self.send(host, prober, now)? {
-                break;
+        self.machine.hear(now, host);
+        self.machine.handle_timeout(now, host);
+        let mut done = stop;
+        while let Some(outcome) = self.machine.poll_outcome() {
+            match outcome {
+                Outcome::Hop { ttl, probes } => self.show(ttl, &probes),
+                Outcome::Done { reached, hops } => {
+                    done = true;
+                    self.summary(reached, hops)
+                }
+                Outcome::Refused(error) => {
+                    return Err(attach::cannot_send(self.args.dest, error));
+                }
             }
+            .map_err(report::untold)?;
         }
-        Ok(None)
+        Ok(done.then(|| u8::from(!self.machine.reached())))
     }
 
-    fn open(&mut self, host: &mut Host, now: Instant) -> Result<Prober, Failure> {
-        let refused = |e: BindError| Failure::usage(e.to_string());
-        let prober = match self.args.icmp {
-            true => Prober::Echo(host.echo_open(0).map_err(refused)?.0),
-            false => {
-                let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-                Prober::Udp(host.udp_bind(any).map_err(refused)?)
-            }
-        };
-        self.prober = Some(prober);
-        self.next_at = now;
+    fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
+        self.begun = true;
+        let started = self.machine.start(now, host);
+        started.map_err(|e| Failure::usage(e.to_string()))?;
+        if self.args.json {
+            return Ok(());
+        }
         let Args {
             dest,
             max_hops,
             size,
             ..
         } = self.args;
+        let line =
+            format!("traceroute to {dest} ({dest}), {max_hops} hops max, {size} byte packets");
+        writeln!(self.out, "{line}")
+            .and_then(|()| self.out.flush())
+            .map_err(report::untold)
+    }
+
+    fn show(&mut self, ttl: usize, hop: &[Probe]) -> io::Result<()> {
+        if self.args.json {
+            return report::json_line(&mut self.out, &json_hop(ttl, hop));
+        }
+        writeln!(self.out, "{}", text_hop(ttl, hop))?;
+        self.out.flush()
+    }
+
+    fn summary(&mut self, reached: bool, hops: usize) -> io::Result<()> {
         if !self.args.json {
-            let line =
-                format!("traceroute to {dest} ({dest}), {max_hops} hops max, {size} byte packets");
-            writeln!(self.out, "{line}")
-                .and_then(|()| self.out.flush())
-                .map_err(report::untold)?;
+            return Ok(());
         }
-        Ok(prober)
-    }
-
-    fn options<'h>(&self, host: &'h mut Host, prober: Prober) -> Option<&'h mut Options> {
-        match prober {
-            Prober::Udp(handle) => host.udp_options(handle),
-            Prober::Echo(handle) => host.raw_options(handle),
-        }
-    }
-
-    /// Probes in all, unless an answer ends it before.
-    fn planned(&self) -> usize {
-        let hops = usize::from(self.args.max_hops - self.args.first) + 1;
-        hops * usize::from(self.args.queries)
-    }
-
-    fn may_send(&self, now: Instant) -> bool {
-        let waiting = self.probes.iter().filter(|p| p.state == State::Waiting);
-        // Once an answer ends it, only the hops up to there are of interest.
-        let ends = self.probes.iter().position(|p| self.ends(p));
-        let queries = usize::from(self.args.queries);
-        let planned = ends.map_or(self.planned(), |i| (i / queries + 1) * queries);
-        self.probes.len() < planned
-            && waiting.count() < usize::from(self.args.parallel)
-            && self.next_at <= now
-    }
-
-    fn ends(&self, probe: &Probe) -> bool {
-        matches!(probe.state, State::Answered { end: Some(_), .. })
-    }
-
-    /// Sends the next probe; false where it must wait for room.
-    fn send(&mut self, host: &mut Host, prober: Prober, now: Instant) -> Result<bool, Failure> {
-        let n = u16::try_from(self.probes.len()).unwrap_or(u16::MAX);
-        let hop = n / u16::from(self.args.queries) + u16::from(self.args.first);
-        if let Some(options) = self.options(host, prober) {
-            options.ttl = u8::try_from(hop).unwrap_or(u8::MAX);
-            options.path_mtu = match self.args.dont_fragment {
-                true => PathMtu::Probe,
-                false => PathMtu::Off,
-            };
-        }
-        let data = Payload::from(self.data.clone());
-        let dest = self.args.dest;
-        let sent = match prober {
-            Prober::Udp(handle) => {
-                let to = SocketAddr::new(IpAddr::V4(dest), self.args.port.saturating_add(n));
-                host.udp_send(now, handle, data, Some(to))
-            }
-            Prober::Echo(handle) => host.echo_send(now, handle, dest, n + 1, data, &[]),
-        };
-        match sent {
-            Ok(()) => {}
-            Err(SendError::WouldBlock) => return Ok(false),
-            Err(e) => return Err(attach::cannot_send(dest, e)),
-        }
-        self.probes.push(Probe {
-            sent: now,
-            state: State::Waiting,
+        let line = json!({
+            "event": "summary", "dest": self.args.dest.to_string(),
+            "reached": reached, "hops": hops,
         });
-        self.next_at = now + self.args.pause;
-        Ok(true)
+        report::json_line(&mut self.out, &line)
     }
+}
 
-    fn hear(&mut self, host: &mut Host, prober: Prober, now: Instant) {
-        match prober {
-            Prober::Udp(handle) => {
-                while let Some(datagram) = host.udp_recv(handle) {
-                    let n = datagram.from.port().wrapping_sub(self.args.port);
-                    self.answer(n, datagram.from.ip(), Some(End::Reached), now);
-                }
-                while let Some(error) = host.udp_take_error(handle) {
-                    let n = error.to.port().wrapping_sub(self.args.port);
-                    self.answer(n, error.offender, self.end_of(&error), now);
-                }
-            }
-            Prober::Echo(handle) => {
-                while let Some(packet) = host.raw_recv(handle) {
-                    let message = packet.payload.to_bytes();
-                    if let Some([_, _, _, _, _, _, a, b]) = message.first_chunk::<8>() {
-                        let n = u16::from_be_bytes([*a, *b]).wrapping_sub(1);
-                        self.answer(n, packet.from, Some(End::Reached), now);
-                    }
-                }
-                while let Some(error) = host.raw_take_error(handle) {
-                    let n = error.to.port().wrapping_sub(1);
-                    self.answer(n, error.offender, self.end_of(&error), now);
-                }
-            }
-        }
-    }
-
-    fn end_of(&self, error: &SocketError) -> Option<End> {
-        let from_dest = error.offender == IpAddr::V4(self.args.dest);
-        match error.kind {
-            ErrorKind::TtlExpired => None,
-            ErrorKind::PortUnreachable if from_dest => Some(End::Reached),
-            kind => Some(End::Refused(kind, error.icmp_code)),
-        }
-    }
-
-    fn answer(&mut self, n: u16, from: IpAddr, end: Option<End>, now: Instant) {
-        let Some(probe) = self.probes.get_mut(usize::from(n)) else {
-            return;
-        };
-        if probe.state == State::Waiting {
-            probe.state = State::Answered {
-                from,
-                rtt: now - probe.sent,
-                end,
-            };
-        }
-    }
-
-    /// Until when probe `i` is waited for.
-    fn patience(&self, i: usize) -> Instant {
-        let queries = usize::from(self.args.queries);
-        let hop = i / queries;
-        let answered = |probes: &[Probe]| -> Option<Duration> {
-            let rtts = probes.iter().filter_map(|p| match p.state {
-                State::Answered { rtt, .. } => Some(rtt),
-                _ => None,
-            });
-            rtts.max()
-        };
-        let split = ((hop + 1) * queries).min(self.probes.len());
-        let here = answered(self.probes.get(hop * queries..split).unwrap_or_default());
-        let later = answered(self.probes.get(split..).unwrap_or_default());
-        let expected = match (here, later) {
-            (Some(rtt), _) => Some(rtt * PATIENCE_HERE),
-            (None, Some(rtt)) => Some(rtt * PATIENCE_NEAR),
-            (None, None) => None,
-        };
-        let wait = expected.map_or(self.args.wait, |e| e.max(PATIENCE_MIN).min(self.args.wait));
-        self.probes.get(i).map_or(Instant::ZERO, |p| p.sent + wait)
-    }
-
-    fn give_up(&mut self, now: Instant) {
-        let late = |i: &usize| {
-            self.probes
-                .get(*i)
-                .is_some_and(|p| p.state == State::Waiting)
-                && self.patience(*i) <= now
-        };
-        let late: Vec<usize> = (0..self.probes.len()).filter(late).collect();
-        for i in late {
-            if let Some(probe) = self.probes.get_mut(i) {
-                probe.state = State::Silent;
-            }
-        }
-    }
-
-    fn wake_at(&self) -> Option<Instant> {
-        let waiting = (0..self.probes.len())
-            .filter(|i| {
-                self.probes
-                    .get(*i)
-                    .is_some_and(|p| p.state == State::Waiting)
-            })
-            .map(|i| self.patience(i))
-            .min();
-        let paused = self.probes.len() < self.planned() && !self.args.pause.is_zero();
-        earliest(waiting, paused.then_some(self.next_at))
-    }
-
-    /// Shows the hops that are complete, in order; whether that was the last.
-    fn show(&mut self) -> io::Result<bool> {
-        let queries = usize::from(self.args.queries);
-        loop {
-            let from = self.shown * queries;
-            let Some(hop) = self.probes.get(from..from + queries) else {
-                return Ok(from >= self.planned());
-            };
-            if hop.iter().any(|p| p.state == State::Waiting) {
-                return Ok(false);
-            }
-            let ttl = self.shown + usize::from(self.args.first);
-            let ended = hop.iter().any(|p| self.ends(p));
-            self.reached |= hop.iter().any(|p| {
-                matches!(
-                    p.state,
-                    State::Answered {
-                        end: Some(End::Reached),
-                        ..
-                    }
-                )
-            });
-            if self.args.json {
-                let line = json_hop(ttl, hop);
-                report::json_line(&mut self.out, &line)?;
-            } else {
-                let line = text_hop(ttl, hop);
-                writeln!(self.out, "{line}")?;
-                self.out.flush()?;
-            }
-            self.shown += 1;
-            let all = self.shown * queries >= self.planned();
-            if ended || all {
-                if self.args.json {
-                    let line = json!({
-                        "event": "summary", "dest": self.args.dest.to_string(),
-                        "reached": self.reached, "hops": ttl,
-                    });
-                    report::json_line(&mut self.out, &line)?;
-                }
-                return Ok(true);
-            }
-        }
+/// What `args` ask for.
+fn config(args: &Args) -> Config {
+    Config {
+        icmp: args.icmp,
+        size: usize::from(args.size) - HEADERS,
+        first: args.first,
+        max_hops: args.max_hops,
+        queries: args.queries,
+        parallel: args.parallel,
+        wait: args.wait,
+        pause: args.pause,
+        port: args.port,
+        dont_fragment: args.dont_fragment,
+        ..Config::new(args.dest)
     }
 }
 

@@ -23,6 +23,7 @@ pub mod measure;
 pub mod ping;
 pub mod scan;
 pub mod services;
+pub mod traceroute;
 pub mod traffic;
 
 use stack::frame::Frame;
@@ -319,6 +320,23 @@ mod pair {
     /// 10.7.0.1 and 10.7.0.2.
     pub(super) fn hosts() -> [Host; 2] {
         [host(1, "10.7.0.1/24"), host(2, "10.7.0.2/24")]
+    }
+
+    /// A router from 10.7.0.2 to 10.8.0.2, whose link has that MTU. It answers ARP for 10.8, so a
+    /// host at 10.7.0.1/8, which takes all of 10 to be its link, needs no route.
+    pub(super) fn router(mtu: usize) -> Host {
+        let policy = Config {
+            forwarding: true,
+            ..Config::default()
+        };
+        let mut router = Host::new(policy, Rng::from_seed(9));
+        for (port, cidr, mtu) in [(0u8, "10.7.0.2/24", 1500), (1, "10.8.0.2/24", mtu)] {
+            let mut eth = InterfaceConfig::ethernet("eth", Port(u16::from(port)), mac(20 + port));
+            eth.mtu = mtu;
+            eth.proxy_arp.push("10.8.0.0/24".parse().unwrap());
+            router.add_interface(Instant::ZERO, eth.with_address(cidr.parse().unwrap()));
+        }
+        router
     }
 
     /// What the wire does to a frame that leaves host 0 or 1: how much later it arrives, each time

@@ -684,7 +684,7 @@ fn parse(payload: &Payload) -> Option<(u64, Instant)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pair::{DELAY, Rule, World, faithful, hosts};
+    use super::super::pair::{DELAY, Rule, World, faithful, host, hosts, router};
     use super::*;
     use stack::frame::Frame;
 
@@ -878,22 +878,7 @@ mod tests {
     /// A router with a link of 1000 bytes behind it, and nobody there.
     #[test]
     fn what_does_not_fit_shrinks_to_the_path() {
-        use stack::host::InterfaceConfig;
-        use stack::machine::Port;
-        let policy = stack::host::Config {
-            forwarding: true,
-            ..stack::host::Config::default()
-        };
-        let mut router = Host::new(policy, stack::rng::Rng::from_seed(9));
-        for (port, cidr, mtu) in [(0u8, "10.7.0.2/24", 1500), (1, "10.8.0.2/24", 1000)] {
-            let mac = super::super::pair::mac(20 + port);
-            let mut eth = InterfaceConfig::ethernet("eth", Port(u16::from(port)), mac);
-            eth.mtu = mtu;
-            // The sender takes all of 10 for its link.
-            eth.proxy_arp.push("10.8.0.0/24".parse().unwrap());
-            router.add_interface(Instant::ZERO, eth.with_address(cidr.parse().unwrap()));
-        }
-        let pair = [super::super::pair::host(1, "10.7.0.1/8"), router];
+        let pair = [host(1, "10.7.0.1/8"), router(1000)];
         for (fit, want) in [
             (
                 Fit::Shrink,
