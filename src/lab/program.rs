@@ -8,8 +8,12 @@
 //!
 //! An enum and not a trait object: a world is cloned, and its programs with it.
 
+use crate::endpoint::arp_forger::ArpForger;
 use crate::endpoint::ping::Pinger;
+use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
+use crate::endpoint::traceroute::Traceroute;
+use crate::endpoint::traffic::{Sender, Sink};
 use crate::endpoint::{Endpoint, Note, StartError};
 use stack::frame::Frame;
 use stack::host::{Event, Host};
@@ -73,6 +77,16 @@ programs! {
     Server(Server),
     /// Pings, and measures.
     Ping(Pinger),
+    /// Sends datagrams at a pace, and measures what comes back.
+    Sender(Sender),
+    /// Takes datagrams, and measures or sends them back.
+    Sink(Sink),
+    /// Tries one port after another.
+    Scan(Scan),
+    /// Finds the routers on a way.
+    Traceroute(Traceroute),
+    /// Claims another's address.
+    ArpForger(ArpForger),
 }
 
 /// A program with its name and its start.

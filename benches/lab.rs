@@ -1,0 +1,133 @@
+//! What a frame arrival costs in the lab: whole hosts, UDP echo through routers, virtual time.
+//!
+//! ```text
+//!   an island:   h0 .. h4 -- r0 == r1 -- h5 .. h9      each of h0..h4 asks its opposite number
+//!   a world:     1, 10, 100, 1000 of them, all busy, or all but one idle
+//! ```
+//!
+//! `cargo bench --bench lab` prints frame arrivals a wall second (an arrival is a frame of at most
+//! 1514 bytes at a port of a host or router; timers and departures are not counted), and what an
+//! idle host weighs. Checksums are on and nothing is traced, as lab.md's figure asks for.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on shall stop"
+)]
+
+use stack::host::{self, InterfaceConfig};
+use stack::link::impair;
+use stack::machine::Port;
+use stack::net::route::Route;
+use stack::time::{Duration, Instant};
+use stack::wire::MacAddr;
+use tapline::endpoint::services::{Server, Service};
+use tapline::endpoint::traffic::{self, Pace, Sender};
+use tapline::lab::{NodeId, World};
+
+/// Hosts on each side of an island.
+const SIDE: u8 = 5;
+const SIZE: usize = 64;
+
+fn main() {
+    println!("islands  hosts  busy  arrivals/s  ns/arrival  idle host");
+    for (islands, busy) in [(1, 1), (10, 10), (100, 100), (1000, 1000), (1000, 1)] {
+        let before = resident();
+        let (mut world, total) = build(islands, busy);
+        world.run_until(Instant::ZERO + Duration::from_secs(1));
+        let weight = (resident().saturating_sub(before)) / u64::from(islands) / u64::from(2 * SIDE);
+        let (rate, cost) = measure(&mut world);
+        world.audit().unwrap();
+        println!("{islands:7}  {total:5}  {busy:4}  {rate:10}  {cost:10}  {weight:6} B");
+    }
+}
+
+/// The best of some rounds, each of 300,000 arrivals.
+fn measure(world: &mut World) -> (u64, u64) {
+    let mut best = u64::MAX;
+    for _ in 0..5 {
+        let goal = world.arrivals() + 300_000;
+        let start = std::time::Instant::now();
+        world.run_while(|w| w.arrivals() < goal);
+        best = best.min(u64::try_from(start.elapsed().as_nanos()).unwrap() / 300_000);
+    }
+    (1_000_000_000 / best, best)
+}
+
+fn build(islands: u32, busy: u32) -> (World, u32) {
+    let mut world = World::new(1);
+    for island in 0..islands {
+        // As many datagrams a virtual second, however many take part.
+        add(&mut world, island, (island < busy).then_some(Duration::from_micros(100) * busy));
+    }
+    (world, islands * u32::from(2 * SIDE))
+}
+
+fn add(world: &mut World, island: u32, pace: Option<Duration>) {
+    let [_, _, i, j] = island.to_be_bytes();
+    let router = |world: &mut World, n: u8| {
+        let config = host::Config {
+            forwarding: true,
+            ..host::Config::default()
+        };
+        world.add_host(&format!("r{island}.{n}"), config)
+    };
+    let routers = [router(world, 0), router(world, 1)];
+    let way = impair::Config {
+        delay: Duration::from_micros(50),
+        ..impair::Config::default()
+    };
+    let ways = || [way.clone(), way.clone()];
+    let middle = format!("{}.{}", 100 + i, j);
+    world.connect(&format!("m{island}"), routers[0], routers[1], ways());
+    for (n, &r) in routers.iter().enumerate() {
+        let n = u8::try_from(n).unwrap();
+        put(world, r, 0, [i, j, 200 + n, 0], &format!("172.{middle}.{}/30", n + 1));
+        let other = format!("172.{middle}.{}", 2 - n).parse().unwrap();
+        let rest = Route::via("0.0.0.0/0".parse().unwrap(), other, Port(0));
+        world.with_host(r, |h, _| h.add_route(rest)).unwrap().unwrap();
+    }
+    let mut targets = Vec::new();
+    for side in (0..2).rev() {
+        for n in 0..SIDE {
+            let r = routers[usize::from(side)];
+            let number = side * SIDE + n;
+            let host = world.add_host(&format!("h{island}.{number}"), host::Config::default());
+            world.connect(&format!("w{island}.{number}"), host, r, ways());
+            let net = format!("10.{}.{j}", i * 10 + number);
+            put(world, host, 0, [i, j, number, 1], &format!("{net}.1/24"));
+            put(world, r, u16::from(n) + 1, [i, j, number, 2], &format!("{net}.2/24"));
+            let gateway = format!("{net}.2").parse().unwrap();
+            let rest = Route::via("0.0.0.0/0".parse().unwrap(), gateway, Port(0));
+            world.with_host(host, |h, _| h.add_route(rest)).unwrap().unwrap();
+            if side == 1 {
+                let server = Server::new(vec![Service::Echo], &world.chance_of("echo"));
+                world.add_program(host, "echo", Duration::ZERO, server);
+                targets.push(format!("{net}.1:7"));
+            } else if let Some(pace) = pace {
+                let config = traffic::Config {
+                    size: SIZE,
+                    pace: Pace::Every(pace),
+                    echo: Some(Duration::from_secs(1)),
+                    ..traffic::Config::new(targets[usize::from(n)].parse().unwrap())
+                };
+                // Spread evenly, or they would all speak at once.
+                let delay = pace / (5 * u32::from(n) + 1) + Duration::from_nanos(island.into());
+                world.add_program(host, "udp", delay, Sender::new(config));
+            }
+        }
+    }
+}
+
+fn put(world: &mut World, node: NodeId, port: u16, [a, b, c, d]: [u8; 4], cidr: &str) {
+    let mac = MacAddr([2, a, b, c, d, u8::try_from(port).unwrap()]);
+    let interface = InterfaceConfig::ethernet(&format!("eth{port}"), Port(port), mac);
+    let interface = interface.with_address(cidr.parse().unwrap());
+    world.add_interface(node, interface).unwrap();
+}
+
+/// Bytes of memory that the process has.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
