@@ -163,6 +163,8 @@ impl ArpForger {
 impl Endpoint for ArpForger {
     const METRICS: &'static [&'static str] = &["sent", "refused"];
 
+    const NOTES: &'static [&'static str] = &["forged"];
+
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         if self.config.interval.is_zero() {
             return Err(StartError::Settings("no time between claims"));

@@ -43,6 +43,8 @@ use std::net::IpAddr;
 pub trait Endpoint {
     /// The name of everything that [`measure`](Self::measure) knows.
     const METRICS: &'static [&'static str];
+    /// The name of every note that it can make.
+    const NOTES: &'static [&'static str];
 
     /// Opens what the program needs.
     ///
@@ -68,8 +70,8 @@ pub trait Endpoint {
         None
     }
 
-    /// A measured value: a count, nanoseconds, or parts of a million. `None` where there is no such
-    /// metric, or nothing has been measured of it.
+    /// A measured value: a count, bytes, nanoseconds where it is a time, and millionths where it is
+    /// a share (`loss`). `None` where there is no such metric, or nothing has been measured of it.
     fn measure(&self, metric: &str) -> Option<u64>;
 }
 
@@ -419,9 +421,12 @@ mod pair {
                     .handle_event(self.now, &mut self.hosts[1], &event);
             }
             while let Some(note) = self.left.poll_note() {
+                assert!(P::NOTES.contains(&note.name), "{note}");
                 self.notes.push((self.now, note));
             }
-            while self.right.poll_note().is_some() {}
+            while let Some(note) = self.right.poll_note() {
+                assert!(Q::NOTES.contains(&note.name), "{note}");
+            }
         }
 
         pub(super) fn run(&mut self, duration: Duration) {

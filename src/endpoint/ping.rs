@@ -402,7 +402,7 @@ impl Endpoint for Pinger {
         "duplicates",
         "errors",
         "timeouts",
-        "loss.ppm",
+        "loss",
         "rtt.min",
         "rtt.avg",
         "rtt.max",
@@ -410,6 +410,9 @@ impl Endpoint for Pinger {
         "rtt.p50",
         "rtt.p99",
     ];
+
+    const NOTES: &'static [&'static str] =
+        &["reply", "duplicate", "error", "refused", "timeout", "done"];
 
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         let (socket, _) = host.echo_open(self.config.ident)?;
@@ -466,9 +469,9 @@ impl Endpoint for Pinger {
     fn poll_note(&mut self) -> Option<Note> {
         loop {
             // That it left is seen on the wire.
-            match self.outcomes.pop()? {
-                Outcome::Sent { .. } => {}
-                outcome => return Some(self.note(outcome)),
+            let outcome = self.outcomes.pop()?;
+            if let Some(note) = self.note(outcome) {
+                return Some(note);
             }
         }
     }
@@ -487,16 +490,16 @@ impl Endpoint for Pinger {
             "duplicates" => Some(duplicates),
             "errors" => Some(errors),
             "timeouts" => Some(timeouts),
-            "loss.ppm" => ppm(sent.saturating_sub(received), sent),
+            "loss" => ppm(sent.saturating_sub(received), sent),
             _ => self.rtt.measure(metric.strip_prefix("rtt.")?),
         }
     }
 }
 
 impl Pinger {
-    fn note(&self, outcome: Outcome) -> Note {
-        match outcome {
-            Outcome::Sent { seq } => Note::new("sent").with("seq", seq),
+    fn note(&self, outcome: Outcome) -> Option<Note> {
+        Some(match outcome {
+            Outcome::Sent { .. } => return None,
             Outcome::Refused { seq, error } => Note::new("refused")
                 .with("seq", seq)
                 .with("why", super::refusal(error)),
@@ -515,7 +518,7 @@ impl Pinger {
             Outcome::Done => Note::new("done")
                 .with("sent", self.stats.sent)
                 .with("received", self.stats.received),
-        }
+        })
     }
 }
 
@@ -565,7 +568,7 @@ mod tests {
         );
         assert_eq!(world.left.poll_timeout(), None);
         assert_eq!(world.left.measure("rtt.max"), Some(3_000_000));
-        assert_eq!(world.left.measure("loss.ppm"), Some(0));
+        assert_eq!(world.left.measure("loss"), Some(0));
         for metric in Pinger::METRICS {
             assert!(world.left.measure(metric).is_some(), "{metric}");
         }
@@ -598,7 +601,7 @@ mod tests {
             "{told:#?}"
         );
         assert_eq!(told[3], "timeout seq=2");
-        assert_eq!(replies.left.measure("loss.ppm"), Some(250_000));
+        assert_eq!(replies.left.measure("loss"), Some(250_000));
         assert_eq!(
             replies.left.stats(),
             Stats {

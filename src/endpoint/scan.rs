@@ -183,7 +183,9 @@ impl Scan {
 
 impl Endpoint for Scan {
     const METRICS: &'static [&'static str] =
-        &["sent", "open", "closed", "filtered", "silent", "silent.ppm"];
+        &["sent", "open", "closed", "filtered", "silent", "loss"];
+
+    const NOTES: &'static [&'static str] = &["open", "closed", "filtered", "done"];
 
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         if self.config.ports.is_empty() {
@@ -254,7 +256,7 @@ impl Endpoint for Scan {
             "closed" => Some(self.number(Verdict::Closed)),
             "filtered" => Some(self.number(Verdict::Filtered)),
             "silent" => Some(self.number(Verdict::Silent)),
-            "silent.ppm" => ppm(self.number(Verdict::Silent), sent),
+            "loss" => ppm(self.number(Verdict::Silent), sent),
             _ => None,
         }
     }

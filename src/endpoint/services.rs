@@ -163,6 +163,8 @@ impl Server {
 impl Endpoint for Server {
     const METRICS: &'static [&'static str] = &["received", "answered"];
 
+    const NOTES: &'static [&'static str] = &["serving", "failed"];
+
     fn start(&mut self, _: Instant, host: &mut Host) -> Result<(), StartError> {
         Ok(self.open(host)?)
     }

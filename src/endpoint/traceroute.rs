@@ -405,6 +405,8 @@ impl Endpoint for Traceroute {
         "rtt.mdev", "rtt.p50", "rtt.p99",
     ];
 
+    const NOTES: &'static [&'static str] = &["hop", "refused", "done"];
+
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         self.config.check()?;
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

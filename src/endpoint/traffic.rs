@@ -160,6 +160,8 @@ pub struct Sender {
     last_sent: Instant,
     /// Bytes of a datagram now.
     size: usize,
+    /// What follows number and time: letters that say where they were cut.
+    filler: Bytes,
     silence: Silence,
     /// The size that vanished, while smaller ones are tried.
     vanished: Option<usize>,
@@ -174,8 +176,10 @@ impl Sender {
     /// A sender that has not begun.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let letters = (b'a'..=b'z').cycle();
         Self {
             size: config.size,
+            filler: letters.take(config.size.saturating_sub(MIN_SIZE)).collect(),
             config,
             socket: None,
             started: Instant::ZERO,
@@ -278,7 +282,9 @@ impl Sender {
     }
 
     fn send_one(&self, now: Instant, host: &mut Host, to: UdpHandle) -> Result<(), SendError> {
-        let payload = Payload::from(datagram(self.stats.sent, now, self.size));
+        let len = self.size.saturating_sub(MIN_SIZE);
+        let filler = self.filler.get(..len).unwrap_or_default();
+        let payload = Payload::from(datagram(self.stats.sent, now, filler));
         host.udp_send(now, to, payload, Some(self.config.to))
     }
 
@@ -383,13 +389,23 @@ impl Endpoint for Sender {
         "received",
         "duplicates",
         "reordered",
-        "loss.ppm",
+        "loss",
         "rtt.min",
         "rtt.avg",
         "rtt.max",
         "rtt.mdev",
         "rtt.p50",
         "rtt.p99",
+    ];
+
+    const NOTES: &'static [&'static str] = &[
+        "refused",
+        "error",
+        "resize",
+        "silence",
+        "heard",
+        "black-hole",
+        "done",
     ];
 
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
@@ -490,7 +506,7 @@ impl Endpoint for Sender {
             "received" => Some(self.back.received),
             "duplicates" => Some(self.back.duplicates),
             "reordered" => Some(self.back.reordered),
-            "loss.ppm" => ppm(sent.saturating_sub(self.back.received), sent),
+            "loss" => ppm(sent.saturating_sub(self.back.received), sent),
             _ => self.rtt.measure(metric.strip_prefix("rtt.")?),
         }
     }
@@ -561,11 +577,11 @@ impl Sink {
         };
         let room = self.flows.len() < MAX_FLOWS;
         let known = self.flows.contains_key(&datagram.from);
-        if !known && !room {
-            self.unfollowed += 1;
-            return;
-        }
         if !known {
+            if !room {
+                self.unfollowed += 1;
+                return;
+            }
             let note = Note::new("first").with("from", datagram.from.ip());
             self.notes.push(note.with("port", datagram.from.port()));
         }
@@ -585,7 +601,7 @@ impl Endpoint for Sink {
         "received",
         "bytes",
         "lost",
-        "loss.ppm",
+        "loss",
         "duplicates",
         "reordered",
         "marked",
@@ -600,6 +616,8 @@ impl Endpoint for Sink {
         "delay.p50",
         "delay.p99",
     ];
+
+    const NOTES: &'static [&'static str] = &["first"];
 
     fn start(&mut self, _: Instant, host: &mut Host) -> Result<(), StartError> {
         self.socket = Some(host.udp_bind(SocketAddr::new(any(), self.config.port))?);
@@ -640,7 +658,7 @@ impl Endpoint for Sink {
             "received" => Some(self.total(|f| f.received)),
             "bytes" => Some(self.total(|f| f.bytes)),
             "lost" => Some(self.total(Arrivals::lost)),
-            "loss.ppm" => ppm(self.total(Arrivals::lost), self.total(Arrivals::expected)),
+            "loss" => ppm(self.total(Arrivals::lost), self.total(Arrivals::expected)),
             "duplicates" => Some(self.total(|f| f.duplicates)),
             "reordered" => Some(self.total(|f| f.reordered)),
             "marked" => Some(self.marked),
@@ -657,29 +675,25 @@ const fn any() -> IpAddr {
     IpAddr::V4(Ipv4Addr::UNSPECIFIED)
 }
 
-/// A datagram of `size` bytes; its filler says where it was cut.
-fn datagram(number: u64, now: Instant, size: usize) -> Bytes {
-    let mut bytes = Vec::with_capacity(size.max(MIN_SIZE));
+/// A datagram with its number and time.
+fn datagram(number: u64, now: Instant, filler: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(MIN_SIZE + filler.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&number.to_be_bytes());
     bytes.extend_from_slice(&now.as_nanos().to_be_bytes());
-    bytes.extend((b'a'..=b'z').cycle().take(size.saturating_sub(MIN_SIZE)));
+    bytes.extend_from_slice(filler);
     Bytes::from(bytes)
 }
 
-/// The number and the time of a datagram, where it is a sender's.
+/// The number and the time of a datagram, where it is a sender's. One that came in fragments has
+/// them in the first: no fragment but the last is shorter.
 fn parse(payload: &Payload) -> Option<(u64, Instant)> {
-    let mut front = [0; MIN_SIZE];
-    let mut bytes = payload.chunks().flat_map(|chunk| chunk.iter());
-    for (to, from) in front.iter_mut().zip(&mut bytes) {
-        *to = *from;
-    }
-    let (magic, rest) = front.split_first_chunk::<4>()?;
+    let mut chunks = payload.chunks().filter(|chunk| !chunk.is_empty());
+    let (magic, rest) = chunks.next()?.split_first_chunk::<4>()?;
     let (number, rest) = rest.split_first_chunk::<8>()?;
     let (time, _) = rest.split_first_chunk::<8>()?;
-    let ours = *magic == MAGIC && payload.len() >= MIN_SIZE;
     let time = Instant::from_nanos(u64::from_be_bytes(*time));
-    ours.then(|| (u64::from_be_bytes(*number), time))
+    (*magic == MAGIC).then(|| (u64::from_be_bytes(*number), time))
 }
 
 #[cfg(test)]
@@ -730,7 +744,7 @@ mod tests {
                 ("received", 10),
                 ("bytes", 10_000),
                 ("lost", 0),
-                ("loss.ppm", 0),
+                ("loss", 0),
                 ("flows", 1),
                 ("delay.min", 1_000_000),
             ],
@@ -740,6 +754,32 @@ mod tests {
         for metric in Sink::METRICS {
             assert!(world.right.measure(metric).is_some(), "{metric}");
         }
+    }
+
+    #[test]
+    fn what_routers_or_we_cut_is_one_datagram() {
+        for fit in [Fit::Host, Fit::Fragment] {
+            let config = Config {
+                size: 4000,
+                fit,
+                ..config()
+            };
+            let world = run(config, false, faithful);
+            check(
+                &world.right,
+                &[("received", 10), ("bytes", 40_000), ("foreign", 0)],
+            );
+        }
+        let config = Config {
+            size: 4000,
+            fit: Fit::Refuse,
+            until: Some(DELAY * 20),
+            ..config()
+        };
+        check(
+            &run(config, false, faithful).left,
+            &[("sent", 0), ("refused", 1)],
+        );
     }
 
     #[test]
@@ -761,16 +801,13 @@ mod tests {
         check(&world.right, &both);
         check(
             &world.right,
-            &[("lost", 1), ("loss.ppm", 100_000), ("echoed", 10)],
+            &[("lost", 1), ("loss", 100_000), ("echoed", 10)],
         );
         check(
             &world.right,
             &[("delay.max", 250_000_000), ("delay.p99", 250_000_000)],
         );
-        check(
-            &world.left,
-            &[("loss.ppm", 100_000), ("rtt.max", 251_000_000)],
-        );
+        check(&world.left, &[("loss", 100_000), ("rtt.max", 251_000_000)]);
         for metric in Sender::METRICS {
             let known = *metric == "path-mtu" || world.left.measure(metric).is_some();
             assert!(known, "{metric}");
