@@ -445,9 +445,12 @@ impl Endpoint for Sender {
                 }
                 self.finish(now);
             }
-            // The path is taken to carry more again, until the next router says otherwise.
-            Event::PathMtu { dst, mtu: None } if dst == self.config.to.ip() => {
-                self.resize(self.config.size);
+            // A router said less; or long ago, and the path is tried with more again.
+            Event::PathMtu { dst, mtu }
+                if dst == self.config.to.ip() && self.config.fit == Fit::Shrink =>
+            {
+                let room = mtu.map(|mtu| usize::from(mtu).saturating_sub(HEADERS));
+                self.resize(room.unwrap_or(self.config.size));
             }
             _ => {}
         }
@@ -945,6 +948,31 @@ mod tests {
             let error = "error kind=packet-too-big from=10.7.0.2 mtu=1000";
             assert_eq!(world.told()[0], error);
         }
+    }
+
+    #[test]
+    fn it_grows_again_when_the_path_may_have_changed() {
+        let config = Config {
+            to: SocketAddr::from(([10, 8, 0, 9], 5000)),
+            size: 1472,
+            pace: Pace::Every(Duration::from_secs(1)),
+            fit: Fit::Shrink,
+            count: None,
+            ..config()
+        };
+        let pair = [host(1, "10.7.0.1/8"), router(1000)];
+        let sink = Sink::new(SinkConfig {
+            port: 5000,
+            echo: false,
+        });
+        let mut world = World::new(pair, Sender::new(config), sink, faithful);
+        // RFC 1191 §6.3 and §7: after ten minutes the next plateau is tried.
+        world.run(Duration::from_secs(700));
+        let told = world.told();
+        let sizes: Vec<&String> = told.iter().filter(|t| t.starts_with("resize")).collect();
+        let want = ["from=1472 to=972", "from=972 to=978", "from=978 to=972"];
+        assert_eq!(sizes, want.map(|w| format!("resize {w}")).each_ref());
+        check(&world.left, &[("too-big", 2)]);
     }
 
     #[test]
