@@ -46,7 +46,7 @@ pub struct Config {
     pub count: Option<u64>,
     /// How long after `start` the first one leaves.
     pub start: Duration,
-    /// Between requests.
+    /// Between requests. Zero is as fast as the driver turns, so nothing for virtual time.
     pub interval: Duration,
     /// The next request as soon as an answer came, and `interval` only where none does: a flood.
     pub flood: bool,
