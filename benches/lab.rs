@@ -30,7 +30,13 @@ const SIZE: usize = 64;
 
 fn main() {
     println!("islands  hosts  busy  arrivals/s  ns/arrival  idle host");
-    for (islands, busy) in [(1, 1), (10, 10), (100, 100), (1000, 1000), (1000, 1)] {
+    // `ISLANDS=10,10` runs one case alone, for a profiler.
+    let only = std::env::var("ISLANDS").ok().map(|only| {
+        let (islands, busy) = only.split_once(',').unwrap();
+        (islands.parse().unwrap(), busy.parse().unwrap())
+    });
+    let cases = [(1, 1), (10, 10), (100, 100), (1000, 1000), (1000, 1)];
+    for (islands, busy) in only.map_or(cases.to_vec(), |only| vec![only]) {
         let before = resident();
         let (mut world, total) = build(islands, busy);
         world.run_until(Instant::ZERO + Duration::from_secs(1));
