@@ -50,6 +50,16 @@ pub struct Services {
 }
 
 impl Service {
+    /// Its name in a file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Discard => "discard",
+            Self::Chargen => "chargen",
+        }
+    }
+
     /// Its well-known port.
     #[must_use]
     pub const fn port(self) -> u16 {

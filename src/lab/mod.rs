@@ -12,10 +12,12 @@
 
 pub mod assertion;
 pub mod fault;
+pub mod file;
 pub mod history;
 pub mod ids;
 pub mod metric;
 pub mod names;
+pub mod plan;
 pub mod program;
 pub mod settings;
 pub mod topology;
@@ -23,6 +25,7 @@ pub mod trace;
 pub mod units;
 pub mod world;
 
+mod check;
 mod digest;
 mod queue;
 

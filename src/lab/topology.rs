@@ -17,11 +17,13 @@ use super::assertion::Assertion;
 use super::fault::{Party, Script, ScriptError};
 use super::names::Names;
 pub use super::settings::Settings;
+pub use crate::endpoint::services::Service;
 use serde::Deserialize;
 use stack::host;
 use stack::link::impair;
 use stack::time::Duration;
 use stack::wire::Cidr;
+use std::fmt;
 use std::net::IpAddr;
 
 /// A network, what happens in it, and what is expected.
@@ -116,30 +118,6 @@ pub struct Route {
     pub to: Cidr,
     /// The next hop: a neighbour by name or address.
     pub via: Party,
-}
-
-/// A service on UDP.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "kebab-case")]
-pub enum Service {
-    /// What comes is sent back (RFC 862).
-    Echo,
-    /// What comes is thrown away (RFC 863).
-    Discard,
-    /// Characters for every datagram (RFC 864).
-    Chargen,
-}
-
-impl Service {
-    /// Its name in a file.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Echo => "echo",
-            Self::Discard => "discard",
-            Self::Chargen => "chargen",
-        }
-    }
 }
 
 /// Reverse path check (RFC 3704).
@@ -512,3 +490,41 @@ pub(super) fn free_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
         .find(|name| !taken(name))
         .unwrap_or_default()
 }
+
+/// A part of a topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The whole.
+    World,
+    /// A node, by position.
+    Node(usize),
+    /// A wire.
+    Wire(usize),
+    /// A client.
+    Client(usize),
+    /// A line of the fault script, by its number.
+    Fault(u32),
+    /// An assertion.
+    Assert(usize),
+}
+
+/// What is wrong with a topology, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyError {
+    /// Where.
+    pub place: Place,
+    /// What, and what to do.
+    pub what: String,
+}
+
+impl fmt::Display for TopologyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::Fault(line) => write!(f, "fault script, line {line}: {}", self.what),
+            Place::Assert(i) => write!(f, "assertion {}: {}", i + 1, self.what),
+            _ => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for TopologyError {}

@@ -9,6 +9,7 @@
 //! Promises: what is printed parses back to the same value; a value that cannot be held exactly is
 //! refused rather than rounded.
 
+use stack::link::impair::Chance;
 use stack::time::{Duration, nanos};
 use std::fmt;
 
@@ -74,13 +75,9 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
 /// A rate in bits a second, as `100mbit`, `64kbit`, or plain bits.
 ///
 /// # Errors
-/// What is wrong with the text, and the units there are. Zero is no rate: a wire that carries
-/// nothing is `down`.
+/// What is wrong with the text, and the units there are.
 pub fn rate(text: &str) -> Result<u64, UnitError> {
-    match exact(text, RATES, Some(1), "a rate, as 100mbit")? {
-        0 => Err(UnitError(format!("`{text}`: a rate is above zero"))),
-        bits => Ok(bits),
-    }
+    exact(text, RATES, Some(1), "a rate, as 100mbit")
 }
 
 /// A size in bytes, as `64KiB`, `1500`, `1500B`.
@@ -116,6 +113,26 @@ pub fn write_size(bytes: u64) -> String {
     {
         Some((name, n)) => format!("{}{name}", u128::from(bytes) / n),
         None => bytes.to_string(),
+    }
+}
+
+/// A probability as per cent where that is no longer: `5%`, `0.000001`.
+#[must_use]
+pub fn write_chance(chance: Chance) -> String {
+    let fraction = chance.to_string();
+    let Some(part) = fraction.strip_prefix("0.").filter(|p| p.len() <= 6) else {
+        return fraction;
+    };
+    let digits = format!("{part:0<2}");
+    let (whole, rest) = digits.split_at(2);
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let point = if rest.is_empty() { "" } else { "." };
+    let text = format!("{whole}{point}{rest}%");
+    if text.parse() == Ok(chance) {
+        text
+    } else {
+        fraction
     }
 }
 
@@ -210,6 +227,7 @@ mod tests {
             ("64Kbit", 64_000, "64kbit"),
             ("1.5mbit", 1_500_000, "1500kbit"),
             ("9600", 9600, "9600bit"),
+            ("0", 0, "0bit"),
         ] {
             assert_eq!(rate(text), Ok(bits), "{text}");
             assert_eq!(write_rate(bits), back);
@@ -225,6 +243,23 @@ mod tests {
             assert_eq!(size(text), Ok(bytes), "{text}");
             assert_eq!(write_size(bytes), back);
             assert_eq!(size(back), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn probabilities() {
+        for (text, back) in [
+            ("0.05", "5%"),
+            ("12.5%", "12.5%"),
+            ("0.5", "50%"),
+            ("1e-6", "0.0001%"),
+            ("1e-9", "0.000000001"),
+            ("1", "1"),
+            ("0", "0"),
+        ] {
+            let chance: Chance = text.parse().unwrap();
+            assert_eq!(write_chance(chance), back);
+            assert_eq!(back.parse(), Ok(chance));
         }
     }
 
@@ -255,8 +290,7 @@ mod tests {
                 duration("0.5ns").unwrap_err(),
                 "`0.5ns` is no whole number of ns",
             ),
-            (duration("600000h").unwrap_err(), "`600000h` is too large"),
-            (rate("0").unwrap_err(), "`0`: a rate is above zero"),
+            (duration("6000000h").unwrap_err(), "`6000000h` is too large"),
             (
                 rate("10mb").unwrap_err(),
                 "`10mb` has an unknown unit `mb`: use bit, kbit, mbit, gbit or tbit",

@@ -23,11 +23,14 @@
 mod carry;
 mod parse;
 mod run;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use parse::is_name;
 pub(in crate::lab) use run::Run;
 
 use super::names::{Names, unknown};
-use super::units::{write_duration, write_rate};
+use super::units::{write_chance, write_duration, write_rate};
 use stack::link::impair::Chance;
 use stack::time::Duration;
 use std::collections::BTreeMap;
@@ -619,7 +622,7 @@ fn write_packets(
     match (harm, share) {
         (Harm::Drop | Harm::Delay(_), share) if is_all(share) => {}
         (_, share) if is_all(share) => f.write_str(" all")?,
-        (_, Share::Chance(p)) => write!(f, " {p}")?,
+        (_, Share::Chance(p)) => write!(f, " {}", write_chance(p))?,
         (_, Share::Next(n)) => write!(f, " next {n}")?,
     }
     match harm {
@@ -652,7 +655,7 @@ impl fmt::Display for Change {
             Self::Rate(Some(bits)) => f.write_str(&write_rate(*bits)),
             Self::Rate(None) => f.write_str("unlimited"),
             Self::Mtu(bytes) => write!(f, "{bytes}"),
-            Self::Loss(p) => write!(f, "{p}"),
+            Self::Loss(p) => f.write_str(&write_chance(*p)),
             Self::Jitter(d) => f.write_str(&write_duration(*d)),
         }
     }

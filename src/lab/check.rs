@@ -1,0 +1,211 @@
+//! What a topology must not say: names twice, ends that are not there, clients of nobody.
+//!
+//! ```text
+//!   Topology --check--> names, ends, clients, faults, asserts --plan--> networks, next hops
+//!                 \--> TopologyError { place, what }: a file turns the place into a line
+//! ```
+
+use super::fault::{Party, is_name};
+use super::names::{WORLD, unknown};
+use super::plan::{Plan, plan};
+use super::topology::{
+    Client, ClientKind, Kind, Node, Place, Service, Topology, TopologyError, Wire,
+};
+use stack::wire::Cidr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// The smallest IPv4 MTU (RFC 791 §3.2), and the largest packet of IPv4.
+const MTU: RangeInclusive<usize> = 68..=65_535;
+/// What a datagram has room for: 65,535 less an IP header and a UDP or ICMP header.
+const MOST_PAYLOAD: u32 = 65_507;
+
+impl Topology {
+    /// That it makes sense; gives what is decided about the rest.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, where it is, and what to do.
+    pub fn check(&self) -> Result<Plan, TopologyError> {
+        self.check_nodes()?;
+        self.check_wires()?;
+        let ports = self.ports();
+        for (i, (node, ports)) in self.nodes.iter().zip(&ports).enumerate() {
+            check_addresses(node, ports.len()).map_err(|what| at(Place::Node(i), what))?;
+        }
+        let kinds = self.nodes.iter().map(|n| (n.name.as_str(), n.kind));
+        let kinds: BTreeMap<&str, Kind> = kinds.collect();
+        for (i, client) in self.clients.iter().enumerate() {
+            check_client(client, &kinds).map_err(|what| at(Place::Client(i), what))?;
+        }
+        let names = self.names();
+        let faults = self.faults.check(&names);
+        faults.map_err(|e| at(Place::Fault(e.line), e.what))?;
+        for (i, assertion) in self.asserts.iter().enumerate() {
+            let checked = assertion.check(&names);
+            checked.map_err(|what| at(Place::Assert(i), what))?;
+        }
+        plan(self)
+    }
+
+    fn check_nodes(&self) -> Result<(), TopologyError> {
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::from([(WORLD, "the whole world")]);
+        let nodes = self.nodes.iter().enumerate();
+        let nodes = nodes.map(|(i, n)| (Place::Node(i), "a node", n.name.as_str()));
+        let wires = self.wires.iter().enumerate();
+        let wires = wires.map(|(i, w)| (Place::Wire(i), "a wire", w.name.as_str()));
+        let clients = self.clients.iter().enumerate();
+        let clients = clients.map(|(i, c)| (Place::Client(i), "a client", c.name.as_str()));
+        for (place, what, name) in nodes.chain(wires).chain(clients) {
+            if !is_name(name) {
+                let rule = "letters, digits, - and _, the first a letter or digit";
+                return Err(at(
+                    place,
+                    format!("{what} cannot be called `{name}`: {rule}"),
+                ));
+            }
+            if let Some(other) = taken.insert(name, what) {
+                let wrong = format!("{what} cannot be called `{name}`: {other} is called that");
+                return Err(at(place, wrong));
+            }
+        }
+        for (i, node) in self.nodes.iter().enumerate() {
+            check_node(node).map_err(|what| at(Place::Node(i), what))?;
+        }
+        Ok(())
+    }
+
+    fn check_wires(&self) -> Result<(), TopologyError> {
+        let names: BTreeSet<&str> = self.nodes.iter().map(|n| n.name.as_str()).collect();
+        for (i, wire) in self.wires.iter().enumerate() {
+            check_wire(wire, &names).map_err(|what| at(Place::Wire(i), what))?;
+        }
+        Ok(())
+    }
+}
+
+const fn at(place: Place, what: String) -> TopologyError {
+    TopologyError { place, what }
+}
+
+fn check_node(node: &Node) -> Result<(), String> {
+    let name = &node.name;
+    if node.kind == Kind::Hub && !(node.services.is_empty() && node.routes.is_empty()) {
+        return Err(format!(
+            "hub `{name}` only repeats frames: it has no services and no routes"
+        ));
+    }
+    let mut services: BTreeSet<Service> = BTreeSet::new();
+    if let Some(twice) = node.services.iter().find(|s| !services.insert(**s)) {
+        let port = twice.name();
+        return Err(format!(
+            "node `{name}` serves {port} twice, but its port can be open once only"
+        ));
+    }
+    let mtu = node.settings.mtu.and_then(|m| usize::try_from(m.0).ok());
+    match mtu {
+        Some(mtu) if !MTU.contains(&mtu) => Err(bad_mtu(mtu)),
+        _ => Ok(()),
+    }
+}
+
+fn bad_mtu(mtu: usize) -> String {
+    format!("an MTU is {} to {}, not {mtu}", MTU.start(), MTU.end())
+}
+
+fn check_addresses(node: &Node, ports: usize) -> Result<(), String> {
+    let name = &node.name;
+    if node.addresses.iter().flatten().next().is_some() && node.kind == Kind::Hub {
+        return Err(format!(
+            "hub `{name}` only repeats frames: it has no addresses"
+        ));
+    }
+    let given = node.addresses.len();
+    if given > ports {
+        return Err(format!(
+            "node `{name}` has addresses for {given} ports, but {ports} wires end there"
+        ));
+    }
+    match node.addresses.iter().flatten().find(|c| !is_a_hosts(**c)) {
+        Some(cidr) => Err(format!(
+            "node `{name}`: {cidr} is no address that a host may have"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether a host may have this as its own address (RFC 1122 §3.2.1.3, RFC 4291 §2.4).
+fn is_a_hosts(cidr: Cidr) -> bool {
+    match cidr.addr() {
+        IpAddr::V4(addr) => {
+            let [first, ..] = addr.octets();
+            let of_all = cidr.prefix_len() < 31
+                && (cidr.network().addr() == addr || cidr.broadcast() == Some(addr));
+            !matches!(first, 0 | 127 | 224..) && !of_all
+        }
+        IpAddr::V6(addr) => !(addr.is_unspecified() || addr.is_loopback() || addr.is_multicast()),
+    }
+}
+
+fn check_wire(wire: &Wire, nodes: &BTreeSet<&str>) -> Result<(), String> {
+    let name = &wire.name;
+    for end in &wire.between {
+        if !nodes.contains(end.as_str()) {
+            let wrong = unknown("node", end, nodes.iter().copied());
+            return Err(format!("wire `{name}`: {wrong}"));
+        }
+    }
+    let [a, b] = &wire.between;
+    if a == b {
+        return Err(format!("wire `{name}` leads from `{a}` to itself"));
+    }
+    match wire.ways.iter().find(|way| !MTU.contains(&way.mtu)) {
+        Some(way) => Err(format!("wire `{name}`: {}", bad_mtu(way.mtu))),
+        None => Ok(()),
+    }
+}
+
+fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Result<(), String> {
+    let name = &client.name;
+    let parties = [Some(&client.to), client.claims.as_ref()];
+    let parties = parties.into_iter().flatten().filter_map(|p| match p {
+        Party::Node(node) => Some(node),
+        Party::Addr(_) => None,
+    });
+    for node in std::iter::once(&client.node).chain(parties) {
+        match kinds.get(node.as_str()) {
+            None => {
+                let wrong = unknown("node", node, kinds.keys().copied());
+                return Err(format!("client `{name}`: {wrong}"));
+            }
+            Some(Kind::Hub) => {
+                return Err(format!(
+                    "client `{name}`: hub `{node}` only repeats frames: nobody is there"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let wrong = if client.count == Some(0) {
+        "a count of 0 asks nothing"
+    } else if client.interval.is_some_and(|i| i.is_zero()) {
+        "an interval of 0 would never end"
+    } else if client.size.is_some_and(|size| size > MOST_PAYLOAD) {
+        "at most 65507 bytes fit in a datagram"
+    } else if client.stop.is_some_and(|stop| stop <= client.start) {
+        "it stops before it starts"
+    } else if client.ttl == Some(0) {
+        "a time to live of 0 leads nowhere"
+    } else if matches!((client.port, client.last_port), (Some(a), Some(b)) if b < a) {
+        "the last port is below the first"
+    } else if client.kind == ClientKind::ArpForger && client.claims.is_none() {
+        "whose address does it forge? Say `claims`"
+    } else if client.kind != ClientKind::ArpForger && client.claims.is_some() {
+        "only an arp-forger `claims` an address"
+    } else if client.kind != ClientKind::Scan && client.last_port.is_some() {
+        "only a scan has a `last_port`"
+    } else {
+        return Ok(());
+    };
+    Err(format!("client `{name}`: {wrong}"))
+}

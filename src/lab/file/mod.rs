@@ -1,0 +1,228 @@
+//! A topology from a file, and errors that say at which line.
+//!
+//! ```text
+//!   TOML --serde--> tables with their places --> Topology --check--> Plan
+//!                          \--> Lines: where each node, wire, client, fault, assertion stands
+//! ```
+//!
+//! Unknown keys are errors: a misspelt one must not be silently without effect. Keys are spelt as
+//! in the configuration of `up`, with `_`; those of a wire may have `-` instead.
+
+mod raw;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use super::names::unknown;
+use super::plan::Plan;
+use super::topology::{Place, Topology, TopologyError, free_name};
+use raw::RawTopology;
+use std::fmt;
+
+/// The keys, each with an example.
+pub const EXAMPLE: &str = r#"caption = "Two hosts, a router, a bad wire"    # one line, for lists
+about = "The loss that p sees"     # what to look at
+until = "10s"                      # virtual time; else until nothing is left to do
+seed = 1                           # where none is asked for
+duplicate_addresses = false        # true where two nodes shall hold one address
+asserts = [                        # SUBJECT.METRIC OP VALUE, or N * SUBJECT.METRIC
+  "p.received >= 5", "p.rtt.max <= 90ms", "conserved" ]
+faults = """
+between 2s and 3s drop 5% of icmp on r1-b from r1
+at 4s partition a | b
+at 5s heal
+"""
+
+[[node]]
+name = "a"
+kind = "host"                      # host, router or hub
+addresses = ["10.0.1.1/24"]        # for each port, in the order of the wires; "auto"; [several]
+
+[[node]]
+name = "r1"
+kind = "router"
+routes = [{ to = "10.9.0.0/16", via = "b" }]   # besides the learned ones; "none" for no routes
+auto_routes = true
+settings = { icmp_rate = 100, ttl = 64 }       # policies and limits
+
+[[node]]
+name = "b"
+services = ["echo", "discard", "chargen"]
+
+[[wire]]
+between = ["a", "r1"]              # called a-r1, or name = ".."
+
+[[wire]]
+between = ["r1", "b"]
+delay = "20ms"
+jitter = "2ms"
+in_order = true                    # jitter does not reorder
+rate = "10mbit"                    # "unlimited"
+overhead = 24                      # bytes a frame takes besides its own
+loss = "1%"                        # { to_bad, to_good, loss_good, loss_bad } or { packets = [0] }
+duplicate = "0.1%"
+reorder = 0.001
+reorder_by = "10ms"
+bit_errors = 1e-9
+frame_check = true
+mtu = 1400
+queue = { kind = "drop-tail", packets = 64 }   # bytes, mark; "codel" and "fq-codel": packets,
+from.b = { delay = "80ms" }        # one direction       target, interval, ecn; flows, quantum
+
+[[client]]
+name = "p"                         # else ping1, ping2, ..
+node = "a"
+kind = "ping"                      # ping, udp, scan, arp-forger or traceroute
+to = "b"                           # a node or an address
+start = "0s"
+stop = "9s"
+count = 10
+interval = "500ms"
+size = 56
+ttl = 64
+dont_fragment = true
+"#;
+
+/// A topology that came from a file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub topology: Topology,
+    /// What is decided about the rest.
+    pub plan: Plan,
+    /// Where it says it.
+    pub lines: Lines,
+}
+
+/// Where things stand in a file.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// The file's name.
+    pub file: String,
+    nodes: Vec<u32>,
+    wires: Vec<u32>,
+    clients: Vec<u32>,
+    asserts: Vec<u32>,
+}
+
+/// What is wrong with a file, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.what),
+            None => write!(f, "{}: {}", self.file, self.what),
+        }
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl Lines {
+    /// The line of a part.
+    #[must_use]
+    pub fn of(&self, place: Place) -> Option<u32> {
+        match place {
+            Place::World => None,
+            Place::Node(i) => self.nodes.get(i).copied(),
+            Place::Wire(i) => self.wires.get(i).copied(),
+            Place::Client(i) => self.clients.get(i).copied(),
+            // Parsing has set a fault's line to that in the file.
+            Place::Fault(line) => Some(line),
+            Place::Assert(i) => self.asserts.get(i).copied(),
+        }
+    }
+
+    /// The same error with file and line.
+    #[must_use]
+    pub fn locate(&self, error: TopologyError) -> FileError {
+        FileError {
+            file: self.file.clone(),
+            line: self.of(error.place),
+            what: error.what,
+        }
+    }
+}
+
+/// Parses and checks a topology. `file` is what errors call it.
+///
+/// # Errors
+/// The first thing that is wrong, with the line.
+///
+/// ```
+/// let e = tapline::lab::file::parse("net.toml", "[[node]]\nnmae = 'a'").unwrap_err();
+/// assert_eq!(e.to_string(), "net.toml:2: there is no key `nmae`; did you mean `name`?");
+/// ```
+pub fn parse(file: &str, text: &str) -> Result<Loaded, FileError> {
+    let error = |line: Option<u32>, what: String| FileError {
+        file: file.to_owned(),
+        line,
+        what,
+    };
+    let raw: RawTopology = toml::from_str(text).map_err(|e| {
+        let line = e.span().map(|span| line_at(text, span.start));
+        error(line, unknown_key(e.message()))
+    })?;
+    let (mut topology, lines) = raw
+        .resolve(text)
+        .map_err(|(line, what)| error(line, what))?;
+    let lines = Lines {
+        file: file.to_owned(),
+        ..lines
+    };
+    // Names are given in the file's order, so a wire's default name is known only now.
+    name_all(&mut topology);
+    let plan = topology.check().map_err(|e| lines.locate(e))?;
+    Ok(Loaded {
+        topology,
+        plan,
+        lines,
+    })
+}
+
+fn line_at(text: &str, byte: usize) -> u32 {
+    let before = text.get(..byte).unwrap_or(text);
+    u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX)
+}
+
+/// serde's "unknown field `x`, expected one of `a`, `b`" in a reader's words.
+fn unknown_key(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    for (begins, kind) in [("unknown field", "key"), ("unknown variant", "value")] {
+        if let Some(word) = quoted.next().filter(|_| message.starts_with(begins)) {
+            return unknown(kind, word, quoted);
+        }
+        quoted = message.split('`').skip(1).step_by(2);
+    }
+    message.to_owned()
+}
+
+/// Gives a name to wires and clients that have none.
+fn name_all(topology: &mut Topology) {
+    let mut taken: Vec<String> = topology.wires.iter().map(|w| w.name.clone()).collect();
+    for wire in topology.wires.iter_mut().filter(|w| w.name.is_empty()) {
+        let [a, b] = &wire.between;
+        wire.name = free_name(&format!("{a}-{b}"), |n| taken.iter().any(|t| t == n));
+        taken.push(wire.name.clone());
+    }
+    let mut taken: Vec<String> = topology.clients.iter().map(|c| c.name.clone()).collect();
+    for client in topology.clients.iter_mut().filter(|c| c.name.is_empty()) {
+        let kind = client.kind.name();
+        let names = (1..).map(|n: u32| format!("{kind}{n}"));
+        client.name = names
+            .into_iter()
+            .find(|n| !taken.contains(n))
+            .unwrap_or_default();
+        taken.push(client.name.clone());
+    }
+}
