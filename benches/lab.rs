@@ -63,7 +63,11 @@ fn build(islands: u32, busy: u32) -> (World, u32) {
     let mut world = World::new(1);
     for island in 0..islands {
         // As many datagrams a virtual second, however many take part.
-        add(&mut world, island, (island < busy).then_some(Duration::from_micros(100) * busy));
+        add(
+            &mut world,
+            island,
+            (island < busy).then_some(Duration::from_micros(100) * busy),
+        );
     }
     (world, islands * u32::from(2 * SIDE))
 }
@@ -87,10 +91,19 @@ fn add(world: &mut World, island: u32, pace: Option<Duration>) {
     world.connect(&format!("m{island}"), routers[0], routers[1], ways());
     for (n, &r) in routers.iter().enumerate() {
         let n = u8::try_from(n).unwrap();
-        put(world, r, 0, [i, j, 200 + n, 0], &format!("172.{middle}.{}/30", n + 1));
+        put(
+            world,
+            r,
+            0,
+            [i, j, 200 + n, 0],
+            &format!("172.{middle}.{}/30", n + 1),
+        );
         let other = format!("172.{middle}.{}", 2 - n).parse().unwrap();
         let rest = Route::via("0.0.0.0/0".parse().unwrap(), other, Port(0));
-        world.with_host(r, |h, _| h.add_route(rest)).unwrap().unwrap();
+        world
+            .with_host(r, |h, _| h.add_route(rest))
+            .unwrap()
+            .unwrap();
     }
     let mut targets = Vec::new();
     for side in (0..2).rev() {
@@ -101,10 +114,19 @@ fn add(world: &mut World, island: u32, pace: Option<Duration>) {
             world.connect(&format!("w{island}.{number}"), host, r, ways());
             let net = format!("10.{}.{j}", i * 10 + number);
             put(world, host, 0, [i, j, number, 1], &format!("{net}.1/24"));
-            put(world, r, u16::from(n) + 1, [i, j, number, 2], &format!("{net}.2/24"));
+            put(
+                world,
+                r,
+                u16::from(n) + 1,
+                [i, j, number, 2],
+                &format!("{net}.2/24"),
+            );
             let gateway = format!("{net}.2").parse().unwrap();
             let rest = Route::via("0.0.0.0/0".parse().unwrap(), gateway, Port(0));
-            world.with_host(host, |h, _| h.add_route(rest)).unwrap().unwrap();
+            world
+                .with_host(host, |h, _| h.add_route(rest))
+                .unwrap()
+                .unwrap();
             if side == 1 {
                 let server = Server::new(vec![Service::Echo], &world.chance_of("echo"));
                 world.add_program(host, "echo", Duration::ZERO, server);

@@ -11,6 +11,7 @@
 //! starts a thread: the same topology, script and seed give the same bytes on every wire.
 
 pub mod assertion;
+pub mod build;
 pub mod fault;
 pub mod file;
 pub mod history;
@@ -19,6 +20,7 @@ pub mod metric;
 pub mod names;
 pub mod plan;
 pub mod program;
+pub mod run;
 pub mod settings;
 pub mod topology;
 pub mod trace;

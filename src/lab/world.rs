@@ -225,6 +225,16 @@ impl World {
         (id, Port(port))
     }
 
+    /// Numbers the ports of those outside in the order of `names`.
+    pub fn order_outside(&mut self, names: &[String]) {
+        let nodes = &self.nodes;
+        let place = |id: &NodeId| {
+            let name = nodes.get(id.0 as usize).map(Node::name);
+            names.iter().position(|n| Some(n.as_str()) == name)
+        };
+        self.outside.sort_by_key(place);
+    }
+
     fn add(&mut self, name: &str, kind: Kind) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         self.nodes.push(Node {

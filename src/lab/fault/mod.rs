@@ -441,6 +441,12 @@ impl Fault {
         )
     }
 
+    /// Whether a node may have to begin again.
+    #[must_use]
+    pub const fn needs_births(&self) -> bool {
+        matches!(self, Self::Crash(_) | Self::Restart(_))
+    }
+
     /// The word that it begins with.
     #[must_use]
     pub fn verb(&self) -> &'static str {

@@ -1,0 +1,310 @@
+//! From a topology to a world: the plan is carried out, the programs are installed, the script is
+//! laid over it.
+//!
+//! ```text
+//!   Topology --plan--> Plan --build--> World at its beginning
+//! ```
+
+use super::ids::NodeId;
+use super::plan::{Plan, plan};
+use super::program::Program;
+use super::topology::{Client, ClientKind, Kind, Node, Place, Topology, TopologyError};
+use super::world::World;
+use crate::endpoint::arp_forger::{self, ArpForger};
+use crate::endpoint::ping::{self, Pinger};
+use crate::endpoint::scan::{self, Scan};
+use crate::endpoint::services::{Server, Service};
+use crate::endpoint::traceroute::{self, Traceroute};
+use crate::endpoint::traffic::{self, Pace, Sender};
+use stack::time::Duration;
+use stack::transport::udp::PathMtu;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// How a world is built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// All chance comes from it.
+    pub seed: u64,
+    /// Record events from the first on.
+    pub watch: bool,
+    /// Keep a digest of the whole run.
+    pub digest: bool,
+    /// Nodes that live outside of the world, in the order of their ports on it.
+    pub outside: Vec<String>,
+}
+
+/// How long a client of the echo service waits for what it sent.
+const ECHO_PATIENCE: Duration = Duration::from_secs(1);
+/// The least time between two requests of a ping.
+const MIN_INTERVAL: Duration = Duration::from_micros(1);
+
+impl Topology {
+    /// The world of this topology at its beginning.
+    ///
+    /// # Errors
+    /// What cannot be, with its line where it came from a file.
+    ///
+    /// ```
+    /// use stack::time::{Duration, Instant};
+    /// use tapline::lab::{build::Options, topology::{Client, Topology}};
+    /// let topology = Topology::new().host("a").host("b").link("a", "b")
+    ///     .client(Client::ping("p", "a", "b").count(3));
+    /// let mut world = topology.build(&Options::default()).unwrap();
+    /// world.run_until(Instant::ZERO + Duration::from_secs(5));
+    /// assert_eq!(world.measure("p", "received"), Some(3));
+    /// ```
+    pub fn build(&self, options: &Options) -> Result<World, TopologyError> {
+        self.check()?;
+        let plan = plan(self)?;
+        let mut world = World::new(options.seed);
+        world.watch(options.watch);
+        if options.digest {
+            world.keep_digest();
+        }
+        self.add_nodes(&mut world, options)?;
+        for wire in &self.wires {
+            let [Some(a), Some(b)] = [0, 1].map(|end| world.find(&wire.between[end])) else {
+                continue;
+            };
+            world.connect(&wire.name, a, b, wire.ways.clone());
+        }
+        self.add_interfaces(&mut world, &plan)?;
+        for client in &self.clients {
+            self.add_client(&mut world, &plan, client)?;
+        }
+        self.check_notes(&world)?;
+        if self
+            .faults
+            .lines
+            .iter()
+            .any(|line| line.fault.needs_births())
+        {
+            world.keep_births();
+        }
+        if !self.faults.is_empty() {
+            world.set_script(self.faults.clone());
+        }
+        for (i, assertion) in self.asserts.iter().enumerate() {
+            let checked = assertion.check_metrics(&world);
+            checked.map_err(|what| TopologyError {
+                place: Place::Assert(i),
+                what,
+            })?;
+        }
+        Ok(world)
+    }
+
+    /// That the notes which the script waits for can be made.
+    fn check_notes(&self, world: &World) -> Result<(), TopologyError> {
+        let mut names = self.names();
+        for (name, program) in world.nodes().flat_map(|(_, node)| node.programs()) {
+            for note in program.notes() {
+                names.notes.insert(format!("{name}.{note}"));
+                names.notes.insert((*note).to_owned());
+            }
+        }
+        self.faults.check(&names).map_err(|e| TopologyError {
+            place: Place::Fault(e.line),
+            what: e.what,
+        })
+    }
+
+    fn add_nodes(&self, world: &mut World, options: &Options) -> Result<(), TopologyError> {
+        for name in &options.outside {
+            match self.nodes.iter().find(|n| n.name == *name) {
+                Some(node) if node.kind != Kind::Hub => {}
+                Some(_) => return Err(refuse(format!("{name} is a hub: attach to a host"))),
+                None => return Err(refuse(format!("there is no node {name} to attach to"))),
+            }
+        }
+        for node in &self.nodes {
+            match node.kind {
+                Kind::Hub => {
+                    world.add_hub(&node.name);
+                }
+                _ if options.outside.contains(&node.name) => {
+                    world.add_outside(&node.name);
+                }
+                _ => {
+                    world.add_host(&node.name, node.host_config());
+                }
+            }
+        }
+        // Ports are numbered as they were asked for, not as the nodes come.
+        world.order_outside(&options.outside);
+        Ok(())
+    }
+
+    fn add_interfaces(&self, world: &mut World, plan: &Plan) -> Result<(), TopologyError> {
+        for (node, planned) in self.nodes.iter().zip(&plan.nodes) {
+            let Some(id) = world.find(&node.name) else {
+                continue;
+            };
+            if world.host(id).is_none() {
+                continue;
+            }
+            for interface in &planned.interfaces {
+                world.add_interface(id, interface.config(&node.settings));
+            }
+            for route in &planned.routes {
+                let added = world.with_host(id, |host, _| host.add_route(*route));
+                if let Some(Err(e)) = added {
+                    return Err(refuse(format!(
+                        "{}: route to {}: {e}",
+                        node.name, route.destination
+                    )));
+                }
+            }
+            serve(world, id, node);
+        }
+        Ok(())
+    }
+
+    fn add_client(
+        &self,
+        world: &mut World,
+        plan: &Plan,
+        client: &Client,
+    ) -> Result<(), TopologyError> {
+        let Some(id) = world.find(&client.node) else {
+            return Err(refuse(format!(
+                "client {}: no node {}",
+                client.name, client.node
+            )));
+        };
+        if world.host(id).is_none() {
+            // Somebody outside asks for what they like themselves.
+            return Ok(());
+        }
+        let address = |party| match plan.resolve(self, party) {
+            Some(IpAddr::V4(addr)) => Ok(addr),
+            _ => Err(refuse(format!(
+                "client {}: {party} has no IPv4 address",
+                client.name
+            ))),
+        };
+        let to = address(&client.to)?;
+        let program = match client.kind {
+            ClientKind::Ping => pinger(client, to).into(),
+            ClientKind::Udp => sender(client, to).into(),
+            ClientKind::Scan => scanner(client, to).into(),
+            ClientKind::Traceroute => traceroute(client, to).into(),
+            ClientKind::ArpForger => {
+                let claim = client.claims.as_ref().unwrap_or(&client.to);
+                let claim = address(claim)?;
+                Program::from(self.forger(plan, client, (claim, to)))
+            }
+        };
+        world.add_program(id, &client.name, client.start, program);
+        Ok(())
+    }
+
+    /// Claims an address towards whoever it is to fool, or towards all.
+    fn forger(&self, plan: &Plan, client: &Client, (claim, to): (Ipv4Addr, Ipv4Addr)) -> ArpForger {
+        let planned = plan.nodes.iter().flat_map(|n| &n.interfaces);
+        let victim = planned
+            .filter(|i| i.cidrs.iter().any(|c| c.addr() == IpAddr::V4(to)))
+            .map(|i| (to, i.mac))
+            .next();
+        let default = arp_forger::Config::new(claim);
+        ArpForger::new(arp_forger::Config {
+            form: match victim {
+                Some(victim) if to != claim => arp_forger::Form::Reply {
+                    victim: Some(victim),
+                },
+                _ => arp_forger::Form::Announcement,
+            },
+            interval: client.interval.unwrap_or(default.interval),
+            count: client.count.or(default.count),
+            ..default
+        })
+    }
+}
+
+fn serve(world: &mut World, id: NodeId, node: &Node) {
+    if !node.services.is_empty() {
+        let rng = world.chance_of(&format!("services/{}", node.name));
+        let server = Server::new(node.services.clone(), &rng);
+        let name = format!("{}.services", node.name);
+        world.add_program(id, &name, Duration::ZERO, server);
+    }
+}
+
+/// What is left of a client's time once it has begun.
+fn span(client: &Client) -> Option<Duration> {
+    client.stop.map(|stop| stop.saturating_sub(client.start))
+}
+
+fn size(client: &Client, default: usize) -> usize {
+    let wanted = client.size.and_then(|size| usize::try_from(size).ok());
+    wanted.unwrap_or(default)
+}
+
+fn pinger(client: &Client, to: Ipv4Addr) -> Pinger {
+    let default = ping::Config::new(to);
+    Pinger::new(ping::Config {
+        count: client.count,
+        // Time does not pass by itself here: requests without a pause would never end.
+        interval: client
+            .interval
+            .unwrap_or(default.interval)
+            .max(MIN_INTERVAL),
+        size: size(client, default.size),
+        deadline: span(client),
+        ttl: client.ttl.unwrap_or(default.ttl),
+        path_mtu: match client.dont_fragment {
+            true => PathMtu::Require,
+            false => default.path_mtu,
+        },
+        ..default
+    })
+}
+
+fn sender(client: &Client, to: Ipv4Addr) -> Sender {
+    let port = client.port.unwrap_or(Service::Echo.port());
+    let default = traffic::Config::new(SocketAddr::new(to.into(), port));
+    Sender::new(traffic::Config {
+        size: size(client, default.size),
+        pace: client.interval.map_or(default.pace, Pace::Every),
+        count: client.count,
+        until: span(client),
+        fit: match client.dont_fragment {
+            true => traffic::Fit::Shrink,
+            false => default.fit,
+        },
+        ttl: client.ttl.unwrap_or(default.ttl),
+        echo: Some(ECHO_PATIENCE),
+        ..default
+    })
+}
+
+fn scanner(client: &Client, to: Ipv4Addr) -> Scan {
+    let default = scan::Config::new(to);
+    let first = client.port.unwrap_or(*default.ports.start());
+    let last = client.last_port.unwrap_or(*default.ports.end());
+    Scan::new(scan::Config {
+        ports: first..=last.max(first),
+        interval: client.interval.unwrap_or(default.interval),
+        size: size(client, default.size),
+        ..default
+    })
+}
+
+fn traceroute(client: &Client, to: Ipv4Addr) -> Traceroute {
+    let default = traceroute::Config::new(to);
+    Traceroute::new(traceroute::Config {
+        size: size(client, default.size),
+        max_hops: client.ttl.unwrap_or(default.max_hops),
+        port: client.port.unwrap_or(default.port),
+        pause: client.interval.unwrap_or(default.pause),
+        dont_fragment: client.dont_fragment,
+        ..default
+    })
+}
+
+fn refuse(what: String) -> TopologyError {
+    TopologyError {
+        place: Place::World,
+        what,
+    }
+}
