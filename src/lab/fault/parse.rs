@@ -172,6 +172,11 @@ impl<'a> Words<'a> {
                 "`{verb}` has nothing to undo: say `at`, without an end"
             ));
         }
+        if let (When::At(at), Some(lasting)) = (&when, lasting)
+            && u64::try_from(at.saturating_add(lasting).as_nanos()).is_err()
+        {
+            return Err("the end is more than 584 years away".to_owned());
+        }
         Ok(FaultLine {
             line,
             id: 0,

@@ -157,6 +157,40 @@ fn each_form_is_read_and_printed() {
     }
 }
 
+#[test]
+fn words_in_any_order_are_refused_or_mean_what_they_print() {
+    let mut words: Vec<&str> = LINES
+        .iter()
+        .flat_map(|(line, _)| line.split_whitespace())
+        .collect();
+    words.extend([
+        "{", "}", ",", "|", "->", "", ".", "*.", "\u{e9}.x", "0th", "%", "-1s",
+    ]);
+    let mut rng = stack::rng::Rng::from_seed(7);
+    let mut draw = |n: usize| usize::try_from(rng.below(n as u64)).unwrap();
+    let mut understood = 0;
+    for _ in 0..30_000 {
+        // A line of the table with a few words changed, or any words at all.
+        let (line, _) = LINES[draw(LINES.len())];
+        let mut text: Vec<&str> = line.split_whitespace().collect();
+        for _ in 0..draw(4) {
+            let at = draw(text.len());
+            match draw(3) {
+                0 => text[at] = words[draw(words.len())],
+                1 => text.insert(at, words[draw(words.len())]),
+                _ if text.len() > 1 => drop(text.remove(at)),
+                _ => {}
+            }
+        }
+        let text = text.join(" ");
+        if let Ok(script) = Script::parse(&text) {
+            understood += usize::from(!script.is_empty());
+            assert_eq!(Script::parse(&script.to_string()), Ok(script), "{text}");
+        }
+    }
+    assert!(understood > 5_000, "{understood}");
+}
+
 /// Written, and what is said about it.
 const WRONG: &[(&str, &str)] = &[
     (
@@ -183,6 +217,14 @@ const WRONG: &[(&str, &str)] = &[
     (
         "between 2s and 1s heal",
         "the end is not after the beginning",
+    ),
+    (
+        "at 500y down a-r1",
+        "`500y` has an unknown unit `y`: use ns, us, ms, s, min or h",
+    ),
+    (
+        "at 5000000h down a-r1 for 5000000h",
+        "the end is more than 584 years away",
     ),
     (
         "between 1s and 2s heal",

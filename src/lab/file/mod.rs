@@ -8,17 +8,19 @@
 //! Unknown keys are errors: a misspelt one must not be silently without effect. Keys are spelt as
 //! in the configuration of `up`, with `_`; those of a wire may have `-` instead.
 
+mod lines;
 mod raw;
 mod scalar;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use super::names::unknown;
 use super::plan::Plan;
-use super::topology::{Place, Topology, TopologyError, free_name};
+use super::topology::{Topology, free_name};
+use lines::{line_at, unknown_key};
 use raw::RawTopology;
-use std::fmt;
+
+pub use lines::{FileError, Lines};
 
 /// The keys, each with an example.
 pub const EXAMPLE: &str = r#"caption = "Two hosts, a router, a bad wire"    # one line, for lists
@@ -95,65 +97,6 @@ pub struct Loaded {
     pub lines: Lines,
 }
 
-/// Where things stand in a file.
-#[derive(Clone, Debug, Default)]
-pub struct Lines {
-    /// The file's name.
-    pub file: String,
-    nodes: Vec<u32>,
-    wires: Vec<u32>,
-    clients: Vec<u32>,
-    asserts: Vec<u32>,
-}
-
-/// What is wrong with a file, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileError {
-    /// The file's name.
-    pub file: String,
-    /// The line, from 1.
-    pub line: Option<u32>,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.file, self.what),
-            None => write!(f, "{}: {}", self.file, self.what),
-        }
-    }
-}
-
-impl std::error::Error for FileError {}
-
-impl Lines {
-    /// The line of a part.
-    #[must_use]
-    pub fn of(&self, place: Place) -> Option<u32> {
-        match place {
-            Place::World => None,
-            Place::Node(i) => self.nodes.get(i).copied(),
-            Place::Wire(i) => self.wires.get(i).copied(),
-            Place::Client(i) => self.clients.get(i).copied(),
-            // Parsing has set a fault's line to that in the file.
-            Place::Fault(line) => Some(line),
-            Place::Assert(i) => self.asserts.get(i).copied(),
-        }
-    }
-
-    /// The same error with file and line.
-    #[must_use]
-    pub fn locate(&self, error: TopologyError) -> FileError {
-        FileError {
-            file: self.file.clone(),
-            line: self.of(error.place),
-            what: error.what,
-        }
-    }
-}
-
 /// Parses and checks a topology. `file` is what errors call it.
 ///
 /// # Errors
@@ -188,23 +131,6 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, FileError> {
         plan,
         lines,
     })
-}
-
-fn line_at(text: &str, byte: usize) -> u32 {
-    let before = text.get(..byte).unwrap_or(text);
-    u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX)
-}
-
-/// serde's "unknown field `x`, expected one of `a`, `b`" in a reader's words.
-fn unknown_key(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    for (begins, kind) in [("unknown field", "key"), ("unknown variant", "value")] {
-        if let Some(word) = quoted.next().filter(|_| message.starts_with(begins)) {
-            return unknown(kind, word, quoted);
-        }
-        quoted = message.split('`').skip(1).step_by(2);
-    }
-    message.to_owned()
 }
 
 /// Gives a name to wires and clients that have none.

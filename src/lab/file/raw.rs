@@ -4,8 +4,8 @@
 //!   [[node]] --RawNode--> Node     [[wire]] + [wire.from.a] --RawWire--> Wire { ways: [there, back] }
 //! ```
 
+use super::lines::{Lines, line_at, unknown_key};
 use super::scalar::{PortAddresses, Rate, RawRoutes, ScalarOr, Seed, Share, Text, share};
-use super::{Lines, line_at, unknown_key};
 use crate::lab::assertion::Assertion;
 use crate::lab::fault::{Party, Script};
 use crate::lab::names::nearest;

@@ -1,0 +1,85 @@
+//! Where things stand in a file, and errors that say so.
+//!
+//! ```text
+//!   TopologyError { Place::Wire(1), what } --Lines::locate--> "net.toml:14: what"
+//! ```
+
+use crate::lab::names::unknown;
+use crate::lab::topology::{Place, TopologyError};
+use std::fmt;
+
+/// Where things stand in a file.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// The file's name.
+    pub file: String,
+    pub(super) nodes: Vec<u32>,
+    pub(super) wires: Vec<u32>,
+    pub(super) clients: Vec<u32>,
+    pub(super) asserts: Vec<u32>,
+}
+
+/// What is wrong with a file, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.what),
+            None => write!(f, "{}: {}", self.file, self.what),
+        }
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl Lines {
+    /// The line of a part.
+    #[must_use]
+    pub fn of(&self, place: Place) -> Option<u32> {
+        match place {
+            Place::World => None,
+            Place::Node(i) => self.nodes.get(i).copied(),
+            Place::Wire(i) => self.wires.get(i).copied(),
+            Place::Client(i) => self.clients.get(i).copied(),
+            // Parsing has set a fault's line to that in the file.
+            Place::Fault(line) => Some(line),
+            Place::Assert(i) => self.asserts.get(i).copied(),
+        }
+    }
+
+    /// The same error with file and line.
+    #[must_use]
+    pub fn locate(&self, error: TopologyError) -> FileError {
+        FileError {
+            file: self.file.clone(),
+            line: self.of(error.place),
+            what: error.what,
+        }
+    }
+}
+
+pub(super) fn line_at(text: &str, byte: usize) -> u32 {
+    let before = text.get(..byte).unwrap_or(text);
+    u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX)
+}
+
+/// serde's "unknown field `x`, expected one of `a`, `b`" in a reader's words.
+pub(super) fn unknown_key(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    for (begins, kind) in [("unknown field", "key"), ("unknown variant", "value")] {
+        if let Some(word) = quoted.next().filter(|_| message.starts_with(begins)) {
+            return unknown(kind, word, quoted);
+        }
+        quoted = message.split('`').skip(1).step_by(2);
+    }
+    message.to_owned()
+}
