@@ -58,7 +58,7 @@ impl Topology {
         let clients = clients.map(|(i, c)| (Place::Client(i), "a client", c.name.as_str()));
         for (place, what, name) in nodes.chain(wires).chain(clients) {
             if !is_name(name) {
-                let rule = "letters, digits, - and _, the first a letter or digit";
+                let rule = "letters, digits, - and _, and no word of the fault script";
                 return Err(at(
                     place,
                     format!("{what} cannot be called `{name}`: {rule}"),

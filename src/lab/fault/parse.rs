@@ -63,6 +63,8 @@ const LEAST_MTU: u64 = 68;
 const MOST_MTU: u64 = 65_535;
 /// Words that end the share of a fault on packets.
 const CLAUSES: &[&str] = &["of", "on", "from", "source", "to", "port", "for"];
+/// Other words that stand where a name could.
+const OTHERS: &[&str] = &["bridge", "majorities"];
 
 pub(super) fn script(text: &str) -> Result<Script, ScriptError> {
     let mut script = Script::default();
@@ -80,10 +82,19 @@ pub(super) fn script(text: &str) -> Result<Script, ScriptError> {
     Ok(script)
 }
 
-/// Whether a node, wire or client can be called that: letters, digits, `-`, `_`.
+/// Whether a node, wire or client can be called that: letters, digits, `-`, `_`, and no word that
+/// means something else where a name can stand.
 pub(crate) fn is_name(word: &str) -> bool {
+    is_word(word) && !is_reserved(word)
+}
+
+fn is_word(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(plain)
+}
+
+fn is_reserved(word: &str) -> bool {
+    CLAUSES.contains(&word) || OTHERS.contains(&word)
 }
 
 /// A share of packets: `5%`, `0.05`, `all`.
@@ -230,7 +241,7 @@ impl<'a> Words<'a> {
                 "`{word}`: say who notes it, as `a.{word}`, or `*.{word}` for any node"
             ));
         };
-        if !note.split('.').all(is_name) {
+        if !note.split('.').all(is_word) {
             return Err(format!("`{note}` is no note's name"));
         }
         Ok(Trigger {
@@ -415,9 +426,8 @@ impl<'a> Words<'a> {
     }
 
     fn partition(&mut self) -> Parsed<Partition> {
-        let after = self.words.get(self.at + 1);
         let kind = match self.peek() {
-            Some(word @ ("bridge" | "majorities")) if !matches!(after, Some(&("|" | "->"))) => {
+            Some(word @ ("bridge" | "majorities")) => {
                 self.at += 1;
                 word
             }
@@ -550,6 +560,8 @@ impl<'a> Words<'a> {
 fn name(word: &str) -> Parsed<String> {
     if is_name(word) {
         Ok(word.to_owned())
+    } else if is_reserved(word) {
+        Err(format!("`{word}`: a name is missing before it"))
     } else {
         Err(format!("`{word}` is no name: letters, digits, - and _"))
     }

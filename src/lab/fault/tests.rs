@@ -272,6 +272,14 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("at 1s drop 5%", "`drop` where? Say `on` and a wire"),
     (
+        "at 1s drop 5% on from a",
+        "`from`: a name is missing before it",
+    ),
+    (
+        "at 1s crash a!",
+        "`a!` is no name: letters, digits, - and _",
+    ),
+    (
         "at 1s drop 5% of upd on a-r1",
         "there is no protocol `upd`; did you mean `udp`?",
     ),

@@ -184,7 +184,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     (
         "[[node]]\nname = 'a.b'",
         10,
-        "a node cannot be called `a.b`: letters, digits, - and _, the first a letter or digit",
+        "a node cannot be called `a.b`: letters, digits, - and _, and no word of the fault script",
     ),
     (
         "[[node]]\nname = 'a-b'",
