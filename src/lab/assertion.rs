@@ -148,7 +148,18 @@ impl Assertion {
             let wrong = format!("`{subject}` has no metric `{name}`");
             return Err(match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => format!("{wrong}; did you mean `{near}`?"),
-                None => format!("{wrong}; it has {}", known.join(", ")),
+                None => {
+                    // The hundred reasons of drops would hide the rest.
+                    let mut listed: Vec<&str> = known
+                        .iter()
+                        .map(String::as_str)
+                        .filter(|k| !k.starts_with("drops.") && !k.starts_with("from."))
+                        .collect();
+                    if listed.len() < known.len() {
+                        listed.push("drops.REASON");
+                    }
+                    format!("{wrong}; it has {}", listed.join(", "))
+                }
             });
         }
         Ok(())

@@ -38,11 +38,12 @@ impl Topology {
         for (i, client) in self.clients.iter().enumerate() {
             check_client(client, &kinds).map_err(|what| at(Place::Client(i), what))?;
         }
-        let names = self.names();
+        let names = self.names_and_notes();
         let faults = self.faults.check(&names);
         faults.map_err(|e| at(Place::Fault(e.line), e.what))?;
         for (i, assertion) in self.asserts.iter().enumerate() {
             let checked = assertion.check(&names);
+            let checked = checked.and_then(|()| self.check_metrics(assertion));
             checked.map_err(|what| at(Place::Assert(i), what))?;
         }
         plan(self)

@@ -29,6 +29,7 @@ pub mod world;
 
 mod check;
 mod digest;
+mod known;
 mod queue;
 
 pub use history::History;

@@ -116,7 +116,7 @@ fn what_is_written_is_read_back_equal() {
         .unwrap()
         .assert("u.received >= 3")
         .unwrap()
-        .assert("a-r.loss <= 2.5%")
+        .assert("a-r.lost <= 2.5%")
         .unwrap();
     let odd = Topology {
         caption: "a \"quoted\" \\ caption\twith\u{1}".to_owned(),
@@ -415,7 +415,7 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "`3y` has an unknown unit `y`: use ns, us, ms, s, min or h",
         ),
         (
-            "asserts = [\n'conserved',\n'a.b = 3']",
+            "asserts = [\n'conserved',\n'a.drops = 3']",
             3,
             "`=`: say <, <=, ==, !=, >= or >",
         ),
@@ -423,6 +423,26 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "asserts = [\n'conserved',\n'q.b == 3']",
             3,
             "there is no node, wire or client `q`; there is a, b, a-b, world",
+        ),
+        (
+            "asserts = ['a.drops.ttl-expird == 3']",
+            1,
+            "`a` has no metric `drops.ttl-expird`; did you mean `drops.ttl-expired`?",
+        ),
+        (
+            "asserts = ['a-b.from.a.lst == 3']",
+            1,
+            "`a-b` has no metric `from.a.lst`; did you mean `from.a.lost`?",
+        ),
+        (
+            "asserts = ['world.peace == 3']",
+            1,
+            "`world` has no metric `peace`; it has arrivals, steps, conserved, time",
+        ),
+        (
+            "faults = 'on a.servin crash a'",
+            1,
+            "there is no note `servin`; did you mean `serving`?",
         ),
         (
             "\nfaults = '''\nat 1s heal\nat 1s dwon a-b\n'''",

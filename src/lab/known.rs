@@ -1,0 +1,111 @@
+//! What there is to measure and to wait for, so that an unknown word is found before a run begins.
+//!
+//! ```text
+//!   assertion "p.rtt.mx < 1ms" --check--> metrics of p (a ping): rtt.max, ..   "did you mean?"
+//!   fault "on a.p.repyl .."    --check--> notes of all clients:  p.reply, ..
+//! ```
+
+use super::assertion::{Assertion, Metrics};
+use super::metric::{NODE, WIRE, WORLD};
+use super::names::{self, Names};
+use super::topology::{ClientKind, Topology};
+use crate::endpoint::Endpoint;
+use crate::endpoint::arp_forger::ArpForger;
+use crate::endpoint::ping::Pinger;
+use crate::endpoint::scan::Scan;
+use crate::endpoint::services::Server;
+use crate::endpoint::traceroute::Traceroute;
+use crate::endpoint::traffic::Sender;
+use stack::reason::DropReason;
+
+impl ClientKind {
+    /// Everything that such a client measures.
+    #[must_use]
+    pub const fn metrics(self) -> &'static [&'static str] {
+        match self {
+            Self::Ping => Pinger::METRICS,
+            Self::Udp => Sender::METRICS,
+            Self::Scan => Scan::METRICS,
+            Self::ArpForger => ArpForger::METRICS,
+            Self::Traceroute => Traceroute::METRICS,
+        }
+    }
+
+    /// Every note that it can make.
+    #[must_use]
+    pub const fn notes(self) -> &'static [&'static str] {
+        match self {
+            Self::Ping => Pinger::NOTES,
+            Self::Udp => Sender::NOTES,
+            Self::Scan => Scan::NOTES,
+            Self::ArpForger => ArpForger::NOTES,
+            Self::Traceroute => Traceroute::NOTES,
+        }
+    }
+}
+
+impl Topology {
+    /// The names with the notes that its programs can make, each alone and with its client.
+    pub(super) fn names_and_notes(&self) -> Names {
+        let mut names = self.names();
+        for client in &self.clients {
+            for note in client.kind.notes() {
+                names.notes.insert((*note).to_owned());
+                names.notes.insert(format!("{}.{note}", client.name));
+            }
+        }
+        names
+            .notes
+            .extend(Server::NOTES.iter().map(|note| (*note).to_owned()));
+        names
+    }
+
+    /// That each metric of an assertion exists.
+    pub(super) fn check_metrics(&self, assertion: &Assertion) -> Result<(), String> {
+        assertion.check_metrics(&Known(self))
+    }
+}
+
+/// A topology, asked for the metrics that a world of it has.
+struct Known<'a>(&'a Topology);
+
+impl Metrics for Known<'_> {
+    fn value(&self, _: &str, _: &str) -> Option<i128> {
+        None
+    }
+
+    fn known(&self, subject: &str) -> Vec<String> {
+        let Self(topology) = self;
+        if let Some(client) = topology.clients.iter().find(|c| c.name == subject) {
+            return owned(client.kind.metrics());
+        }
+        if let Some(wire) = topology.wires.iter().find(|w| w.name == subject) {
+            return of_wire(&wire.between);
+        }
+        match subject {
+            names::WORLD => owned(WORLD),
+            _ => with_drops(NODE),
+        }
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn with_drops(names: &[&str]) -> Vec<String> {
+    let drops = DropReason::ALL.iter().map(|r| format!("drops.{r}"));
+    owned(names).into_iter().chain(drops).collect()
+}
+
+fn of_wire(ends: &[String; 2]) -> Vec<String> {
+    let both = with_drops(WIRE);
+    let one = |end: &String| {
+        let prefix = format!("from.{end}.");
+        both.iter()
+            .map(|metric| format!("{prefix}{metric}"))
+            .collect::<Vec<_>>()
+    };
+    let each: Vec<String> = ends.iter().flat_map(one).collect();
+    both.into_iter().chain(each).collect()
+}
