@@ -72,7 +72,6 @@ impl Topology {
         for client in &self.clients {
             self.add_client(&mut world, &plan, client)?;
         }
-        self.check_notes(&world)?;
         if self
             .faults
             .lines
@@ -84,29 +83,7 @@ impl Topology {
         if !self.faults.is_empty() {
             world.set_script(self.faults.clone());
         }
-        for (i, assertion) in self.asserts.iter().enumerate() {
-            let checked = assertion.check_metrics(&world);
-            checked.map_err(|what| TopologyError {
-                place: Place::Assert(i),
-                what,
-            })?;
-        }
         Ok(world)
-    }
-
-    /// That the notes which the script waits for can be made.
-    fn check_notes(&self, world: &World) -> Result<(), TopologyError> {
-        let mut names = self.names();
-        for (name, program) in world.nodes().flat_map(|(_, node)| node.programs()) {
-            for note in program.notes() {
-                names.notes.insert(format!("{name}.{note}"));
-                names.notes.insert((*note).to_owned());
-            }
-        }
-        self.faults.check(&names).map_err(|e| TopologyError {
-            place: Place::Fault(e.line),
-            what: e.what,
-        })
     }
 
     fn add_nodes(&self, world: &mut World, options: &Options) -> Result<(), TopologyError> {

@@ -5,7 +5,7 @@
 //!   fault "on a.p.repyl .."    --check--> notes of all clients:  p.reply, ..
 //! ```
 
-use super::assertion::{Assertion, Metrics};
+use super::assertion::Assertion;
 use super::metric::{NODE, WIRE, WORLD};
 use super::names::{self, Names};
 use super::topology::{ClientKind, Topology};
@@ -62,24 +62,15 @@ impl Topology {
 
     /// That each metric of an assertion exists.
     pub(super) fn check_metrics(&self, assertion: &Assertion) -> Result<(), String> {
-        assertion.check_metrics(&Known(self))
-    }
-}
-
-/// A topology, asked for the metrics that a world of it has.
-struct Known<'a>(&'a Topology);
-
-impl Metrics for Known<'_> {
-    fn value(&self, _: &str, _: &str) -> Option<i128> {
-        None
+        assertion.check_metrics(|subject| self.known(subject))
     }
 
+    /// The metrics that a subject has in a world of this topology.
     fn known(&self, subject: &str) -> Vec<String> {
-        let Self(topology) = self;
-        if let Some(client) = topology.clients.iter().find(|c| c.name == subject) {
+        if let Some(client) = self.clients.iter().find(|c| c.name == subject) {
             return owned(client.kind.metrics());
         }
-        if let Some(wire) = topology.wires.iter().find(|w| w.name == subject) {
+        if let Some(wire) = self.wires.iter().find(|w| w.name == subject) {
             return of_wire(&wire.between);
         }
         match subject {

@@ -111,31 +111,6 @@ impl Metrics for World {
     fn value(&self, subject: &str, metric: &str) -> Option<i128> {
         self.measure(subject, metric)
     }
-
-    fn known(&self, subject: &str) -> Vec<String> {
-        let drops = || {
-            DropReason::ALL
-                .iter()
-                .map(|r| format!("drops.{}", r.name()))
-        };
-        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        if subject == "world" {
-            return owned(WORLD);
-        }
-        if self.find(subject).is_some() {
-            return owned(NODE).into_iter().chain(drops()).collect();
-        }
-        if let Some((_, wire)) = self.wires().find(|(_, w)| &*w.name == subject) {
-            let both: Vec<String> = owned(WIRE).into_iter().chain(drops()).collect();
-            let ends = wire.ends.iter().filter_map(|(id, _)| self.node(*id));
-            let from = ends.flat_map(|n| both.iter().map(|m| format!("from.{}.{m}", n.name())));
-            let one_way: Vec<String> = from.collect();
-            return both.into_iter().chain(one_way).collect();
-        }
-        let mut programs = self.nodes().flat_map(|(_, node)| node.programs());
-        let program = programs.find(|(name, _)| *name == subject);
-        program.map_or(Vec::new(), |(_, p)| owned(p.metrics()))
-    }
 }
 
 fn reason(metric: &str) -> Option<DropReason> {

@@ -23,7 +23,6 @@ macro_rules! programs {
     ($($(#[$doc:meta])* $name:ident($kind:ty),)*) => {
         /// A program.
         #[derive(Clone, Debug)]
-        #[expect(clippy::large_enum_variant, reason = "few hosts run many programs")]
         pub enum Program { $($(#[$doc])* $name($kind),)* }
 
         $(impl From<$kind> for Program {
