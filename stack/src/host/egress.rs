@@ -241,7 +241,7 @@ impl Host {
         let mac = match hop {
             Hop::Broadcast => MacAddr::BROADCAST,
             Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
-            Hop::Neighbor(ip) => match interface.neighbors.lookup(now, ip) {
+            Hop::Neighbor(ip) | Hop::Narrow(ip) => match interface.neighbors.lookup(now, ip) {
                 Lookup::Mac(mac) => mac,
                 Lookup::Unresolved => return self.park(now, at, ip, frame),
             },
@@ -272,11 +272,11 @@ impl Host {
         }
     }
 
-    /// Adds the link header; starts cutting where the packet exceeds the MTU.
+    /// Adds the link header; starts cutting where the packet exceeds what its way carries.
     #[inline]
     fn cut(&mut self, at: u16, mac: MacAddr, mut frame: Frame) -> Option<Frame> {
+        let mtu = self.carries(at, &frame);
         let interface = self.interfaces.get_mut(usize::from(at))?;
-        let mtu = interface.config.mtu;
         if frame.len() <= mtu {
             interface.encapsulate(&mut frame, mac, EtherType::IPV4);
             return Some(frame);
@@ -341,8 +341,9 @@ impl Host {
         ipv4::forward(&mut packet, |options| {
             self.update_options(now, src, options)
         });
+        let hop = self.hop_for(&way, &packet);
         if let Some(interface) = self.interface_mut(way.interface) {
-            interface.queues.forwarded.push(way.hop, &mut packet);
+            interface.queues.forwarded.push(hop, &mut packet);
         }
         Ok(Fate::Forwarded)
     }

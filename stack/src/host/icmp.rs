@@ -400,6 +400,7 @@ impl Host {
             return;
         }
         let limit = self.config.max_replies;
+        let hop = self.hop_for(way, frame);
         let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) else {
             return;
         };
@@ -407,7 +408,7 @@ impl Host {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
-        interface.queues.replies.push(way.hop, frame);
+        interface.queues.replies.push(hop, frame);
     }
 
     pub(super) fn push_error(&mut self, key: Key, error: SocketError) {

@@ -73,6 +73,9 @@ impl Counters {
 pub(super) enum Hop {
     /// A neighbour, by its IP address.
     Neighbor(IpAddr),
+    /// A neighbour as well, and the packet is longer than the way beyond it carries, though perhaps
+    /// not than the link: it must be cut.
+    Narrow(IpAddr),
     /// A group's members.
     Group(Ipv4Addr),
     /// Everyone.
@@ -394,6 +397,7 @@ pub(super) fn make_ready(
     let Hop::Neighbor(ip) = hop else {
         let mac = match hop {
             Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
+            Hop::Narrow(_) => return false,
             _ => MacAddr::BROADCAST,
         };
         encapsulate(config, frame, mac, EtherType::IPV4);

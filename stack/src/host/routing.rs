@@ -2,6 +2,7 @@
 
 use super::interface::Hop;
 use super::{Host, Interface};
+use crate::frame::Frame;
 use crate::net::route::{Route, RouteError, RouteKind};
 use crate::reason::DropReason;
 use crate::time::Instant;
@@ -136,6 +137,50 @@ impl Host {
             local: false,
             broadcast,
         })
+    }
+
+    /// Where a packet goes next on its way, and whether it must be cut for it.
+    #[inline]
+    pub(super) fn hop_for(&self, way: &Way, packet: &Frame) -> Hop {
+        if packet.len() <= way.mtu && self.pmtu.is_empty() {
+            return way.hop;
+        }
+        self.narrow_hop(way, packet)
+    }
+
+    #[cold]
+    fn narrow_hop(&self, way: &Way, packet: &Frame) -> Hop {
+        match way.hop {
+            Hop::Neighbor(ip) if packet.len() > self.carries(way.interface, packet) => {
+                Hop::Narrow(ip)
+            }
+            hop => hop,
+        }
+    }
+
+    /// How long a packet that leaves by an interface may be without being cut here: as the link
+    /// carries, or the route where that is less, and what is known of the path where the packet is
+    /// our own. What must not be cut is held up by the link alone: it was looked at before.
+    pub(super) fn carries(&self, at: u16, packet: &Frame) -> usize {
+        let link = self.interface(at).map_or(0, |i| i.config.mtu);
+        let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
+            return link;
+        };
+        if header.dont_fragment {
+            return link;
+        }
+        let way = self.find_way(header.dst).ok();
+        let route = way.filter(|w| w.interface == at).map(|w| w.mtu);
+        //= RFC 1812 §4.2.2.7 a router SHOULD make as few fragments as it can: it cuts for the next
+        //= link, and what it knows of the path behind that concerns its own packets.
+        let ours = self.own(header.src).is_some();
+        let path = if ours {
+            self.pmtu.lookup(IpAddr::V4(header.dst))
+        } else {
+            None
+        };
+        let known = route.into_iter().chain(path.map(usize::from));
+        known.fold(link, usize::min)
     }
 
     /// The interface for groups and the limited broadcast: what the table says, else the first.

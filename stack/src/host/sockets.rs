@@ -775,10 +775,11 @@ impl Host {
             self.count_sent(key);
             return;
         }
+        let hop = self.hop_for(way, frame);
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
-        if entry.queue(way.interface, way.hop, frame.take(), len)
+        if entry.queue(way.interface, hop, frame.take(), len)
             && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
         {
             interface.queues.sockets.push_back(key);

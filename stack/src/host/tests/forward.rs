@@ -221,3 +221,82 @@ fn nothing_is_said_about_a_broadcast_on_another_link() {
     assert_eq!(net.hosts[1].stats().dropped_in(DropReason::TtlExpired), 1);
     assert_eq!(net.hosts[1].stats().icmp_errors_out, 0);
 }
+
+/// The longest IP packet that has crossed to a host since this was last asked.
+fn longest(net: &mut Net, to: usize) -> usize {
+    let log = core::mem::take(&mut net.log);
+    let lens = log.iter().filter(|(at, ..)| *at == to);
+    lens.map(|(_, frame, _)| frame.len() - 14)
+        .max()
+        .unwrap_or(0)
+}
+
+/// A route to B's net whose MTU is below its link's.
+fn narrow_route(host: &mut Host, gateway: Option<&str>, port: u16) {
+    let to = "10.2.0.0/24".parse().unwrap();
+    let route = match gateway {
+        Some(gateway) => Route::via(to, gateway.parse().unwrap(), Port(port)),
+        None => Route::on_link(to, Port(port)),
+    };
+    host.remove_route(to, 0, port);
+    let mtu = Some(600);
+    host.add_route(Route { mtu, ..route }).unwrap();
+}
+
+#[test]
+fn fragments_fit_the_route() {
+    let mut net = routed(1500);
+    let now = net.now;
+    let (ping, _) = net.hosts[0].echo_open(0).unwrap();
+    net.hosts[0].raw_options(ping).unwrap().path_mtu = PathMtu::Off;
+    let cross = |net: &mut Net| {
+        net.hosts[0]
+            .echo_send(now, ping, FAR, 1, data(1000), &[])
+            .unwrap();
+        net.settle();
+        assert!(net.hosts[0].raw_recv(ping).is_some());
+    };
+    // The first packets wait for their next hops; of the second each takes the quick way.
+    for n in 0..2 {
+        narrow_route(&mut net.hosts[0], Some("10.1.0.1"), 0);
+        cross(&mut net);
+        assert!(longest(&mut net, 1) >= 1028, "the reply is not cut");
+        assert_eq!(net.hosts[0].stats().fragmented, n + 1, "by its sender");
+    }
+    net.hosts[0].remove_route("10.2.0.0/24".parse().unwrap(), 0, 0);
+    narrow_route(&mut net.hosts[1], None, 1);
+    for n in 0..2 {
+        cross(&mut net);
+        assert!(longest(&mut net, 2) <= 600, "cut by the router");
+        assert_eq!(net.hosts[1].stats().fragmented, n + 1);
+    }
+    assert_eq!(net.hosts[0].stats().fragmented, 2);
+    assert!(net.hosts.iter().all(|h| h.stats().fragments_out % 2 == 0));
+}
+
+#[test]
+fn fragments_of_our_own_fit_the_path() {
+    let mut net = routed(600);
+    let now = net.now;
+    let udp = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let to = Some(SocketAddr::new(v4(FAR), 7));
+    for (path_mtu, longest_out) in [
+        (PathMtu::Want, 1028),
+        (PathMtu::Want, 600),
+        (PathMtu::Off, 600),
+        (PathMtu::Probe, 1028),
+    ] {
+        net.hosts[0].udp_options(udp).unwrap().path_mtu = path_mtu;
+        net.log.clear();
+        net.hosts[0].udp_send(now, udp, data(1000), to).unwrap();
+        net.settle();
+        let sent = net.log.iter().filter(|(at, ..)| *at == 1);
+        let from_us = sent.filter(|(_, f, _)| f.to_bytes()[26..30] == [10, 1, 0, 2]);
+        let longest = from_us.map(|(_, f, _)| f.len() - 14).max();
+        assert!(
+            longest.is_some_and(|len| len <= longest_out && len > longest_out - 8),
+            "{path_mtu:?}: {longest:?}"
+        );
+    }
+    assert_eq!(net.hosts[1].stats().fragmented, 0, "nothing left to cut");
+}
