@@ -134,6 +134,9 @@ reasons! {
     FragmentOverlap = "fragment-overlap",
     /// A fragment that is already there.
     FragmentDuplicate = "fragment-duplicate",
+    /// A fragment of a datagram of which one has met congestion and another cannot be marked so
+    /// (RFC 3168 §5.3).
+    FragmentEcnMixed = "fragment-ecn-mixed",
     /// The other fragments did not arrive in time.
     ReassemblyTimeout = "reassembly-timeout",
     /// Given up to make room for newer fragments, or refused for want of room.

@@ -13,7 +13,7 @@ use stack::net::igmp::{self, Igmp};
 use stack::net::ipv4::{self, Fragmenter};
 use stack::net::neighbor::{self, Cache, Claim};
 use stack::net::pmtu::{self, PathMtus, TooBig};
-use stack::net::reassembly::{self, Key, Outcome, Reassembly};
+use stack::net::reassembly::{self, Key, Outcome, Place, Reassembly};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
 use stack::transport::demux::Demux;
@@ -197,9 +197,10 @@ pub(crate) fn fragments(c: &mut Chance) {
         let value = call as u8;
         let data = Payload::from(bytes::Bytes::from(vec![value; len]));
         let more = !c.one_in(4);
+        let place = Place::at(offset, more);
         let head = (offset == 0).then_some(());
         let slot = sent.entry(id * 4 + u16::from(source)).or_default();
-        match parts.insert(now, key, offset, more, data, head) {
+        match parts.insert(now, key, place, data, head) {
             Outcome::Held => slot.extend((offset..offset + len).map(|at| (at, value))),
             Outcome::Complete {
                 payload, fragments, ..

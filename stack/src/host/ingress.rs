@@ -16,7 +16,7 @@ use crate::machine::{Consumer, Fate, Port};
 use crate::net::arp::Delivery;
 use crate::net::icmp::Error;
 use crate::net::ipv4::{self, Accepted};
-use crate::net::reassembly::{Key as FragmentKey, Outcome};
+use crate::net::reassembly::{Key as FragmentKey, Outcome, Place};
 use crate::net::{acd, route::RouteKind};
 use crate::reason::DropReason;
 use crate::time::Instant;
@@ -480,10 +480,12 @@ impl Host {
         packet.advance(header.header_len);
         let payload = take_payload(&mut packet);
         let key = FragmentKey::v4(header.src, header.dst, header.ident, header.protocol);
-        let offset = usize::from(header.fragment_offset);
-        let outcome =
-            self.reassembly
-                .insert(now, key, offset, header.more_fragments, payload, first);
+        let place = Place {
+            offset: usize::from(header.fragment_offset),
+            more: header.more_fragments,
+            ecn: header.tos & 3,
+        };
+        let outcome = self.reassembly.insert(now, key, place, payload, first);
         self.pump_reassembly(now);
         match outcome {
             Outcome::Held => Ok(Fate::Held),
@@ -496,10 +498,11 @@ impl Host {
                 head: (head, at),
                 payload,
                 fragments,
+                congestion,
                 ..
             } => {
                 let before = u64::from(fragments.saturating_sub(1));
-                let fate = ipv4::reassembled(head.as_slice(), payload)
+                let fate = ipv4::reassembled(head.as_slice(), payload, congestion)
                     .ok_or(DropReason::FragmentMalformed)
                     .and_then(|mut whole| {
                         self.stats.reassembled += 1;

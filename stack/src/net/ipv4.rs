@@ -330,12 +330,13 @@ pub fn forward(packet: &mut Frame, stamp: impl FnOnce(&mut [u8])) {
 }
 
 /// Puts a reassembled datagram together: the first fragment's header, its length and flags as if
-/// it had never been cut.
+/// it had never been cut, and the mark of congestion where any fragment had it (RFC 3168 §5.3).
 #[must_use]
-pub fn reassembled(first_header: &[u8], payload: Payload) -> Option<Frame> {
+pub fn reassembled(first_header: &[u8], payload: Payload, congestion: bool) -> Option<Frame> {
     let (header, _) = Header::parse(first_header).ok()?;
     let total_len = u16::try_from(payload.len() + header.header_len()).ok()?;
     let header = Header {
+        ecn: if congestion { 3 } else { header.ecn },
         total_len,
         more_fragments: false,
         fragment_offset: 0,

@@ -6,19 +6,21 @@
 //!   fragment --> Held ---- all bytes there ------------------------> Complete
 //!                  |  \--- deadline, or evicted for room ----------> Expired (event)
 //!                  |
-//!                  +--- overlap, contradiction, too many pieces --> poisoned: all dropped, and
+//!                  +--- overlap, contradiction, too many pieces,
+//!                       a mark of congestion lost -----------------> poisoned: all dropped, and
 //!                                                                   what still comes until the
 //!                                                                   deadline
 //! ```
 //!
 //! Read first: RFC 791 §3.2 (fragmentation and reassembly), RFC 1122 §3.3.2, RFC 8200 §4.5,
-//! RFC 5722 §3 and §4 (overlaps), RFC 1858 §3 and RFC 3128 §4 (tiny fragments), RFC 6946 §4
+//! RFC 5722 §3 and §4 (overlaps), RFC 3168 §5.3 (marks of congestion), RFC 1858 §3 and RFC 3128 §4 (tiny fragments), RFC 6946 §4
 //! (a fragment that is a whole datagram), RFC 4963 (what identifiers of 16 bits are worth).
 //!
 //! Promises.
 //! - Each fragment that was `Held` is reported exactly once more: in `Complete`, in the `released`
 //!   of a `Dropped`, or in an `Expired` event. [`Reassembly::held`] is what is outstanding.
 //! - Bytes never come from two fragments: an overlap kills the datagram, in v4 as in v6.
+//! - A mark of congestion on any fragment is on the datagram, or there is none (RFC 3168 §5.3).
 //! - Memory is bounded, whatever arrives: `max_bytes` of payload and bookkeeping, plus the device
 //!   buffers of at most `max_shared` fragments. A fragment is a slice of the buffer it was
 //!   received in, and keeping eight bytes of it keeps all of it (64 KiB as a rule); so only so
@@ -28,8 +30,7 @@
 //!   that holds too much. Forged sources can therefore push others out; the deadline and the
 //!   bounds are all that holds against that.
 //!
-//! Left out: ECN marks of the fragments (RFC 3168 §5.3), which the caller may fold into its head;
-//! the rule that an IPv6 first fragment holds all headers (RFC 7112), which needs a parser of
+//! Left out: the rule that an IPv6 first fragment holds all headers (RFC 7112), which needs a parser of
 //! them; datagrams above 65,535 bytes (RFC 2675 §4 forbids fragments there).
 
 use crate::frame::Payload;
@@ -110,6 +111,31 @@ impl Key {
     }
 }
 
+/// Where a fragment belongs, and how it was marked on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its first byte within the datagram.
+    pub offset: usize,
+    /// Others come after it.
+    pub more: bool,
+    /// The ECN field of its header (RFC 3168 §5): 0 is Not-ECT, 3 is CE.
+    pub ecn: u8,
+}
+
+impl Place {
+    /// Of a fragment that knows nothing of congestion.
+    #[must_use]
+    pub const fn at(offset: usize, more: bool) -> Self {
+        let ecn = NOT_ECT;
+        Self { offset, more, ecn }
+    }
+}
+
+/// The sender of this one could not be told of congestion.
+const NOT_ECT: u8 = 0;
+/// This one has met congestion.
+const CE: u8 = 3;
+
 /// Limits of a [`Reassembly`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -170,6 +196,8 @@ pub enum Outcome<H> {
         fragments: u32,
         /// Payload bytes of the largest fragment, which the path is known to carry.
         largest: usize,
+        /// A fragment was marked as having met congestion: so must the datagram be.
+        congestion: bool,
     },
     /// Refused, and how many fragments that were held go with it, for the same reason.
     Dropped(DropReason, u32),
@@ -211,16 +239,16 @@ pub struct Stats {
 ///
 /// ```
 /// use stack::frame::Payload;
-/// use stack::net::reassembly::{Config, Key, Outcome, Reassembly};
+/// use stack::net::reassembly::{Config, Key, Outcome, Place, Reassembly};
 /// use stack::time::Instant;
 /// use stack::wire::Protocol;
 /// let mut parts = Reassembly::new(Config::default());
 /// let key = Key::v4([10, 7, 0, 1].into(), [10, 7, 0, 2].into(), 7, Protocol::UDP);
 /// let bytes = |b: &'static [u8]| Payload::from(bytes::Bytes::from_static(b));
 /// let now = Instant::ZERO;
-/// assert_eq!(parts.insert(now, key, 8, false, bytes(b"end"), None), Outcome::Held);
+/// assert_eq!(parts.insert(now, key, Place::at(8, false), bytes(b"end"), None), Outcome::Held);
 /// let Outcome::Complete { head, payload, .. } =
-///     parts.insert(now, key, 0, true, bytes(b"01234567"), Some("header"))
+///     parts.insert(now, key, Place::at(0, true), bytes(b"01234567"), Some("header"))
 /// else { panic!() };
 /// assert_eq!((head, &payload.to_bytes()[..]), ("header", &b"01234567end"[..]));
 /// ```
@@ -250,6 +278,9 @@ struct Datagram<H> {
     head: Option<H>,
     /// By start; no two share a byte.
     fragments: Vec<Fragment>,
+    /// What fragments say of congestion: some are marked, some cannot be.
+    marked: bool,
+    unable: bool,
     bytes: usize,
     /// Known once the last fragment is there.
     total: Option<usize>,
@@ -296,17 +327,17 @@ impl<H: Clone> Reassembly<H> {
         }
     }
 
-    /// Takes a fragment: `payload` belongs at byte `offset` of the datagram, and there is `more`
-    /// after it. `first_head` is given with the fragment at offset 0, which is malformed without.
+    /// Takes a fragment: `payload` belongs at a `place` of the datagram. `first_head` is given with
+    /// the fragment at offset 0, which is malformed without.
     pub fn insert(
         &mut self,
         now: Instant,
         key: Key,
-        offset: usize,
-        more: bool,
+        place: Place,
         payload: Payload,
         first_head: Option<H>,
     ) -> Outcome<H> {
+        let Place { offset, more, ecn } = place;
         // What is overdue is over, even where the driver comes late.
         self.handle_timeout(now);
         let first_head = first_head.filter(|_| offset == 0);
@@ -322,12 +353,13 @@ impl<H: Clone> Reassembly<H> {
                 payload,
                 fragments: 1,
                 largest,
+                congestion: ecn == CE,
             };
         }
-        let place = match self.datagrams.get(&key) {
+        let index = match self.datagrams.get(&key) {
             None => 0,
-            Some(datagram) => match datagram.fit(offset, more, &payload, &self.config) {
-                Fit::Gap(place) => place,
+            Some(datagram) => match datagram.fit(place, &payload, &self.config) {
+                Fit::Gap(index) => index,
                 Fit::Duplicate => return Outcome::Dropped(DropReason::FragmentDuplicate, 0),
                 Fit::Poison(reason) => return self.poison(key, reason),
             },
@@ -335,7 +367,7 @@ impl<H: Clone> Reassembly<H> {
         if !self.make_room(&key, payload.len() + FRAGMENT_OVERHEAD) {
             return Outcome::Dropped(DropReason::ReassemblyFull, 0);
         }
-        self.store(now, key, place, offset, more, payload, first_head);
+        self.store(now, key, index, place, payload, first_head);
         self.complete(&key).unwrap_or(Outcome::Held)
     }
 
@@ -501,9 +533,8 @@ impl<H: Clone> Reassembly<H> {
         &mut self,
         now: Instant,
         key: Key,
-        place: usize,
-        start: usize,
-        more: bool,
+        index: usize,
+        place: Place,
         payload: Payload,
         first_head: Option<H>,
     ) {
@@ -528,16 +559,19 @@ impl<H: Clone> Reassembly<H> {
             Datagram::new(*begun, deadline)
         });
         datagram.bytes += payload.len();
-        if !more {
+        let start = place.offset;
+        if !place.more {
             datagram.total = Some(start + payload.len());
         }
+        datagram.marked |= place.ecn == CE;
+        datagram.unable |= place.ecn == NOT_ECT;
         datagram.head = first_head.or(datagram.head.take());
         let fragment = Fragment {
             start,
             payload,
             shared,
         };
-        datagram.fragments.insert(place, fragment);
+        datagram.fragments.insert(index, fragment);
     }
 
     /// Hands the datagram out if nothing is missing.
@@ -562,6 +596,7 @@ impl<H: Clone> Reassembly<H> {
             payload,
             fragments,
             largest,
+            congestion: datagram.marked,
         })
     }
 }
@@ -574,15 +609,18 @@ impl<H> Datagram<H> {
             poison: None,
             head: None,
             fragments: Vec::new(),
+            marked: false,
+            unable: false,
             bytes: 0,
             total: None,
         }
     }
 
-    fn fit(&self, start: usize, more: bool, payload: &Payload, config: &Config) -> Fit {
+    fn fit(&self, at: Place, payload: &Payload, config: &Config) -> Fit {
         if let Some(reason) = self.poison {
             return Fit::Poison(reason);
         }
+        let (start, more) = (at.offset, at.more);
         let end = start + payload.len();
         let place = self.fragments.partition_point(|f| f.start < start);
         let next = self.fragments.get(place);
@@ -600,6 +638,15 @@ impl<H> Datagram<H> {
         if again {
             //= RFC 8200 §4.5: a duplicate, unlike an overlap, may be dropped by itself
             return Fit::Duplicate;
+        }
+        //= RFC 3168 §5.3: a mark of congestion MUST NOT be lost, nor be put on a datagram of which a
+        // fragment could not be marked; then the datagram is dropped
+        let (marked, unable) = (
+            self.marked || at.ecn == CE,
+            self.unable || at.ecn == NOT_ECT,
+        );
+        if marked && unable {
+            return Fit::Poison(DropReason::FragmentEcnMixed);
         }
         if self.fragments.len() >= config.max_fragments {
             return Fit::Poison(DropReason::ReassemblyFull);

@@ -237,3 +237,43 @@ fn a_forged_source_gets_no_parameter_problem() {
         assert_eq!(net.hosts[1].stats().icmp_errors_out, reports, "{src}");
     }
 }
+
+#[test]
+fn a_router_s_mark_on_one_fragment_reaches_the_socket() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let to = SocketAddr::new(v4(B), 7);
+    let server = net.hosts[1].udp_bind(to).unwrap();
+    let client = net.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    net.hosts[0]
+        .udp_send(now, client, data(10), Some(to))
+        .unwrap();
+    net.settle();
+    net.hosts[1].udp_recv(server).unwrap();
+    for (ect, want) in [(2, Some(3)), (0, None)] {
+        net.hosts[0].udp_options(client).unwrap().tos = ect;
+        net.hosts[0]
+            .udp_send(now, client, data(3000), Some(to))
+            .unwrap();
+        let mut n = 0;
+        while let Some(piece) = net.hosts[0].poll_transmit(now, Port(0)) {
+            let mut bytes = piece.to_bytes().to_vec();
+            if n == 1 {
+                bytes[15] = 3;
+                let sum = u16::from_be_bytes([bytes[24], bytes[25]]);
+                let sum = crate::wire::checksum::update(sum, 0x4500 | u16::from(ect), 0x4503);
+                bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+            }
+            n += 1;
+            net.hosts[1].handle_frame(now, Port(0), Frame::copy_from(&bytes));
+        }
+        assert_eq!(n, 3);
+        let got = net.hosts[1].udp_recv(server);
+        assert_eq!(got.map(|d| d.tos), want);
+    }
+    let dropped = net.hosts[1]
+        .stats()
+        .dropped_in(DropReason::FragmentEcnMixed);
+    assert_eq!(dropped, 3);
+    assert!(net.hosts[1].stats().is_conserved());
+}

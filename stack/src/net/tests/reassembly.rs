@@ -27,8 +27,7 @@ fn put(p: &mut Parts, k: Key, start: usize, len: usize, more: bool) -> Outcome<&
     p.insert(
         T0,
         k,
-        start,
-        more,
+        Place::at(start, more),
         bytes(start, len),
         (start == 0).then_some("h"),
     )
@@ -68,14 +67,14 @@ fn one_fragment_at_a_time() {
         };
         let head = (start == 0).then_some("h");
         assert_eq!(
-            p.insert(T0, k, start, more, payload, head),
+            p.insert(T0, k, Place::at(start, more), payload, head),
             want,
             "{k:?} {start}+{len}"
         );
         assert_eq!(p.held(), usize::from(want == Outcome::Held));
     }
     let mut p = Parts::new(Config::default());
-    let headless = p.insert(T0, udp, 0, true, bytes(0, 8), None);
+    let headless = p.insert(T0, udp, Place::at(0, true), bytes(0, 8), None);
     assert_eq!(headless, Outcome::Dropped(R::FragmentMalformed, 0));
     // RFC 6946: whole by itself, and the fragments of the same identifier are left alone.
     assert_eq!(put(&mut p, v6, 0, 8, true), Outcome::Held);
@@ -150,7 +149,7 @@ fn what_a_second_fragment_makes_of_the_first() {
     // The same place with other bytes is an overlap, not a duplicate.
     let mut p = Parts::new(Config::default());
     put(&mut p, key(1, 1), 8, 8, true);
-    let got = p.insert(T0, key(1, 1), 8, true, bytes(9, 8), None);
+    let got = p.insert(T0, key(1, 1), Place::at(8, true), bytes(9, 8), None);
     assert_eq!(got, Outcome::Dropped(R::FragmentOverlap, 1));
 }
 
@@ -158,9 +157,21 @@ fn what_a_second_fragment_makes_of_the_first() {
 fn time_runs_from_the_first_to_arrive() {
     let at = |s| T0 + Duration::from_secs(s);
     let mut p = Parts::new(Config::default());
-    p.insert(at(0), key(1, 1), 800, true, bytes(800, 800), None);
-    p.insert(at(50), key(1, 1), 0, true, bytes(0, 800), Some("h"));
-    p.insert(at(10), key(1, 2), 8, true, bytes(8, 8), None);
+    p.insert(
+        at(0),
+        key(1, 1),
+        Place::at(800, true),
+        bytes(800, 800),
+        None,
+    );
+    p.insert(
+        at(50),
+        key(1, 1),
+        Place::at(0, true),
+        bytes(0, 800),
+        Some("h"),
+    );
+    p.insert(at(10), key(1, 2), Place::at(8, true), bytes(8, 8), None);
     assert_eq!(p.poll_timeout(), Some(at(60)));
     p.handle_timeout(at(59));
     assert_eq!(p.poll_event(), None);
@@ -174,7 +185,13 @@ fn time_runs_from_the_first_to_arrive() {
     assert_eq!(event.quote, bytes(0, QUOTE).to_bytes());
     assert_eq!(p.poll_timeout(), Some(at(70)));
     // A late driver: a fragment that comes after the deadline starts afresh.
-    p.insert(at(71), key(1, 2), 0, true, bytes(0, 8), Some("h"));
+    p.insert(
+        at(71),
+        key(1, 2),
+        Place::at(0, true),
+        bytes(0, 8),
+        Some("h"),
+    );
     let event = p.poll_event().unwrap();
     assert_eq!(
         (event.head, event.fragments, event.quote.len()),
@@ -227,6 +244,48 @@ fn the_oldest_give_way_and_a_source_to_itself_first() {
     let big = put(&mut p, key(3, 0), 8, 8000, true);
     assert_eq!(big, Outcome::Dropped(full, 0));
     assert_eq!(p.held(), 5);
+}
+
+#[test]
+fn a_mark_of_congestion_is_not_lost() {
+    const ECT1: u8 = 1;
+    const ECT0: u8 = 2;
+    let mixed = DropReason::FragmentEcnMixed;
+    // The fields of three fragments; the datagram is marked, is not, or dies of the one that says
+    // how many were held before it.
+    for (ecn, want) in [
+        ([NOT_ECT; 3], Ok(false)),
+        ([ECT0; 3], Ok(false)),
+        ([CE; 3], Ok(true)),
+        ([ECT0, ECT1, ECT0], Ok(false)),
+        ([ECT0, NOT_ECT, ECT0], Ok(false)),
+        ([CE, ECT0, ECT0], Ok(true)),
+        ([ECT0, CE, ECT1], Ok(true)),
+        ([ECT0, ECT0, CE], Ok(true)),
+        ([CE, NOT_ECT, CE], Err(1)),
+        ([NOT_ECT, ECT0, CE], Err(2)),
+        ([CE, ECT0, NOT_ECT], Err(2)),
+    ] {
+        let mut p = Parts::new(Config::default());
+        let mut got = None;
+        for (i, ecn) in [2, 0, 1].into_iter().zip(ecn) {
+            let place = Place {
+                ecn,
+                ..Place::at(8 * i, i < 2)
+            };
+            let head = (i == 0).then_some("h");
+            match p.insert(T0, key(1, 1), place, bytes(8 * i, 8), head) {
+                Outcome::Held => {}
+                Outcome::Complete { congestion, .. } => got = Some(Ok(congestion)),
+                Outcome::Dropped(reason, released) => {
+                    assert_eq!(reason, mixed);
+                    got = got.or(Some(Err(released)));
+                }
+            }
+        }
+        assert_eq!(got, Some(want), "{ecn:?}");
+        assert_eq!(p.held(), 0);
+    }
 }
 
 #[test]
@@ -391,7 +450,13 @@ fn agrees_with_a_byte_map() {
                 continue;
             }
             let payload = Payload::from(Bytes::from(data.clone()));
-            let got = p.insert(T0, *k, start, more, payload, (start == 0).then_some("h"));
+            let got = p.insert(
+                T0,
+                *k,
+                Place::at(start, more),
+                payload,
+                (start == 0).then_some("h"),
+            );
             match (plain.insert(start, more, &data), got) {
                 (Ok(None), Outcome::Held) => {}
                 (Err((reason, n)), Outcome::Dropped(r, m)) => {
@@ -405,6 +470,7 @@ fn agrees_with_a_byte_map() {
                         fragments,
                         largest,
                         head: "h",
+                        congestion: false,
                     },
                 ) => {
                     assert_eq!(payload.to_bytes(), whole);
@@ -454,7 +520,7 @@ fn every_fragment_is_accounted_for_under_a_flood() {
         let more = rng.below(4) != 0;
         given += 1;
         let head = (start == 0).then_some("h");
-        match p.insert(now, k, start, more, bytes(start, len), head) {
+        match p.insert(now, k, Place::at(start, more), bytes(start, len), head) {
             Outcome::Held => {}
             Outcome::Complete { fragments, .. } => gone += u64::from(fragments),
             Outcome::Dropped(_, released) => gone += 1 + u64::from(released),
