@@ -317,6 +317,10 @@ fn sockets(pull: Pull, how: &str) {
         pull,
         |host, now, n| {
             let dst = Ipv4Addr::from(0xc000_0000 + n);
+            // An error is believed only about whom the socket has sent to.
+            let to = Some(SocketAddr::new(IpAddr::V4(dst), 9));
+            host.udp_send(now, udp, Payload::new(), to).unwrap();
+            while host.poll_transmit(now, Port(0)).is_some() {}
             let quoted = ipv4::Header {
                 dscp: 0,
                 ecn: 0,

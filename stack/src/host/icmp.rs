@@ -2,7 +2,7 @@
 //! concern.
 
 use super::routing::Way;
-use super::{Host, Readiness};
+use super::{Host, Readiness, sockets};
 use crate::frame::{Checksum, Frame};
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
@@ -226,6 +226,10 @@ impl Host {
             return Err(UNMATCHED);
         }
         let (key, port) = self.quoted_socket(&quoted, rest).ok_or(UNMATCHED)?;
+        let sent = |e: &sockets::Entry| e.sent_to.contains(IpAddr::V4(quoted.dst));
+        if !self.sockets.get(key).is_some_and(sent) {
+            return Err(UNMATCHED);
+        }
         let mut error = SocketError {
             kind,
             offender: IpAddr::V4(header.src),
@@ -416,8 +420,8 @@ impl Host {
             return;
         };
         match &mut entry.kind {
-            super::sockets::Kind::Udp(socket) => socket.push_error(error),
-            super::sockets::Kind::Raw(socket) => socket.push_error(error),
+            sockets::Kind::Udp(socket) => socket.push_error(error),
+            sockets::Kind::Raw(socket) => socket.push_error(error),
         }
         self.mark(key, Readiness::ERROR);
     }

@@ -30,6 +30,7 @@
 //! | packets to ourselves | 1,024 | the newest | as for replies |
 //! | IGMP timers | 256 groups, 64 sources each | the query is answered for the whole group | 256 KiB |
 //! | a socket's queues | 256 KiB in, 256 KiB out, 16 errors | the newest; of errors the oldest | 512 KiB |
+//! | whom a socket sent to, of whom errors are believed | 16 | the one sent to longest ago | 64 B |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
 //! Left out: IPv6 beyond its wire formats, and TCP beyond resets.

@@ -14,6 +14,7 @@ use crate::net::{icmp, ipv4};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::raw::{self, Kind as RawKind};
+use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
 use crate::transport::{ErrorKind, Key, SocketError};
 use crate::wire::checksum::Sum;
@@ -35,6 +36,8 @@ pub(super) struct Entry {
     announced: bool,
     /// A send was refused for want of room: say when there is some.
     wants_room: bool,
+    /// Whom it has sent to, so that errors about others are not believed.
+    pub(super) sent_to: Destinations,
     /// The pair of ends that it is found by, where it is connected.
     flow: Option<(SocketAddr, SocketAddr)>,
     /// Groups joined, with the interface.
@@ -334,7 +337,7 @@ impl Host {
         if way.hop == Hop::Group(dst_ip) && options.multicast_loop && self.is_member(dst_ip) {
             self.loop_back(way.interface, frame.clone());
         }
-        self.enqueue(handle.0, &way, &mut frame, len);
+        self.enqueue(handle.0, &way, dst_ip, &mut frame, len);
         Ok(())
     }
 
@@ -390,6 +393,7 @@ impl Host {
         if !ipv4::encapsulate_with(&mut frame, header, &out) {
             return Err(frame.payload);
         }
+        entry.sent_to.note(IpAddr::V4(*dst.ip()));
         if entry.queue(at, hop, frame, len)
             && let Some(interface) = self.interfaces.get_mut(usize::from(at))
         {
@@ -674,7 +678,7 @@ impl Host {
                 max: ipv4::MAX_LEN - 20 - ip_options.len(),
             });
         }
-        self.enqueue(handle.0, &way, &mut frame, len);
+        self.enqueue(handle.0, &way, dst, &mut frame, len);
         Ok(())
     }
 
@@ -724,6 +728,7 @@ impl Host {
             ready: Readiness::NONE,
             announced: false,
             wants_room: false,
+            sent_to: Destinations::default(),
             flow: None,
             groups: Vec::new(),
         };
@@ -764,7 +769,10 @@ impl Host {
 
     /// Puts a packet into its socket's queue, and the socket in turn on the packet's interface.
     #[inline]
-    fn enqueue(&mut self, key: Key, way: &Way, frame: &mut Frame, len: usize) {
+    fn enqueue(&mut self, key: Key, way: &Way, dst: Ipv4Addr, frame: &mut Frame, len: usize) {
+        if let Some(entry) = self.sockets.get_mut(key) {
+            entry.sent_to.note(IpAddr::V4(dst));
+        }
         if way.local {
             self.count_sent(key);
             self.loop_back(way.interface, frame.take());

@@ -13,6 +13,7 @@
 pub mod demux;
 pub mod ports;
 pub mod raw;
+pub mod sent;
 pub mod slab;
 pub mod tcp;
 pub mod udp;

@@ -1,8 +1,10 @@
 use super::*;
 use crate::frame::Payload;
+use crate::net::ipv4;
 use crate::net::route::Route;
 use crate::reason::DropReason;
 use crate::transport::ErrorKind;
+use crate::wire::EtherType;
 use bytes::Bytes;
 
 fn data(len: usize) -> Payload {
@@ -111,6 +113,56 @@ fn errors_about_packets_we_did_not_send_are_refused() {
     forged[36] ^= 1;
     let fate = net.hosts[0].handle_frame(now, Port(0), Frame::copy_from(&forged));
     assert_eq!(fate, Fate::Dropped(DropReason::IcmpBadChecksum));
+}
+
+#[test]
+fn errors_about_whom_a_socket_did_not_send_to_are_refused() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let udp = net.hosts[0]
+        .udp_bind("0.0.0.0:5000".parse().unwrap())
+        .unwrap();
+    let (ping, ident) = net.hosts[0].echo_open(0).unwrap();
+    let [high, low] = ident.to_be_bytes();
+    // Of the packets that are quoted: protocol, and what comes first behind their IP header.
+    for (protocol, front) in [
+        (17, [0x13, 0x88, 0, 9, 0, 18, 0, 0]),
+        (1, [8, 0, 0, 0, high, low, 0, 7]),
+    ] {
+        let heard = |net: &mut Net, about: [u8; 4]| {
+            let mut quote = std::vec![0x45, 0, 0, 38, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 7, 0, 1];
+            quote.extend(about.iter().chain(&front));
+            let mut error = Frame::from_bytes(quote.into());
+            crate::net::icmp::push_header(&mut error, 3, 1, [0; 4]);
+            let out = ipv4::Outgoing {
+                tos: 0,
+                ident: 0,
+                dont_fragment: false,
+                ttl: 64,
+                protocol: crate::wire::Protocol::ICMP,
+                src: B,
+                dst: A,
+                options: &[],
+            };
+            assert!(ipv4::encapsulate(&mut error, &out));
+            net.hosts[1].interfaces[0].encapsulate(&mut error, mac(1), EtherType::IPV4);
+            net.hosts[0].handle_frame(now, Port(0), Frame::from_bytes(error.to_bytes()))
+        };
+        let refused = Fate::Dropped(DropReason::IcmpQuoteUnmatched);
+        let far = [10, 7, 0, 9];
+        assert_eq!(heard(&mut net, far), refused);
+        let to = Ipv4Addr::from(far);
+        let sent = if protocol == 17 {
+            let to = Some(SocketAddr::new(v4(to), 9));
+            net.hosts[0].udp_send(now, udp, data(10), to)
+        } else {
+            net.hosts[0].echo_send(now, ping, to, 7, data(10), &[])
+        };
+        sent.unwrap();
+        let taken = Fate::Delivered(crate::machine::Consumer::Icmp);
+        assert_eq!(heard(&mut net, far), taken);
+        assert_eq!(heard(&mut net, [10, 7, 0, 8]), refused);
+    }
 }
 
 #[test]
