@@ -386,6 +386,7 @@ fn neighbor_counters(stats: neighbor::Stats) -> Value {
             parked_bytes,
             created,
             evictions,
+            aged,
             refused,
             multicast_solicits,
             unicast_solicits,

@@ -24,6 +24,8 @@
 //!   next deadline and evicting cost O(log n). No call walks the cache but [`Cache::neighbors`] and
 //!   [`Cache::flush`].
 //! - At most `max_entries` neighbours, `max_incomplete` resolutions, `max_parked_total` bytes.
+//! - A STALE neighbour that nobody uses is forgotten after `stale_time`; those that fall due within
+//!   a sixteenth of that go together, so that they cost no wake-up each.
 //! - Packets of one neighbour leave in the order they came, and each that does not leave comes
 //!   back: at once from [`Cache::resolve`], or later in [`Action::Failed`].
 //!
@@ -43,8 +45,7 @@
 //! forges the source MAC itself, which is for switches to prevent; who claims a neighbour that we
 //! only ever heard and never used. Where that matters, use [`Cache::set_static`].
 //!
-//! Left out: the IsRouter flag (the host's router list keeps it); SEND (RFC 3971); a life time for
-//! STALE entries, since use verifies them and need of room evicts them.
+//! Left out: the IsRouter flag (the host's router list keeps it); SEND (RFC 3971).
 
 mod claims;
 mod parking;
@@ -58,7 +59,7 @@ use super::rate::TokenBucket;
 use crate::frame::Frame;
 use crate::reason::DropReason;
 use crate::rng::Rng;
-use crate::time::{Duration, Instant, earliest};
+use crate::time::{Duration, Instant, earliest, nanos};
 use crate::wire::MacAddr;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -370,18 +371,44 @@ impl Cache {
             .wanting
             .first()
             .and_then(|_| self.bucket.ready_at(Instant::ZERO));
-        earliest(timer, tokens)
+        let stale = self.oldest_stale().map(|(at, _)| at);
+        earliest(earliest(timer, tokens), stale)
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(at, slot)) = self.timers.first() {
             if at > now {
-                return;
+                break;
             }
             self.arm(slot, None);
             self.expire(now, slot);
         }
+        while let Some((_, slot)) = self.oldest_stale().filter(|(at, _)| *at <= now) {
+            self.stats.aged += 1;
+            self.discard(slot, DropReason::NeighborUnreachable);
+        }
+    }
+
+    /// The STALE neighbour that is to be forgotten first, and when. Their order of eviction has
+    /// them by age already, so they need no timers of their own.
+    fn oldest_stale(&self) -> Option<(Instant, usize)> {
+        let first = |class| {
+            let theirs = (class, Instant::ZERO, 0)..;
+            let &(found, since, slot) = self.idle.range(theirs).next()?;
+            (found == class).then_some((since, slot))
+        };
+        let oldest = [Class::StaleUnconfirmed, Class::StaleConfirmed].map(first);
+        let (since, slot) = oldest.into_iter().flatten().min()?;
+        Some((self.stale_until(since), slot))
+    }
+
+    /// When a neighbour that became STALE then is forgotten: on the stroke of a clock that all
+    /// share.
+    fn stale_until(&self, since: Instant) -> Instant {
+        let until = (since + self.config.stale_time).as_nanos();
+        let stroke = nanos(self.config.stale_time / 16).max(1);
+        Instant::from_nanos(until.div_ceil(stroke).saturating_mul(stroke))
     }
 
     /// One neighbour, without using it.

@@ -201,7 +201,7 @@ fn strangers_are_learnt_from_requests_only() {
     c.handle_claim(Instant::ZERO, ip(1), OLD, Claim::Request)
         .unwrap();
     assert_eq!(state(&c, 1), Some(State::Stale));
-    assert_eq!(c.poll_timeout(), None);
+    assert_eq!(c.poll_timeout(), c.oldest_stale().map(|(at, _)| at));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn reachable_ends_after_half_to_one_and_a_half_base() {
         assert_eq!(state(&c, 1), Some(State::Reachable));
         c.handle_timeout(end);
         assert_eq!(state(&c, 1), Some(State::Stale));
-        assert_eq!(c.poll_timeout(), None);
+        assert_eq!(c.poll_timeout(), c.oldest_stale().map(|(at, _)| at));
         seen.push(end);
     }
     assert!(*seen.iter().min().unwrap() < ms(18_000));
@@ -279,7 +279,7 @@ fn reachable_ends_after_half_to_one_and_a_half_base() {
 #[test]
 fn a_stale_neighbour_in_use_is_delayed_probed_and_deleted() {
     let (mut c, now) = in_state(State::Stale, true);
-    assert_eq!(c.poll_timeout(), None);
+    assert_eq!(c.poll_timeout(), c.oldest_stale().map(|(at, _)| at));
     assert_eq!(
         c.resolve(now, ip(1), packet(7), Origin::Own),
         Resolution::Send(OLD, packet(7))
@@ -302,6 +302,36 @@ fn a_stale_neighbour_in_use_is_delayed_probed_and_deleted() {
     assert_eq!(state(&c, 1), Some(State::Probe));
     run(&mut c, ms(68_000));
     assert_eq!(state(&c, 1), None);
+}
+
+#[test]
+fn stale_neighbours_are_forgotten_together() {
+    let config = Config {
+        stale_time: Duration::from_secs(160),
+        ..Config::default()
+    };
+    let mut c = Cache::new(config, Rng::from_seed(1));
+    c.set_static(ms(0), ip(99), OLD).unwrap();
+    // Heard of within nine seconds; then one a while later, and one that is used.
+    for n in 0..10 {
+        c.handle_claim(ms(1 + u64::from(n) * 1000), ip(n), OLD, Claim::Request)
+            .unwrap();
+    }
+    c.handle_claim(ms(50_000), ip(10), OLD, Claim::Request)
+        .unwrap();
+    c.confirm(ms(9_001), ip(9));
+    let mut wakes = vec![];
+    while let Some(at) = c.poll_timeout() {
+        let before = c.stats().aged;
+        c.handle_timeout(at);
+        if c.stats().aged > before {
+            wakes.push((at.as_nanos() / 1_000_000, c.stats().aged));
+        }
+    }
+    // The one that was used was REACHABLE for half a minute first.
+    assert_eq!(wakes, [(170_000, 9), (200_000, 10), (210_000, 11)]);
+    assert_eq!((c.len(), state(&c, 99)), (1, Some(State::Permanent)));
+    assert_eq!(c.stats().entries.stale, 0);
 }
 
 #[test]
@@ -680,7 +710,8 @@ fn v4_and_v6_share_the_cache() {
 fn naive_timeout(c: &Cache) -> Option<Instant> {
     let config = &c.config;
     let each = c.slots.iter().flatten().map(|e| match e.state {
-        State::Permanent | State::Stale => None,
+        State::Permanent => None,
+        State::Stale => Some(c.stale_until(e.since)),
         State::Reachable | State::Failed => Some(e.until),
         State::Delay => Some(e.since + config.delay_first_probe),
         State::Incomplete | State::Probe if e.want.is_some() => c.bucket.ready_at(Instant::ZERO),
@@ -754,6 +785,7 @@ fn wander(seed: u64, steps: u32) -> Vec<String> {
         max_incomplete: 5,
         max_parked_per_entry: 3,
         max_parked_total: 12 * charge(&packet(0)),
+        stale_time: Duration::from_secs(40),
         solicit_rate: 3,
         solicit_burst: 2,
         ..Config::default()

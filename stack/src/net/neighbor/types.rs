@@ -40,6 +40,11 @@ pub struct Config {
     pub max_unicast_solicit: u32,
     /// How long packets for a neighbour that did not answer are refused at once.
     pub negative_time: Duration,
+    /// How long a STALE neighbour that nobody uses is kept. RFC 4861 §7.3.3 leaves it to the host,
+    /// RFC 1122 §2.3.2.1 wants what is out of date flushed; 20 minutes are what BSD gave to ARP.
+    /// Longer than most pauses in a conversation, which would cost a question; any use verifies
+    /// the entry in any case.
+    pub stale_time: Duration,
     /// Solicitations a second over all neighbours: a scan through us costs the link no more.
     pub solicit_rate: u32,
     /// Solicitations that may leave in one burst.
@@ -60,6 +65,7 @@ impl Default for Config {
             max_multicast_solicit: 3,
             max_unicast_solicit: 3,
             negative_time: Duration::from_secs(3),
+            stale_time: Duration::from_secs(20 * 60),
             solicit_rate: 256,
             solicit_burst: 128,
         }
@@ -253,6 +259,8 @@ pub struct Stats {
     pub created: u64,
     /// Entries pushed out by others.
     pub evictions: u64,
+    /// STALE entries that went unused for [`Config::stale_time`].
+    pub aged: u64,
     /// Entries refused for want of room.
     pub refused: u64,
     /// Solicitations to everyone.
