@@ -48,6 +48,9 @@ pub struct Config {
     pub max_sockets: usize,
     /// Replies (ICMP, resets) that wait for one interface.
     pub max_replies: usize,
+    /// Bytes of such replies, of which 16 may be as long as the largest ping. What the host sends
+    /// to itself is held to the same two limits.
+    pub max_reply_bytes: usize,
     /// Forwarded packets that wait for one interface.
     pub max_forwarded: usize,
     /// First hops learned from redirects.
@@ -78,6 +81,7 @@ impl Default for Config {
             ephemeral_ports: ports::EPHEMERAL,
             max_sockets: 65_536,
             max_replies: 1024,
+            max_reply_bytes: 1 << 20,
             max_forwarded: 1024,
             max_redirects: 256,
             redirect_lifetime: Duration::from_secs(600),

@@ -75,14 +75,18 @@ impl Host {
                 counters,
                 ..
             } = self.interfaces.get_mut(usize::from(at))?;
-            let queue = if queues.replies.is_empty() {
-                &mut queues.forwarded
-            } else {
+            let is_reply = !queues.replies.is_empty();
+            let queue = if is_reply {
                 &mut queues.replies
+            } else {
+                &mut queues.forwarded
             };
             let Some((hop, frame)) = queue.first() else {
                 break;
             };
+            if is_reply {
+                queues.reply_bytes -= frame.len();
+            }
             if make_ready(config, neighbors, now, hop, frame) {
                 self.stats.frames_out += 1;
                 counters.sent(frame.len());
@@ -391,11 +395,13 @@ impl Host {
     /// Sends a packet of ours to ourselves. It is handled at the next timeout, which is due at
     /// once: input never emits, and a socket that answers itself must not recurse.
     pub(super) fn loop_back(&mut self, at: u16, mut frame: Frame) {
-        if self.looped.len() >= self.config.max_replies {
+        let bytes = self.looped_bytes + frame.len();
+        if self.looped.len() >= self.config.max_replies || bytes > self.config.max_reply_bytes {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
         frame.complete_checksum();
+        self.looped_bytes = bytes;
         self.looped.push_back((at, frame));
     }
 

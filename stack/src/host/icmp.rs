@@ -403,16 +403,19 @@ impl Host {
             self.loop_back(way.interface, frame.take());
             return;
         }
-        let limit = self.config.max_replies;
+        let (limit, byte_limit) = (self.config.max_replies, self.config.max_reply_bytes);
         let hop = self.hop_for(way, frame);
         let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) else {
             return;
         };
-        if interface.queues.replies.len() >= limit {
+        let queues = &mut interface.queues;
+        let bytes = queues.reply_bytes + frame.len();
+        if queues.replies.len() >= limit || bytes > byte_limit {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
-        interface.queues.replies.push(hop, frame);
+        queues.reply_bytes = bytes;
+        queues.replies.push(hop, frame);
     }
 
     pub(super) fn push_error(&mut self, key: Key, error: SocketError) {

@@ -178,6 +178,8 @@ impl<N: Copy> Queue<N> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
     pub(super) replies: Queue<Hop>,
+    /// Of the replies, as IP packets.
+    pub(super) reply_bytes: usize,
     pub(super) forwarded: Queue<Hop>,
     /// Sockets whose first packet leaves by this interface, in turn.
     pub(super) sockets: VecDeque<Key>,
@@ -284,6 +286,7 @@ impl Interface {
             replies,
             forwarded,
             sockets,
+            ..
         } = &self.queues;
         [replies.len(), forwarded.len(), sockets.len()]
     }

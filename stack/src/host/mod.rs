@@ -26,8 +26,9 @@
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
 //! | rates of ICMP errors | 1,024 peers | the one unused for longest | 256 KiB |
-//! | replies and forwarded packets, each interface | 1,024 each | the newest | 2 times 2 MiB at an MTU of 1,500; 64 MiB of replies to the largest pings |
-//! | packets to ourselves | 1,024 | the newest | as for replies |
+//! | replies, each interface | 1,024 and 1 MiB | the newest | 2 MiB |
+//! | forwarded packets, each interface | 1,024 | the newest | 2 MiB at an MTU of 1,500 |
+//! | packets to ourselves | 1,024 and 1 MiB | the newest | 2 MiB |
 //! | IGMP timers | 256 groups, 64 sources each | the query is answered for the whole group | 256 KiB |
 //! | a socket's queues | 256 KiB in, 256 KiB out, 16 errors | the newest; of errors the oldest | 512 KiB |
 //! | whom a socket sent to, of whom errors are believed | 16 | the one sent to longest ago | 64 B |
@@ -129,6 +130,7 @@ pub struct Host {
     events: VecDeque<Event>,
     /// With the interface that it would have left by.
     looped: VecDeque<(u16, Frame)>,
+    looped_bytes: usize,
     /// Since when it holds that no machine has anything to send: the next deadline. What touches a
     /// machine forgets it; the packets of a conversation touch none, and need not ask them all.
     calm: Option<Calm>,
@@ -168,6 +170,7 @@ impl Host {
             ready: VecDeque::new(),
             events: VecDeque::new(),
             looped: VecDeque::new(),
+            looped_bytes: 0,
             calm: None,
             stats: Stats::default(),
             config,
@@ -499,6 +502,7 @@ impl Machine for Host {
             let Some((at, mut frame)) = self.looped.pop_front() else {
                 break;
             };
+            self.looped_bytes -= frame.len();
             self.stats.looped += 1;
             let fate = self
                 .receive_own(now, at, &mut frame)

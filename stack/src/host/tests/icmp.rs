@@ -329,3 +329,49 @@ fn a_router_s_mark_on_one_fragment_reaches_the_socket() {
     assert_eq!(dropped, 3);
     assert!(net.hosts[1].stats().is_conserved());
 }
+
+#[test]
+fn replies_wait_within_their_bytes() {
+    let mut net = Net::pair();
+    let now = net.now;
+    // A small one: each finds the other's station.
+    ping(&mut net, 56, &[]);
+    let (socket, _) = net.hosts[0].echo_open(0).unwrap();
+    let big = data(60_000);
+    let reply = 60_028;
+    let fits = (1 << 20) / reply;
+    // What B does not get rid of, and what it does.
+    for rounds in 0..2 {
+        for _ in 0..20 {
+            net.hosts[0]
+                .echo_send(now, socket, B, 1, big.clone(), &[])
+                .unwrap();
+            while let Some(piece) = net.hosts[0].poll_transmit(now, Port(0)) {
+                let bytes = piece.to_bytes();
+                net.hosts[1].handle_frame(now, Port(0), Frame::from_bytes(bytes));
+            }
+        }
+        let queues = &net.hosts[1].interfaces[0].queues;
+        assert_eq!(
+            (queues.replies.len(), queues.reply_bytes),
+            (fits, fits * reply)
+        );
+        let full = net.hosts[1].stats().dropped_out(DropReason::ReplyQueueFull);
+        assert_eq!(full, (rounds + 1) * (20 - fits as u64));
+        while net.hosts[1].poll_transmit(now, Port(0)).is_some() {}
+        assert_eq!(net.hosts[1].interfaces[0].queues.reply_bytes, 0);
+    }
+    // The same for what it sends to itself.
+    let (own, _) = net.hosts[1].echo_open(0).unwrap();
+    for _ in 0..20 {
+        net.hosts[1]
+            .echo_send(now, own, B, 1, big.clone(), &[])
+            .unwrap();
+    }
+    assert_eq!(
+        (net.hosts[1].looped.len(), net.hosts[1].looped_bytes),
+        (fits, fits * reply)
+    );
+    net.settle();
+    assert_eq!(net.hosts[1].looped_bytes, 0);
+}
