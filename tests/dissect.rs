@@ -9,8 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn dissect(args: &[&str], files: &[PathBuf]) -> Output {
+    run("dissect", args, files)
+}
+
+fn run(verb: &str, args: &[&str], files: &[PathBuf]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tapline"))
-        .arg("dissect")
+        .arg(verb)
         .args(args)
         .args(files)
         .output()
@@ -92,19 +96,32 @@ fn says_what_is_wrong_and_what_is_not() {
 
 #[test]
 fn exit_codes_and_ends_of_files() {
-    let missing = dissect(&[], &[pcaps().join("no-such-file.pcap")]);
-    assert_eq!(missing.status.code(), Some(2));
-    let none = dissect(&[], &[pcaps().join("README.md")]);
-    assert_eq!(none.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&none.stderr).contains("no capture"));
-    // A capture cut anywhere is read as far as it goes.
-    let whole = std::fs::read(pcaps().join("blocks.pcapng")).unwrap();
     let path = std::env::temp_dir().join(format!("tapline-dissect-{}.pcapng", std::process::id()));
-    for len in [0, 3, 20, 200, whole.len() - 1] {
-        std::fs::write(&path, &whole[..len]).unwrap();
-        let output = dissect(&[], std::slice::from_ref(&path));
-        assert!(output.status.success(), "{len}: {output:?}");
-        assert!(!output.stderr.is_empty(), "{len}");
+    let cut = std::slice::from_ref(&path);
+    for verb in ["dissect", "replay"] {
+        let missing = run(verb, &[], &[pcaps().join("no-such-file.pcap")]);
+        assert_eq!(missing.status.code(), Some(2), "{verb}");
+        let none = run(verb, &[], &[pcaps().join("README.md")]);
+        assert_eq!(none.status.code(), Some(2), "{verb}");
+        assert!(String::from_utf8_lossy(&none.stderr).contains("no capture"));
+        // Among others, it does not keep those from being read.
+        let files = ["README.md", "udp.pcap"].map(|name| pcaps().join(name));
+        let some = run(verb, &[], &files);
+        assert_eq!(some.status.code(), Some(2), "{verb}");
+        assert!(!some.stdout.is_empty(), "{verb}: {some:?}");
+        // A capture cut anywhere is read as far as it goes.
+        for (name, header) in [("blocks.pcapng", 108), ("udp.pcap", 24)] {
+            let whole = std::fs::read(pcaps().join(name)).unwrap();
+            for len in [0, 3, 20, header - 1, header + 10, 200, whole.len() - 1] {
+                std::fs::write(&path, &whole[..len]).unwrap();
+                let output = run(verb, &[], cut);
+                assert!(output.status.success(), "{verb} {name} {len}: {output:?}");
+                let said = [&output.stdout[..], &output.stderr].concat();
+                let said = String::from_utf8(said).unwrap();
+                let within = said.contains("0 packets: file ends within its header");
+                assert_eq!(within, len < header, "{verb} {name} {len}: {said}");
+            }
+        }
     }
     std::fs::remove_file(&path).unwrap();
 }

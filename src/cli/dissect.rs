@@ -5,6 +5,7 @@
 //! ```
 
 use super::Failure;
+use super::report::HEADER_CUT;
 use crate::dissect::{Checksum, Dissector, Fault, Kind, Layer, Visitor, json, text};
 use crate::runtime::Clock;
 use stack::wire::ParseError;
@@ -161,8 +162,8 @@ fn each_record(
     let mut state = match Capture::parse(pieces.bytes()) {
         Ok(capture) => capture,
         // As good as a capture of nothing.
-        Err(e @ ParseError::Truncated(_)) => {
-            warn(path, e);
+        Err(ParseError::Truncated(_)) => {
+            warn(path, HEADER_CUT);
             return Ok(0);
         }
         Err(e) => return Err(unreadable(path, format_args!("no capture: {e}"))),

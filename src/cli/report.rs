@@ -6,6 +6,10 @@ use stack::time::Duration;
 use std::fmt;
 use std::io::{self, Write};
 
+/// What is said of a capture that is cut within its header, or empty: it is read as far as it goes,
+/// as any other that ends too early.
+pub const HEADER_CUT: &str = "0 packets: file ends within its header";
+
 /// A duration in milliseconds, with as many decimals as make three digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Millis(pub Duration);

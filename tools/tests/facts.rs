@@ -227,3 +227,21 @@ fn a_file_that_is_no_capture_is_said_to_be_none() {
     let none = facts(&root().join("pcaps/README.md"));
     assert!(none.is_empty());
 }
+
+#[test]
+fn a_capture_cut_anywhere_is_no_failure() {
+    let whole = std::fs::read(root().join("pcaps/udp.pcap")).unwrap();
+    let path = std::env::temp_dir().join(format!("tapline-facts-{}.pcap", std::process::id()));
+    for len in [0, 3, 23, 24, 50, whole.len() - 1] {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_facts"))
+            .arg(&path)
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{len}: {output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let within = said.contains("0 packets: file ends within its header");
+        assert_eq!(within, len < 24, "{len}: {said}");
+    }
+    std::fs::remove_file(&path).unwrap();
+}

@@ -29,7 +29,7 @@ use stack::rng::Rng;
 use stack::time::{Duration, Instant, UnixTime};
 use stack::wire::arp::{self, Operation};
 use stack::wire::pcap::{self, Capture, Direction, LinkType, Record};
-use stack::wire::{Cidr, EtherType, MacAddr, Writer, ethernet, vlan};
+use stack::wire::{Cidr, EtherType, MacAddr, ParseError, Writer, ethernet, vlan};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -128,24 +128,57 @@ fn all(args: &Args) -> Result<ExitCode, Failure> {
         None => None,
     };
     let mut out = BufWriter::new(io::stdout().lock());
+    let mut unread = false;
     for path in &args.files {
-        let bytes = fs::read(path).map_err(|e| unreadable(path, &e.to_string()))?;
-        let name = path.display().to_string();
-        let mut replay = Replay::new(args, &name, &bytes)?;
-        let played = replay.play(&bytes, &mut out, answers.as_mut());
-        played.map_err(report::untold)?;
-        let conserved = replay.host.stats().is_conserved();
-        if !conserved || replay.fed + replay.not_taken != replay.packets {
-            return Err(Failure::unmet(format!(
-                "{name}: packets are unaccounted for"
-            )));
-        }
+        let bytes = match read(path) {
+            // The other files are still wanted.
+            Err(failure) if args.files.len() > 1 => {
+                out.flush().map_err(report::untold)?;
+                eprintln!("tapline: {}", failure.message);
+                unread = true;
+                continue;
+            }
+            bytes => bytes?,
+        };
+        one(args, path, &bytes, &mut out, answers.as_mut())?;
     }
     out.flush().map_err(report::untold)?;
     if let Some(mut answers) = answers {
         answers.flush().map_err(report::untold)?;
     }
-    Ok(ExitCode::SUCCESS)
+    match unread {
+        true => Err(Failure::usage("not all files could be read")),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A file that is a capture, if perhaps a broken one.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = fs::read(path).map_err(|e| unreadable(path, &e.to_string()))?;
+    match Capture::parse(&bytes) {
+        // Cut within its header, it has nothing to play, and is told so.
+        Ok(_) | Err(ParseError::Truncated(_)) => Ok(bytes),
+        Err(e) => Err(unreadable(path, &format!("no capture: {e}"))),
+    }
+}
+
+fn one(
+    args: &Args,
+    path: &Path,
+    bytes: &[u8],
+    out: &mut impl Write,
+    answers: Option<&mut Answers>,
+) -> Result<(), Failure> {
+    let name = path.display().to_string();
+    let mut replay = Replay::new(args, &name, bytes)?;
+    let played = replay.play(bytes, out, answers);
+    played.map_err(report::untold)?;
+    let conserved = replay.host.stats().is_conserved();
+    if !conserved || replay.fed + replay.not_taken != replay.packets {
+        let what = format!("{name}: packets are unaccounted for");
+        return Err(Failure::unmet(what));
+    }
+    Ok(())
 }
 
 fn unreadable(path: &Path, why: &str) -> Failure {
@@ -244,10 +277,9 @@ struct Tally {
 
 impl<'a> Replay<'a> {
     fn new(args: &'a Args, name: &'a str, bytes: &[u8]) -> Result<Self, Failure> {
-        let capture = Capture::parse(bytes);
-        let capture = capture.map_err(|e| unreadable(Path::new(name), &e.to_string()))?;
         let mut survey = Survey::default();
-        capture.flatten().for_each(|record| survey.add(&record));
+        let records = Capture::parse(bytes).into_iter().flatten().flatten();
+        records.for_each(|record| survey.add(&record));
         let ours = match args.address {
             Some(cidr) => cidr.addr4(),
             None => survey.address(),
@@ -296,8 +328,11 @@ impl<'a> Replay<'a> {
             self.name
         );
         // The file was parsed before; a second reading finds the same.
-        let capture = Capture::parse(bytes).into_iter().flatten();
-        for record in capture {
+        let capture = Capture::parse(bytes);
+        if capture.is_err() {
+            self.end_early(report::HEADER_CUT, out)?;
+        }
+        for record in capture.into_iter().flatten() {
             let record = match record {
                 Ok(record) => record,
                 Err(e) => {
@@ -568,6 +603,9 @@ impl<'a> Replay<'a> {
         if self.args.json {
             let line = json!({"event": "end", "file": self.name, "n": n, "error": why});
             return writeln!(out, "{line}");
+        }
+        if n == 0 {
+            return writeln!(out, "{}: {why}", self.name);
         }
         writeln!(
             out,

@@ -218,9 +218,12 @@ impl<'a> Capture<'a> {
     /// [`ParseError::Invalid`] where this is neither pcap nor pcapng, [`ParseError::Truncated`]
     /// where it ends within its header.
     pub fn parse(file: &'a [u8]) -> Result<Self, ParseError> {
-        let magic = *file
-            .first_chunk()
-            .ok_or(ParseError::Truncated("capture file header"))?;
+        let Some(&magic) = file.first_chunk() else {
+            return Err(match is_cut_magic(file) {
+                true => ParseError::Truncated("capture file header"),
+                false => ParseError::Invalid("capture file magic"),
+            });
+        };
         if u32::from_be_bytes(magic) == BLOCK_SECTION {
             let mut capture = Self {
                 rest: file,
@@ -749,6 +752,13 @@ const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 const EPB_FLAGS: u16 = 2;
 
+/// Whether so few bytes may be the beginning of a capture.
+fn is_cut_magic(bytes: &[u8]) -> bool {
+    let classic = [MAGIC_MICROS, MAGIC_NANOS, MAGIC_MODIFIED];
+    let mut all = classic.into_iter().chain([BLOCK_SECTION]);
+    all.any(|m| m.to_be_bytes().starts_with(bytes) || m.to_le_bytes().starts_with(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -777,6 +787,23 @@ mod tests {
 
     fn words(order: Order, vs: &[u32]) -> Vec<u8> {
         vs.iter().flat_map(|v| word(order, *v)).collect()
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_magic_may_begin_one() {
+        let cut = ParseError::Truncated("capture file header");
+        let none = ParseError::Invalid("capture file magic");
+        for (bytes, want) in [
+            (&b""[..], cut),
+            (&[0xd4, 0xc3], cut),
+            (&[0xa1], cut),
+            (&[0x0a, 0x0d, 0x0d], cut),
+            (b"a\n", none),
+            (&[0xd4, 0xc4], none),
+            (&[0xd4, 0xc3, 0xb2, 0xa1, 2], cut),
+        ] {
+            assert_eq!(Capture::parse(bytes).err(), Some(want), "{bytes:?}");
+        }
     }
 
     #[test]

@@ -51,8 +51,12 @@ fn main() -> ExitCode {
 fn facts(file: &[u8], out: &mut impl Write) -> io::Result<()> {
     let capture = match Capture::parse(file) {
         Ok(capture) => capture,
+        Err(ParseError::Truncated(_)) => {
+            eprintln!("facts: 0 packets: file ends within its header");
+            return out.flush();
+        }
         Err(e) => {
-            eprintln!("facts: {e}");
+            eprintln!("facts: no capture: {e}");
             return out.flush();
         }
     };
