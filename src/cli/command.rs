@@ -6,10 +6,11 @@
 //! ```
 
 use super::Failure;
-use crate::device::namespace;
+use crate::device::process;
+use crate::runtime::Stop;
 use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::io::{self, IsTerminal as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command};
 
@@ -94,6 +95,8 @@ const SYSTEM_PATHS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    /// It leads a process group of its own.
+    is_leader: bool,
 }
 
 /// Starts `words` with standard input and output as they are.
@@ -115,8 +118,14 @@ pub fn start_with(words: &[OsString], more: &[(&str, &OsStr)]) -> Result<Running
     let mut command = Command::new(program);
     command.args(arguments).env("PATH", search_path());
     command.envs(more.iter().copied());
+    // On a terminal it stays in our group, which is the one that reads there and gets its ^C.
+    let is_leader =
+        !(io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal());
+    if is_leader {
+        command.process_group(0);
+    }
     match command.spawn() {
-        Ok(child) => Ok(Running { child }),
+        Ok(child) => Ok(Running { child, is_leader }),
         Err(e) => Err(refused(program, &e)),
     }
 }
@@ -194,9 +203,19 @@ impl Running {
         }))
     }
 
-    /// Asks it to end (SIGTERM).
-    pub fn terminate(&self) {
-        namespace::terminate(self.child.id());
+    /// Hands a signal on that asked us to end: to its whole group, where it has one of its own. In
+    /// ours, a terminal's ^C reaches it by itself, and it may want to say something before it ends;
+    /// but what was sent may have been sent to us alone.
+    pub fn pass_on(&self, stop: Stop) {
+        if self.is_leader || stop.sent {
+            process::signal(self.child.id(), self.is_leader, stop.signal);
+        }
+    }
+
+    /// Its process number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

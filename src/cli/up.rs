@@ -3,21 +3,23 @@
 //! ```text
 //!   up --> sandbox (namespace, devices, kernel's addresses)
 //!      --> host (addresses, routes, services)
-//!      --> driver ... until CMD ends, or SIGINT or SIGTERM
+//!      --> driver ... until CMD ends, or SIGINT, SIGTERM or SIGHUP
+//!      --> what CMD left behind, ended before its network goes
 //! ```
 
 use super::command::{self, Running};
 use super::config::{Config, Device};
 use super::status::{self, Control};
 use super::{Failure, build, sandbox, tour};
-use crate::device;
 use crate::device::tracer::{Trace, Tracer};
+use crate::device::{self, process};
 use crate::endpoint::services::Services;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
+use signal_hook::consts::signal::{SIGKILL, SIGTERM};
 use stack::host::{Event, Host};
 use stack::rng::Rng;
-use stack::time::{Instant, UnixTime};
+use stack::time::{Duration, Instant, UnixTime, earliest};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,10 @@ const EXAMPLES: &str = "Examples:
 /// kernel's end 10.7.0.1/24 and fd07::1/64 and attaches a host at 10.7.0.2. Then runs CMD inside
 /// and exits as it does; without CMD, a shell on a terminal; else serves until SIGINT or SIGTERM.
 /// Nothing of the machine's own network is touched, unless --here or --raw say so.
+///
+/// SIGINT, SIGTERM and SIGHUP are handed on to CMD. What CMD leaves running when it ends goes with
+/// the private network: it gets SIGTERM and, a second later, SIGKILL. It stays with --here and
+/// --raw, and where `up` itself is killed by SIGKILL.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
@@ -112,6 +118,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let mut driver = Driver::new(host, clock, devices)?;
     driver.catch_signals()?;
+    if private && let Err(e) = process::adopt_orphans() {
+        log::warn!("what a program leaves behind will be left: {e}");
+    }
     let watched = |c: Control| driver.watch(c.fd()).map(|number| (number, c));
     let control = control.map(watched).transpose()?;
     let mut up = Up {
@@ -120,6 +129,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         rng,
         services: None,
         child: None,
+        private,
+        ending: None,
         control,
     };
     let outcome = loop {
@@ -245,9 +256,25 @@ struct Up {
     /// Open once every address is usable.
     services: Option<Services>,
     child: Option<Running>,
+    /// The network is our own: nothing in it is to outlive it.
+    private: bool,
+    ending: Option<Ending>,
     /// Where others ask for its status, and the driver's number of it.
     control: Option<(usize, Control)>,
 }
+
+/// The program has ended, and what it left behind is to end as well.
+struct Ending {
+    /// The program's exit code.
+    code: ExitCode,
+    /// What those are sent: first SIGTERM, then SIGKILL.
+    signal: i32,
+    /// How long they have after that.
+    until: Instant,
+}
+
+/// How long what a program leaves behind may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Why the driver stopped turning.
 enum Turn {
@@ -262,17 +289,18 @@ impl Up {
     fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Next<Turn> {
         let done = self.events(host, now).and_then(|()| {
             self.open_services(host)?;
-            self.mind_program(wake)
+            self.mind_program(now, wake)
         });
         match done {
             Ok(None) => {}
             Ok(Some(code)) => return Next::Break(Turn::Ended(Ok(code))),
             Err(failure) => return Next::Break(Turn::Ended(Err(failure))),
         }
+        let grace = self.ending.as_ref().map(|ending| ending.until);
         match &mut self.control {
             Some((number, _)) if wake.readable.contains(number) => Next::Break(Turn::Asked),
-            Some((_, control)) => Next::Continue(control.feed(now)),
-            None => Next::Continue(None),
+            Some((_, control)) => Next::Continue(earliest(control.feed(now), grace)),
+            None => Next::Continue(grace),
         }
     }
 
@@ -317,7 +345,10 @@ impl Up {
     }
 
     /// The exit code, once there is one.
-    fn mind_program(&mut self, wake: &Wake) -> Result<Option<ExitCode>, Failure> {
+    fn mind_program(&mut self, now: Instant, wake: &Wake) -> Result<Option<ExitCode>, Failure> {
+        if self.ending.is_some() {
+            return Ok(self.end_children(now, wake.child));
+        }
         let Role::Run(words) = &self.role else {
             return Ok(wake.stop.then_some(ExitCode::SUCCESS));
         };
@@ -334,14 +365,53 @@ impl Up {
             }
             return Ok(None);
         };
-        // ^C reaches the program by itself: it may want to say something before it ends.
-        if wake.stop && !wake.interrupt {
-            running.terminate();
+        for &stop in &wake.stops {
+            running.pass_on(stop);
         }
         if !wake.child {
             return Ok(None);
         }
+        let id = running.id();
+        process::children()
+            .into_iter()
+            .filter(|&child| child != id)
+            .for_each(process::reap);
         let code = self.child.as_mut().map(Running::ended).transpose()?;
-        Ok(code.flatten().map(ExitCode::from))
+        let Some(code) = code.flatten().map(ExitCode::from) else {
+            return Ok(None);
+        };
+        if !self.private {
+            return Ok(Some(code));
+        }
+        self.ending = Some(Ending {
+            code,
+            signal: SIGTERM,
+            until: now + GRACE,
+        });
+        Ok(self.end_children(now, true))
+    }
+
+    /// Ends what the program has left behind, while the network is still there; the exit code, once
+    /// nothing is left.
+    fn end_children(&mut self, now: Instant, changed: bool) -> Option<ExitCode> {
+        let ending = self.ending.as_mut()?;
+        let late = now >= ending.until;
+        if !late && !changed {
+            return None;
+        }
+        process::children().into_iter().for_each(process::reap);
+        let left = process::children();
+        if left.is_empty() || (late && ending.signal == SIGKILL) {
+            return Some(ending.code);
+        }
+        if late {
+            ending.signal = SIGKILL;
+            ending.until = now + GRACE;
+        }
+        log::info!("{} left behind: signal {}", left.len(), ending.signal);
+        for child in left {
+            process::signal(child, false, ending.signal);
+        }
+        None
     }
 }

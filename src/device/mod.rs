@@ -25,6 +25,7 @@ pub mod kernel;
 pub mod namespace;
 pub mod netlink;
 pub mod pcap;
+pub mod process;
 pub mod raw;
 pub mod ring;
 mod sys;

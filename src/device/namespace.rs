@@ -76,8 +76,3 @@ pub fn disable_ipv6(name: &str) {
 pub fn is_root() -> bool {
     sys::effective_ids().0 == 0
 }
-
-/// Asks a child process to end.
-pub fn terminate(child: u32) {
-    sys::terminate(child);
-}

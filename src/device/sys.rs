@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 /// Length of `struct virtio_net_hdr` as TAP and packet sockets use it by default.
 pub(super) const VNET_HDR_LEN: usize = 10;
@@ -309,12 +310,66 @@ pub(super) fn effective_ids() -> (u32, u32) {
     unsafe { (libc::geteuid(), libc::getegid()) }
 }
 
-/// Sends SIGTERM to a child that has not been waited for, so that its number is still its own.
-pub(super) fn terminate(child: u32) {
-    if let Ok(pid) = libc::pid_t::try_from(child) {
+/// Sends a signal to a child that has not been waited for, or to the group that it leads.
+pub(super) fn kill(child: u32, group: bool, signal: c_int) {
+    if let Ok(pid @ 2..) = libc::pid_t::try_from(child) {
         // SAFETY: no pointers.
-        unsafe { libc::kill(pid, libc::SIGTERM) };
+        unsafe { libc::kill(if group { -pid } else { pid }, signal) };
     }
+}
+
+/// Lets a child that has ended go.
+pub(super) fn reap(child: u32) {
+    if let Ok(pid @ 2..) = libc::pid_t::try_from(child) {
+        // SAFETY: a null pointer asks for no status.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
+/// Orphans among the descendants become children of this process.
+pub(super) fn become_subreaper() -> io::Result<()> {
+    const YES: c_ulong = 1;
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, YES, 0, 0, 0) }).map(drop)
+}
+
+/// Whether a signal is ignored.
+pub(super) fn is_ignored(signal: c_int) -> bool {
+    // SAFETY: sigaction is plain data for which all zeros is a valid value; the kernel fills it.
+    unsafe {
+        let mut now: libc::sigaction = zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// The byte that [`catch`](super::process::catch) writes for a signal of the kernel's own: a terminal's ^C or hangup,
+/// which reaches all programs of the terminal's foreground, or the end of a child.
+pub const FROM_KERNEL: u8 = 0;
+/// The byte for a signal that a process sent.
+pub const FROM_PROCESS: u8 = 1;
+
+/// Writes a byte to `pipe`, which does not block, for each such signal: who sent it.
+pub(super) fn on_signal(signal: c_int, pipe: UnixStream) -> io::Result<()> {
+    let told = move |info: &libc::siginfo_t| {
+        // Codes above zero are the kernel's own (sigaction(2)).
+        let who = match info.si_code {
+            1.. => FROM_KERNEL,
+            _ => FROM_PROCESS,
+        };
+        // SAFETY: one byte that lives across the call; send is safe in a signal handler, and a
+        // full pipe has enough news in it.
+        unsafe {
+            libc::send(
+                pipe.as_raw_fd(),
+                (&raw const who).cast(),
+                1,
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            )
+        };
+    };
+    // SAFETY: the handler calls nothing but send; it neither allocates, locks nor panics.
+    unsafe { signal_hook_registry::register_sigaction(signal, told) }.map(drop)
 }
 
 const _: () = assert!(FRAME_ROOM > TAG_ROOM);

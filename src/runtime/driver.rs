@@ -19,11 +19,10 @@
 //! frame (`Vigil`); with frames further apart it sleeps at once, so an idle host costs nothing.
 
 use super::clock::Clock;
-use crate::device::{Device, Received};
+use crate::device::{Device, Received, process};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::signal;
-use signal_hook::low_level::pipe;
 use stack::frame::Frame;
 use stack::machine::{Fate, Machine, Port};
 use stack::time::{Duration, Instant};
@@ -49,14 +48,24 @@ const WATCHED: usize = SIGNALS + 8;
 /// What a turn was about, for the verb's hook.
 #[derive(Clone, Debug, Default)]
 pub struct Wake {
-    /// SIGINT or SIGTERM arrived: the verb shall end.
+    /// SIGINT, SIGTERM or SIGHUP arrived: the verb shall end.
     pub stop: bool,
-    /// SIGINT was among them (a terminal's ^C).
-    pub interrupt: bool,
+    /// Which they were.
+    pub stops: Vec<Stop>,
     /// A child ended.
     pub child: bool,
     /// Watched descriptors that are readable, by the numbers that [`Driver::watch`] gave.
     pub readable: Vec<usize>,
+}
+
+/// A signal that asks for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Its number.
+    pub signal: i32,
+    /// A process sent it, to us perhaps alone. A terminal's ^C and hangup reach all that runs in
+    /// its foreground by themselves.
+    pub sent: bool,
 }
 
 /// What a hook answers: go on, waking no later than the given instant; or the end.
@@ -162,15 +171,25 @@ impl<M: Machine> Driver<M> {
         })
     }
 
-    /// From now on SIGINT, SIGTERM and SIGCHLD are told to the hook instead of their default.
+    /// From now on SIGINT, SIGTERM, SIGHUP and SIGCHLD are told to the hook instead of their
+    /// default. A hangup that whoever started us wanted ignored stays so.
     ///
     /// # Errors
     /// What the OS says.
     pub fn catch_signals(&mut self) -> io::Result<()> {
-        for number in [signal::SIGINT, signal::SIGTERM, signal::SIGCHLD] {
+        let all = [
+            signal::SIGINT,
+            signal::SIGTERM,
+            signal::SIGHUP,
+            signal::SIGCHLD,
+        ];
+        for number in all {
+            if number == signal::SIGHUP && process::is_ignored(number) {
+                continue;
+            }
             let (write, read) = UnixStream::pair()?;
             read.set_nonblocking(true)?;
-            pipe::register(number, write)?;
+            process::catch(number, write)?;
             let token = Token(SIGNALS + self.signals.len());
             self.poll.registry().register(
                 &mut SourceFd(&read.as_raw_fd()),
@@ -401,16 +420,20 @@ impl<M: Machine> Driver<M> {
 }
 
 fn note_signal(wake: &mut Wake, number: i32, stream: &mut UnixStream) {
-    let mut sink = [0; 64];
-    while matches!(stream.read(&mut sink), Ok(n) if n > 0) {}
-    match number {
-        signal::SIGCHLD => wake.child = true,
-        signal::SIGINT => {
-            wake.stop = true;
-            wake.interrupt = true;
-        }
-        _ => wake.stop = true,
+    let mut from = [0; 64];
+    let mut sent = false;
+    while let Ok(n @ 1..) = stream.read(&mut from) {
+        sent |= from.iter().take(n).any(|&who| who == process::FROM_PROCESS);
     }
+    if number == signal::SIGCHLD {
+        wake.child = true;
+        return;
+    }
+    wake.stop = true;
+    wake.stops.push(Stop {
+        signal: number,
+        sent,
+    });
 }
 
 /// What became of a frame: a drop is told a level earlier than the rest.

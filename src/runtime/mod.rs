@@ -11,4 +11,4 @@ pub mod driver;
 pub mod stdin;
 
 pub use clock::Clock;
-pub use driver::{Driver, Next, PortStats, Wake};
+pub use driver::{Driver, Next, PortStats, Stop, Wake};

@@ -1,7 +1,9 @@
 //! What `up` promises to whoever starts it: root, an ordinary user, a script.
 
-use crate::common::{loses_nothing, run, run_as, up_sh};
+use crate::common::{loses_nothing, run, run_as, tapline, up_sh};
 use crate::{Anyone, Root, Test};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
 
 pub(crate) const TESTS: &[Test] = &[
     (Anyone, "up_returns_the_exit_code", up_returns_the_exit_code),
@@ -24,6 +26,12 @@ pub(crate) const TESTS: &[Test] = &[
         Anyone,
         "up_tour_needs_no_other_program",
         up_tour_needs_no_other_program,
+    ),
+    (Anyone, "up_hands_signals_on", up_hands_signals_on),
+    (
+        Anyone,
+        "up_leaves_nothing_running",
+        up_leaves_nothing_running,
     ),
     (
         Root,
@@ -76,6 +84,48 @@ fn up_tour_needs_no_other_program() {
             ran.out.to_lowercase().contains(&word.to_lowercase()),
             "no {word:?}: {ran}"
         );
+    }
+}
+
+/// Sent to `up` alone, they reach the program and what it runs.
+fn up_hands_signals_on() {
+    for (signal, code) in [("INT", 11), ("TERM", 12), ("HUP", 13)] {
+        let script =
+            format!("trap 'echo took {signal}; exit {code}' {signal}; echo ready; sleep 60");
+        let mut up = Command::new(tapline())
+            .args(["up", "--", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(up.stdout.take().unwrap());
+        let mut said = String::new();
+        out.read_line(&mut said).unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", signal, &up.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        out.read_to_string(&mut said).unwrap();
+        assert_eq!(said, format!("ready\ntook {signal}\n"));
+        assert_eq!(up.wait().unwrap().code(), Some(code), "{signal}");
+    }
+}
+
+/// Neither what runs beside the program, nor what has left its session, nor what does not care for
+/// SIGTERM; and its own exit code stays.
+fn up_leaves_nothing_running() {
+    let script = "sleep 300 >/dev/null 2>&1 & echo $!
+        setsid sh -c 'echo $$; exec sleep 300 >/dev/null 2>&1' &
+        (trap '' TERM; setsid sh -c 'echo $$; sleep 300; sleep 300' & ) 2>/dev/null
+        sleep 0.5; exit 7";
+    let ran = up_sh(script).exits(7);
+    let left: Vec<_> = ran.out.lines().collect();
+    assert_eq!(left.len(), 3, "{ran}");
+    for pid in left {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        let gone = state.is_err() || state.is_ok_and(|line| line.is_empty());
+        assert!(gone, "{pid} is there: {ran}");
     }
 }
 
