@@ -15,6 +15,7 @@ use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -216,16 +217,31 @@ for size in [0, 1, 1472, 1473, 9000, 60000, 65507]:
 print('echoed')
 END";
 
-/// A file that is gone after the test.
+/// A file that is gone after the test, with its folder: what is written late finds no place.
 pub(crate) struct TempFile(String);
+
+/// How the names of our folders begin.
+fn temp_prefix() -> String {
+    format!("tapline-{}-", std::process::id())
+}
+
+/// Our folders that are still there; none once all tests are done.
+pub(crate) fn left_behind() -> Vec<PathBuf> {
+    let all = fs::read_dir(env::temp_dir()).unwrap().flatten();
+    let ours = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(&temp_prefix());
+    all.filter(|entry| ours(&entry.file_name()))
+        .map(|entry| entry.path())
+        .collect()
+}
 
 impl TempFile {
     /// Writes it; `name` need not be unique.
     pub(crate) fn new(name: &str, text: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = env::temp_dir().join(format!("tapline-{pid}-{next}-{name}"));
-        let path = path.to_str().unwrap().to_owned();
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = env::temp_dir().join(format!("{}{next}", temp_prefix()));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join(name).to_str().unwrap().to_owned();
         fs::write(&path, text).unwrap();
         Self(path)
     }
@@ -238,7 +254,8 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let folder = Path::new(&self.0).parent().unwrap();
+        let _ = fs::remove_dir_all(folder);
     }
 }
 
@@ -500,6 +517,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.terminate();
+        // What `timeout` started may outlive it, and have files to write.
+        let _ = self.output.read_to_string(&mut self.said);
     }
 }
 

@@ -77,5 +77,7 @@ fn main() -> ExitCode {
     if !left.is_empty() && !args.list {
         println!("left for root: {}", left.join(", "));
     }
+    let files = common::left_behind();
+    assert!(files.is_empty(), "tests must leave nothing: {files:?}");
     conclusion.exit_code()
 }
