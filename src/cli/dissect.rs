@@ -5,6 +5,7 @@
 //! ```
 
 use super::Failure;
+use super::progress::Progress;
 use super::report::HEADER_CUT;
 use crate::dissect::{Checksum, Dissector, Fault, Kind, Layer, Visitor, json, text};
 use crate::runtime::Clock;
@@ -68,11 +69,16 @@ fn all(args: &Args, out: &mut impl Write) -> Result<(), Problem> {
     let clock = Clock::start();
     let mut count = Count::default();
     let mut problem = None;
+    let lens = args
+        .files
+        .iter()
+        .map(|path| Some(path.metadata().ok()?.len()));
+    let mut progress = Progress::of(lens.flatten().sum(), !args.count);
     for path in &args.files {
         let result = if args.count {
-            count.file(path)
+            count.file(path, &mut progress)
         } else {
-            show(args, path, out)
+            show(args, path, out, &mut progress)
         };
         match result {
             // The other files are still wanted.
@@ -84,6 +90,7 @@ fn all(args: &Args, out: &mut impl Write) -> Result<(), Problem> {
             other => other?,
         }
     }
+    drop(progress);
     if args.count {
         count.tell(args.json, clock.now().as_nanos(), out)?;
     }
@@ -155,6 +162,7 @@ fn unreadable(path: &Path, e: impl std::fmt::Display) -> Problem {
 /// told on standard error, and is no failure.
 fn each_record(
     path: &Path,
+    progress: &mut Progress,
     mut take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
 ) -> Result<u64, Problem> {
     let mut pieces = Pieces::open(path)?;
@@ -179,6 +187,7 @@ fn each_record(
         let used = pieces.len - state.rest().len();
         let resumed = state.resume(&[]);
         read += used as u64;
+        progress.advance(used as u64);
         match error {
             Some(e @ ParseError::Invalid(_)) => {
                 warn(path, e);
@@ -202,13 +211,18 @@ fn warn(path: &Path, e: impl std::fmt::Display) {
     eprintln!("tapline: {}: {e}", path.display());
 }
 
-fn show(args: &Args, path: &Path, out: &mut impl Write) -> Result<(), Problem> {
+fn show(
+    args: &Args,
+    path: &Path,
+    out: &mut impl Write,
+    progress: &mut Progress,
+) -> Result<(), Problem> {
     let mut dissector = Dissector::default();
     let mut line = String::new();
     let mut start = None;
     let mut n = 0;
     let mut link_type = None;
-    let read = each_record(path, |record| {
+    let read = each_record(path, progress, |record| {
         n += 1;
         let (len, was) = (record.data.len(), record.original_len);
         log::trace!("record {n}: {len} bytes of {was}");
@@ -278,9 +292,9 @@ impl Visitor for Count {
 }
 
 impl Count {
-    fn file(&mut self, path: &Path) -> Result<(), Problem> {
+    fn file(&mut self, path: &Path, progress: &mut Progress) -> Result<(), Problem> {
         let mut dissector = Dissector::default();
-        self.file_bytes += each_record(path, |record| {
+        self.file_bytes += each_record(path, progress, |record| {
             self.record(record, &mut dissector);
             Ok(())
         })?;

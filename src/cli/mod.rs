@@ -25,6 +25,7 @@ pub mod config;
 pub mod dissect;
 pub mod nc;
 pub mod ping;
+pub mod progress;
 pub mod replay;
 pub mod report;
 pub mod sandbox;

@@ -16,6 +16,7 @@
 
 mod survey;
 
+use super::progress::Progress;
 use super::{Failure, report};
 use crate::dissect::{Dissector, Span, text};
 use bytes::Bytes;
@@ -328,11 +329,13 @@ impl<'a> Replay<'a> {
             self.name
         );
         // The file was parsed before; a second reading finds the same.
-        let capture = Capture::parse(bytes);
-        if capture.is_err() {
+        let Ok(mut capture) = Capture::parse(bytes) else {
             self.end_early(report::HEADER_CUT, out)?;
-        }
-        for record in capture.into_iter().flatten() {
+            return self.summary(out);
+        };
+        let mut progress = Progress::of(bytes.len() as u64, !self.args.quiet);
+        while let Some(record) = capture.next() {
+            progress.reach((bytes.len() - capture.rest().len()) as u64);
             let record = match record {
                 Ok(record) => record,
                 Err(e) => {
@@ -348,6 +351,7 @@ impl<'a> Replay<'a> {
             self.packets += 1;
             self.feed(&record, out, answers.as_deref_mut())?;
         }
+        drop(progress);
         self.summary(out)
     }
 

@@ -21,6 +21,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, Ipv6Addr};
 use std::process::ExitCode;
+use tapline::cli::progress::Progress;
 use tapline::dissect::{Checksum, Dissector, Fault, Header, Kind, Layer, Visitor};
 
 fn main() -> ExitCode {
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 /// Writes the facts of each frame. A file that ends too early, or is no capture, is told on
 /// standard error; what was read of it stands.
 fn facts(file: &[u8], out: &mut impl Write) -> io::Result<()> {
-    let capture = match Capture::parse(file) {
+    let mut capture = match Capture::parse(file) {
         Ok(capture) => capture,
         Err(ParseError::Truncated(_)) => {
             eprintln!("facts: 0 packets: file ends within its header");
@@ -62,7 +63,10 @@ fn facts(file: &[u8], out: &mut impl Write) -> io::Result<()> {
     };
     let mut dissector = Dissector::default();
     let mut streams = Streams::default();
-    for (i, record) in capture.enumerate() {
+    let mut progress = Progress::of(file.len() as u64, true);
+    let mut i = 0;
+    while let Some(record) = capture.next() {
+        progress.reach((file.len() - capture.rest().len()) as u64);
         match record {
             Ok(record) => {
                 let mut frame = Frame::new(i + 1, &record, &mut streams);
@@ -71,6 +75,7 @@ fn facts(file: &[u8], out: &mut impl Write) -> io::Result<()> {
             }
             Err(e) => eprintln!("facts: after frame {i}: {e}"),
         }
+        i += 1;
     }
     out.flush()
 }
