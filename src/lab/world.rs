@@ -50,6 +50,8 @@ pub struct World {
     lanes: Vec<Direction>,
     wires: Vec<Wire>,
     outside: Vec<NodeId>,
+    node_names: BTreeMap<Arc<str>, NodeId>,
+    wire_names: BTreeMap<Arc<str>, WireId>,
     keeps_births: bool,
     script: Option<Box<Run>>,
     digest: Option<Box<Digest>>,
@@ -186,6 +188,8 @@ impl World {
             lanes: Vec::new(),
             wires: Vec::new(),
             outside: Vec::new(),
+            node_names: BTreeMap::new(),
+            wire_names: BTreeMap::new(),
             keeps_births: false,
             script: None,
             digest: None,
@@ -237,8 +241,10 @@ impl World {
 
     fn add(&mut self, name: &str, kind: Kind) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        let name: Arc<str> = name.into();
+        self.node_names.entry(Arc::clone(&name)).or_insert(id);
         self.nodes.push(Node {
-            name: name.into(),
+            name,
             kind,
             state: State::Running,
             ports: Vec::new(),
@@ -280,7 +286,8 @@ impl World {
                 node.ports.push(index);
             }
         }
-        let name = name.into();
+        let name: Arc<str> = name.into();
+        self.wire_names.entry(Arc::clone(&name)).or_insert(wire);
         self.wires.push(Wire { name, ends });
         wire
     }
@@ -394,10 +401,10 @@ impl World {
         self.nodes.get(id.0 as usize)
     }
 
-    /// A node by its name.
+    /// A node by its name; of several, the first.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
-        self.nodes().find(|(_, n)| &*n.name == name).map(|(i, _)| i)
+        self.node_names.get(name).copied()
     }
 
     /// Its wires, in order of their numbers.
@@ -405,10 +412,10 @@ impl World {
         (0..).map(WireId).zip(&self.wires)
     }
 
-    /// A wire by its name.
+    /// A wire by its name; of several, the first.
     #[must_use]
     pub fn find_wire(&self, name: &str) -> Option<WireId> {
-        self.wires().find(|(_, w)| &*w.name == name).map(|(i, _)| i)
+        self.wire_names.get(name).copied()
     }
 
     /// One direction of a wire.
