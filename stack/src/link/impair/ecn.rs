@@ -2,17 +2,15 @@
 //!
 //! Read first: RFC 3168 §5 and §23.1; RFC 1624 §3 (the header checksum).
 
-use crate::frame::{Frame, Head, Payload};
+use crate::frame::{Frame, Head};
 use crate::wire::{EtherType, checksum, ethernet, ipv6, vlan};
-use bytes::Bytes;
 
 /// What the two bits say.
 const CE: u8 = 0b11;
 
 /// Marks a frame; `false` where its transport is not capable of ECN, or it is no IP.
-///
-/// `//= RFC 3168 §5` only an ECN-capable packet is marked instead of dropped; one that is marked
-/// already stays so.
+//= RFC 3168 §5: only an ECN-capable packet is marked instead of dropped; one that is marked already
+// stays so.
 pub(super) fn mark(frame: &mut Frame) -> bool {
     let Some(ip) = ip_at(frame) else {
         return false;
@@ -74,17 +72,11 @@ fn writable(frame: &mut Frame, ip: usize) -> Option<&mut [u8]> {
     const NEEDED: usize = 12;
     let end = ip + NEEDED;
     if frame.head.len() < end {
+        // The head is empty now, or else too short: then the frame is joined in its payload.
         let front = frame.pull_up(end).get(..end)?;
         let mut head = Head::default();
         head.push_front(end)?.copy_from_slice(front);
-        if !frame.head.is_empty() {
-            // Too short a head, and pull_up did not join it: it never holds enough here.
-            let mut payload = Payload::from(Bytes::copy_from_slice(frame.head.as_slice()));
-            payload.append(core::mem::take(&mut frame.payload));
-            frame.head = Head::default();
-            frame.payload = payload;
-        }
-        frame.payload.advance(end);
+        frame.advance(end);
         frame.head = head;
     }
     frame.head.as_mut_slice().get_mut(ip..)

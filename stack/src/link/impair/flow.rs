@@ -182,8 +182,7 @@ impl Key {
     }
 
     /// The same, but fragments count with their addresses and protocol: who shares a queue.
-    ///
-    /// `//= RFC 8290 §4.1.1` where there are no ports, a queue belongs to addresses and protocol.
+    //= RFC 8290 §4.1.1: where there are no ports, a queue belongs to addresses and protocol.
     pub(super) fn conversation(mut self, key: [u64; 2]) -> u64 {
         if let Rest::Fragment(_) = self.rest {
             self.rest = Rest::None;

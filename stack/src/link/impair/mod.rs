@@ -34,6 +34,8 @@ mod flight;
 mod flow;
 mod ledger;
 pub mod queue;
+#[cfg(test)]
+mod tests;
 mod way;
 mod wire;
 

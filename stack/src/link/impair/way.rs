@@ -538,7 +538,7 @@ fn lost(loss: &Loss, state: &mut State, k: u64, number: u64, seed: u64) -> bool 
             if *state == State::Unknown {
                 // It is bad for to_bad / (to_bad + to_good) of the time.
                 let sum = u128::from(to_bad.bits()) + u128::from(to_good.bits());
-                let start = u128::from(draw::of(number, Kind::Start));
+                let start = u128::from(draw::of(!number, Kind::Start));
                 let bad = start * sum < u128::from(to_bad.bits()) << 64;
                 *state = if bad { State::Bad } else { State::Good };
             }

@@ -73,7 +73,8 @@ pub(super) struct Params {
     pub(super) target: Duration,
     pub(super) interval: Duration,
     pub(super) ecn: bool,
-    /// `//= RFC 8289 §5.3` maxpacket should be the interface's MTU.
+    //= RFC 8289 §5.3: maxpacket should be the interface's MTU.
+    /// Bytes that may stand without being a queue.
     pub(super) max_packet: u64,
 }
 
@@ -110,7 +111,10 @@ impl Control {
         ledger: &mut Ledger,
     ) -> Option<Packet> {
         let (packet, ok_to_drop) = self.dodequeue(now, params, fifo);
-        let mut packet = packet?;
+        let Some(mut packet) = packet else {
+            self.dropping = false;
+            return None;
+        };
         if !self.dropping {
             return if ok_to_drop {
                 self.enter(now, params, packet, fifo, ledger)
@@ -188,7 +192,7 @@ impl Control {
 }
 
 /// When to drop next: `t + interval / √count`.
-pub(super) fn control_law(t: Instant, interval: Duration, count: u32) -> Instant {
+pub(in crate::link::impair) fn control_law(t: Instant, interval: Duration, count: u32) -> Instant {
     let interval = u128::from(nanos(interval));
     // The root of the quotient is the quotient by the root, and whole numbers lose less this way.
     let step = (interval * interval / u128::from(count.max(1))).isqrt();
