@@ -48,6 +48,7 @@ impl Flight {
         }
     }
 
+    #[inline(never)]
     fn push_out_of_order(&mut self, arrival: Instant, number: u64, packet: Packet) {
         let place = self.free.pop().unwrap_or(self.places.len());
         match self.places.get_mut(place) {
@@ -73,6 +74,7 @@ impl Flight {
         self.row.pop_front().map(|first| first.2)
     }
 
+    #[inline(never)]
     fn pop_out_of_order(&mut self, now: Instant) -> Option<Packet> {
         let Reverse((arrival, _, place)) = *self.heap.peek()?;
         if arrival > now {

@@ -76,17 +76,44 @@ pub(super) struct Packet {
     pub(super) frame: Frame,
     pub(super) tag: u64,
     pub(super) sent: Instant,
+    pub(super) plan: Plan,
+    /// The frame check will find that bits were flipped.
+    pub(super) caught: bool,
+}
+
+impl Packet {
+    #[inline]
+    pub(super) const fn new(frame: Frame, tag: u64, sent: Instant, plan: Plan) -> Self {
+        Self {
+            frame,
+            tag,
+            sent,
+            plan,
+            caught: false,
+        }
+    }
+}
+
+/// What is to become of a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Plan {
     /// Names this packet of its flow: its further draws come from here.
     pub(super) seed: u64,
     /// Nanoseconds that it is held back.
     pub(super) held: u64,
     pub(super) marks: Marks,
-    /// Arrives twice.
+    /// It arrives twice.
     pub(super) twice: bool,
     /// A rule flips a bit.
     pub(super) corrupt: bool,
-    /// The frame check will find that bits were flipped.
-    pub(super) caught: bool,
+}
+
+impl Plan {
+    /// Whether nothing befalls it.
+    #[inline]
+    pub(super) const fn is_plain(self) -> bool {
+        self.marks.is_empty() && !self.twice && !self.corrupt
+    }
 }
 
 /// A frame that was lost after [`Way::send`](super::Way::send) took it.

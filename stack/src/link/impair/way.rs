@@ -14,7 +14,7 @@ use super::damage::{self, Errors};
 use super::draw::{self, Kind};
 use super::flight::Flight;
 use super::flow::{FLOWS, Flows, Key, State};
-use super::ledger::{Ledger, Lost, Marks, Packet, Stats};
+use super::ledger::{Ledger, Lost, Marks, Packet, Plan, Stats};
 use super::queue::Waiting;
 use crate::frame::Frame;
 use crate::reason::DropReason;
@@ -201,32 +201,20 @@ impl Way {
     /// Takes one frame; never a super-frame: the caller has cut it. `tag` is the caller's name for
     /// it. Where flow queues are full, the frame itself may be among those that
     /// [`poll_drop`](Self::poll_drop) tells of.
+    #[inline]
     pub fn send(&mut self, now: Instant, mut frame: Frame, tag: u64) -> Sent {
         self.advance(now);
         let stats = &mut self.ledger.stats;
         stats.frames_in += 1;
         stats.bytes_in += len64(&frame);
         let key = Key::of(&mut frame);
-        let mut packet = Packet {
-            frame,
-            tag,
-            sent: now,
-            seed: 0,
-            held: 0,
-            marks: Marks::NONE,
-            twice: false,
-            corrupt: false,
-            caught: false,
+        let plan = match self.decide(&key, &mut frame) {
+            Ok(plan) => plan,
+            Err(reason) => {
+                self.ledger.count(reason);
+                return Sent::Dropped(reason);
+            }
         };
-        if let Err(reason) = self.decide(&key, &mut packet) {
-            self.ledger.count(reason);
-            return Sent::Dropped(reason);
-        }
-        self.enqueue(now, &key, packet)
-    }
-
-    #[inline]
-    fn enqueue(&mut self, now: Instant, key: &Key, packet: Packet) -> Sent {
         if self.queue.is_empty() {
             if self.transmitter.free < now {
                 self.transmitter = Transmitter {
@@ -235,10 +223,22 @@ impl Way {
                 };
             }
             if self.transmitter.free == now && self.skips_queue() {
-                self.launch(packet);
+                if self.errors.is_none() && plan.is_plain() {
+                    // As nearly all do: a frame is large, and this way it is moved once.
+                    self.transmit(&frame);
+                    let arrival = self.arrival(plan);
+                    self.flight
+                        .push(arrival, Packet::new(frame, tag, now, plan));
+                } else {
+                    self.launch(Packet::new(frame, tag, now, plan));
+                }
                 return Sent::Queued;
             }
         }
+        self.enqueue(now, &key, Packet::new(frame, tag, now, plan))
+    }
+
+    fn enqueue(&mut self, now: Instant, key: &Key, packet: Packet) -> Sent {
         if self.queue.refuses(packet.frame.len()) {
             self.ledger.count(DropReason::WireQueueFull);
             return Sent::Dropped(DropReason::WireQueueFull);
@@ -265,37 +265,40 @@ impl Way {
     /// All that chance decides about a frame but its latency and flipped bits, which follow from
     /// its seed. Comes before the queue, so that what the queue does to others changes nothing.
     #[inline]
-    fn decide(&mut self, key: &Key, packet: &mut Packet) -> Result<(), DropReason> {
+    fn decide(&mut self, key: &Key, frame: &mut Frame) -> Result<Plan, DropReason> {
         let number = key.number(self.key);
         let (flow, evicted) = self.flows.flow(number);
         let k = flow.k;
         flow.k += 1;
-        packet.seed = draw::nth(number, k);
+        let mut plan = Plan {
+            seed: draw::nth(number, k),
+            ..Plan::default()
+        };
         let lost = match &self.config.loss {
             Loss::None => false,
-            loss => lost(loss, &mut flow.state, k, number, packet.seed),
+            loss => lost(loss, &mut flow.state, k, number, plan.seed),
         };
         self.ledger.stats.flows_evicted += u64::from(evicted);
         if !self.up {
             return Err(DropReason::WireDown);
         }
-        if packet.frame.len() > self.max_frame() && self.is_too_long(&mut packet.frame) {
+        if frame.len() > self.max_frame() && self.is_too_long(frame) {
             return Err(DropReason::FrameTooLong);
         }
         if !self.rules.is_empty() {
-            self.rule(key, packet)?;
+            self.rule(key, frame, &mut plan)?;
         }
         if lost {
             return Err(DropReason::WireLoss);
         }
         let hits =
-            |chance: Chance, kind| !chance.is_never() && chance.hits(draw::of(packet.seed, kind));
-        packet.twice |= hits(self.config.duplicate, Kind::Duplicate);
+            |chance: Chance, kind| !chance.is_never() && chance.hits(draw::of(plan.seed, kind));
+        plan.twice |= hits(self.config.duplicate, Kind::Duplicate);
         if hits(self.config.reorder, Kind::Reorder) {
-            packet.held = packet.held.saturating_add(nanos(self.config.reorder_by));
-            packet.marks |= Marks::REORDERED;
+            plan.held = plan.held.saturating_add(nanos(self.config.reorder_by));
+            plan.marks |= Marks::REORDERED;
         }
-        Ok(())
+        Ok(plan)
     }
 
     /// Whether the packet within is longer than the MTU: tags do not count (IEEE 802.3 §3.2.7).
@@ -313,12 +316,10 @@ impl Way {
 
     /// The verdict of the first rule that takes the frame.
     #[cold]
-    fn rule(&mut self, key: &Key, packet: &mut Packet) -> Result<(), DropReason> {
+    fn rule(&mut self, key: &Key, frame: &mut Frame, plan: &mut Plan) -> Result<(), DropReason> {
         let taken = self.rules.iter_mut().find(|rule| {
-            let draw = draw::nth(draw::of(packet.seed, Kind::Rule), rule.id);
-            rule.left != Some(0)
-                && rule.chance.hits(draw)
-                && key.matches(&rule.matches, &mut packet.frame)
+            let draw = draw::nth(draw::of(plan.seed, Kind::Rule), rule.id);
+            rule.left != Some(0) && rule.chance.hits(draw) && key.matches(&rule.matches, frame)
         });
         let Some(rule) = taken else {
             return Ok(());
@@ -329,18 +330,18 @@ impl Way {
         let (by, mark) = match rule.act {
             Act::Drop => return Err(DropReason::WireFault),
             Act::Duplicate => {
-                packet.twice = true;
+                plan.twice = true;
                 return Ok(());
             }
             Act::Corrupt => {
-                packet.corrupt = true;
+                plan.corrupt = true;
                 return Ok(());
             }
             Act::Delay(by) => (by, Marks::DELAYED),
             Act::Reorder(by) => (by, Marks::REORDERED),
         };
-        packet.held = nanos(by);
-        packet.marks |= mark;
+        plan.held = nanos(by);
+        plan.marks |= mark;
         Ok(())
     }
 
@@ -361,60 +362,69 @@ impl Way {
 
     /// Sends a frame from the moment when the transmitter is free.
     fn launch(&mut self, mut packet: Packet) {
-        if let Some(rate) = self.config.rate {
-            self.transmitter
-                .send(rate, &packet.frame, self.config.overhead);
-        }
+        self.transmit(&packet.frame);
         let stats = &mut self.ledger.stats;
-        stats.reordered += u64::from(packet.marks.contains(Marks::REORDERED));
-        stats.delayed += u64::from(packet.marks.contains(Marks::DELAYED));
-        let copy = packet.twice.then(|| {
+        stats.reordered += u64::from(packet.plan.marks.contains(Marks::REORDERED));
+        stats.delayed += u64::from(packet.plan.marks.contains(Marks::DELAYED));
+        let copy = packet.plan.twice.then(|| {
             stats.duplicated += 1;
             let mut copy = packet.clone();
-            copy.seed = draw::of(packet.seed, Kind::Copy);
-            copy.marks |= Marks::DUPLICATE;
+            copy.plan.seed = draw::of(packet.plan.seed, Kind::Copy);
+            copy.plan.marks |= Marks::DUPLICATE;
             copy
         });
-        if self.errors.is_some() || packet.corrupt {
-            self.damage(&mut packet);
-        }
-        self.fly(packet);
+        self.damage(&mut packet);
+        let arrival = self.arrival(packet.plan);
+        self.flight.push(arrival, packet);
         if let Some(mut copy) = copy {
-            if self.errors.is_some() || copy.corrupt {
-                self.damage(&mut copy);
-            }
-            self.fly(copy);
+            self.damage(&mut copy);
+            let arrival = self.arrival(copy.plan);
+            self.flight.push(arrival, copy);
         }
     }
 
+    /// Keeps the transmitter busy for as long as a frame takes.
+    #[inline]
+    fn transmit(&mut self, frame: &Frame) {
+        if let Some(rate) = self.config.rate {
+            self.transmitter.send(rate, frame, self.config.overhead);
+        }
+    }
+
+    /// Flips bits of a frame that leaves the transmitter, where chance or a rule says so.
     fn damage(&mut self, packet: &mut Packet) {
+        if self.errors.is_none() && !packet.plan.corrupt {
+            return;
+        }
         let bits = damage::bits_on_wire(&packet.frame);
-        let ruled = packet.corrupt.then(|| {
-            let draw = draw::of(packet.seed, Kind::RuleBit);
+        let ruled = packet.plan.corrupt.then(|| {
+            let draw = draw::of(packet.plan.seed, Kind::RuleBit);
             let bit = draw::below(draw, len64(&packet.frame) * 8);
             usize::try_from(bit).unwrap_or(0)
         });
-        let seed = draw::of(packet.seed, Kind::Bits);
+        let seed = draw::of(packet.plan.seed, Kind::Bits);
         let flips = self.errors.iter().flat_map(|e| e.flips(seed, bits));
         let (count, caught) = damage::flip(&mut packet.frame, flips.chain(ruled));
         if count > 0 {
             self.ledger.stats.corrupted += 1;
             self.ledger.stats.flipped_bits += count;
-            packet.marks |= Marks::CORRUPTED;
+            packet.plan.marks |= Marks::CORRUPTED;
             packet.caught = caught && self.config.frame_check;
         }
     }
 
-    /// Puts a frame that leaves the transmitter into flight.
-    fn fly(&mut self, packet: Packet) {
-        let mut arrival = self.transmitter.free + self.latency(packet.seed);
-        if packet.held > 0 {
-            arrival += Duration::from_nanos(packet.held);
-        } else if self.config.in_order {
-            arrival = arrival.max(self.last_arrival);
-            self.last_arrival = arrival;
+    /// When a frame that leaves the transmitter arrives.
+    #[inline]
+    fn arrival(&mut self, plan: Plan) -> Instant {
+        let arrival = self.transmitter.free + self.latency(plan.seed);
+        if plan.held > 0 {
+            return arrival + Duration::from_nanos(plan.held);
         }
-        self.flight.push(arrival, packet);
+        if self.config.in_order {
+            self.last_arrival = self.last_arrival.max(arrival);
+            return self.last_arrival;
+        }
+        arrival
     }
 
     #[inline]
@@ -429,6 +439,7 @@ impl Way {
     }
 
     /// The next frame that has arrived by `now`.
+    #[inline]
     pub fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
         self.advance(now);
         loop {
@@ -444,7 +455,7 @@ impl Way {
                 frame: packet.frame,
                 tag: packet.tag,
                 sent: packet.sent,
-                marks: packet.marks,
+                marks: packet.plan.marks,
             });
         }
     }

@@ -48,7 +48,7 @@ fn len(packet: &Packet) -> u64 {
 fn mark(packet: &mut Packet, ledger: &mut Ledger) -> bool {
     let marked = ecn::mark(&mut packet.frame);
     if marked {
-        packet.marks |= Marks::CE;
+        packet.plan.marks |= Marks::CE;
         ledger.stats.marked += 1;
     }
     marked
