@@ -98,7 +98,7 @@ pub enum Queue {
         /// Bytes that may wait.
         bytes: Option<u64>,
         /// A frame that finds so many waiting is marked "congestion experienced", if its transport
-        /// knows what that means (RFC 3168 §5).
+        /// knows what that means (RFC 3168 §5). One that is sent at once found no queue.
         mark: Option<u32>,
     },
     /// Controlled delay (RFC 8289).

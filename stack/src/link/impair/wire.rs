@@ -104,3 +104,66 @@ impl Machine for Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Checksum, Gso, GsoKind, Offload};
+    use crate::link::impair::{Chance, Loss};
+    use std::vec::Vec;
+
+    /// UDP over IPv4, `data` bytes of it.
+    fn udp(data: u16) -> Frame {
+        let mut bytes = std::vec![0; 42 + usize::from(data)];
+        bytes[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17]);
+        bytes[16..18].copy_from_slice(&(28 + data).to_be_bytes());
+        bytes[38..40].copy_from_slice(&(8 + data).to_be_bytes());
+        Frame::copy_from(&bytes)
+    }
+
+    #[test]
+    fn each_way_is_its_own() {
+        let lossy = Config {
+            loss: Loss::Independent(Chance::ALWAYS),
+            ..Config::default()
+        };
+        let mut wire = Wire::new([Config::default(), lossy], &Rng::from_seed(1));
+        let now = Instant::ZERO;
+        assert_eq!(wire.handle_frame(now, Port(0), udp(9)), Fate::Forwarded);
+        let lost = Fate::Dropped(DropReason::WireLoss);
+        assert_eq!(wire.handle_frame(now, Port(1), udp(9)), lost);
+        let nowhere = Fate::Dropped(DropReason::InterfaceDown);
+        assert_eq!(wire.handle_frame(now, Port(2), udp(9)), nowhere);
+        assert!(wire.poll_transmit(now, Port(0)).is_none());
+        assert!(wire.poll_transmit(now, Port(2)).is_none());
+        assert_eq!(wire.poll_transmit(now, Port(1)), Some(udp(9)));
+        assert_eq!(wire.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_super_frame_is_cut_before_it_is_counted() {
+        let config = Config {
+            loss: Loss::Scripted([1].into()),
+            ..Config::default()
+        };
+        let mut wire = Wire::new([config.clone(), config], &Rng::from_seed(1));
+        let mut whole = udp(2500);
+        whole.offload = Offload {
+            gso: Some(Gso {
+                kind: GsoKind::Udp,
+                size: 1000,
+            }),
+            checksum: Checksum::Partial {
+                start: 34,
+                offset: 6,
+            },
+        };
+        let now = Instant::ZERO;
+        assert_eq!(wire.handle_frame(now, Port(0), whole), Fate::Forwarded);
+        let pieces: Vec<_> = core::iter::from_fn(|| wire.poll_transmit(now, Port(1))).collect();
+        let lens: Vec<_> = pieces.iter().map(Frame::len).collect();
+        assert_eq!(lens, [1042, 542], "the second of three is lost");
+        let way = wire.way(Port(0)).unwrap();
+        assert!(way.is_conserved() && way.stats().frames_in == 3);
+    }
+}

@@ -27,7 +27,7 @@ pub struct Config {
     /// INTERVAL: how long it may be exceeded; of the order of the worst usual round trip. Default
     /// 100 ms (RFC 8289 §4.3).
     pub interval: Duration,
-    /// Frames that may wait. Default 1000.
+    /// Frames that may wait, at least one. Default 1000.
     pub packets: u32,
     /// Mark frames whose transport is capable of ECN instead of dropping them. Default true.
     pub ecn: bool,

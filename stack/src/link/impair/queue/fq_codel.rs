@@ -31,7 +31,7 @@ pub struct Config {
     pub target: Duration,
     /// CoDel's interval. Default 100 ms (§5.2.1).
     pub interval: Duration,
-    /// Frames that may wait in all queues. Default 10,240 (§5.2.3).
+    /// Frames that may wait in all queues, at least one. Default 10,240 (§5.2.3).
     pub packets: u32,
     /// Bytes that a queue may send in its turn. Default 1514 (§5.2.4).
     pub quantum: u32,
@@ -119,7 +119,7 @@ impl FqCodel {
             queue.credits = quantum;
             self.new.push_back(place);
         }
-        if u32::try_from(self.packets).is_ok_and(|n| n > self.config.packets) {
+        if u32::try_from(self.packets).is_ok_and(|n| n > self.config.packets.max(1)) {
             self.drop_from_fattest(ledger);
         }
     }

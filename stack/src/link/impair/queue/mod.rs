@@ -94,8 +94,8 @@ impl Waiting {
     pub(super) fn limits(&self) -> (Option<u32>, Option<u64>) {
         match self {
             Self::DropTail(queue) => queue.limits(),
-            Self::Codel(queue) => (Some(queue.config.packets), None),
-            Self::FqCodel(queue) => (Some(queue.config.packets), None),
+            Self::Codel(queue) => (Some(queue.config.packets.max(1)), None),
+            Self::FqCodel(queue) => (Some(queue.config.packets.max(1)), None),
         }
     }
 

@@ -4,7 +4,8 @@ use super::*;
 use crate::frame::Payload;
 use crate::link::impair::draw;
 use crate::link::impair::flow::{Flows, Key};
-use crate::link::impair::{Arrival, Loss};
+use crate::link::impair::{Arrival, Loss, Marks};
+use bytes::Bytes;
 
 fn number(frame: &Frame) -> u64 {
     Key::of(&mut frame.clone()).number(draw::spread(KEY))
@@ -197,7 +198,31 @@ fn other_flows_change_nothing() {
         fates.sort_by_key(|f| f.0);
         fates
     };
+    // A queue that others fill drops frames and takes time, but what is lost on the wire and what
+    // befalls those that get through stays as it is.
+    let (mut through, mut crowded_out) = (0, 0);
     let alone = fates(0, None);
+    let crowded = fates(3, Some(1_000_000));
+    for (tag, fate) in &alone {
+        let others: Vec<_> = crowded.iter().filter(|f| f.0 == *tag).collect();
+        match fate {
+            None => assert!(others.iter().all(|f| f.1.is_none()) && others.len() == 1),
+            Some((_, marks, bytes)) => {
+                let same = |f: &&&(u64, Option<(Duration, Marks, Bytes)>)| {
+                    f.1.as_ref().is_some_and(|f| (f.1, &f.2) == (*marks, bytes))
+                };
+                match others.iter().find(same) {
+                    Some(_) => through += 1,
+                    None => crowded_out += 1,
+                }
+                assert!(others.iter().any(|f| f.1.is_none()) || others.iter().any(|f| same(&f)));
+            }
+        }
+    }
+    assert!(
+        through > 500 && crowded_out > 500,
+        "{through} {crowded_out}"
+    );
     assert!(alone.iter().any(|f| f.1.is_none()));
     assert_eq!(alone, fates(3, None));
     assert_ne!(alone, {
