@@ -1,7 +1,7 @@
 //! What a direction of a wire is like, and the rules that a fault script lays over it.
 
 use super::Chance;
-use super::queue::{codel, fq_codel};
+use super::queue::Queue;
 use crate::time::Duration;
 use crate::wire::Protocol;
 use alloc::vec::Vec;
@@ -85,37 +85,6 @@ pub enum Loss {
     },
     /// The `k`-th frames of each flow, from 0.
     Scripted(Vec<u64>),
-}
-
-/// The queue in front of a transmitter. It holds only what waits: a frame that is being sent is in
-/// flight.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Queue {
-    /// First in, first out; what comes to a full queue is dropped.
-    DropTail {
-        /// Frames that may wait.
-        packets: Option<u32>,
-        /// Bytes that may wait.
-        bytes: Option<u64>,
-        /// A frame that finds so many waiting is marked "congestion experienced", if its transport
-        /// knows what that means (RFC 3168 §5). One that is sent at once found no queue.
-        mark: Option<u32>,
-    },
-    /// Controlled delay (RFC 8289).
-    Codel(codel::Config),
-    /// Flow queues, each with controlled delay (RFC 8290).
-    FqCodel(fq_codel::Config),
-}
-
-impl Default for Queue {
-    /// Drop-tail, 1000 frames: Linux's default `txqueuelen`.
-    fn default() -> Self {
-        Self::DropTail {
-            packets: Some(1000),
-            bytes: None,
-            mark: None,
-        }
-    }
 }
 
 /// A rule laid over a way for a time: a line of a fault script. Rules are tried in order, and the

@@ -40,8 +40,8 @@ mod way;
 mod wire;
 
 pub use chance::{Chance, ChanceError};
-pub use config::{Act, Config, Loss, Match, Matched, Queue, Rule};
+pub use config::{Act, Config, Loss, Match, Matched, Rule};
 pub use ledger::{Lost, Marks, Stats};
-pub use queue::{codel, fq_codel};
+pub use queue::{Queue, codel, fq_codel};
 pub use way::{Arrival, Queued, Sent, Way};
 pub use wire::Wire;

@@ -9,12 +9,42 @@ pub mod codel;
 mod drop_tail;
 pub mod fq_codel;
 
-use super::config::Queue;
 use super::ecn;
 use super::ledger::{Ledger, Marks, Packet};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+
+/// The queue in front of a transmitter. It holds only what waits: a frame that is being sent is in
+/// flight.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Queue {
+    /// First in, first out; what comes to a full queue is dropped.
+    DropTail {
+        /// Frames that may wait.
+        packets: Option<u32>,
+        /// Bytes that may wait.
+        bytes: Option<u64>,
+        /// A frame that finds so many waiting is marked "congestion experienced", if its transport
+        /// knows what that means (RFC 3168 §5). One that is sent at once found no queue.
+        mark: Option<u32>,
+    },
+    /// Controlled delay (RFC 8289).
+    Codel(codel::Config),
+    /// Flow queues, each with controlled delay (RFC 8290).
+    FqCodel(fq_codel::Config),
+}
+
+impl Default for Queue {
+    /// Drop-tail, 1000 frames: Linux's default `txqueuelen`.
+    fn default() -> Self {
+        Self::DropTail {
+            packets: Some(1000),
+            bytes: None,
+            mark: None,
+        }
+    }
+}
 
 /// Frames in a row, and their bytes.
 #[derive(Clone, Debug, Default)]
