@@ -114,8 +114,31 @@ impl Frame {
             payload: core::mem::take(&mut self.payload),
             offload: self.offload,
         };
-        self.head.truncate(0);
+        self.head.clear();
         taken
+    }
+
+    /// Puts a payload that waits for its headers into this frame, which is empty.
+    #[inline(always)]
+    pub fn refill(&mut self, payload: Payload) {
+        self.payload.refill(payload);
+        self.head.clear();
+        self.offload = Offload::default();
+    }
+
+    /// Moves all of `other` into this frame, which is empty, and leaves that one empty. Only those
+    /// parts of a frame are moved that hold something.
+    #[inline]
+    pub fn fill(&mut self, other: &mut Self) {
+        debug_assert!(self.payload.is_empty(), "it would be lost");
+        core::mem::swap(&mut self.payload, &mut other.payload);
+        self.offload = other.offload;
+        if other.head.is_empty() {
+            self.head.clear();
+        } else {
+            self.head = other.head;
+            other.head.clear();
+        }
     }
 
     /// Bytes in all.
@@ -181,7 +204,7 @@ impl Frame {
     }
 
     /// Drops the first `n` bytes (all, where there are fewer).
-    #[inline]
+    #[inline(always)]
     pub fn advance(&mut self, n: usize) {
         let from_head = n.min(self.head.len());
         self.head.advance(from_head);
@@ -242,11 +265,6 @@ impl Frame {
     /// Adds all bytes from offset `at` on to an Internet checksum.
     #[inline]
     pub fn sum_from(&self, at: usize, sum: &mut Sum) {
-        if self.head.is_empty() && self.payload.rest.is_none() {
-            // As nearly every received frame is.
-            sum.add(self.payload.first.get(at..).unwrap_or_default());
-            return;
-        }
         let head = self.head.as_slice();
         let skip = at.saturating_sub(head.len());
         if !head.is_empty() {
@@ -379,6 +397,13 @@ impl Head {
         true
     }
 
+    /// Holds nothing, and has all its room in front.
+    #[inline]
+    pub const fn clear(&mut self) {
+        self.start = HEAD_END;
+        self.end = HEAD_END;
+    }
+
     #[inline]
     fn advance(&mut self, n: usize) {
         let n = n.min(self.len());
@@ -473,6 +498,14 @@ impl Payload {
         if self.rest().is_empty() {
             self.rest = None;
         }
+    }
+
+    /// Puts bytes where there are none. Spares what an assignment would do to drop those.
+    #[inline(always)]
+    fn refill(&mut self, payload: Self) {
+        let empty = core::mem::replace(self, payload);
+        debug_assert!(empty.is_empty(), "they would never be freed");
+        core::mem::forget(empty);
     }
 
     /// Bytes in all.
@@ -604,8 +637,9 @@ impl Payload {
     /// Adds all bytes to an Internet checksum.
     #[inline]
     pub fn sum_into(&self, sum: &mut Sum) {
-        for chunk in self.chunks() {
-            sum.add(chunk);
+        sum.add(&self.first);
+        if self.rest.is_some() {
+            self.sum_rest(self.first.len(), sum);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::config::Medium;
 use super::interface::{Hop, make_ready};
-use super::{Host, Interface, sockets};
+use super::{Host, Interface, Readiness, sockets};
 use crate::frame::Frame;
 use crate::machine::{Fate, Port};
 use crate::net::arp::request;
@@ -54,20 +54,19 @@ impl Host {
 
     #[inline]
     fn transmit_interface(&mut self, now: Instant, at: u16) -> Option<Frame> {
-        let calm = self.is_calm(now);
-        let interface = self.interface(at).filter(|i| i.up)?;
-        let idle = interface.queues.are_idle();
-        if calm && idle {
-            return self.transmit_sockets(now, at);
-        }
-        if !calm
-            && interface.has_urgent(now)
-            && let Some(frame) = self.transmit_urgent(now, at)
-        {
-            self.count_out(at, frame.len());
-            return Some(frame);
-        }
         loop {
+            let calm = self.is_calm(now);
+            let interface = self.interfaces.get_mut(usize::from(at))?;
+            if !interface.up {
+                return None;
+            }
+            if !calm
+                && interface.has_urgent(now)
+                && let Some(frame) = self.transmit_urgent(now, at)
+            {
+                self.count_out(at, frame.len());
+                return Some(frame);
+            }
             let Interface {
                 queues,
                 config,
@@ -75,30 +74,57 @@ impl Host {
                 counters,
                 ..
             } = self.interfaces.get_mut(usize::from(at))?;
+            let mut sender = None;
             let is_reply = !queues.replies.is_empty();
-            let queue = if is_reply {
+            let chain = if is_reply {
                 &mut queues.replies
-            } else {
+            } else if !queues.forwarded.is_empty() {
                 &mut queues.forwarded
+            } else if let Some(key) = queues.sockets.pop_front() {
+                let Some(entry) = self.sockets.get_mut(key) else {
+                    continue;
+                };
+                &mut sender.insert((key, entry)).1.tx
+            } else {
+                if !calm {
+                    self.note_calm(now);
+                }
+                return None;
             };
-            let Some((hop, frame)) = queue.first() else {
-                break;
+            let Some(first) = self.packets.first_mut(chain) else {
+                continue;
             };
             if is_reply {
-                queues.reply_bytes -= frame.len();
+                queues.reply_bytes -= first.frame.len();
             }
-            if make_ready(config, neighbors, now, hop, frame) {
+            let cost = first.cost;
+            let ready = make_ready(config, neighbors, now, &first.hop, &mut first.frame);
+            if ready {
                 self.stats.frames_out += 1;
-                counters.sent(frame.len());
-                return queue.pop();
+                counters.sent(first.frame.len());
             }
-            let frame = queue.pop()?;
+            let place = self.packets.unlink(chain)?;
+            if let Some((key, entry)) = sender {
+                let (next, room) = entry.has_sent(cost, &self.packets);
+                if let Some(next) = next
+                    && let Some(interface) = self.interfaces.get_mut(usize::from(next))
+                {
+                    interface.queues.sockets.push_back(key);
+                }
+                if room {
+                    self.mark(key, Readiness::WRITABLE);
+                }
+            }
+            let packet = self.packets.at(place)?;
+            if ready {
+                return Some(core::mem::take(&mut packet.frame));
+            }
+            let (hop, frame) = (packet.hop, packet.frame.take());
             if let Some(frame) = self.resolve(now, at, hop, frame) {
                 self.count_out(at, frame.len());
                 return Some(frame);
             }
         }
-        self.transmit_sockets(now, at)
     }
 
     /// What comes before queued packets: pieces of one that has begun to leave, ARP, neighbours'
@@ -346,8 +372,12 @@ impl Host {
             self.update_options(now, src, options)
         });
         let hop = self.hop_for(&way, &packet);
-        if let Some(interface) = self.interface_mut(way.interface) {
-            interface.queues.forwarded.push(hop, &mut packet);
+        self.calm = None;
+        if let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
+            && let Some(place) = self.packets.push(&mut interface.queues.forwarded)
+        {
+            place.hop = hop;
+            place.frame.fill(&mut packet);
         }
         Ok(Fate::Forwarded)
     }

@@ -10,7 +10,7 @@ use crate::net::ipv4::{self, Accepted};
 use crate::net::pmtu::TooBig;
 use crate::reason::DropReason;
 use crate::time::Instant;
-use crate::transport::{ErrorKind, Key, SocketError, raw, tcp};
+use crate::transport::{ErrorKind, Key, SocketError, tcp};
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Message};
 use crate::wire::seq::SeqNum;
@@ -42,7 +42,7 @@ impl Host {
         match front.first() {
             Some(&icmpv4::kind::ECHO_REQUEST) if !self.config.echo => Err(DropReason::IcmpIgnored),
             Some(&icmpv4::kind::ECHO_REQUEST) if unicast && start == 20 => {
-                self.answer_plain(header, packet)
+                self.answer_plain(now, header, packet)
             }
             Some(&icmpv4::kind::ECHO_REQUEST) => {
                 self.answer(now, unicast, header, packet, icmp::echo_reply)
@@ -56,17 +56,44 @@ impl Host {
         }
     }
 
-    /// [`answer`](Self::answer) to an echo request to us alone, without options: the usual one, in
-    /// fewer steps.
+    /// [`answer`](Self::answer) to an echo request to us alone, without options, from whom the host
+    /// has sent to last, and that fits its way: the usual one, made where it is queued.
     #[inline]
-    fn answer_plain(&mut self, header: &Accepted, packet: &mut Frame) -> Result<Fate, DropReason> {
+    fn answer_plain(
+        &mut self,
+        now: Instant,
+        header: &Accepted,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        let way = self.last_way.to(header.src, &self.routes);
+        let fits = |way: &&Way| !way.local && packet.len() <= way.mtu && self.pmtu.is_empty();
+        let Some(way) = way.filter(fits) else {
+            return self.answer(now, true, header, packet, icmp::echo_reply);
+        };
         let request = packet.front().get(20..).and_then(<[u8]>::first_chunk);
         let reply = icmp::echo_reply_header(*request.ok_or(DropReason::IcmpMalformed)?);
+        self.stats.echoes += 1;
+        let fate = Ok(Fate::Delivered(Consumer::Icmp));
+        let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) else {
+            return fate;
+        };
+        let queues = &mut interface.queues;
+        let bytes = queues.reply_bytes + packet.len();
+        if queues.replies.len() >= self.config.max_replies || bytes > self.config.max_reply_bytes {
+            self.stats.drop_out(DropReason::ReplyQueueFull, 1);
+            return fate;
+        }
+        let Some(place) = self.packets.push(&mut queues.replies) else {
+            return fate;
+        };
+        queues.reply_bytes = bytes;
         packet.advance(28);
-        let way = self.way(header.src)?;
+        place.hop = way.hop;
+        place.frame.fill(packet);
+        place.frame.offload.checksum = Checksum::Complete;
         let out = ipv4::Outgoing {
             tos: header.tos,
-            ident: self.next_ident(header.src),
+            ident: self.idents.next(header.src),
             dont_fragment: false,
             ttl: self.config.ttl,
             protocol: Protocol::ICMP,
@@ -74,17 +101,13 @@ impl Host {
             dst: header.src,
             options: &[],
         };
-        if !ipv4::encapsulate_with(packet, reply, &out) {
-            return Err(DropReason::IcmpMalformed);
-        }
-        packet.offload.checksum = Checksum::Complete;
-        self.stats.echoes += 1;
-        self.reply(&way, packet);
-        Ok(Fate::Delivered(Consumer::Icmp))
+        // It is as long as the request, which was a packet.
+        ipv4::encapsulate_with(&mut place.frame, reply, &out);
+        fate
     }
 
     /// Sends a request back as what `reply` makes of it.
-    #[inline]
+    #[inline(never)]
     fn answer(
         &mut self,
         now: Instant,
@@ -117,7 +140,7 @@ impl Host {
         let out = ipv4::Outgoing {
             //= RFC 1349 §5.1 a reply has the type of service of the request.
             tos: header.tos,
-            ident: self.next_ident(header.src),
+            ident: self.idents.next(header.src),
             dont_fragment: false,
             ttl: self.config.ttl,
             protocol: Protocol::ICMP,
@@ -144,6 +167,7 @@ impl Host {
         let _ = stamp(options, addr, |a| self.own(a).is_some(), millis);
     }
 
+    #[inline(never)]
     fn receive_icmp_other(
         &mut self,
         now: Instant,
@@ -198,15 +222,13 @@ impl Host {
             options => Bytes::copy_from_slice(options),
         };
         packet.advance(header.header_len);
-        let packet = raw::Packet {
-            payload: packet.take(),
-            from: IpAddr::V4(header.src),
-            to: IpAddr::V4(header.dst),
-            ttl: header.ttl,
-            interface: at,
-            options,
-        };
-        self.push_raw(key, packet)?;
+        let place = self.push_raw(key, packet.len())?;
+        place.payload.fill(packet);
+        place.from = IpAddr::V4(header.src);
+        place.to = IpAddr::V4(header.dst);
+        place.ttl = header.ttl;
+        place.interface = at;
+        place.options = options;
         Ok(Fate::Delivered(Consumer::Raw))
     }
 
@@ -306,6 +328,7 @@ impl Host {
 
     /// Reports an error about a packet that arrived on interface `at`, where that is allowed and
     /// not too often. The packet starts at its IP header, as it came.
+    #[inline(never)]
     pub(super) fn report(&mut self, now: Instant, at: u16, error: Error, mut packet: Frame) {
         // A forwarded or reassembled packet has its IP header apart; whether it is an ICMP error
         // itself stands behind.
@@ -336,7 +359,7 @@ impl Host {
         let out = ipv4::Outgoing {
             //= RFC 1812 §4.3.2.5 internetwork control precedence for errors of a router.
             tos: 0xc0,
-            ident: self.next_ident(src),
+            ident: self.idents.next(src),
             dont_fragment: false,
             ttl: self.config.ttl,
             protocol: Protocol::ICMP,
@@ -414,8 +437,11 @@ impl Host {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
-        queues.reply_bytes = bytes;
-        queues.replies.push(hop, frame);
+        if let Some(place) = self.packets.push(&mut queues.replies) {
+            queues.reply_bytes = bytes;
+            place.hop = hop;
+            place.frame.fill(frame);
+        }
     }
 
     pub(super) fn push_error(&mut self, key: Key, error: SocketError) {

@@ -571,25 +571,29 @@ impl Host {
     }
 
     /// Gives each raw socket of the protocol its copy; whether there was one.
+    #[inline(never)]
     fn deliver_raw(&mut self, at: u16, header: &Accepted, packet: &Frame) -> bool {
         let Some(keys) = self.raw.get(&header.protocol.0) else {
             return false;
         };
         let mut taken = false;
         for key in keys.clone() {
-            let copy = crate::transport::raw::Packet {
-                payload: packet.clone(),
-                from: IpAddr::V4(header.src),
-                to: IpAddr::V4(header.dst),
-                ttl: header.ttl,
-                interface: at,
-                options: Bytes::new(),
-            };
-            taken |= self.push_raw(key, copy).is_ok();
+            if let Ok(place) = self.push_raw(key, packet.len()) {
+                *place = crate::transport::raw::Packet {
+                    payload: packet.clone(),
+                    from: IpAddr::V4(header.src),
+                    to: IpAddr::V4(header.dst),
+                    ttl: header.ttl,
+                    interface: at,
+                    options: Bytes::new(),
+                };
+                taken = true;
+            }
         }
         taken
     }
 
+    #[inline(never)]
     fn receive_igmp(
         &mut self,
         now: Instant,
@@ -641,14 +645,16 @@ impl Host {
                 self.report(now, at, Error::Unreachable(3), packet.take());
                 return Err(DropReason::UdpNoSocket);
             };
-            let datagram = datagram(packet, header, &udp, from, to, at);
-            self.push_udp(key, datagram)?;
+            let len = usize::from(udp.len) - crate::wire::udp::HEADER_LEN;
+            let place = self.push_udp(key, len)?;
+            fill_datagram(place, packet, header, &udp, from, to, at);
             return Ok(Fate::Delivered(Consumer::Udp));
         }
         self.receive_udp_group(header, &udp, packet, from, to, at)
     }
 
     /// A group's or broadcast datagram goes to every socket on the port that wants it.
+    #[inline(never)]
     fn receive_udp_group(
         &mut self,
         header: &Accepted,
@@ -659,7 +665,8 @@ impl Host {
         at: u16,
     ) -> Result<Fate, DropReason> {
         let mut fate = Err(DropReason::UdpNoSocket);
-        let datagram = datagram(packet, header, udp, from, to, at);
+        let mut datagram = udp::Datagram::default();
+        fill_datagram(&mut datagram, packet, header, udp, from, to, at);
         let keys: alloc::vec::Vec<_> = self.udp.on_port(to.port()).to_vec();
         for key in keys {
             let wanted = self
@@ -667,8 +674,12 @@ impl Host {
                 .is_some_and(|s| s.accepts(from) && s.local_addr.is_none_or(|a| a == to.ip()))
                 && self.socket_hears(key, at, header);
             if wanted {
-                match self.push_udp(key, datagram.clone()) {
-                    Ok(()) => fate = Ok(Fate::Delivered(Consumer::Udp)),
+                let len = datagram.payload.len();
+                match self.push_udp(key, len) {
+                    Ok(place) => {
+                        place.clone_from(&datagram);
+                        fate = Ok(Fate::Delivered(Consumer::Udp));
+                    }
                     Err(reason) => fate = fate.or(Err(reason)),
                 }
             }
@@ -685,6 +696,7 @@ impl Host {
     }
 
     /// Until there are connections, every segment is for none, and is answered with a reset.
+    #[inline(never)]
     fn receive_tcp(
         &mut self,
         unicast: bool,
@@ -714,7 +726,6 @@ impl Host {
 }
 
 /// All of a packet as payload chunks; what is in the head is copied, the rest shared.
-#[inline]
 pub(super) fn take_payload(packet: &mut Frame) -> Payload {
     let rest = core::mem::take(&mut packet.payload);
     if packet.head.is_empty() {
@@ -725,29 +736,32 @@ pub(super) fn take_payload(packet: &mut Frame) -> Payload {
     payload
 }
 
-// Always inline: a datagram is large, and so built where it is queued.
+/// Writes a datagram into an empty place. Always inline: a datagram is large.
 #[inline(always)]
-fn datagram(
+fn fill_datagram(
+    place: &mut udp::Datagram,
     packet: &mut Frame,
     header: &Accepted,
     udp: &crate::wire::udp::Header,
     from: SocketAddr,
     to: SocketAddr,
     interface: u16,
-) -> udp::Datagram {
+) {
     let end = header.header_len + usize::from(udp.len);
     if end != packet.len() {
         packet.truncate(end);
     }
     packet.advance(header.header_len + crate::wire::udp::HEADER_LEN);
-    udp::Datagram {
-        payload: take_payload(packet),
-        from,
-        to,
-        interface,
-        ttl: header.ttl,
-        tos: header.tos,
+    if packet.head.is_empty() {
+        core::mem::swap(&mut place.payload, &mut packet.payload);
+    } else {
+        place.payload = take_payload(packet);
     }
+    place.from = from;
+    place.to = to;
+    place.interface = interface;
+    place.ttl = header.ttl;
+    place.tos = header.tos;
 }
 
 /// Whether a next hop may be the destination itself on its own link.

@@ -13,7 +13,7 @@ use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
-use crate::transport::Key;
+use crate::transport::{Chain, Key};
 use crate::wire::{Cidr, EtherType, MacAddr, vlan};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -82,115 +82,39 @@ pub(super) enum Hop {
     Broadcast,
 }
 
-/// Packets that wait, each with a note. The first has a place of its own: where no more than one
-/// waits at a time, as in most conversations, nothing beyond the queue itself is touched, however
-/// many queues there are. A frame is large, and so it is moved once, out of its place in the queue,
-/// where it has been made ready.
+/// A packet that waits to leave, in the host's store.
 #[derive(Clone, Debug)]
-pub(super) struct Queue<N> {
-    /// Before all others, with its note. It may be gone and the others wait.
-    one: Option<Frame>,
-    note: Option<N>,
-    others: VecDeque<(N, Frame)>,
+pub(super) struct Waiting {
+    /// Made ready where it lies, and then moved once.
+    pub(super) frame: Frame,
+    /// Where it goes next.
+    pub(super) hop: Hop,
+    /// The interface it leaves by.
+    pub(super) interface: u16,
+    /// What it takes of its socket's limit.
+    pub(super) cost: u32,
 }
 
-impl<N> Default for Queue<N> {
+impl Default for Waiting {
     fn default() -> Self {
         Self {
-            one: None,
-            note: None,
-            others: VecDeque::new(),
+            frame: Frame::default(),
+            hop: Hop::Broadcast,
+            interface: 0,
+            cost: 0,
         }
     }
 }
 
-impl<N: Copy> Queue<N> {
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.one.is_some()) + self.others.len()
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.one.is_none() && self.others.is_empty()
-    }
-
-    /// Appends a packet, taking it out of `frame`.
-    #[inline]
-    pub(super) fn push(&mut self, note: N, frame: &mut Frame) {
-        self.push_back(note, frame.take());
-    }
-
-    /// Appends a packet. Always inline: as an argument, the frame would be moved once more.
-    #[inline(always)]
-    pub(super) fn push_back(&mut self, note: N, frame: Frame) {
-        if self.is_empty() {
-            self.note = Some(note);
-            self.one = Some(frame);
-        } else {
-            self.push_other(note, frame);
-        }
-    }
-
-    #[inline(never)]
-    fn push_other(&mut self, note: N, frame: Frame) {
-        self.others.push_back((note, frame));
-    }
-
-    /// The first packet, where it lies.
-    #[inline]
-    pub(super) fn first(&mut self) -> Option<(N, &mut Frame)> {
-        if let (Some(note), Some(frame)) = (self.note, &mut self.one) {
-            return Some((note, frame));
-        }
-        let (note, frame) = self.others.front_mut()?;
-        Some((*note, frame))
-    }
-
-    /// The second packet's note.
-    #[inline]
-    pub(super) fn second(&self) -> Option<N> {
-        let second = self.others.get(usize::from(self.one.is_none()))?;
-        Some(second.0)
-    }
-
-    /// Keeps the packets whose notes `keep` likes, in order; gives how many went.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&N) -> bool) -> usize {
-        let before = self.len();
-        if self.one.is_some() && self.note.is_some_and(|note| !keep(&note)) {
-            self.one = None;
-        }
-        self.others.retain(|(note, _)| keep(note));
-        before - self.len()
-    }
-
-    /// Takes the first packet out.
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<Frame> {
-        if self.one.is_some() {
-            return self.one.take();
-        }
-        self.others.pop_front().map(|(_, frame)| frame)
-    }
-}
-
-/// What waits to leave, most urgent first; each with where it goes next.
+/// What waits to leave, most urgent first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
-    pub(super) replies: Queue<Hop>,
+    pub(super) replies: Chain,
     /// Of the replies, as IP packets.
     pub(super) reply_bytes: usize,
-    pub(super) forwarded: Queue<Hop>,
+    pub(super) forwarded: Chain,
     /// Sockets whose first packet leaves by this interface, in turn.
     pub(super) sockets: VecDeque<Key>,
-}
-
-impl Queues {
-    /// Whether nothing waits but sockets.
-    #[inline]
-    pub(super) fn are_idle(&self) -> bool {
-        self.replies.is_empty() && self.forwarded.is_empty()
-    }
 }
 
 impl Interface {
@@ -391,7 +315,7 @@ pub(super) fn make_ready(
     config: &InterfaceConfig,
     neighbors: &mut neighbor::Cache,
     now: Instant,
-    hop: Hop,
+    hop: &Hop,
     frame: &mut Frame,
 ) -> bool {
     if frame.len() > config.mtu {
@@ -399,7 +323,7 @@ pub(super) fn make_ready(
     }
     let Hop::Neighbor(ip) = hop else {
         let mac = match hop {
-            Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
+            Hop::Group(group) => MacAddr::from_ipv4_multicast(*group),
             Hop::Narrow(_) => return false,
             _ => MacAddr::BROADCAST,
         };

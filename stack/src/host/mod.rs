@@ -16,6 +16,8 @@
 //! What a peer can make a host keep, with the limits of [`Config::default`]; `tests/flood.rs` holds
 //! it to these under floods of a hundred thousand. A packet that waits is kept by reference, so
 //! add what a device's buffers are larger than the frames in them (small fragments are copied).
+//! All queues of packets and datagrams lie in stores of the host's own, which stay as large as
+//! what has once waited at the same time (some 200 bytes a packet, counted in the limits below).
 //!
 //! | table | limit | what goes when it is full | most bytes |
 //! |---|---|---|---|
@@ -85,7 +87,7 @@ use crate::rng::Rng;
 use crate::time::{Instant, UnixTime, earliest};
 use crate::transport::demux::{Demux, Keyed};
 use crate::transport::ports::Ports;
-use crate::transport::{Key, Slab};
+use crate::transport::{Key, Pool, Slab};
 use crate::wire::Cidr;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -110,18 +112,20 @@ pub struct Host {
     ports_map: Vec<Vec<u16>>,
     routes: RouteTable,
     redirects: BTreeMap<Ipv4Addr, routing::Redirect>,
-    last_way: Option<(Ipv4Addr, u64, routing::Way)>,
+    last_way: routing::LastWay,
     /// The sender whose packets have last passed all checks.
     familiar: Option<ingress::Familiar>,
     /// First fragment's header, and the interface it came by.
     reassembly: Reassembly<(Head, u16)>,
     pmtu: PathMtus,
     limiter: PeerLimiter<IpAddr>,
-    idents: Vec<u16>,
-    ident_keys: Keyed,
-    /// Whose counter was asked for last, and which it is.
-    last_ident: (Ipv4Addr, u64),
+    idents: Idents,
     sockets: Slab<sockets::Entry>,
+    /// What waits to leave, in the queues of interfaces and sockets.
+    packets: Pool<interface::Waiting>,
+    /// What waits in sockets to be read.
+    datagrams: Pool<crate::transport::udp::Datagram>,
+    raw_packets: Pool<crate::transport::raw::Packet>,
     udp: Demux,
     raw: BTreeMap<u8, Vec<Key>>,
     echo: BTreeMap<u16, Key>,
@@ -131,38 +135,72 @@ pub struct Host {
     /// With the interface that it would have left by.
     looped: VecDeque<(u16, Frame)>,
     looped_bytes: usize,
-    /// Since when it holds that no machine has anything to send: the next deadline. What touches a
-    /// machine forgets it; the packets of a conversation touch none, and need not ask them all.
-    calm: Option<Calm>,
+    /// Until when no machine has anything to send or to do, where they have been asked. What touches
+    /// a machine forgets it; the packets of a conversation touch none, and need not ask them all.
+    calm: Option<Instant>,
     stats: Stats,
 }
 
-/// When the first machine has work next, found when none had anything to send.
-#[derive(Clone, Copy, Debug)]
-struct Calm(Option<Instant>);
+/// Identification counters.
+#[derive(Clone, Debug)]
+struct Idents {
+    counters: Vec<u16>,
+    keys: Keyed,
+    /// Whose counter was asked for last, and which it is.
+    last: (Ipv4Addr, u64),
+}
+
+impl Idents {
+    fn new(draws: &mut Rng) -> Self {
+        Self {
+            counters: (0..IDENTS).map(|_| low16(draws.next_u64())).collect(),
+            keys: Keyed::new(draws),
+            // Nobody has this address; what counter it leads to does not matter.
+            last: (Ipv4Addr::UNSPECIFIED, 0),
+        }
+    }
+
+    /// The next identification towards `dst`. Counting up keeps it from repeating within a
+    /// packet's lifetime as long as 65,536 of them allow (RFC 6864 §4.3).
+    #[inline]
+    fn next(&mut self, dst: Ipv4Addr) -> u16 {
+        // A conversation asks for the same again and again.
+        let slot = match self.last {
+            (last, slot) if last == dst => slot,
+            _ => self.keys.hash_one(dst.to_bits()) % IDENTS,
+        };
+        self.last = (dst, slot);
+        let counter = usize::try_from(slot)
+            .ok()
+            .and_then(|i| self.counters.get_mut(i));
+        let Some(counter) = counter else { return 0 };
+        *counter = counter.wrapping_add(1);
+        *counter
+    }
+}
 
 impl Host {
     /// A host without interfaces.
     #[must_use]
     pub fn new(config: Config, rng: Rng) -> Self {
         let mut draws = rng.fork("host");
-        let idents = (0..IDENTS).map(|_| low16(draws.next_u64())).collect();
+        let idents = Idents::new(&mut draws);
         Self {
             epoch: UnixTime(0),
             interfaces: Vec::new(),
             ports_map: Vec::new(),
             routes: RouteTable::new(config.route),
             redirects: BTreeMap::new(),
-            last_way: None,
+            last_way: routing::LastWay::default(),
             familiar: None,
             reassembly: Reassembly::new(config.reassembly),
             pmtu: PathMtus::new(config.pmtu),
             limiter: PeerLimiter::new(config.icmp_rate),
             idents,
-            ident_keys: Keyed::new(&mut draws),
-            // Nobody has this address; what counter it leads to does not matter.
-            last_ident: (Ipv4Addr::UNSPECIFIED, 0),
             sockets: Slab::new(config.max_sockets),
+            packets: Pool::new(),
+            datagrams: Pool::new(),
+            raw_packets: Pool::new(),
             udp: Demux::new(&mut draws),
             raw: BTreeMap::new(),
             echo: BTreeMap::new(),
@@ -274,9 +312,9 @@ impl Host {
             }
         } else {
             at.neighbors.flush(DropReason::InterfaceDown);
-            let queues = core::mem::take(&mut at.queues);
-            let dropped = queues.replies.len()
-                + queues.forwarded.len()
+            let mut queues = core::mem::take(&mut at.queues);
+            let dropped = self.packets.clear(&mut queues.replies)
+                + self.packets.clear(&mut queues.forwarded)
                 + usize::from(at.cutting.take().is_some());
             self.stats
                 .drop_out(DropReason::InterfaceDown, dropped as u64);
@@ -393,24 +431,6 @@ impl Host {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The next identification towards `dst`. Counting up keeps it from repeating within a
-    /// packet's lifetime as long as 65,536 of them allow (RFC 6864 §4.3).
-    #[inline]
-    fn next_ident(&mut self, dst: Ipv4Addr) -> u16 {
-        // A conversation asks for the same again and again.
-        let slot = match self.last_ident {
-            (last, slot) if last == dst => slot,
-            _ => self.ident_keys.hash_one(dst.to_bits()) % IDENTS,
-        };
-        self.last_ident = (dst, slot);
-        let counter = usize::try_from(slot)
-            .ok()
-            .and_then(|i| self.idents.get_mut(i));
-        let Some(counter) = counter else { return 0 };
-        *counter = counter.wrapping_add(1);
-        *counter
-    }
-
     /// When the first machine has work next.
     fn deadline(&self) -> Option<Instant> {
         let tables = earliest(self.reassembly.poll_timeout(), self.pmtu.poll_timeout());
@@ -424,19 +444,15 @@ impl Host {
 
     /// Whether no machine has anything to send at `now`.
     #[inline]
-    const fn is_calm(&self, now: Instant) -> bool {
-        match self.calm {
-            Some(Calm(Some(deadline))) => now.as_nanos() < deadline.as_nanos(),
-            Some(Calm(None)) => true,
-            None => false,
-        }
+    fn is_calm(&self, now: Instant) -> bool {
+        self.calm.is_some_and(|deadline| now < deadline)
     }
 
     /// Notes whether no machine has anything to send, and when the first will.
     fn note_calm(&mut self, now: Instant) {
         let urgent = |i: &Interface| i.up && i.has_urgent(now);
         if !self.interfaces.iter().any(urgent) {
-            self.calm = Some(Calm(self.deadline()));
+            self.calm = Some(self.deadline().unwrap_or(Instant::FAR_FUTURE));
         }
     }
 
@@ -468,17 +484,16 @@ impl Machine for Host {
         if !self.looped.is_empty() {
             return Some(Instant::ZERO);
         }
-        match self.calm {
-            Some(Calm(deadline)) => {
-                debug_assert_eq!(
-                    deadline,
-                    self.deadline(),
-                    "a machine was touched in silence"
-                );
-                deadline
-            }
-            None => self.deadline(),
-        }
+        let Some(calm) = self.calm else {
+            return self.deadline();
+        };
+        let deadline = (calm < Instant::FAR_FUTURE).then_some(calm);
+        debug_assert_eq!(
+            deadline,
+            self.deadline(),
+            "a machine was touched in silence"
+        );
+        deadline
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -3,7 +3,7 @@
 use super::interface::Hop;
 use super::{Host, Interface};
 use crate::frame::Frame;
-use crate::net::route::{Route, RouteError, RouteKind};
+use crate::net::route::{Route, RouteError, RouteKind, RouteTable};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::Cidr;
@@ -26,6 +26,24 @@ pub(super) struct Way {
     pub(super) broadcast: bool,
 }
 
+/// The way that was asked for last, where to, and under which generation of the routes: a
+/// conversation asks for the same again and again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastWay(Option<(Ipv4Addr, u64, Way)>);
+
+impl LastWay {
+    /// The way to `dst`, if it was the last, and the routes are still those.
+    #[inline]
+    pub(super) fn to(&self, dst: Ipv4Addr, routes: &RouteTable) -> Option<&Way> {
+        match &self.0 {
+            Some((last, generation, way)) if *last == dst && *generation == routes.generation() => {
+                Some(way)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A first hop learned from a redirect.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Redirect {
@@ -35,22 +53,15 @@ pub(super) struct Redirect {
 }
 
 impl Host {
-    /// The way to `dst`. The last answer is remembered: a conversation asks for the same again
-    /// and again.
+    /// The way to `dst`.
     #[inline]
     pub(super) fn way(&mut self, dst: Ipv4Addr) -> Result<Way, DropReason> {
-        match self.last_way {
-            Some((last, generation, way))
-                if last == dst && generation == self.routes.generation() =>
-            {
-                Ok(way)
-            }
-            _ => {
-                let way = self.find_way(dst)?;
-                self.last_way = Some((dst, self.routes.generation(), way));
-                Ok(way)
-            }
+        if let Some(way) = self.last_way.to(dst, &self.routes) {
+            return Ok(*way);
         }
+        let way = self.find_way(dst)?;
+        self.last_way = LastWay(Some((dst, self.routes.generation(), way)));
+        Ok(way)
     }
 
     fn find_way(&self, dst: Ipv4Addr) -> Result<Way, DropReason> {
@@ -215,7 +226,7 @@ impl Host {
 
     /// Forgets remembered ways: addresses, redirects or interfaces changed.
     pub(super) fn forget_routes(&mut self) {
-        self.last_way = None;
+        self.last_way = LastWay::default();
         self.familiar = None;
         self.calm = None;
     }

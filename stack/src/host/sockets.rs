@@ -5,7 +5,7 @@
 //! its queue is told so instead of losing packets on its own host.
 
 use super::event::{RawHandle, Readiness, UdpHandle};
-use super::interface::{Hop, Queue, make_ready};
+use super::interface::{Hop, Waiting};
 use super::routing::Way;
 use super::{Event, Host};
 use crate::frame::{Checksum, Frame, Payload};
@@ -16,9 +16,10 @@ use crate::time::Instant;
 use crate::transport::raw::{self, Kind as RawKind};
 use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
-use crate::transport::{ErrorKind, Key, SocketError};
+use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError};
 use crate::wire::checksum::Sum;
 use crate::wire::{MacAddr, Protocol, icmpv4, udp as udp_wire};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,7 +28,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) kind: Kind,
-    pub(super) tx: Queue<Sent>,
+    pub(super) tx: Chain,
     tx_bytes: usize,
     /// On an interface's list of sockets with something to send.
     in_turn: bool,
@@ -39,20 +40,9 @@ pub(super) struct Entry {
     /// Whom it has sent to, so that errors about others are not believed.
     pub(super) sent_to: Destinations,
     /// The pair of ends that it is found by, where it is connected.
-    flow: Option<(SocketAddr, SocketAddr)>,
+    flow: Option<Box<(SocketAddr, SocketAddr)>>,
     /// Groups joined, with the interface.
     groups: Vec<(u16, Ipv4Addr)>,
-}
-
-/// What is noted of a packet that waits in its socket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    /// The interface it leaves by.
-    interface: u16,
-    /// Where it goes next.
-    pub(super) hop: Hop,
-    /// What it takes of the socket's limit.
-    cost: usize,
 }
 
 /// What kind of socket.
@@ -60,6 +50,59 @@ pub(super) struct Sent {
 pub(super) enum Kind {
     Udp(udp::Socket),
     Raw(raw::Socket),
+}
+
+/// What a socket is to send, apart from the payload.
+#[derive(Clone, Copy, Debug)]
+enum Message {
+    Datagram { port: u16 },
+    EchoRequest { seq: u16 },
+}
+
+impl Message {
+    /// Its header, and the protocol it is of; `None` where the socket is of another kind, or bound
+    /// to an address or connected.
+    #[inline(always)]
+    fn header(
+        self,
+        kind: &Kind,
+        src: Ipv4Addr,
+        dst: Ipv4Addr,
+        payload: &Payload,
+    ) -> Option<(Protocol, [u8; 8])> {
+        let mut sum = Sum::new();
+        match (self, kind) {
+            (Self::Datagram { port }, Kind::Udp(socket)) => {
+                if socket.local_addr.is_some() || socket.remote.is_some() {
+                    return None;
+                }
+                let len = payload.len() + udp_wire::HEADER_LEN;
+                payload.sum_into(&mut sum);
+                sum.add_pseudo4(src, dst, Protocol::UDP, len);
+                Some((Protocol::UDP, udp::header(sum, len, socket.port, port)))
+            }
+            (Self::EchoRequest { seq }, Kind::Raw(socket)) => {
+                let RawKind::Echo(ident) = socket.kind else {
+                    return None;
+                };
+                payload.sum_into(&mut sum);
+                let ([a, b], [c, d]) = (ident.to_be_bytes(), seq.to_be_bytes());
+                let header = icmp::header(sum, icmpv4::kind::ECHO_REQUEST, 0, [a, b, c, d]);
+                Some((Protocol::ICMP, header))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    #[inline]
+    const fn options(&self) -> &udp::Options {
+        match self {
+            Self::Udp(socket) => &socket.options,
+            Self::Raw(socket) => &socket.options,
+        }
+    }
 }
 
 impl Entry {
@@ -70,19 +113,35 @@ impl Entry {
         !core::mem::replace(&mut self.announced, true)
     }
 
-    /// Queues a packet; whether the socket is to be put in turn.
-    #[inline]
-    fn queue(&mut self, interface: u16, hop: Hop, frame: Frame, len: usize) -> bool {
+    /// A place for a packet of `len` bytes; whether the socket is to be put in turn.
+    #[inline(always)]
+    fn place<'a>(
+        &mut self,
+        packets: &'a mut Pool<Waiting>,
+        interface: u16,
+        hop: Hop,
+        len: usize,
+    ) -> Option<(&'a mut Frame, bool)> {
+        let place = packets.push(&mut self.tx)?;
         let cost = len + OVERHEAD;
-        let sent = Sent {
-            interface,
-            hop,
-            cost,
-        };
         self.tx_bytes += cost;
-        self.tx.push_back(sent, frame);
+        place.hop = hop;
+        place.interface = interface;
+        place.cost = u32::try_from(cost).unwrap_or(u32::MAX);
         self.count_sent();
-        !core::mem::replace(&mut self.in_turn, true)
+        let first = !core::mem::replace(&mut self.in_turn, true);
+        Some((&mut place.frame, first))
+    }
+
+    /// Its first packet has left its queue: the interface that the next one leaves by, and whether
+    /// a send was refused for want of the room that there is now.
+    #[inline]
+    pub(super) fn has_sent(&mut self, cost: u32, packets: &Pool<Waiting>) -> (Option<u16>, bool) {
+        let cost = usize::try_from(cost).unwrap_or(usize::MAX);
+        self.tx_bytes = self.tx_bytes.saturating_sub(cost);
+        let next = packets.first(&self.tx).map(|packet| packet.interface);
+        self.in_turn = next.is_some();
+        (next, core::mem::take(&mut self.wants_room))
     }
 
     #[inline]
@@ -245,7 +304,10 @@ impl Host {
         let local_ip = socket.local_addr.unwrap_or(IpAddr::V4(way.src));
         let local = SocketAddr::new(local_ip, socket.port);
         let flow = (local, remote);
-        let old = self.sockets.get(handle.0).and_then(|e| e.flow);
+        let old = self
+            .sockets
+            .get(handle.0)
+            .and_then(|e| e.flow.as_deref().copied());
         if old != Some(flow) && !self.udp.connect(local, remote, handle.0) {
             return Err(SendError::WouldBlock);
         }
@@ -254,7 +316,7 @@ impl Host {
             self.udp.disconnect(local, remote, handle.0);
         }
         if let Some(entry) = self.sockets.get_mut(handle.0) {
-            entry.flow = Some(flow);
+            entry.flow = Some(Box::new(flow));
         }
         if let Some(socket) = self.udp_socket_mut(handle.0) {
             socket.remote = Some(remote);
@@ -275,9 +337,15 @@ impl Host {
         to: Option<SocketAddr>,
     ) -> Result<(), SendError> {
         let _ = now;
-        let payload = match self.udp_send_on(handle.0, payload, to) {
-            Ok(()) => return Ok(()),
-            Err(payload) => payload,
+        let payload = match to {
+            Some(SocketAddr::V4(to)) => {
+                let message = Message::Datagram { port: to.port() };
+                match self.send_plain(handle.0, payload, *to.ip(), message) {
+                    Ok(()) => return Ok(()),
+                    Err(payload) => payload,
+                }
+            }
+            _ => payload,
         };
         let len = payload.len() + udp_wire::HEADER_LEN;
         let Some(entry) = self.sockets.get_mut(handle.0) else {
@@ -320,7 +388,7 @@ impl Host {
             ident: if dont_fragment {
                 0
             } else {
-                self.next_ident(dst_ip)
+                self.idents.next(dst_ip)
             },
             dont_fragment,
             ttl,
@@ -341,62 +409,56 @@ impl Host {
         Ok(())
     }
 
-    /// [`udp_send`](Self::udp_send) where nothing is to be decided: to whom the host has sent last,
-    /// by a neighbour, on a path of which nothing special is known. All else gives the payload back.
-    #[inline]
-    fn udp_send_on(
+    /// Sends where nothing is to be decided: to whom the host has sent last, by a neighbour, on a
+    /// path of which nothing special is known. All else gives the payload back.
+    #[inline(always)]
+    fn send_plain(
         &mut self,
         key: Key,
         payload: Payload,
-        to: Option<SocketAddr>,
+        dst: Ipv4Addr,
+        message: Message,
     ) -> Result<(), Payload> {
-        let (Some(SocketAddr::V4(dst)), Some((last, routes, way))) = (to, &self.last_way) else {
+        let Some(way) = self.last_way.to(dst, &self.routes) else {
             return Err(payload);
         };
-        let len = payload.len() + udp_wire::HEADER_LEN;
-        let known = last == dst.ip() && *routes == self.routes.generation();
+        let len = payload.len() + 8;
         let plain = !way.local && !way.broadcast && matches!(way.hop, Hop::Neighbor(_));
-        if !known || !plain || len + 20 > way.mtu || !self.pmtu.is_empty() {
+        if !plain || len + 20 > way.mtu.min(ipv4::MAX_LEN) || !self.pmtu.is_empty() {
             return Err(payload);
         }
-        let (at, hop, src, ident) = (way.interface, way.hop, way.src, 0);
         let Some(entry) = self.sockets.get_mut(key) else {
             return Err(payload);
         };
-        let Kind::Udp(socket) = &mut entry.kind else {
-            return Err(payload);
-        };
-        let options = &socket.options;
-        if socket.local_addr.is_some()
-            || socket.remote.is_some()
-            || options.path_mtu != PathMtu::Want
-            || entry.tx_bytes + len + OVERHEAD > options.send_limit
+        let options = entry.kind.options();
+        if options.path_mtu != PathMtu::Want || entry.tx_bytes + len + OVERHEAD > options.send_limit
         {
             return Err(payload);
         }
-        let mut frame = Frame::from_payload(payload);
+        let (tos, ttl) = (options.tos, options.ttl.max(1));
+        let Some((protocol, header)) = message.header(&entry.kind, way.src, dst, &payload) else {
+            return Err(payload);
+        };
+        let place = entry.place(&mut self.packets, way.interface, way.hop, len);
+        let Some((frame, first)) = place else {
+            return Err(payload);
+        };
+        frame.refill(payload);
         frame.offload.checksum = Checksum::Complete;
-        let mut sum = Sum::new();
-        sum.add_pseudo4(src, *dst.ip(), Protocol::UDP, len);
-        let header = udp::header(sum, &frame, socket.port, dst.port());
         let out = ipv4::Outgoing {
-            tos: options.tos,
-            ident,
+            tos,
+            ident: 0,
             // It fits all that is known of the path.
             dont_fragment: true,
-            ttl: options.ttl.max(1),
-            protocol: Protocol::UDP,
-            src,
-            dst: *dst.ip(),
+            ttl,
+            protocol,
+            src: way.src,
+            dst,
             options: &[],
         };
-        if !ipv4::encapsulate_with(&mut frame, header, &out) {
-            return Err(frame.payload);
-        }
-        entry.sent_to.note(IpAddr::V4(*dst.ip()));
-        if entry.queue(at, hop, frame, len)
-            && let Some(interface) = self.interfaces.get_mut(usize::from(at))
-        {
+        ipv4::encapsulate_with(frame, header, &out);
+        entry.sent_to.note(IpAddr::V4(dst));
+        if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
             interface.queues.sockets.push_back(key);
         }
         Ok(())
@@ -443,7 +505,10 @@ impl Host {
     /// The next datagram that waits.
     #[inline]
     pub fn udp_recv(&mut self, handle: UdpHandle) -> Option<udp::Datagram> {
-        self.udp_socket_mut(handle.0)?.recv()
+        match &mut self.sockets.get_mut(handle.0)?.kind {
+            Kind::Udp(socket) => socket.recv(&mut self.datagrams),
+            Kind::Raw(_) => None,
+        }
     }
 
     /// The oldest ICMP error that came back and has not been taken.
@@ -591,18 +656,21 @@ impl Host {
         data: Payload,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
+        let (message, mut data) = (Message::EchoRequest { seq }, data);
+        if ip_options.is_empty() {
+            match self.send_plain(handle.0, data, to, message) {
+                Ok(()) => return Ok(()),
+                Err(back) => data = back,
+            }
+        }
         let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
-        let Kind::Raw(socket) = &entry.kind else {
-            return Err(SendError::NoSocket);
-        };
-        let RawKind::Echo(ident) = socket.kind else {
-            return Err(SendError::NoSocket);
-        };
-        let [a, b] = ident.to_be_bytes();
-        let [c, d] = seq.to_be_bytes();
+        // An echo's checksum does not depend on the source address.
+        let header = message.header(&entry.kind, Ipv4Addr::UNSPECIFIED, to, &data);
+        let (protocol, header) = header.ok_or(SendError::NoSocket)?;
         let mut frame = Frame::from_payload(data);
-        icmp::push_header(&mut frame, icmpv4::kind::ECHO_REQUEST, 0, [a, b, c, d]);
-        self.raw_send_frame(now, handle, to, Protocol::ICMP, frame, ip_options)
+        frame.push_front(&header);
+        frame.offload.checksum = Checksum::Complete;
+        self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
     }
 
     /// Sends a packet of a raw socket's protocol; the host writes the IP header.
@@ -664,7 +732,7 @@ impl Host {
             ident: if dont_fragment {
                 0
             } else {
-                self.next_ident(dst)
+                self.idents.next(dst)
             },
             dont_fragment,
             ttl: time_to_live(&options, dst),
@@ -684,7 +752,10 @@ impl Host {
 
     /// The next packet or echo reply that waits.
     pub fn raw_recv(&mut self, handle: RawHandle) -> Option<raw::Packet> {
-        self.raw_socket_mut(handle.0)?.recv()
+        match &mut self.sockets.get_mut(handle.0)?.kind {
+            Kind::Raw(socket) => socket.recv(&mut self.raw_packets),
+            Kind::Udp(_) => None,
+        }
     }
 
     /// The oldest ICMP error that came back and has not been taken.
@@ -722,7 +793,7 @@ impl Host {
     fn open(&mut self, kind: Kind) -> Result<Key, BindError> {
         let entry = Entry {
             kind,
-            tx: Queue::default(),
+            tx: Chain::new(),
             tx_bytes: 0,
             in_turn: false,
             ready: Readiness::NONE,
@@ -736,34 +807,38 @@ impl Host {
     }
 
     fn close(&mut self, now: Instant, key: Key) {
-        let Some(entry) = self.sockets.remove(key) else {
+        let Some(mut entry) = self.sockets.remove(key) else {
             return;
         };
-        self.stats
-            .drop_out(DropReason::SocketClosed, entry.tx.len() as u64);
+        let unsent = self.packets.clear(&mut entry.tx);
+        self.stats.drop_out(DropReason::SocketClosed, unsent as u64);
         for (interface, group) in entry.groups {
             self.leave(now, key, interface, group);
         }
         match entry.kind {
-            Kind::Udp(socket) => {
+            Kind::Udp(mut socket) => {
+                socket.clear(&mut self.datagrams);
                 self.udp.unbind(socket.local_addr, socket.port, key);
-                if let Some((local, remote)) = entry.flow {
+                if let Some((local, remote)) = entry.flow.map(|flow| *flow) {
                     self.udp.disconnect(local, remote, key);
                 }
             }
-            Kind::Raw(socket) => match socket.kind {
-                RawKind::Echo(ident) => {
-                    self.echo.remove(&ident);
-                }
-                RawKind::Ip(protocol) => {
-                    if let Some(keys) = self.raw.get_mut(&protocol.0) {
-                        keys.retain(|&k| k != key);
-                        if keys.is_empty() {
-                            self.raw.remove(&protocol.0);
+            Kind::Raw(mut socket) => {
+                socket.clear(&mut self.raw_packets);
+                match socket.kind {
+                    RawKind::Echo(ident) => {
+                        self.echo.remove(&ident);
+                    }
+                    RawKind::Ip(protocol) => {
+                        if let Some(keys) = self.raw.get_mut(&protocol.0) {
+                            keys.retain(|&k| k != key);
+                            if keys.is_empty() {
+                                self.raw.remove(&protocol.0);
+                            }
                         }
                     }
                 }
-            },
+            }
         }
     }
 
@@ -787,9 +862,12 @@ impl Host {
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
-        if entry.queue(way.interface, hop, frame.take(), len)
-            && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
-        {
+        let place = entry.place(&mut self.packets, way.interface, hop, len);
+        let Some((place, first)) = place else {
+            return;
+        };
+        place.fill(frame);
+        if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
             interface.queues.sockets.push_back(key);
         }
     }
@@ -808,22 +886,27 @@ impl Host {
             let Some(entry) = self.sockets.get_mut(key) else {
                 continue;
             };
-            let was = entry.tx.first().map(|(sent, _)| sent.interface);
-            let mut freed = 0;
-            let dropped = entry.tx.retain(|sent| {
-                let keep = sent.interface != interface;
-                freed += if keep { 0 } else { sent.cost };
-                keep
-            });
+            let was = self.packets.first(&entry.tx).map(|p| p.interface);
+            let (mut freed, mut dropped) = (0, 0);
+            for _ in 0..entry.tx.len() {
+                let Some(packet) = self.packets.pop(&mut entry.tx).map(core::mem::take) else {
+                    break;
+                };
+                if packet.interface == interface {
+                    freed += usize::try_from(packet.cost).unwrap_or(usize::MAX);
+                    dropped += 1;
+                } else if let Some(place) = self.packets.push(&mut entry.tx) {
+                    *place = packet;
+                }
+            }
             if dropped == 0 {
                 continue;
             }
             entry.tx_bytes = entry.tx_bytes.saturating_sub(freed);
             let room = core::mem::take(&mut entry.wants_room);
-            let next = entry.tx.first().map(|(sent, _)| sent.interface);
+            let next = self.packets.first(&entry.tx).map(|p| p.interface);
             entry.in_turn = next.is_some();
-            self.stats
-                .drop_out(DropReason::InterfaceDown, dropped as u64);
+            self.stats.drop_out(DropReason::InterfaceDown, dropped);
             // Its turn was on the interface that went; it takes its turn on the next packet's.
             if was == Some(interface)
                 && let Some(next) = next
@@ -834,68 +917,6 @@ impl Host {
             if room {
                 self.mark(key, Readiness::WRITABLE);
             }
-        }
-    }
-
-    /// The next packet of the sockets in turn on an interface.
-    #[inline]
-    pub(super) fn transmit_sockets(&mut self, now: Instant, at: u16) -> Option<Frame> {
-        loop {
-            let interface = self.interfaces.get_mut(usize::from(at))?;
-            let Some(key) = interface.queues.sockets.pop_front() else {
-                if self.calm.is_none() {
-                    self.note_calm(now);
-                }
-                return None;
-            };
-            let Some(entry) = self.sockets.get_mut(key) else {
-                continue;
-            };
-            let Some((sent, frame)) = entry.tx.first() else {
-                entry.in_turn = false;
-                continue;
-            };
-            let ready = make_ready(
-                &interface.config,
-                &mut interface.neighbors,
-                now,
-                sent.hop,
-                frame,
-            );
-            if ready {
-                self.stats.frames_out += 1;
-                interface.counters.sent(frame.len());
-            }
-            entry.tx_bytes = entry.tx_bytes.saturating_sub(sent.cost);
-            let next = entry.tx.second();
-            entry.in_turn = next.is_some();
-            if next.is_some() || entry.wants_room {
-                self.next_turn(key, next);
-            }
-            let queue = &mut self.sockets.get_mut(key)?.tx;
-            if ready {
-                return queue.pop();
-            }
-            let frame = queue.pop()?;
-            if let Some(frame) = self.resolve(now, at, sent.hop, frame) {
-                self.count_out(at, frame.len());
-                return Some(frame);
-            }
-        }
-    }
-
-    /// Puts a socket in turn for its next packet, and tells it that there is room.
-    fn next_turn(&mut self, key: Key, next: Option<Sent>) {
-        if let Some(next) = next
-            && let Some(interface) = self.interfaces.get_mut(usize::from(next.interface))
-        {
-            interface.queues.sockets.push_back(key);
-        }
-        let Some(entry) = self.sockets.get_mut(key) else {
-            return;
-        };
-        if core::mem::take(&mut entry.wants_room) {
-            self.mark(key, Readiness::WRITABLE);
         }
     }
 
@@ -910,27 +931,44 @@ impl Host {
         }
     }
 
-    #[inline]
-    pub(super) fn push_udp(&mut self, key: Key, datagram: udp::Datagram) -> Result<(), DropReason> {
+    /// Marks a UDP socket readable: the place for a datagram of `len` bytes.
+    #[inline(always)]
+    pub(super) fn push_udp(
+        &mut self,
+        key: Key,
+        len: usize,
+    ) -> Result<&mut udp::Datagram, DropReason> {
         let Some(entry) = self.sockets.get_mut(key) else {
             return Err(DropReason::UdpNoSocket);
         };
         let Kind::Udp(socket) = &mut entry.kind else {
             return Err(DropReason::UdpNoSocket);
         };
-        socket.push(datagram)?;
+        let place = socket.push(&mut self.datagrams, len)?;
         if entry.becomes(Readiness::READABLE) {
             self.ready.push_back(key);
         }
-        Ok(())
+        Ok(place)
     }
 
-    pub(super) fn push_raw(&mut self, key: Key, packet: raw::Packet) -> Result<(), DropReason> {
-        self.raw_socket_mut(key)
-            .ok_or(DropReason::IcmpNoSocket)?
-            .push(packet)?;
-        self.mark(key, Readiness::READABLE);
-        Ok(())
+    /// Marks a raw or echo socket readable: the place for a packet of `len` bytes.
+    #[inline(always)]
+    pub(super) fn push_raw(
+        &mut self,
+        key: Key,
+        len: usize,
+    ) -> Result<&mut raw::Packet, DropReason> {
+        let Some(entry) = self.sockets.get_mut(key) else {
+            return Err(DropReason::IcmpNoSocket);
+        };
+        let Kind::Raw(socket) = &mut entry.kind else {
+            return Err(DropReason::IcmpNoSocket);
+        };
+        let place = socket.push(&mut self.raw_packets, len)?;
+        if entry.becomes(Readiness::READABLE) {
+            self.ready.push_back(key);
+        }
+        Ok(place)
     }
 
     #[inline]

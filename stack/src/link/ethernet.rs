@@ -186,7 +186,7 @@ pub(crate) fn strip(frame: &mut Frame, n: usize) {
 }
 
 /// Puts the link header in front of a packet and pads it to the minimum size.
-#[inline]
+#[inline(always)]
 pub fn encapsulate(
     frame: &mut Frame,
     dst: MacAddr,

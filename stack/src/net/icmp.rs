@@ -133,13 +133,20 @@ pub fn report(error: Error, mut packet: Frame) -> Frame {
 /// Puts an ICMP header with its checksum in front of a message's body.
 pub fn push_header(message: &mut Frame, kind: u8, code: u8, word: [u8; 4]) {
     let mut sum = Sum::new();
-    sum.add(&[kind, code, 0, 0]);
-    sum.add(&word);
     message.sum_into(&mut sum);
+    message.push_front(&header(sum, kind, code, word));
+    message.offload.checksum = Checksum::Complete;
+}
+
+/// The ICMP header of a message with a body of which `sum` is the sum.
+#[must_use]
+#[inline]
+pub fn header(mut sum: Sum, kind: u8, code: u8, word: [u8; 4]) -> [u8; 8] {
+    sum.add_even([kind, code, 0, 0]);
+    sum.add_even(word);
     let [high, low] = sum.finish().to_be_bytes();
     let [a, b, c, d] = word;
-    message.push_front(&[kind, code, high, low, a, b, c, d]);
-    message.offload.checksum = Checksum::Complete;
+    [kind, code, high, low, a, b, c, d]
 }
 
 /// Turns an echo request, which starts at its ICMP header and whose checksum has been verified,

@@ -279,20 +279,26 @@ pub fn encapsulate_with(frame: &mut Frame, transport: [u8; 8], out: &Outgoing<'_
     true
 }
 
-/// The usual header, without options.
-#[inline]
+/// The usual header, without options: made and summed by its five words.
+#[inline(always)]
 fn plain_header(total_len: u16, out: &Outgoing<'_>) -> [u8; 20] {
-    let [l0, l1] = total_len.to_be_bytes();
-    let [i0, i1] = out.ident.to_be_bytes();
-    let flags = if out.dont_fragment { 0x40 } else { 0 };
-    let [s0, s1, s2, s3] = out.src.octets();
-    let [d0, d1, d2, d3] = out.dst.octets();
-    let (ttl, protocol) = (out.ttl, out.protocol.0);
-    let mut bytes = [
-        0x45, out.tos, l0, l1, i0, i1, flags, 0, ttl, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2,
-        d3,
+    let pair = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
+    let flags = if out.dont_fragment { 0x4000 } else { 0 };
+    let start = u16::from_be_bytes([0x45, out.tos]);
+    let ttl = u16::from_be_bytes([out.ttl, out.protocol.0]);
+    let mut words = [
+        pair(start, total_len),
+        pair(out.ident, flags),
+        pair(ttl, 0),
+        out.src.to_bits(),
+        out.dst.to_bits(),
     ];
-    [bytes[10], bytes[11]] = checksum::of_header(&bytes).to_be_bytes();
+    words[2] |= u32::from(checksum::of_words(words));
+    let mut bytes = [0; 20];
+    let (room, _) = bytes.as_chunks_mut();
+    for (room, word) in room.iter_mut().zip(words) {
+        *room = word.to_be_bytes();
+    }
     bytes
 }
 

@@ -205,7 +205,7 @@ impl Demux {
 
     /// The socket that a packet from `remote` to `local` belongs to. The last of several that
     /// share a binding; a socket that is connected elsewhere must be refused by the caller.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<Key> {
         if !self.connected.is_empty()

@@ -11,6 +11,7 @@
 //! full refuses the newest and says so; no socket asks for a route (the host does).
 
 pub mod demux;
+pub mod pool;
 pub mod ports;
 pub mod raw;
 pub mod sent;
@@ -18,9 +19,12 @@ pub mod slab;
 pub mod tcp;
 pub mod udp;
 
+pub use pool::{Chain, Pool};
 pub use slab::{Key, Slab};
 
 use crate::wire::icmpv4;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
 /// An ICMP error that came back for something a socket sent.
@@ -37,6 +41,42 @@ pub struct SocketError {
     pub icmp_type: u8,
     /// ICMP code, as received.
     pub icmp_code: u8,
+}
+
+/// ICMP errors that wait in a socket for its user, the oldest first. Few sockets ever have any:
+/// those that have none are the smaller for it.
+#[derive(Clone, Debug, Default)]
+struct Errors(Option<Box<Kept>>);
+
+#[derive(Clone, Debug, Default)]
+struct Kept(VecDeque<SocketError>);
+
+impl Errors {
+    /// Kept for the user; the oldest goes where there are too many.
+    const MAX: usize = 16;
+
+    const fn new() -> Self {
+        Self(None)
+    }
+
+    fn push(&mut self, error: SocketError) {
+        let errors = &mut self.0.get_or_insert_default().0;
+        if errors.len() == Self::MAX {
+            errors.pop_front();
+        }
+        errors.push_back(error);
+    }
+
+    fn take(&mut self) -> Option<SocketError> {
+        self.0.as_mut()?.0.pop_front()
+    }
+
+    /// Takes the oldest hard one.
+    fn take_hard(&mut self) -> Option<SocketError> {
+        let errors = &mut self.0.as_mut()?.0;
+        let at = errors.iter().position(|e| e.kind.is_hard())?;
+        errors.remove(at)
+    }
 }
 
 /// ICMP errors by meaning, the same for both families.

@@ -13,12 +13,11 @@
 //! Left out: writing the IP header oneself without any check; the host still fills in length,
 //! checksum and, where zero, identification and source, as raw(7) does on Linux.
 
-use super::SocketError;
+use super::{Chain, Errors, Pool, SocketError};
 use crate::frame::Frame;
 use crate::reason::DropReason;
 use crate::wire::Protocol;
-use alloc::collections::VecDeque;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// What a raw socket listens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +46,23 @@ pub struct Packet {
     pub options: bytes::Bytes,
 }
 
+impl Default for Packet {
+    /// None: what a place in the store holds before it is filled.
+    fn default() -> Self {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            payload: Frame::default(),
+            from: nobody,
+            to: nobody,
+            ttl: 0,
+            interface: 0,
+            options: bytes::Bytes::new(),
+        }
+    }
+}
+
 /// What a queued packet costs beside its bytes.
 const OVERHEAD: usize = 256;
-/// Errors kept for the user.
-const MAX_ERRORS: usize = 16;
 
 /// A raw socket's state.
 #[derive(Clone, Debug)]
@@ -61,9 +73,9 @@ pub struct Socket {
     pub options: super::udp::Options,
     /// Counters, as UDP's.
     pub stats: super::udp::Stats,
-    rx: VecDeque<Packet>,
+    rx: Chain,
     rx_bytes: usize,
-    errors: VecDeque<SocketError>,
+    errors: Errors,
 }
 
 impl Socket {
@@ -74,33 +86,46 @@ impl Socket {
             kind,
             options,
             stats: super::udp::Stats::default(),
-            rx: VecDeque::new(),
+            rx: Chain::new(),
             rx_bytes: 0,
-            errors: VecDeque::new(),
+            errors: Errors::new(),
         }
     }
 
-    /// Queues a packet for the user.
+    /// Queues a packet of `len` bytes for the user: the place in the host's store where it goes.
     ///
     /// # Errors
     /// [`DropReason::SocketQueueFull`].
-    pub fn push(&mut self, packet: Packet) -> Result<(), DropReason> {
-        let cost = packet.payload.len() + OVERHEAD;
-        if self.rx_bytes + cost > self.options.receive_limit {
-            self.stats.overflowed += 1;
-            return Err(DropReason::SocketQueueFull);
+    #[inline]
+    pub fn push<'a>(
+        &mut self,
+        store: &'a mut Pool<Packet>,
+        len: usize,
+    ) -> Result<&'a mut Packet, DropReason> {
+        let cost = len + OVERHEAD;
+        if self.rx_bytes + cost <= self.options.receive_limit
+            && let Some(place) = store.push(&mut self.rx)
+        {
+            self.rx_bytes += cost;
+            self.stats.received += 1;
+            return Ok(place);
         }
-        self.rx_bytes += cost;
-        self.stats.received += 1;
-        self.rx.push_back(packet);
-        Ok(())
+        self.stats.overflowed += 1;
+        Err(DropReason::SocketQueueFull)
     }
 
     /// The next packet.
-    pub fn recv(&mut self) -> Option<Packet> {
-        let packet = self.rx.pop_front()?;
+    #[inline]
+    pub fn recv(&mut self, store: &mut Pool<Packet>) -> Option<Packet> {
+        let packet = store.pop(&mut self.rx)?;
         self.rx_bytes -= packet.payload.len() + OVERHEAD;
-        Some(packet)
+        Some(core::mem::take(packet))
+    }
+
+    /// Drops what waits.
+    pub fn clear(&mut self, store: &mut Pool<Packet>) {
+        store.clear(&mut self.rx);
+        self.rx_bytes = 0;
     }
 
     /// Packets waiting.
@@ -112,14 +137,11 @@ impl Socket {
     /// Notes an ICMP error for the user; the oldest goes where there are too many.
     pub fn push_error(&mut self, error: SocketError) {
         self.stats.errors += 1;
-        if self.errors.len() == MAX_ERRORS {
-            self.errors.pop_front();
-        }
-        self.errors.push_back(error);
+        self.errors.push(error);
     }
 
     /// The oldest error not yet seen.
     pub fn take_error(&mut self) -> Option<SocketError> {
-        self.errors.pop_front()
+        self.errors.take()
     }
 }

@@ -17,13 +17,12 @@
 //!
 //! Left out: UDP-Lite; sending without a checksum (RFC 1122 §4.1.3.4 lets a host always use it).
 
-use super::SocketError;
+use super::{Chain, Errors, Pool, SocketError};
 use crate::frame::{Checksum, Frame, Payload};
 use crate::reason::DropReason;
 use crate::wire::checksum::Sum;
 use crate::wire::{Protocol, udp};
-use alloc::collections::VecDeque;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// How a socket sends and how much it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +96,23 @@ pub struct Datagram {
     pub tos: u8,
 }
 
+impl Default for Datagram {
+    /// None: what a place in the store holds before it is filled.
+    fn default() -> Self {
+        let nobody = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        Self {
+            payload: Payload::new(),
+            from: nobody,
+            to: nobody,
+            interface: 0,
+            ttl: 0,
+            tos: 0,
+        }
+    }
+}
+
 /// What a queued datagram costs beside its payload, so that empty ones fill a queue too.
 const OVERHEAD: usize = 256;
-/// Errors kept for the user.
-const MAX_ERRORS: usize = 16;
 
 /// A UDP socket's state; the host gives it packets and routes.
 #[derive(Clone, Debug)]
@@ -115,12 +127,9 @@ pub struct Socket {
     pub options: Options,
     /// Counters.
     pub stats: Stats,
-    /// Before all others in `rx`: where the user keeps up, no memory but the socket's own is
-    /// touched. It may be gone and the others wait.
-    first: Option<Datagram>,
-    rx: VecDeque<Datagram>,
+    rx: Chain,
     rx_bytes: usize,
-    errors: VecDeque<SocketError>,
+    errors: Errors,
 }
 
 /// Counters of one socket.
@@ -151,10 +160,9 @@ impl Socket {
                 overflowed: 0,
                 errors: 0,
             },
-            first: None,
-            rx: VecDeque::new(),
+            rx: Chain::new(),
             rx_bytes: 0,
-            errors: VecDeque::new(),
+            errors: Errors::new(),
         }
     }
 
@@ -165,74 +173,64 @@ impl Socket {
         self.remote.is_none_or(|remote| remote == from)
     }
 
-    /// Queues a datagram for the user.
+    /// Queues a datagram of `len` bytes for the user: the place in the host's store where it goes.
     ///
     /// # Errors
     /// [`DropReason::SocketQueueFull`].
     #[inline]
-    pub fn push(&mut self, datagram: Datagram) -> Result<(), DropReason> {
-        let cost = datagram.payload.len() + OVERHEAD;
-        if self.rx_bytes + cost > self.options.receive_limit {
-            self.stats.overflowed += 1;
-            return Err(DropReason::SocketQueueFull);
+    pub fn push<'a>(
+        &mut self,
+        store: &'a mut Pool<Datagram>,
+        len: usize,
+    ) -> Result<&'a mut Datagram, DropReason> {
+        let cost = len + OVERHEAD;
+        if self.rx_bytes + cost <= self.options.receive_limit
+            && let Some(place) = store.push(&mut self.rx)
+        {
+            self.rx_bytes += cost;
+            self.stats.received += 1;
+            return Ok(place);
         }
-        self.rx_bytes += cost;
-        self.stats.received += 1;
-        if self.first.is_none() && self.rx.is_empty() {
-            self.first = Some(datagram);
-        } else {
-            self.rx.push_back(datagram);
-        }
-        Ok(())
+        self.stats.overflowed += 1;
+        Err(DropReason::SocketQueueFull)
     }
 
     /// The next datagram.
     #[inline]
-    pub fn recv(&mut self) -> Option<Datagram> {
-        if let Some(first) = &self.first {
-            self.rx_bytes -= first.payload.len() + OVERHEAD;
-            return self.first.take();
-        }
-        let datagram = self.rx.pop_front()?;
+    pub fn recv(&mut self, store: &mut Pool<Datagram>) -> Option<Datagram> {
+        let datagram = store.pop(&mut self.rx)?;
         self.rx_bytes -= datagram.payload.len() + OVERHEAD;
-        Some(datagram)
+        Some(core::mem::take(datagram))
     }
 
-    /// The next datagram, left where it is.
-    #[must_use]
-    pub fn peek(&self) -> Option<&Datagram> {
-        self.first.as_ref().or_else(|| self.rx.front())
+    /// Drops what waits.
+    pub fn clear(&mut self, store: &mut Pool<Datagram>) {
+        store.clear(&mut self.rx);
+        self.rx_bytes = 0;
     }
 
     /// Datagrams waiting.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rx.len()
+        self.rx.len()
     }
 
     /// Notes an ICMP error for the user.
     pub fn push_error(&mut self, error: SocketError) {
         self.stats.errors += 1;
-        if self.errors.len() == MAX_ERRORS {
-            self.errors.pop_front();
-        }
-        self.errors.push_back(error);
+        self.errors.push(error);
     }
 
     /// The oldest error not yet seen.
     pub fn take_error(&mut self) -> Option<SocketError> {
-        self.errors.pop_front()
+        self.errors.take()
     }
 
     /// Takes the oldest error that shall fail the next call: hard ones, on a connected socket.
     #[inline]
     pub fn take_hard_error(&mut self) -> Option<SocketError> {
         self.remote?;
-        if self.errors.is_empty() {
-            return None;
-        }
-        let at = self.errors.iter().position(|e| e.kind.is_hard())?;
-        self.errors.remove(at)
+        self.errors.take_hard()
     }
 }
 
@@ -265,12 +263,15 @@ pub fn check(
         }
         let mut sum = Sum::new();
         sum.add_pseudo(src, dst, Protocol::UDP, len);
-        if len == available {
-            packet.sum_from(at, &mut sum);
-        } else {
-            let mut cut = packet.clone();
-            cut.truncate(at + len);
-            cut.sum_from(at, &mut sum);
+        match front.get(..len) {
+            // As nearly every received frame is: in one piece.
+            Some(datagram) => sum.add(datagram),
+            None if len == available => packet.sum_from(at, &mut sum),
+            None => {
+                let mut cut = packet.clone();
+                cut.truncate(at + len);
+                cut.sum_from(at, &mut sum);
+            }
         }
         if sum.finish() != 0 {
             return Err(DropReason::UdpBadChecksum);
@@ -284,23 +285,23 @@ pub fn encapsulate(frame: &mut Frame, src: SocketAddr, dst: SocketAddr) {
     let mut sum = Sum::new();
     let len = frame.len() + udp::HEADER_LEN;
     sum.add_pseudo(src.ip(), dst.ip(), Protocol::UDP, len);
-    let header = header(sum, frame, src.port(), dst.port());
+    frame.sum_into(&mut sum);
+    let header = header(sum, len, src.port(), dst.port());
     frame.push_front(&header);
     frame.offload.checksum = Checksum::Complete;
 }
 
-/// The header of a datagram whose data `frame` is; `sum` holds the pseudo-header. The caller has
-/// checked its length.
+/// The header of a datagram of `len` bytes in all; `sum` holds the pseudo-header and the data. The
+/// caller has checked its length.
 #[inline(always)]
 #[must_use]
-pub fn header(mut sum: Sum, frame: &Frame, src: u16, dst: u16) -> [u8; udp::HEADER_LEN] {
-    let len = u16::try_from(frame.len() + udp::HEADER_LEN).unwrap_or(u16::MAX);
+pub fn header(mut sum: Sum, len: usize, src: u16, dst: u16) -> [u8; udp::HEADER_LEN] {
+    let len = u16::try_from(len).unwrap_or(u16::MAX);
     let [s0, s1] = src.to_be_bytes();
     let [d0, d1] = dst.to_be_bytes();
     let [l0, l1] = len.to_be_bytes();
-    sum.add_word([s0, s1, d0, d1]);
-    sum.add_u16(len);
-    frame.sum_into(&mut sum);
+    sum.add_even([s0, s1, d0, d1]);
+    sum.add_even([l0, l1, 0, 0]);
     // RFC 768: a sum that comes to zero is sent as all ones, since zero says "none".
     let [c0, c1] = match sum.finish() {
         0 => [0xff, 0xff],
@@ -334,14 +335,19 @@ mod tests {
             ..Options::default()
         };
         let mut s = Socket::new(None, 7, options);
+        let mut store = Pool::new();
+        let push = |s: &mut Socket, store: &mut Pool<_>, len| {
+            s.push(store, len).map(|place| *place = datagram(len))
+        };
         for _ in 0..3 {
-            s.push(datagram(10)).unwrap();
+            push(&mut s, &mut store, 10).unwrap();
         }
-        assert_eq!(s.push(datagram(0)), Err(DropReason::SocketQueueFull));
+        let full = push(&mut s, &mut store, 0);
+        assert_eq!(full, Err(DropReason::SocketQueueFull));
         assert_eq!((s.waiting(), s.stats.overflowed), (3, 1));
-        assert!(s.recv().is_some());
-        s.push(datagram(10)).unwrap();
-        while s.recv().is_some() {}
+        assert!(s.recv(&mut store).is_some());
+        push(&mut s, &mut store, 10).unwrap();
+        while s.recv(&mut store).is_some() {}
         assert_eq!(s.rx_bytes, 0);
     }
 

@@ -53,9 +53,9 @@ impl Sum {
         self.acc = add_carry(self.acc, u64::from(v.to_be()));
     }
 
-    /// Adds four bytes. Only at an even offset.
+    /// Adds four bytes as at an even offset, wherever the sum has come to.
     #[inline]
-    pub(crate) fn add_word(&mut self, bytes: [u8; 4]) {
+    pub(crate) fn add_even(&mut self, bytes: [u8; 4]) {
         self.acc = add_carry(self.acc, u64::from(u32::from_ne_bytes(bytes)));
     }
 
@@ -115,7 +115,7 @@ pub fn of(bytes: &[u8]) -> u16 {
 
 /// The checksum of a header of known length, a whole number of 32-bit words: no loops, no tail.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn of_header<const N: usize>(bytes: &[u8; N]) -> u16 {
     const { assert!(N.is_multiple_of(4) && N <= 256) };
     let (words, _) = bytes.as_chunks::<4>();
@@ -124,6 +124,14 @@ pub fn of_header<const N: usize>(bytes: &[u8; N]) -> u16 {
         .map(|word| u64::from(u32::from_ne_bytes(*word)))
         .sum();
     !u16::from_be(fold(sum))
+}
+
+/// The checksum of a header given as its 32-bit words.
+#[must_use]
+#[inline(always)]
+pub fn of_words<const N: usize>(words: [u32; N]) -> u16 {
+    const { assert!(N <= 64) };
+    !fold(words.into_iter().map(u64::from).sum())
 }
 
 /// The checksum after one 16-bit field changed from `old` to `new` (RFC 1624 §3, equation 3).
@@ -157,14 +165,26 @@ fn add_carry(a: u64, b: u64) -> u64 {
 fn sum_words(bytes: &[u8]) -> u64 {
     // Below this, setting the lanes up costs more than they save.
     const LONG: usize = 256;
-    let (mut total, bytes) = if bytes.len() < LONG {
-        (0, bytes)
-    } else {
-        sum_lanes(bytes)
-    };
-    let (words, tail) = bytes.as_chunks::<8>();
+    if bytes.len() < LONG {
+        return sum_short(bytes);
+    }
+    let (lanes, tail) = sum_lanes(bytes);
+    add_carry(lanes, sum_short(tail))
+}
+
+fn sum_short(bytes: &[u8]) -> u64 {
+    let mut total = 0u128;
+    let (blocks, tail) = bytes.as_chunks::<32>();
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        let sum = words
+            .iter()
+            .map(|word| u128::from(u64::from_ne_bytes(*word)));
+        total += sum.sum::<u128>();
+    }
+    let (words, tail) = tail.as_chunks::<8>();
     for word in words {
-        total = add_carry(total, u64::from_ne_bytes(*word));
+        total += u128::from(u64::from_ne_bytes(*word));
     }
     // What is left lies at an even offset, so each part may be added as it is; five small words
     // cannot overflow.
@@ -180,11 +200,15 @@ fn sum_words(bytes: &[u8]) -> u64 {
     if let [last] = tail {
         small += u64::from(u16::from_ne_bytes([*last, 0]));
     }
-    add_carry(total, small)
+    total += u128::from(small);
+    let halves = [total >> 64, total & u128::from(u64::MAX)];
+    let [high, low] = halves.map(|half| u64::try_from(half).unwrap_or(0));
+    add_carry(high, low)
 }
 
 /// Sums whole blocks in 32-bit lanes widened to 64 bits, which the compiler turns into vector code
 /// (64 KiB cannot overflow them); gives what is left over.
+#[inline(never)]
 fn sum_lanes(bytes: &[u8]) -> (u64, &[u8]) {
     let (blocks, tail) = bytes.as_chunks::<32>();
     let mut lanes = [0u64; 8];
@@ -198,14 +222,14 @@ fn sum_lanes(bytes: &[u8]) -> (u64, &[u8]) {
     (total, tail)
 }
 
+/// Adds the halves of a sum to each other, carries coming round: its halves are added crosswise,
+/// so that the upper one gets the lower one's carry.
 #[inline]
 fn fold(acc: u64) -> u16 {
-    let mut acc = (acc >> 32) + (acc & 0xffff_ffff);
-    acc = (acc >> 16) + (acc & 0xffff);
-    acc = (acc >> 16) + (acc & 0xffff);
-    acc = (acc >> 16) + (acc & 0xffff);
-    // Folded three times, the sum fits 16 bits.
-    u16::try_from(acc & 0xffff).unwrap_or(0)
+    let words = acc.wrapping_add(acc.rotate_left(32)) >> 32;
+    let word = u32::try_from(words).unwrap_or(0);
+    let halves = word.wrapping_add(word.rotate_left(16)) >> 16;
+    u16::try_from(halves).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -223,3 +223,122 @@ fn a_closed_socket_joins_and_leaves_nothing() {
     host.udp_leave(now, closed, 0, group);
     assert!(host.interfaces()[0].groups().is_member(group));
 }
+
+/// Where nothing is to be decided, less is looked at; what leaves is the same.
+#[test]
+fn the_plain_way_out_writes_what_the_long_one_does() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let h = &mut net.hosts[0];
+    let socket = h.udp_bind("0.0.0.0:9".parse().unwrap()).unwrap();
+    let (echo, _) = h.echo_open(77).unwrap();
+    let options = h.udp_options(socket).unwrap();
+    (options.tos, options.ttl) = (0x2e, 9);
+    let to = Some(SocketAddr::new(v4(B), 7));
+    h.udp_send(now, socket, bytes(b"find it"), to).unwrap();
+    net.settle();
+    net.log.clear();
+    for long in [true, false] {
+        if long {
+            net.hosts[0].forget_routes();
+        }
+        for payload in [&b"odd"[..], b""] {
+            net.hosts[0]
+                .udp_send(now, socket, bytes(payload), to)
+                .unwrap();
+            if long {
+                net.hosts[0].forget_routes();
+            }
+            net.hosts[0]
+                .echo_send(now, echo, B, 5, bytes(payload), &[])
+                .unwrap();
+            if long {
+                net.hosts[0].forget_routes();
+            }
+        }
+        assert_eq!(net.hosts[0].udp_unsent(socket), 2);
+        net.settle();
+    }
+    let sent: Vec<_> = net.log.iter().filter(|(to, ..)| *to == 1).collect();
+    let bytes: Vec<_> = sent.iter().map(|(_, frame, _)| frame.to_bytes()).collect();
+    assert_eq!(bytes.len(), 8);
+    for (long, plain) in bytes[..4].iter().zip(&bytes[4..]) {
+        assert_eq!(long, plain);
+    }
+    // And the other end could read all of it: nobody is on the port, and the echoes are answered.
+    let fates = |want| sent.iter().filter(|(.., fate)| *fate == want).count();
+    assert_eq!(fates(Fate::Dropped(DropReason::UdpNoSocket)), 4);
+    assert_eq!(fates(Fate::Delivered(crate::machine::Consumer::Icmp)), 4);
+}
+
+/// What the host remembers of a conversation ends with what it was found by.
+#[test]
+fn a_remembered_way_is_forgotten_when_a_route_changes() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let socket = net.hosts[0].udp_bind("0.0.0.0:9".parse().unwrap()).unwrap();
+    let (echo, _) = net.hosts[1].echo_open(77).unwrap();
+    let to = Some(SocketAddr::new(v4(B), 7));
+    let here = |net: &mut Net| net.hosts[0].udp_send(now, socket, bytes(b"x"), to);
+    let asked = |net: &mut Net| {
+        net.log.clear();
+        net.hosts[1]
+            .echo_send(now, echo, A, 1, bytes(b"y"), &[])
+            .unwrap();
+        net.settle();
+        net.log.iter().find(|(to, ..)| *to == 0).unwrap().2
+    };
+    let answered = Fate::Delivered(crate::machine::Consumer::Icmp);
+    for _ in 0..3 {
+        here(&mut net).unwrap();
+        net.settle();
+        assert_eq!(asked(&mut net), answered);
+    }
+    let network: Cidr = "10.7.0.2/32".parse().unwrap();
+    let mut route = Route::on_link(network, Port(0));
+    route.kind = crate::net::route::RouteKind::Prohibited;
+    net.hosts[0].add_route(route).unwrap();
+    assert_eq!(here(&mut net), Err(SendError::Prohibited));
+    assert_eq!(
+        asked(&mut net),
+        Fate::Dropped(DropReason::RouteProhibited),
+        "an answer takes the same way"
+    );
+    assert!(net.hosts[0].remove_route(network, 0, 0).is_some());
+    assert_eq!(here(&mut net), Ok(()));
+    net.settle();
+    assert_eq!(asked(&mut net), answered);
+    net.hosts[0].set_up(now, 0, false);
+    assert_eq!(here(&mut net), Err(SendError::NoRoute));
+}
+
+#[test]
+fn a_closed_socket_gives_back_the_places_of_its_queues() {
+    let mut net = Net::pair();
+    let now = net.now;
+    let to = Some(SocketAddr::new(v4(B), 7));
+    for _ in 0..5 {
+        let server = net.hosts[1].udp_bind("0.0.0.0:7".parse().unwrap()).unwrap();
+        let client = net.hosts[0].udp_bind("0.0.0.0:9".parse().unwrap()).unwrap();
+        for _ in 0..3 {
+            net.hosts[0]
+                .udp_send(now, client, bytes(b"read"), to)
+                .unwrap();
+        }
+        net.settle();
+        for _ in 0..4 {
+            net.hosts[0]
+                .udp_send(now, client, bytes(b"sent"), to)
+                .unwrap();
+        }
+        assert_eq!(net.hosts[1].udp(server).unwrap().waiting(), 3);
+        net.hosts[0].udp_close(now, client);
+        net.hosts[1].udp_close(now, server);
+    }
+    assert_eq!(net.hosts[0].packets.places(), 4);
+    assert_eq!(net.hosts[1].datagrams.places(), 3);
+    assert_eq!(
+        net.hosts[0].stats().dropped_out(DropReason::SocketClosed),
+        20
+    );
+}

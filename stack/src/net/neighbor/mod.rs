@@ -200,8 +200,11 @@ impl Cache {
     /// The MAC of a neighbour whose use changes nothing here; for all others, see
     /// [`lookup`](Self::lookup).
     #[inline]
-    pub fn glance(&mut self, now: Instant, ip: IpAddr) -> Option<MacAddr> {
-        let slot = self.find(ip)?;
+    pub fn glance(&mut self, now: Instant, ip: &IpAddr) -> Option<MacAddr> {
+        let slot = match &self.last {
+            Some((last, slot)) if last == ip => *slot,
+            _ => self.find(*ip)?,
+        };
         let e = self.entry(slot)?;
         let settled = match e.state {
             State::Permanent | State::Delay | State::Probe => true,
