@@ -61,6 +61,8 @@ fn measure(world: &mut World) -> (u64, u64) {
 
 fn build(islands: u32, busy: u32) -> (World, u32) {
     let mut world = World::new(1);
+    let count = usize::try_from(islands).unwrap();
+    world.reserve(count * 12, count * 11);
     for island in 0..islands {
         // As many datagrams a virtual second, however many take part.
         add(

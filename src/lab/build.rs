@@ -61,6 +61,7 @@ impl Topology {
         if options.digest {
             world.keep_digest();
         }
+        world.reserve(self.nodes.len(), self.wires.len());
         self.add_nodes(&mut world, options)?;
         for wire in &self.wires {
             let [Some(a), Some(b)] = [0, 1].map(|end| world.find(&wire.between[end])) else {

@@ -197,6 +197,13 @@ impl World {
         }
     }
 
+    /// Makes room for so many more nodes and wires: a large world is built in less memory.
+    pub fn reserve(&mut self, nodes: usize, wires: usize) {
+        self.nodes.reserve_exact(nodes);
+        self.wires.reserve_exact(wires);
+        self.lanes.reserve_exact(2 * wires);
+    }
+
     /// The source of chance that belongs to `owner`.
     #[must_use]
     pub fn chance_of(&self, owner: &str) -> Rng {
@@ -313,6 +320,8 @@ impl World {
         let now = self.now;
         if let Some(Kind::Host(station)) = self.kind_mut(node) {
             let task = Task::new(name, now, delay, program.into());
+            // Most hosts run one program: a vector would begin with room for four.
+            station.tasks.reserve_exact(1);
             station.tasks.push(task);
             self.replan_node(node);
         }

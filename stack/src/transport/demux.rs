@@ -81,32 +81,39 @@ fn split(bits: u128) -> [u64; 2] {
     [u64::try_from(bits >> 64).unwrap_or(0), low]
 }
 
-/// Sockets by port, in pages that are made when a port of theirs is first taken: two loads where a
-/// hash would cost more than all the rest of finding a socket.
+/// Sockets by port: a tree of three levels, of which what no port is in is not made. Three loads, of
+/// which two are nearly always near, where a hash would cost more than all the rest of finding a
+/// socket; and a host with one socket pays for 64 places.
 #[derive(Clone, Debug, Default)]
-struct Pages(Vec<Option<Box<Page>>>);
+struct Pages(Option<Box<[Option<Box<Shelf>>; 32]>>);
 
-type Page = [Option<Key>; 256];
+type Shelf = [Option<Box<Page>>; 32];
+type Page = [Option<Key>; 64];
 
 impl Pages {
     #[inline]
     fn get(&self, port: u16) -> Option<Key> {
-        let [page, slot] = port.to_be_bytes().map(usize::from);
-        *self.0.get(page)?.as_ref()?.get(slot)?
+        let [shelf, page, slot] = Self::place(port);
+        let shelf = self.0.as_ref()?.get(shelf)?.as_ref()?;
+        *shelf.get(page)?.as_ref()?.get(slot)?
     }
 
     fn set(&mut self, port: u16, key: Option<Key>) {
-        let [page, slot] = port.to_be_bytes().map(usize::from);
-        if self.0.len() <= page {
-            self.0.resize(page + 1, None);
-        }
-        if let Some(page) = self.0.get_mut(page)
+        let [shelf, page, slot] = Self::place(port);
+        let shelves = self.0.get_or_insert_default();
+        if let Some(shelf) = shelves.get_mut(shelf)
+            && let Some(page) = shelf.get_or_insert_default().get_mut(page)
             && let Some(slot) = page
-                .get_or_insert_with(|| Box::new([None; 256]))
+                .get_or_insert_with(|| Box::new([None; 64]))
                 .get_mut(slot)
         {
             *slot = key;
         }
+    }
+
+    #[inline]
+    fn place(port: u16) -> [usize; 3] {
+        [port >> 11, port >> 6 & 31, port & 63].map(usize::from)
     }
 }
 

@@ -76,6 +76,10 @@ impl<T> Slab<T> {
         let Ok(index) = u32::try_from(self.slots.len()) else {
             return Err(value);
         };
+        if self.slots.is_empty() {
+            // Most hosts have one socket: a vector would begin with room for four.
+            self.slots.reserve_exact(1);
+        }
         self.slots.push(Slot {
             generation: 0,
             value: Some(value),
