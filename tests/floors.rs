@@ -61,7 +61,9 @@ const FLOORS: &[(&str, &[&str])] = &[
                             "stack::time", "stack::transport", "stack::wire"]),
     ("tapline::distributed", &["stack::rng", "stack::time"]),
     ("tapline::net", &["stack"]),
-    ("tapline::lab", &["stack", "tapline::distributed", "tapline::endpoint", "tapline::net"]),
+    // Exporters say in words what crosses a wire.
+    ("tapline::lab", &["stack", "tapline::dissect", "tapline::distributed", "tapline::endpoint",
+                       "tapline::net"]),
     ("tapline::dissect", &["stack::wire"]),
     ("tapline::runtime", &["stack", "tapline::device", "tapline::net"]),
     ("tapline::cli", &["stack", "tapline::device", "tapline::dissect", "tapline::distributed",
