@@ -12,6 +12,7 @@
 
 pub mod assertion;
 pub mod build;
+pub mod export;
 pub mod fault;
 pub mod file;
 pub mod history;

@@ -1,5 +1,6 @@
 //! Worlds under the eyes of a test, one file a story.
 
+mod exports;
 mod faults;
 mod worlds;
 

@@ -1,0 +1,172 @@
+//! What a run looks like to others: texts and captures, written while it goes on.
+//!
+//! ```text
+//!   World::poll_trace --Event--> Recorder --> json     one object an event
+//!                     Directory ----^    |--> pcapng   one file, or one a wire
+//!                     (names)            |--> ladder   sequence text
+//!                                        \--> shiviz   vector clocks
+//! ```
+//!
+//! Each exporter is a pure function of the events and of the names: it is fed with `event`, gives
+//! what it has written with `take`, and is told with `finish` that the run is over. Equal runs give
+//! equal bytes. None needs the whole run; what each remembers, and when it forgets, its file says.
+//!
+//! Files are somebody else's: [`Recorder`] gives bytes and says what they belong to.
+//!
+//! Left out: what can no longer be told from events, such as what a host's tables held.
+
+pub mod directory;
+pub mod json;
+pub mod ladder;
+pub mod packet;
+pub mod pcapng;
+pub mod shiviz;
+mod text;
+
+pub use directory::Directory;
+
+use super::ids::WireId;
+use super::trace::Event;
+use super::world::World;
+
+/// What is wanted of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// JSON lines.
+    pub json: bool,
+    /// One pcapng file for all wires.
+    pub pcapng: bool,
+    /// A pcapng file for each wire.
+    pub pcapng_each: bool,
+    /// Sequence text.
+    pub ladder: Option<ladder::Config>,
+    /// A log for ShiViz.
+    pub shiviz: bool,
+}
+
+impl Wanted {
+    /// Whether anything is: only then the world has to be watched.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// What bytes belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Output {
+    /// JSON lines.
+    Json,
+    /// The capture of all wires.
+    Pcapng,
+    /// The capture of a wire.
+    PcapngOf(WireId),
+    /// Sequence text.
+    Ladder,
+    /// The log for ShiViz.
+    Shiviz,
+}
+
+/// Holds the exporters that are wanted and feeds them.
+///
+/// ```
+/// use tapline::lab::World;
+/// use tapline::lab::export::{Output, Recorder, Wanted};
+///
+/// let mut world = World::new(1);
+/// world.watch(true);
+/// // ... nodes and wires ...
+/// let mut recorder = Recorder::new(&world, Wanted { shiviz: true, ..Wanted::default() });
+/// while world.step() {
+///     recorder.pump(&mut world);
+///     for (output, bytes) in recorder.take() { /* append to the file of `output` */ }
+/// }
+/// recorder.finish(&mut world);
+/// assert!(recorder.take().iter().all(|(output, _)| *output == Output::Shiviz));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    names: Directory,
+    json: Option<json::Json>,
+    pcapng: Option<pcapng::Pcapng>,
+    pcapng_each: Option<pcapng::PerWire>,
+    ladder: Option<ladder::Ladder>,
+    shiviz: Option<shiviz::Shiviz>,
+}
+
+impl Recorder {
+    /// Begins to record `world`, which is complete and has been watched since before it was built,
+    /// so that what its hosts said first is in the record.
+    #[must_use]
+    pub fn new(world: &World, wanted: Wanted) -> Self {
+        let names = Directory::of(world);
+        Self {
+            json: wanted.json.then(json::Json::default),
+            pcapng: wanted.pcapng.then(|| pcapng::Pcapng::new(&names)),
+            pcapng_each: wanted.pcapng_each.then(pcapng::PerWire::default),
+            ladder: wanted.ladder.map(|c| ladder::Ladder::new(&names, &c)),
+            shiviz: wanted.shiviz.then(shiviz::Shiviz::default),
+            names,
+        }
+    }
+
+    /// The names of the world.
+    #[must_use]
+    pub const fn names(&self) -> &Directory {
+        &self.names
+    }
+
+    /// Takes what the world has recorded.
+    pub fn pump(&mut self, world: &mut World) {
+        while let Some(event) = world.poll_trace() {
+            self.event(&event);
+        }
+    }
+
+    /// Takes an event that somebody else has polled.
+    pub fn event(&mut self, event: &Event) {
+        let names = &self.names;
+        if let Some(json) = &mut self.json {
+            json.event(names, event);
+        }
+        if let Some(pcapng) = &mut self.pcapng {
+            pcapng.event(names, event);
+        }
+        if let Some(files) = &mut self.pcapng_each {
+            files.event(names, event);
+        }
+        if let Some(ladder) = &mut self.ladder {
+            ladder.event(names, event);
+        }
+        if let Some(shiviz) = &mut self.shiviz {
+            shiviz.event(names, event);
+        }
+    }
+
+    /// The run is over: what was held back is written.
+    pub fn finish(&mut self, world: &mut World) {
+        self.pump(world);
+        if let Some(pcapng) = &mut self.pcapng {
+            pcapng.finish();
+        }
+        if let Some(files) = &mut self.pcapng_each {
+            files.finish();
+        }
+        if let Some(ladder) = &mut self.ladder {
+            ladder.finish(&self.names);
+        }
+    }
+
+    /// What was written since the last call; each output's bytes follow those given before.
+    pub fn take(&mut self) -> Vec<(Output, Vec<u8>)> {
+        let mut out = Vec::new();
+        out.extend(self.json.as_mut().map(|e| (Output::Json, e.take())));
+        out.extend(self.pcapng.as_mut().map(|e| (Output::Pcapng, e.take())));
+        let files = self.pcapng_each.iter_mut().flat_map(pcapng::PerWire::take);
+        out.extend(files.map(|(wire, bytes)| (Output::PcapngOf(wire), bytes)));
+        out.extend(self.ladder.as_mut().map(|e| (Output::Ladder, e.take())));
+        out.extend(self.shiviz.as_mut().map(|e| (Output::Shiviz, e.take())));
+        out.retain(|(_, bytes)| !bytes.is_empty());
+        out
+    }
+}
