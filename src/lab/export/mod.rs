@@ -1,10 +1,11 @@
-//! What a run looks like to others: texts and captures, written while it goes on.
+//! What a run looks like to others: texts, captures and pictures, written while it goes on.
 //!
 //! ```text
 //!   World::poll_trace --Event--> Recorder --> json     one object an event
 //!                     Directory ----^    |--> pcapng   one file, or one a wire
 //!                     (names)            |--> ladder   sequence text
-//!                                        \--> shiviz   vector clocks
+//!                                        |--> shiviz   vector clocks
+//!                                        \--> svg      topology and charts
 //! ```
 //!
 //! Each exporter is a pure function of the events and of the names: it is fed with `event`, gives
@@ -20,7 +21,9 @@ pub mod json;
 pub mod ladder;
 pub mod packet;
 pub mod pcapng;
+pub mod sampler;
 pub mod shiviz;
+pub mod svg;
 mod text;
 
 pub use directory::Directory;
@@ -42,6 +45,8 @@ pub struct Wanted {
     pub ladder: Option<ladder::Config>,
     /// A log for ShiViz.
     pub shiviz: bool,
+    /// A picture with this title.
+    pub svg: Option<String>,
 }
 
 impl Wanted {
@@ -65,6 +70,8 @@ pub enum Output {
     Ladder,
     /// The log for ShiViz.
     Shiviz,
+    /// The picture; comes as a whole, at the end.
+    Svg,
 }
 
 /// Holds the exporters that are wanted and feeds them.
@@ -92,6 +99,8 @@ pub struct Recorder {
     pcapng_each: Option<pcapng::PerWire>,
     ladder: Option<ladder::Ladder>,
     shiviz: Option<shiviz::Shiviz>,
+    sampler: Option<(sampler::Sampler, String)>,
+    picture: Option<String>,
 }
 
 impl Recorder {
@@ -106,6 +115,8 @@ impl Recorder {
             pcapng_each: wanted.pcapng_each.then(pcapng::PerWire::default),
             ladder: wanted.ladder.map(|c| ladder::Ladder::new(&names, &c)),
             shiviz: wanted.shiviz.then(shiviz::Shiviz::default),
+            sampler: wanted.svg.map(|title| (sampler::Sampler::default(), title)),
+            picture: None,
             names,
         }
     }
@@ -116,15 +127,16 @@ impl Recorder {
         &self.names
     }
 
-    /// Takes what the world has recorded.
+    /// Takes what the world has recorded. To be called after each step: the picture's queues are
+    /// looked at here.
     pub fn pump(&mut self, world: &mut World) {
         while let Some(event) = world.poll_trace() {
-            self.event(&event);
+            self.event(world, &event);
         }
     }
 
-    /// Takes an event that somebody else has polled.
-    pub fn event(&mut self, event: &Event) {
+    /// Takes an event that somebody else has polled, right after the step that it is from.
+    pub fn event(&mut self, world: &World, event: &Event) {
         let names = &self.names;
         if let Some(json) = &mut self.json {
             json.event(names, event);
@@ -141,9 +153,12 @@ impl Recorder {
         if let Some(shiviz) = &mut self.shiviz {
             shiviz.event(names, event);
         }
+        if let Some((sampler, _)) = &mut self.sampler {
+            sampler.event(world, event);
+        }
     }
 
-    /// The run is over: what was held back is written.
+    /// The run is over: what was held back is written, and the picture drawn.
     pub fn finish(&mut self, world: &mut World) {
         self.pump(world);
         if let Some(pcapng) = &mut self.pcapng {
@@ -154,6 +169,11 @@ impl Recorder {
         }
         if let Some(ladder) = &mut self.ladder {
             ladder.finish(&self.names);
+        }
+        if let Some((sampler, title)) = &self.sampler {
+            let drawn = svg::draw(world, &self.names, sampler, title);
+            // What cannot be drawn says so where the picture would be.
+            self.picture = Some(drawn.unwrap_or_else(|e| format!("<!-- not drawn: {e} -->\n")));
         }
     }
 
@@ -166,6 +186,8 @@ impl Recorder {
         out.extend(files.map(|(wire, bytes)| (Output::PcapngOf(wire), bytes)));
         out.extend(self.ladder.as_mut().map(|e| (Output::Ladder, e.take())));
         out.extend(self.shiviz.as_mut().map(|e| (Output::Shiviz, e.take())));
+        let picture = self.picture.take();
+        out.extend(picture.map(|p| (Output::Svg, p.into_bytes())));
         out.retain(|(_, bytes)| !bytes.is_empty());
         out
     }

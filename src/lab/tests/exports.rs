@@ -24,6 +24,7 @@ fn all() -> Wanted {
         pcapng_each: true,
         ladder: Some(ladder::Config::default()),
         shiviz: true,
+        svg: Some("a run".to_owned()),
     }
 }
 
@@ -482,6 +483,18 @@ fn a_ladder_too_narrow_for_all_shows_the_busiest_and_says_so() {
     };
     let (written, ..) = record(&topology, 1, wanted);
     assert!(!text(&written, &Output::Ladder).contains("are shown"));
+}
+
+#[test]
+fn a_picture_shows_wires_and_charts() {
+    let (written, ..) = record(&busy(1), 1, all());
+    let svg = text(&written, &Output::Svg);
+    for part in ["<svg", "r1", "lost", "Queue", "Losses", "Delay", "</svg>"] {
+        assert!(svg.contains(part), "{part}");
+    }
+    if let Some(dir) = std::env::var_os("TAPLINE_PICTURES") {
+        std::fs::write(Path::new(&dir).join("busy.svg"), svg).unwrap();
+    }
 }
 
 #[test]
