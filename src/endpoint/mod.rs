@@ -150,8 +150,7 @@ impl Note {
     }
 }
 
-/// `reply seq=3 from=10.7.0.1 rtt=2000000ns`: times in nanoseconds, for whoever reads it with a
-/// program.
+/// `reply seq=3 from=10.7.0.1 rtt=2ms`.
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
@@ -166,7 +165,7 @@ impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(n) => n.fmt(f),
-            Self::Time(time) => write!(f, "{}ns", stack::time::nanos(*time)),
+            Self::Time(time) => write!(f, "{time:?}"),
             Self::Addr(addr) => addr.fmt(f),
             Self::Text(text) => f.write_str(text),
         }

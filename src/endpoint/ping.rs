@@ -556,9 +556,9 @@ mod tests {
         assert_eq!(
             world.told(),
             [
-                "reply seq=1 from=10.7.0.2 rtt=3000000ns ttl=64 bytes=64",
-                "reply seq=2 from=10.7.0.2 rtt=2000000ns ttl=64 bytes=64",
-                "reply seq=3 from=10.7.0.2 rtt=2000000ns ttl=64 bytes=64",
+                "reply seq=1 from=10.7.0.2 rtt=3ms ttl=64 bytes=64",
+                "reply seq=2 from=10.7.0.2 rtt=2ms ttl=64 bytes=64",
+                "reply seq=3 from=10.7.0.2 rtt=2ms ttl=64 bytes=64",
                 "done sent=3 received=3",
             ]
         );

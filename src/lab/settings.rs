@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Only what is set is changed. What each means is said at the field of
-//! [`host::Config`](stack::host::Config) that it goes to.
+//! [`host::Config`] that it goes to.
 
 use super::units::{duration, size, write_duration, write_size};
 use serde::Deserialize;
