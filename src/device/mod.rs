@@ -30,6 +30,7 @@ pub mod raw;
 pub mod ring;
 mod sys;
 pub mod tap;
+pub mod timer;
 pub mod tracer;
 pub mod tun;
 mod vnet;

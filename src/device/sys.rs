@@ -298,6 +298,33 @@ pub(super) fn write_frame<'a>(
     to.write_vectored(&slices[..used]).map(drop)
 }
 
+/// A timer of CLOCK_MONOTONIC that is readable once it has run off.
+pub(super) fn timer() -> io::Result<File> {
+    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+    // SAFETY: no pointers; a descriptor that is returned is ours alone.
+    let fd = unsafe {
+        let fd = check(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?;
+        OwnedFd::from_raw_fd(fd)
+    };
+    Ok(fd.into())
+}
+
+/// Lets a timer run off once, so long from now.
+pub(super) fn set_timer(timer: &File, after: std::time::Duration) -> io::Result<()> {
+    // SAFETY: itimerspec is plain data for which all zeros is a valid value.
+    let mut spec: libc::itimerspec = unsafe { zeroed() };
+    // All zeros would stop it.
+    let after = after.max(std::time::Duration::from_nanos(1));
+    spec.it_value.tv_sec = libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX);
+    spec.it_value.tv_nsec = after.subsec_nanos().into();
+    // SAFETY: the kernel reads one itimerspec, which lives across the call, and writes none.
+    check(unsafe {
+        let none = std::ptr::null_mut();
+        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const spec, none)
+    })
+    .map(drop)
+}
+
 /// Moves this process into new namespaces (`CLONE_NEW*`). Only while it has one thread.
 pub(super) fn unshare(flags: c_int) -> io::Result<()> {
     // SAFETY: no pointers; what changes is this process's view of networks and users.

@@ -13,8 +13,9 @@
 //! through `libc`, which std needs anyway.
 //!
 //! Promises: opened with `IFF_VNET_HDR` from the start, so that a frame's checksum note is
-//! understood in both directions. Left out for now: `TUNSETOFFLOAD` stays off, so the kernel hands
-//! us no super-frames; it comes with TCP, which is who gains.
+//! understood in both directions. Left out for now: what [`Tap::open`] gives has `TUNSETOFFLOAD`
+//! off, so that the kernel hands its machine no super-frames; it comes with TCP, which is who gains.
+//! [`Tap::create`] is for a machine that cuts them.
 
 use super::ring::Ring;
 use super::{Device, Medium, Offloads, Received, netlink::Netlink, sys, vnet};
@@ -43,7 +44,19 @@ impl Tap {
     /// [`io::ErrorKind::PermissionDenied`] where `/dev/net/tun` is closed to this user or the
     /// network is not ours to change, [`io::ErrorKind::NotFound`] where the kernel has no TUN.
     pub fn open(name: &str, mtu: Option<u32>) -> io::Result<Self> {
-        Self::attach(name, mtu, Medium::Ethernet)
+        Self::attach(name, mtu, Medium::Ethernet, 0)
+    }
+
+    /// Makes interface `name`, which must not exist. The kernel leaves checksums out, and hands us
+    /// as one super-frame what a TCP wants cut.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); [`io::ErrorKind::ResourceBusy`] where the name is taken.
+    pub fn create(name: &str, mtu: Option<u32>) -> io::Result<Self> {
+        let tap = Self::attach(name, mtu, Medium::Ethernet, libc::IFF_TUN_EXCL)?;
+        let tcp = libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+        sys::tun_set_offload(&tap.file, libc::TUN_F_CSUM | tcp)?;
+        Ok(tap)
     }
 
     /// The same for a TUN.
@@ -51,10 +64,10 @@ impl Tap {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_tun(name: &str, mtu: Option<u32>) -> io::Result<Self> {
-        Self::attach(name, mtu, Medium::Ip)
+        Self::attach(name, mtu, Medium::Ip, 0)
     }
 
-    fn attach(name: &str, mtu: Option<u32>, medium: Medium) -> io::Result<Self> {
+    fn attach(name: &str, mtu: Option<u32>, medium: Medium, more: libc::c_int) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -64,7 +77,7 @@ impl Tap {
             Medium::Ethernet => libc::IFF_TAP,
             Medium::Ip => libc::IFF_TUN,
         };
-        let flags = kind | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+        let flags = kind | libc::IFF_NO_PI | libc::IFF_VNET_HDR | more;
         let name = sys::tun_attach(&file, name, flags)?;
         sys::tun_set_vnet_hdr_len(&file)?;
         sys::tun_set_offload(&file, 0)?;

@@ -14,18 +14,21 @@
 //! each gets a batch a turn. The first frame of a wake-up is answered before the next is read,
 //! which is what a lone ping waits for; under load the rest is read as a batch and answered
 //! together, so that acknowledgements coalesce. Interest in writing is told to the kernel only
-//! while a frame waits, so the usual turn is wait, read, write, read nothing. In a conversation
+//! while a frame waits, so the usual turn is wait, read, write, read nothing. A frame is handed over
+//! with the time at which it was read, not that of its batch. A deadline is never met early, and
+//! late by no more than [`GRAIN`] and what the OS takes to wake a process. In a conversation
 //! that is quicker than falling asleep and waking up, the loop stays awake for a moment after each
 //! frame (`Vigil`); with frames further apart it sleeps at once, so an idle host costs nothing.
 
 use super::clock::Clock;
+use crate::device::timer::Timer;
 use crate::device::{Device, Received, process};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::signal;
 use stack::frame::Frame;
 use stack::machine::{Fate, Machine, Port};
-use stack::time::{Duration, Instant};
+use stack::time::{Duration, Instant, nanos};
 use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -41,8 +44,15 @@ const VIGIL: Duration = Duration::from_micros(50);
 const REST: u32 = 256;
 /// Turns of a vigil between two looks at signals and watched descriptors.
 const LOOK_UP: u32 = 32;
+/// A deadline nearer than this is met this late: where deadlines are dense, as on a fast wire, one
+/// wake-up serves several.
+const GRAIN: Duration = Duration::from_micros(20);
+/// A deadline further away is approached by `epoll_wait`'s own timeout, which counts milliseconds,
+/// so that a deadline that keeps being put off costs no system call.
+const FAR: Duration = Duration::from_millis(3);
 /// Token of the pipes that signals write to; devices are below, watched descriptors above.
 const SIGNALS: usize = 1 << 16;
+const TIMER: usize = SIGNALS - 1;
 const WATCHED: usize = SIGNALS + 8;
 
 /// What a turn was about, for the verb's hook.
@@ -54,6 +64,10 @@ pub struct Wake {
     pub stops: Vec<Stop>,
     /// A child ended.
     pub child: bool,
+    /// SIGUSR1 arrived, after [`Driver::catch_usr1`]: somebody wants to know how it stands.
+    pub asked: bool,
+    /// A device has come to its end: an interface that was deleted, for one.
+    pub ended: bool,
     /// Watched descriptors that are readable, by the numbers that [`Driver::watch`] gave.
     pub readable: Vec<usize>,
 }
@@ -123,6 +137,33 @@ impl Vigil {
     }
 }
 
+/// Wakes the loop at a deadline.
+#[derive(Debug)]
+struct Alarm {
+    timer: Timer,
+    /// What the timer is set to, while it has not run off.
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    /// How long to wait for events, at most; the timer ends the wait where that is too coarse.
+    fn timeout(&mut self, at: Instant, now: Instant) -> io::Result<Option<Duration>> {
+        let left = at.since(now);
+        if left.is_zero() {
+            return Ok(Some(Duration::ZERO));
+        }
+        if left > FAR {
+            let whole = nanos(left) / 1_000_000 - 1;
+            return Ok(Some(Duration::from_millis(whole)));
+        }
+        if self.set != Some(at) {
+            self.timer.set(left.max(GRAIN))?;
+            self.set = Some(at);
+        }
+        Ok(None)
+    }
+}
+
 /// Drives one machine over its devices: port `i` is device `i`.
 pub struct Driver<M> {
     /// The machine.
@@ -135,6 +176,7 @@ pub struct Driver<M> {
     watched: usize,
     wake: Wake,
     vigil: Vigil,
+    alarm: Alarm,
 }
 
 impl<M: Machine> Driver<M> {
@@ -144,6 +186,12 @@ impl<M: Machine> Driver<M> {
     /// Where the OS refuses to wait on a device.
     pub fn new(machine: M, clock: Clock, devices: Vec<Box<dyn Device>>) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let timer = Timer::new()?;
+        poll.registry().register(
+            &mut SourceFd(&timer.raw_fd()),
+            Token(TIMER),
+            Interest::READABLE,
+        )?;
         let mut ports = Vec::with_capacity(devices.len());
         for (i, device) in devices.into_iter().enumerate() {
             if let Some(fd) = device.raw_fd() {
@@ -168,6 +216,7 @@ impl<M: Machine> Driver<M> {
             watched: 0,
             wake: Wake::default(),
             vigil: Vigil::default(),
+            alarm: Alarm { timer, set: None },
         })
     }
 
@@ -187,17 +236,30 @@ impl<M: Machine> Driver<M> {
             if number == signal::SIGHUP && process::is_ignored(number) {
                 continue;
             }
-            let (write, read) = UnixStream::pair()?;
-            read.set_nonblocking(true)?;
-            process::catch(number, write)?;
-            let token = Token(SIGNALS + self.signals.len());
-            self.poll.registry().register(
-                &mut SourceFd(&read.as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )?;
-            self.signals.push((number, read));
+            self.catch(number)?;
         }
+        Ok(())
+    }
+
+    /// From now on SIGUSR1 is told to the hook: [`Wake::asked`].
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn catch_usr1(&mut self) -> io::Result<()> {
+        self.catch(signal::SIGUSR1)
+    }
+
+    fn catch(&mut self, number: i32) -> io::Result<()> {
+        let (write, read) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        process::catch(number, write)?;
+        let token = Token(SIGNALS + self.signals.len());
+        self.poll.registry().register(
+            &mut SourceFd(&read.as_raw_fd()),
+            token,
+            Interest::READABLE,
+        )?;
+        self.signals.push((number, read));
         Ok(())
     }
 
@@ -276,17 +338,16 @@ impl<M: Machine> Driver<M> {
     /// Reads a batch from each device that may have something.
     fn receive(&mut self) -> io::Result<()> {
         for i in 0..self.ports.len() {
-            if !self.ports[i].readable {
-                continue;
+            if self.ports[i].readable {
+                self.receive_batch(i)?;
             }
-            let now = self.clock.now();
-            self.receive_batch(i, now)?;
         }
         Ok(())
     }
 
-    fn receive_batch(&mut self, i: usize, now: Instant) -> io::Result<()> {
+    fn receive_batch(&mut self, i: usize) -> io::Result<()> {
         for n in 0..BATCH {
+            let now = self.clock.now();
             let attachment = &mut self.ports[i];
             match attachment.device.recv(now)? {
                 Received::Frame(frame) => {
@@ -306,6 +367,7 @@ impl<M: Machine> Driver<M> {
                 Received::Ended => {
                     attachment.readable = false;
                     attachment.ended = true;
+                    self.wake.ended = true;
                     return Ok(());
                 }
             }
@@ -383,10 +445,10 @@ impl<M: Machine> Driver<M> {
             .chain(deadline)
             .chain(self.machine.poll_timeout())
             .min();
-        let timeout = if self.ports.iter().any(|p| p.readable) {
-            Some(Duration::ZERO)
-        } else {
-            deadline.map(|at| at.since(self.clock.now()))
+        let timeout = match deadline {
+            _ if self.ports.iter().any(|p| p.readable) => Some(Duration::ZERO),
+            Some(at) => self.alarm.timeout(at, self.clock.now())?,
+            None => None,
         };
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
@@ -402,6 +464,7 @@ impl<M: Machine> Driver<M> {
         }
         for event in &self.events {
             match event.token().0 {
+                TIMER => self.alarm.set = None,
                 i if i < SIGNALS => {
                     if let Some(p) = self.ports.get_mut(i) {
                         p.readable |= !p.ended && (event.is_readable() || event.is_error());
@@ -425,9 +488,16 @@ fn note_signal(wake: &mut Wake, number: i32, stream: &mut UnixStream) {
     while let Ok(n @ 1..) = stream.read(&mut from) {
         sent |= from.iter().take(n).any(|&who| who == process::FROM_PROCESS);
     }
-    if number == signal::SIGCHLD {
-        wake.child = true;
-        return;
+    match number {
+        signal::SIGCHLD => {
+            wake.child = true;
+            return;
+        }
+        signal::SIGUSR1 => {
+            wake.asked = true;
+            return;
+        }
+        _ => {}
     }
     wake.stop = true;
     wake.stops.push(Stop {
