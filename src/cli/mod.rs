@@ -33,6 +33,7 @@ pub mod status;
 pub mod tour;
 pub mod traceroute;
 pub mod up;
+pub mod wire;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
@@ -67,6 +68,7 @@ enum Verb {
     Arping(arping::Args),
     Nc(nc::Args),
     Replay(replay::Args),
+    Wire(wire::Args),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.
@@ -146,6 +148,7 @@ pub fn main() -> ExitCode {
         Verb::Arping(args) => arping::run(args),
         Verb::Nc(args) => nc::run(args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Wire(args) => wire::run(args),
         Verb::Help { verb } => help(verb.as_deref()),
     };
     result.unwrap_or_else(|failure| {
