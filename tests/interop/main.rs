@@ -25,6 +25,7 @@ mod routers;
 mod tools;
 mod up;
 mod verbs;
+mod wire_verb;
 mod wires;
 
 use common::is_root;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         clients::TESTS,
         routers::TESTS,
         verbs::TESTS,
+        wire_verb::TESTS,
     ];
     let tests = stories.concat();
     let is_left = |needs: Needs| needs == Root && !is_root();
