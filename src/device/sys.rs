@@ -79,8 +79,8 @@ pub(super) fn set_option<T: Copy>(
 /// gives the name it got.
 pub(super) fn tun_attach(tun: &File, name: &str, flags: c_int) -> io::Result<String> {
     let mut req = ifreq(name)?;
-    // The flags that exist fit the 16 bits of the field.
-    req.ifr_ifru.ifru_flags = i16::try_from(flags).unwrap_or(0);
+    // The flags that exist fit the 16 bits of the field, one of them its sign.
+    req.ifr_ifru.ifru_flags = u16::try_from(flags).unwrap_or(0).cast_signed();
     // SAFETY: TUNSETIFF reads and writes one ifreq, which lives across the call.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &raw mut req) })?;
     let bytes: Vec<u8> = req
