@@ -68,7 +68,7 @@ enum Verb {
     Arping(arping::Args),
     Nc(nc::Args),
     Replay(replay::Args),
-    Wire(wire::Args),
+    Wire(Box<wire::Args>),
     /// Each verb with an example.
     Help {
         /// Only this one, in full.

@@ -31,6 +31,7 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
+const IFLA_TXQLEN: u16 = 13;
 const IFLA_OPERSTATE: u16 = 16;
 const IF_OPER_UP: u8 = 6;
 const IFLA_LINKINFO: u16 = 18;
@@ -120,6 +121,16 @@ impl Netlink {
     pub fn set_mtu(&mut self, name: &str, mtu: u32) -> io::Result<()> {
         let mut message = Message::link(sys::if_index(name)?, 0, 0);
         message.attribute(IFLA_MTU, &mtu.to_ne_bytes());
+        self.ask(RTM_NEWLINK, 0, message)
+    }
+
+    /// Sets how many frames wait for interface `name` to take them.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set_queue_len(&mut self, name: &str, frames: u32) -> io::Result<()> {
+        let mut message = Message::link(sys::if_index(name)?, 0, 0);
+        message.attribute(IFLA_TXQLEN, &frames.to_ne_bytes());
         self.ask(RTM_NEWLINK, 0, message)
     }
 

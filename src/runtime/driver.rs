@@ -686,6 +686,25 @@ mod tests {
     }
 
     #[test]
+    fn near_and_far_deadlines_all_wake_it() {
+        let (device, _end) = pair();
+        let mut driver = Driver::new(Echo::default(), Clock::start(), vec![device]).unwrap();
+        let micros = [1, 15, 100, 900, 2900, 3100, 5000];
+        let (mut next, mut due) = (micros.iter().cycle().take(70), None);
+        driver
+            .run(|_, now, _| {
+                if due.is_none_or(|at| at <= now) {
+                    let Some(wait) = next.next() else {
+                        return Next::Break(());
+                    };
+                    due = Some(now + Duration::from_micros(*wait));
+                }
+                Next::Continue(due)
+            })
+            .unwrap();
+    }
+
+    #[test]
     fn watched_descriptors_and_signals_reach_the_hook() {
         let (device, _end) = pair();
         let mut driver = Driver::new(Echo::default(), Clock::start(), vec![device]).unwrap();

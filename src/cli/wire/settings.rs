@@ -382,7 +382,7 @@ fn bursts(text: &str) -> Result<Bursts, String> {
     let share = u128::from(mean.bits());
     let to_bad = match ONE - share {
         rest if mean != Chance::ALWAYS => {
-            (share * million / u128::from(length) << 32) / (rest >> 32)
+            ((share * million / u128::from(length)) << 32) / (rest >> 32)
         }
         _ => ONE,
     };

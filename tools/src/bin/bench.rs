@@ -5,10 +5,14 @@
 //!     tapline     tapline up -- ping -f -c COUNT -q 10.7.0.2
 //!     smoltcp     an interface on smoltcp's TAP, in the loop of its examples (poll, phy_wait)
 //!     bare        read, swap addresses, write: what a TAP costs without any stack
+//!
+//!   bench wire [SECONDS]             `tapline wire` between two kernels
+//!     iperf3      bits a second each way, and the processor time that the wire took for them
+//!     ping        by how much round trips are longer than was asked for, and how many were lost
 //! ```
 //!
 //! `cargo build --release && cargo run --release -p tools --bin bench -- ping` (as root, with
-//! `iputils-ping`). Each round starts every responder afresh, in a network namespace of its own.
+//! `iputils-ping`; `wire` with `iperf3`). Each round starts every responder afresh, in a network namespace of its own.
 //! What two stacks cost in memory, without an OS between them, is
 //! `cargo bench -p tapline-stack --bench host`.
 
@@ -41,10 +45,12 @@ fn main() -> ExitCode {
         ["ping", rounds, count] => rounds
             .parse()
             .map_or_else(|e| Err(Box::from(e)), |n| compare(n, count)),
+        ["wire"] => wire(5),
+        ["wire", seconds] => seconds.parse().map_err(Box::from).and_then(wire),
         ["respond", "smoltcp", count] => respond_smoltcp(count),
         ["respond", "bare", count] => respond_bare(count),
         _ => {
-            eprintln!("usage: bench ping [ROUNDS [COUNT]]");
+            eprintln!("usage: bench ping [ROUNDS [COUNT]] | bench wire [SECONDS]");
             return ExitCode::from(2);
         }
     };
@@ -112,6 +118,125 @@ fn measure(kind: &str, count: &str) -> Outcome<f64> {
     let average = rtt.and_then(|figures| figures.split('/').nth(1));
     let average = average.ok_or_else(|| format!("what ping printed has no average: {text}"))?;
     Ok(average.parse::<f64>()? * 1000.0)
+}
+
+/// Namespaces a and b, the wire between them, and what is asked on it. `$1` is tapline, `$2` the
+/// wire's options, `$3` the question. The wire's processor time is told before and after.
+const WIRE: &str = r#"set -e
+mount -t tmpfs none /run; mkdir /run/netns
+for n in a b; do ip netns add $n; ip -n $n link set lo up; done
+$1 wire wa wb $2 2>/run/said >/run/counts & wire=$!
+tries=0
+until grep -q 'wire is ready' /run/said; do
+    tries=$((tries + 1)); [ $tries -lt 200 ] || { cat /run/said >&2; exit 1; }; sleep 0.05
+done
+ip link set wa netns a; ip link set wb netns b
+ip -n a addr add 10.9.0.1/24 dev wa; ip -n a link set wa up
+ip -n b addr add 10.9.0.2/24 dev wb; ip -n b link set wb up
+ip netns exec b iperf3 -s -D -I /run/iperf.pid > /dev/null; sleep 0.5
+ip netns exec a ping -q -c 1 10.9.0.2 > /dev/null || true
+echo "ticks $(cut -d' ' -f14 /proc/$wire/stat) $(cut -d' ' -f15 /proc/$wire/stat)"
+ip netns exec a $3 || true
+echo "ticks $(cut -d' ' -f14 /proc/$wire/stat) $(cut -d' ' -f15 /proc/$wire/stat)"
+kill $(tr -d '\0' < /run/iperf.pid); kill $wire; wait $wire; cat /run/counts"#;
+/// Clock ticks of /proc a second.
+const TICKS: f64 = 100.0;
+
+/// What `tapline wire` carries at what cost, and how exact it is.
+fn wire(seconds: u32) -> Outcome<()> {
+    println!("iperf3, {seconds} s                                     Mbit/s  lost %  cores");
+    for (options, question) in [
+        ("", ""),
+        ("", "-R"),
+        ("--rate 1gbit", ""),
+        ("--rate 1gbit --delay 1ms", ""),
+        ("--rate 1gbit --delay 1ms", "-u -b 900m"),
+        ("--rate 100mbit --delay 10ms --queue fq-codel", ""),
+        ("--rate 100mbit --delay 10ms --loss 0.01%", ""),
+        ("--loss 5%", "-u -b 100m"),
+    ] {
+        let asked = format!("iperf3 -c 10.9.0.2 -J -t {seconds} {question}");
+        let (said, cpu) = over_wire(options, &asked)?;
+        let said: serde_json::Value = serde_json::from_str(&said)?;
+        let end = &said["end"];
+        let sum = match end["sum_received"].is_object() {
+            true => &end["sum_received"],
+            false => &end["sum"],
+        };
+        let bits = sum["bits_per_second"].as_f64().unwrap_or(f64::NAN);
+        let lost = end["sum"]["lost_percent"].as_f64().unwrap_or(0.0);
+        let cores = cpu / f64::from(seconds);
+        let what = format!(
+            "{options} {}",
+            if question.is_empty() { "TCP" } else { question }
+        );
+        println!(
+            "  {:48} {:8.0} {lost:7.2} {cores:6.2}",
+            what.trim(),
+            bits / 1e6
+        );
+    }
+    println!(
+        "ping                                  lost %   later than asked, ms: least median 99 % most"
+    );
+    for (options, asked) in [
+        ("", 0.0),
+        ("--delay 1ms", 2.0),
+        ("--delay 20ms", 40.0),
+        ("--delay 5ms --loss 5% --seed 1", 10.0),
+    ] {
+        let (said, _) = over_wire(options, "ping -c 500 -i 0.01 -W 1 10.9.0.2")?;
+        let times = said.split("time=").skip(1);
+        let times = times.filter_map(|rest| rest.split_whitespace().next());
+        let mut late: Vec<f64> = times
+            .filter_map(|t| Some(t.parse::<f64>().ok()? - asked))
+            .collect();
+        late.sort_by(f64::total_cmp);
+        let at = |part: f64| {
+            let place = (late.len() as f64 * part) as usize;
+            let last = late.len().saturating_sub(1);
+            late.get(place.min(last)).copied().unwrap_or(f64::NAN)
+        };
+        let lost = 100.0 - late.len() as f64 / 5.0;
+        print!("  {options:34} {lost:7.1}                         ");
+        println!(
+            "{:6.2} {:6.2} {:5.2} {:5.2}",
+            at(0.0),
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+    }
+    Ok(())
+}
+
+/// What a question over a wire was answered, and the processor seconds that the wire took.
+fn over_wire(options: &str, question: &str) -> Outcome<(String, f64)> {
+    let tapline = env::current_exe()?.with_file_name("tapline");
+    if !tapline.exists() {
+        let tapline = tapline.display();
+        return Err(format!("no {tapline}: run `cargo build --release` first").into());
+    }
+    let output = Command::new("unshare")
+        .args(["-n", "-m", "sh", "-c", WIRE, "sh"])
+        .arg(tapline)
+        .args([options, question])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let parts: Vec<&str> = text.split("ticks ").collect();
+    let [_, before, after] = parts[..] else {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("the wire {options} did not come about: {text}{said}").into());
+    };
+    let (before, said) = before.split_once('\n').unwrap_or((before, ""));
+    let after = after.lines().next().unwrap_or_default();
+    let sum = |words: &str| {
+        let ticks = words
+            .split_whitespace()
+            .filter_map(|w| w.parse::<f64>().ok());
+        ticks.sum::<f64>()
+    };
+    Ok((said.to_owned(), (sum(after) - sum(before)) / TICKS))
 }
 
 /// Runs ping beside the responder and ends with it.

@@ -106,6 +106,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("python3-scapy", "scapy", "malformed packets, VLAN peers"),
     ("socat", "socat", "datagrams of 60 KB"),
     ("tcpdump", "tcpdump", "what scapy compiles its filters with"),
+    ("iperf3", "iperf3", "how much a wire carries"),
 ];
 
 /// How many seeds `--long` gives to tests that take `TAPLINE_SEEDS`.
@@ -499,11 +500,15 @@ fn fuzz(place: &Place) -> Outcome {
 fn bench(place: &Place) -> Outcome {
     let notes = place.cargo("bench --workspace --benches").run()?;
     if !place.is_root {
-        return Ok(vec!["left for root: bench ping over a TAP".to_owned()]);
+        let left = "left for root: bench ping over a TAP, bench wire";
+        return Ok(vec![left.to_owned()]);
     }
     place.cargo("build --release").run()?;
     place
         .cargo("run --release -p tools --bin bench -- ping")
+        .run()?;
+    place
+        .cargo("run --release -p tools --bin bench -- wire")
         .run()?;
     Ok(notes)
 }
