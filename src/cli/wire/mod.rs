@@ -339,9 +339,8 @@ impl Attended {
         let Some(child) = &mut self.child else {
             return wake.stop.then_some(Ok(ExitCode::SUCCESS));
         };
-        // ^C reaches the program by itself: it may want to say something before it ends.
-        if wake.stop && !wake.interrupt {
-            child.terminate();
+        for &stop in &wake.stops {
+            child.pass_on(stop);
         }
         if !wake.child {
             return None;
