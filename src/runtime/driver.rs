@@ -147,7 +147,7 @@ struct Alarm {
 
 impl Alarm {
     /// How long to wait for events, at most; the timer ends the wait where that is too coarse.
-    fn timeout(&mut self, at: Instant, now: Instant) -> io::Result<Option<Duration>> {
+    fn timeout(&mut self, now: Instant, at: Instant) -> io::Result<Option<Duration>> {
         let left = at.since(now);
         if left.is_zero() {
             return Ok(Some(Duration::ZERO));
@@ -447,7 +447,7 @@ impl<M: Machine> Driver<M> {
             .min();
         let timeout = match deadline {
             _ if self.ports.iter().any(|p| p.readable) => Some(Duration::ZERO),
-            Some(at) => self.alarm.timeout(at, self.clock.now())?,
+            Some(at) => self.alarm.timeout(self.clock.now(), at)?,
             None => None,
         };
         match self.poll.poll(&mut self.events, timeout) {

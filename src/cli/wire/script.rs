@@ -298,7 +298,7 @@ mod tests {
     fn lines_come_and_go() {
         let script = "at 10ms down west-east for 10ms\n\
             between 30ms and 40ms drop all on * from west\n\
-            between 50ms and 60ms mtu 40 on west-east from east\n\
+            between 50ms and 60ms mtu 68 on west-east from east\n\
             at 70ms flap * every 10ms down 4ms";
         let mut faults = faults(script).unwrap();
         let mut wire = Wire::new([Config::default(), Config::default()], &Rng::from_seed(1));
@@ -307,7 +307,7 @@ mod tests {
             let more = faults.turn(&mut wire, at(ms));
             assert!(more.is_some_and(|next| next > at(ms)), "{ms}");
             let fates = [Port(0), Port(1)].map(|p| {
-                match wire.handle_frame(at(ms), p, Frame::copy_from(&[9; 60])) {
+                match wire.handle_frame(at(ms), p, Frame::copy_from(&[9; 90])) {
                     Fate::Dropped(reason) => Some(reason),
                     _ => None,
                 }

@@ -378,15 +378,19 @@ fn bursts(text: &str) -> Result<Bursts, String> {
         return Err("a burst is at least one frame long".to_owned());
     }
     let million = u128::from(MILLION);
-    let to_good = (million * (ONE - 1)) / u128::from(length);
+    let to_good = million * ONE / u128::from(length);
     let share = u128::from(mean.bits());
     let to_bad = match ONE - share {
         rest if mean != Chance::ALWAYS => {
-            ((share * million / u128::from(length)) << 32) / (rest >> 32)
+            ((share * million / u128::from(length)) << 32) / (rest >> 32).max(1)
         }
-        _ => ONE,
+        // All lost: no burst is long enough.
+        _ => ONE + 1,
     };
-    let fits = |n: u128| u64::try_from(n).map(Chance::from_bits).ok();
+    let fits = |n: u128| match n {
+        ONE => Some(Chance::ALWAYS),
+        _ => u64::try_from(n).map(Chance::from_bits).ok(),
+    };
     match (fits(to_bad), fits(to_good)) {
         (Some(to_bad), Some(to_good)) => Ok(Bursts { to_bad, to_good }),
         _ => {
@@ -451,15 +455,22 @@ mod tests {
     #[test]
     fn bursts_have_the_mean_and_the_length() {
         let b = bursts("20%:4").unwrap();
-        assert_eq!(
-            b.to_good.bits() >> 40,
-            Chance::from_ppm(250_000).bits() >> 40
-        );
+        let near = |a: Chance, b: Chance| a.bits().abs_diff(b.bits()) < 1 << 36;
+        assert!(near(b.to_good, Chance::from_ppm(250_000)));
         // p = r L / (1 - L) = 0.25 * 0.2 / 0.8
-        assert_eq!(b.to_bad.bits() >> 36, Chance::from_ppm(62_500).bits() >> 36);
+        assert!(near(b.to_bad, Chance::from_ppm(62_500)));
         assert_eq!(bursts("0:4").unwrap().to_bad, Chance::NEVER);
         assert!(bursts("50%:1").is_ok(), "every other one");
-        for text in ["51%:1", "100%:9", "5%", "5%:0.5", "x:8", "5%:", "5%:x"] {
+        for text in [
+            "51%:1",
+            "100%:9",
+            "99.9999999999%:9",
+            "5%",
+            "5%:0.5",
+            "x:8",
+            "5%:",
+            "5%:x",
+        ] {
             assert!(bursts(text).is_err(), "{text}");
         }
     }
