@@ -109,6 +109,8 @@ pub struct Args {
 /// Frames that wait in the kernel while this process is not running. All that is lost shall be lost
 /// by the wire: this is 80 ms of full frames at 1 Gbit/s, where a TAP usually has 6 or 12.
 const PATIENCE: u32 = 6667;
+/// The error of a file whose mode is in the way.
+const EACCES: i32 = 13;
 /// How often `-v` tells how it stands.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -226,6 +228,10 @@ fn no_tap(name: &str, e: &io::Error) -> Failure {
     let remedy = match e.kind() {
         io::ErrorKind::NotFound => {
             "modprobe tun (as root); in a container, start it with --device /dev/net/tun"
+        }
+        // The node itself, which no user namespace opens.
+        io::ErrorKind::PermissionDenied if e.raw_os_error() == Some(EACCES) => {
+            "run this as root (sudo), or open the node to all: chmod a+rw /dev/net/tun (as root)"
         }
         io::ErrorKind::PermissionDenied if namespace::is_root() => {
             "in a container, start it with --device /dev/net/tun --cap-add NET_ADMIN"
