@@ -232,6 +232,10 @@ impl Host {
             filter.add_station(config.mac);
         }
         let addresses = config.addresses.clone();
+        if self.interfaces.len() == self.interfaces.capacity() {
+            // They are large and rarely added: a vector would make room for twice as many.
+            self.interfaces.reserve_exact(self.interfaces.len() / 4 + 1);
+        }
         self.interfaces
             .push(Interface::new(config, &self.config, &self.rng));
         for cidr in addresses {
