@@ -50,6 +50,8 @@ pub struct World {
     lanes: Vec<Direction>,
     wires: Vec<Wire>,
     outside: Vec<NodeId>,
+    /// Room for a list that is made again and again.
+    ports_to_ask: Vec<Port>,
     node_names: BTreeMap<Arc<str>, NodeId>,
     wire_names: BTreeMap<Arc<str>, WireId>,
     keeps_births: bool,
@@ -188,6 +190,7 @@ impl World {
             lanes: Vec::new(),
             wires: Vec::new(),
             outside: Vec::new(),
+            ports_to_ask: Vec::new(),
             node_names: BTreeMap::new(),
             wire_names: BTreeMap::new(),
             keeps_births: false,
@@ -758,12 +761,23 @@ impl World {
         self.replan_node(id);
     }
 
-    /// Pulling at one port may give another something to say, so all but the last are asked twice.
+    /// Pulling at one port may give another something to say, so that the host is asked twice.
     fn pull_all(&mut self, id: NodeId) {
-        let ports = self.nodes[id.0 as usize].ports.len();
-        for port in (0..ports).chain(0..ports.saturating_sub(1)) {
-            self.pull(id, port);
+        let mut ports = std::mem::take(&mut self.ports_to_ask);
+        for _ in 0..2 {
+            ports.clear();
+            if let Kind::Host(station) = &self.nodes[id.0 as usize].kind {
+                station.host.ports_to_ask(self.now, &mut ports);
+                // Programs put frames of their own on the first.
+                if !station.tasks.is_empty() && !ports.contains(&Port(0)) {
+                    ports.push(Port(0));
+                }
+            }
+            for &Port(port) in &ports {
+                self.pull(id, usize::from(port));
+            }
         }
+        self.ports_to_ask = ports;
     }
 
     fn pull(&mut self, id: NodeId, port: usize) {
@@ -771,10 +785,10 @@ impl World {
         let number = Port(u16::try_from(port).unwrap_or(u16::MAX));
         loop {
             let node = &mut self.nodes[id.0 as usize];
-            let lane = node.ports[port] as usize;
-            let Kind::Host(station) = &mut node.kind else {
+            let (Kind::Host(station), Some(&lane)) = (&mut node.kind, node.ports.get(port)) else {
                 return;
             };
+            let lane = lane as usize;
             if node.state != State::Running {
                 return;
             }

@@ -89,6 +89,7 @@ impl Host {
                 if !calm {
                     self.note_calm(now);
                 }
+                self.unlist(at);
                 return None;
             };
             let Some(first) = self.packets.first_mut(chain) else {
@@ -110,6 +111,7 @@ impl Host {
                     && let Some(interface) = self.interfaces.get_mut(usize::from(next))
                 {
                     interface.queues.sockets.push_back(key);
+                    self.list(next);
                 }
                 if room {
                     self.mark(key, Readiness::WRITABLE);
@@ -372,13 +374,13 @@ impl Host {
             self.update_options(now, src, options)
         });
         let hop = self.hop_for(&way, &packet);
-        self.calm = None;
         if let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
             && let Some(place) = self.packets.push(&mut interface.queues.forwarded)
         {
             place.hop = hop;
             place.frame.fill(&mut packet);
         }
+        self.list(way.interface);
         Ok(Fate::Forwarded)
     }
 

@@ -103,6 +103,7 @@ impl Host {
         };
         // It is as long as the request, which was a packet.
         ipv4::encapsulate_with(&mut place.frame, reply, &out);
+        self.list(way.interface);
         fate
     }
 
@@ -442,6 +443,7 @@ impl Host {
             place.hop = hop;
             place.frame.fill(frame);
         }
+        self.list(way.interface);
     }
 
     pub(super) fn push_error(&mut self, key: Key, error: SocketError) {

@@ -142,13 +142,13 @@ impl Host {
         if let Some((at, header)) = self.recognise(port, frame) {
             return self.deliver(now, at, Destination::Ours, &header, frame);
         }
-        self.calm = None;
         let first = self.port_interfaces(port).first().copied();
         let Some(first) = first else {
             return Err(DropReason::InterfaceDown);
         };
         let bytes = frame.len();
-        let Some(interface) = self.interface_mut(first) else {
+        // Counters and the filter move no deadline: what is only forwarded leaves the host calm.
+        let Some(interface) = self.interfaces.get_mut(usize::from(first)) else {
             return Err(DropReason::InterfaceDown);
         };
         if interface.config.medium == Medium::Ip {
@@ -167,7 +167,7 @@ impl Host {
         // Directly behind its addresses, the EtherType is the packet's own.
         let plain = bytes == frame.len() + HEADER_LEN;
         let at = self.pick_vlan(port, first, received.vlan)?;
-        let Some(interface) = self.interface_mut(at) else {
+        let Some(interface) = self.interfaces.get_mut(usize::from(at)) else {
             return Err(DropReason::VlanUnknown);
         };
         interface.counters.rx_frames += 1;
@@ -208,6 +208,7 @@ impl Host {
         link: Received,
         frame: &mut Frame,
     ) -> Result<Fate, DropReason> {
+        self.calm = None;
         let front = frame.pull_up(arp::LEN);
         let (packet, _) = arp::Packet::parse(front).map_err(|_| DropReason::ArpMalformed)?;
         let heard = self.hear_arp(at, &packet, link.cast == Cast::Broadcast);
@@ -485,6 +486,7 @@ impl Host {
             more: header.more_fragments,
             ecn: header.tos & 3,
         };
+        self.calm = None;
         let outcome = self.reassembly.insert(now, key, place, payload, first);
         self.pump_reassembly(now);
         match outcome {

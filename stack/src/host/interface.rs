@@ -115,6 +115,8 @@ pub(super) struct Queues {
     pub(super) forwarded: Chain,
     /// Sockets whose first packet leaves by this interface, in turn.
     pub(super) sockets: VecDeque<Key>,
+    /// Whether the host's list of waiting interfaces has this one.
+    pub(super) listed: bool,
 }
 
 impl Interface {

@@ -110,6 +110,8 @@ pub struct Host {
     interfaces: Vec<Interface>,
     /// Interfaces by port.
     ports_map: Vec<Vec<u16>>,
+    /// Interfaces on which packets wait, each once; one may be on it in vain.
+    waiting: Vec<u16>,
     routes: RouteTable,
     redirects: BTreeMap<Ipv4Addr, routing::Redirect>,
     last_way: routing::LastWay,
@@ -189,6 +191,7 @@ impl Host {
             epoch: UnixTime(0),
             interfaces: Vec::new(),
             ports_map: Vec::new(),
+            waiting: Vec::new(),
             routes: RouteTable::new(config.route),
             redirects: BTreeMap::new(),
             last_way: routing::LastWay::default(),
@@ -317,6 +320,7 @@ impl Host {
         } else {
             at.neighbors.flush(DropReason::InterfaceDown);
             let mut queues = core::mem::take(&mut at.queues);
+            self.waiting.retain(|w| *w != interface);
             let dropped = self.packets.clear(&mut queues.replies)
                 + self.packets.clear(&mut queues.forwarded)
                 + usize::from(at.cutting.take().is_some());
@@ -444,6 +448,40 @@ impl Host {
         };
         let interfaces = self.interfaces.iter().map(Interface::poll_timeout);
         interfaces.fold(earliest(tables, redirects), earliest)
+    }
+
+    /// Appends the ports at which [`poll_transmit`](Machine::poll_transmit) may have a frame now; at
+    /// all others it has none. For drivers of hosts with many ports: what it costs does not depend
+    /// on them while only packets pass that touch no machine.
+    pub fn ports_to_ask(&self, now: Instant, ports: &mut Vec<Port>) {
+        if self.is_calm(now) {
+            let waiting = self.waiting.iter().filter_map(|at| self.interface(*at));
+            ports.extend(waiting.map(|i| i.config.port));
+        } else {
+            ports.extend((0..).map(Port).take(self.ports_map.len()));
+        }
+    }
+
+    /// Notes that something waits on an interface.
+    #[inline]
+    fn list(&mut self, at: u16) {
+        if let Some(interface) = self.interfaces.get_mut(usize::from(at))
+            && !interface.queues.listed
+        {
+            interface.queues.listed = true;
+            self.waiting.push(at);
+        }
+    }
+
+    /// Notes that nothing waits on an interface any more.
+    #[inline]
+    fn unlist(&mut self, at: u16) {
+        if let Some(interface) = self.interfaces.get_mut(usize::from(at))
+            && interface.queues.listed
+        {
+            interface.queues.listed = false;
+            self.waiting.retain(|w| *w != at);
+        }
     }
 
     /// Whether no machine has anything to send at `now`.

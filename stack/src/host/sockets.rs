@@ -460,6 +460,7 @@ impl Host {
         entry.sent_to.note(IpAddr::V4(dst));
         if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
             interface.queues.sockets.push_back(key);
+            self.list(way.interface);
         }
         Ok(())
     }
@@ -869,6 +870,7 @@ impl Host {
         place.fill(frame);
         if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
             interface.queues.sockets.push_back(key);
+            self.list(way.interface);
         }
     }
 
@@ -913,6 +915,7 @@ impl Host {
                 && let Some(interface) = self.interfaces.get_mut(usize::from(next))
             {
                 interface.queues.sockets.push_back(key);
+                self.list(next);
             }
             if room {
                 self.mark(key, Readiness::WRITABLE);

@@ -5,6 +5,7 @@ mod down;
 mod forward;
 mod icmp;
 mod link;
+mod ports;
 mod udp;
 
 use super::*;
