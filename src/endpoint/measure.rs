@@ -164,6 +164,10 @@ pub struct Arrivals {
     pub duplicates: u64,
     /// Datagrams that came after one with a higher number.
     pub reordered: u64,
+    /// Times that the next number was left out, alone or with others after it.
+    pub gaps: u64,
+    /// The most numbers left out in a row.
+    pub longest_gap: u64,
     /// One more than the highest number seen.
     next: u64,
     /// Bit `n % WINDOW`: whether number `n` was seen, for the last `WINDOW` below `next`.
@@ -188,6 +192,8 @@ impl Arrivals {
             }
             self.reordered += 1;
         } else {
+            self.gaps += u64::from(number > self.next);
+            self.longest_gap = self.longest_gap.max(number - self.next);
             let skipped = number.saturating_sub(WINDOW).max(self.next)..number;
             for missing in skipped {
                 self.bit(missing, Some(false));

@@ -389,6 +389,8 @@ impl Endpoint for Sender {
         "received",
         "duplicates",
         "reordered",
+        "gaps",
+        "gap.max",
         "loss",
         "rtt.min",
         "rtt.avg",
@@ -509,6 +511,8 @@ impl Endpoint for Sender {
             "received" => Some(self.back.received),
             "duplicates" => Some(self.back.duplicates),
             "reordered" => Some(self.back.reordered),
+            "gaps" => Some(self.back.gaps),
+            "gap.max" => Some(self.back.longest_gap),
             "loss" => ppm(sent.saturating_sub(self.back.received), sent),
             _ => self.rtt.measure(metric.strip_prefix("rtt.")?),
         }

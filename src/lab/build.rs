@@ -230,9 +230,10 @@ fn pinger(client: &Client, to: Ipv4Addr) -> Pinger {
         size: size(client, default.size),
         deadline: span(client),
         ttl: client.ttl.unwrap_or(default.ttl),
-        path_mtu: match client.dont_fragment {
-            true => PathMtu::Require,
-            false => default.path_mtu,
+        path_mtu: match (client.dont_fragment, client.fragment) {
+            (true, _) => PathMtu::Require,
+            (_, true) => PathMtu::Off,
+            _ => default.path_mtu,
         },
         ..default
     })
@@ -246,9 +247,10 @@ fn sender(client: &Client, to: Ipv4Addr) -> Sender {
         pace: client.interval.map_or(default.pace, Pace::Every),
         count: client.count,
         until: span(client),
-        fit: match client.dont_fragment {
-            true => traffic::Fit::Shrink,
-            false => default.fit,
+        fit: match (client.dont_fragment, client.fragment) {
+            (true, _) => traffic::Fit::Shrink,
+            (_, true) => traffic::Fit::Fragment,
+            _ => default.fit,
         },
         ttl: client.ttl.unwrap_or(default.ttl),
         echo: Some(ECHO_PATIENCE),

@@ -197,6 +197,8 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Result<(), Str
         "it stops before it starts"
     } else if client.ttl == Some(0) {
         "a time to live of 0 leads nowhere"
+    } else if client.dont_fragment && client.fragment {
+        "routers either may cut its packets or must not"
     } else if matches!((client.port, client.last_port), (Some(a), Some(b)) if b < a) {
         "the last port is below the first"
     } else if client.kind == ClientKind::ArpForger && client.claims.is_none() {

@@ -16,7 +16,14 @@ use stack::link::impair::Way;
 use stack::reason::DropReason;
 
 /// What can be asked of the whole world.
-pub const WORLD: &[&str] = &["arrivals", "steps", "conserved", "time"];
+pub const WORLD: &[&str] = &[
+    "arrivals",
+    "steps",
+    "conserved",
+    "time",
+    "sent",
+    "malformed",
+];
 /// What can be asked of a node, besides `drops.REASON`.
 pub const NODE: &[&str] = &[
     "arrived",
@@ -35,6 +42,9 @@ pub const NODE: &[&str] = &[
     "fragments-out",
     "reassembled",
     "neighbors",
+    "addresses",
+    "conflicts",
+    "malformed",
     "conserved",
 ];
 /// What can be asked of a wire, or of a direction of it, besides `drops.REASON`.
@@ -75,6 +85,11 @@ impl World {
             "steps" => self.steps().into(),
             "conserved" => self.audit().is_ok().into(),
             "time" => self.now().as_nanos().into(),
+            "sent" => self
+                .nodes()
+                .map(|(_, n)| i128::from(n.counters().sent))
+                .sum(),
+            "malformed" => self.nodes().map(|(_, n)| i128::from(malformed(n))).sum(),
             _ => return None,
         })
     }
@@ -156,10 +171,53 @@ fn measure_node(node: &Node, metric: &str) -> Option<i128> {
             let known = interfaces.iter().map(|i| i.neighbors().len());
             known.sum::<usize>() as u64
         }
+        "addresses" => {
+            let interfaces = node.host().map_or(&[][..], |h| h.interfaces());
+            let held = interfaces.iter().flat_map(|i| i.addresses());
+            held.filter(|a| a.usable).count() as u64
+        }
+        "conflicts" => {
+            let interfaces = node.host().map_or(&[][..], |h| h.interfaces());
+            let seen = interfaces.iter().map(|i| i.claims().stats().conflicts);
+            seen.sum()
+        }
+        "malformed" => malformed(node),
         "conserved" => node.is_conserved().into(),
         _ => return None,
     };
     Some(number.into())
+}
+
+/// What nobody here sends, and no wire that checks its frames makes of what is sent: where a node
+/// refuses for one of these reasons, it or another is at fault.
+const MALFORMED: &[DropReason] = &[
+    DropReason::LinkTruncated,
+    DropReason::VlanMalformed,
+    DropReason::ArpMalformed,
+    DropReason::ArpBadSender,
+    DropReason::Ipv4Truncated,
+    DropReason::Ipv4BadVersion,
+    DropReason::Ipv4BadHeaderLength,
+    DropReason::Ipv4BadTotalLength,
+    DropReason::Ipv4BadChecksum,
+    DropReason::Ipv4BadOption,
+    DropReason::Ipv6Malformed,
+    DropReason::FragmentMalformed,
+    DropReason::FragmentTiny,
+    DropReason::FragmentOverlap,
+    DropReason::IcmpMalformed,
+    DropReason::IcmpBadChecksum,
+    DropReason::IgmpMalformed,
+    DropReason::IgmpBadChecksum,
+    DropReason::UdpMalformed,
+    DropReason::UdpBadChecksum,
+    DropReason::TcpMalformed,
+    DropReason::TcpBadChecksum,
+];
+
+fn malformed(node: &Node) -> u64 {
+    let of = |reason: &DropReason| node.total(|s| s.dropped_in(*reason));
+    MALFORMED.iter().map(of).sum()
 }
 
 fn measure_way(way: &Way, metric: &str) -> Option<i128> {

@@ -81,6 +81,8 @@ settings! {
     reassembly_bytes_per_source: Bytes,
     /// Datagrams begun.
     reassembly_datagrams: Bytes,
+    /// A bug planted in reassembly, for tests that must find one: fragments out of order are lost.
+    planted_off_by_one: bool,
     /// Neighbours known.
     neighbor_entries: Bytes,
     /// Resolutions under way.
@@ -133,6 +135,7 @@ impl Settings {
             &mut reassembly.max_datagrams,
             count(self.reassembly_datagrams),
         );
+        set(&mut reassembly.planted_off_by_one, self.planted_off_by_one);
         let neighbor = &mut config.neighbor;
         set(&mut neighbor.max_entries, count(self.neighbor_entries));
         set(

@@ -168,6 +168,8 @@ pub struct Client {
     pub ttl: Option<u8>,
     /// Forbid routers to cut its packets.
     pub dont_fragment: bool,
+    /// Let routers cut its packets, always; else they may where the path is known to need it.
+    pub fragment: bool,
     /// The port that is asked; of a scan, the first.
     pub port: Option<u16>,
     /// Of a scan, the last port.
@@ -278,6 +280,7 @@ impl Client {
             size: None,
             ttl: None,
             dont_fragment: false,
+            fragment: false,
             port: None,
             last_port: None,
             claims: None,

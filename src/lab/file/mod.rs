@@ -83,7 +83,7 @@ count = 10
 interval = "500ms"
 size = 56
 ttl = 64
-dont_fragment = true
+dont_fragment = true               # or fragment = true: routers may always cut
 "#;
 
 /// A topology that came from a file.

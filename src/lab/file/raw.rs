@@ -428,6 +428,8 @@ struct RawClient {
     ttl: Option<u8>,
     #[serde(default, alias = "dont-fragment")]
     dont_fragment: bool,
+    #[serde(default)]
+    fragment: bool,
     port: Option<u16>,
     #[serde(alias = "last-port")]
     last_port: Option<u16>,
@@ -443,6 +445,7 @@ impl RawClient {
             size: self.size.map(|s| u32::try_from(s.0).unwrap_or(u32::MAX)),
             ttl: self.ttl,
             dont_fragment: self.dont_fragment,
+            fragment: self.fragment,
             port: self.port,
             last_port: self.last_port,
             claims: self.claims.map(|c| c.0),

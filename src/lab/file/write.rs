@@ -274,6 +274,7 @@ fn write_client(out: &mut Keys, client: &Client) {
     out.some("size", client.size);
     out.some("ttl", client.ttl);
     out.differs("dont_fragment", client.dont_fragment, false);
+    out.differs("fragment", client.fragment, false);
     out.some("port", client.port);
     out.some("last_port", client.last_port);
     out.some("claims", client.claims.as_ref().map(party));

@@ -31,6 +31,16 @@ macro_rules! scenarios {
 scenarios! {
     "arp",
     "hub",
+    "fragments",
+    "black-hole",
+    "loop",
+    "duplicate",
+    "spoof",
+    "sleep",
+    "flap",
+    "bursts",
+    "scan",
+    "bufferbloat",
 }
 
 /// All scenarios, those that need the least knowledge first.
