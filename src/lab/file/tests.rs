@@ -437,7 +437,7 @@ fn what_is_wrong_is_said_with_file_and_line() {
         (
             "asserts = ['world.peace == 3']",
             1,
-            "`world` has no metric `peace`; it has arrivals, steps, conserved, time",
+            "`world` has no metric `peace`; it has arrivals, steps, conserved, time, sent, malformed",
         ),
         (
             "faults = 'on a.servin crash a'",
