@@ -1,0 +1,253 @@
+//! What becomes of one flow's packets is decided by that flow, the seed and the wire alone.
+
+use stack::link::impair::Marks;
+use stack::time::Duration;
+use std::collections::BTreeMap;
+use tapline::lab::build::Options;
+use tapline::lab::topology::Topology;
+use tapline::lab::trace::Kind;
+use tapline::lab::{Lane, file};
+
+/// Wires with everything bad but a rate: behind a full wire, flows do wait for each other. The
+/// faults last from beginning to end: when a packet is sent may well depend on others.
+const NET: &str = r#"
+until = "4s"
+faults = """
+at 0s drop 20% of udp on a-r
+at 0s drop 30% on r-d source b
+at 0s delay 10% by 7ms on *
+at 0s duplicate 10% of icmp on b-r
+at 0s loss 40% on c-r
+at 0s corrupt 10% on r-d from r
+"""
+
+[[node]]
+name = "a"
+
+[[node]]
+name = "b"
+
+[[node]]
+name = "c"
+
+[[node]]
+name = "r"
+kind = "router"
+
+[[node]]
+name = "d"
+services = ["echo"]
+
+[[wire]]
+between = ["a", "r"]
+delay = "3ms"
+loss = "5%"
+jitter = "2ms"
+duplicate = "5%"
+
+[[wire]]
+between = ["b", "r"]
+delay = "5ms"
+loss = { to_bad = "5%", to_good = "40%" }
+reorder = "10%"
+
+[[wire]]
+between = ["c", "r"]
+delay = "1ms"
+bit_errors = 0.00001
+jitter = "1ms"
+
+[[wire]]
+between = ["r", "d"]
+delay = "2ms"
+loss = "3%"
+duplicate = "2%"
+reorder = "5%"
+
+[[client]]
+name = "ca"
+node = "a"
+kind = "udp"
+to = "d"
+interval = "11ms"
+count = 250
+
+[[client]]
+name = "cb"
+node = "b"
+kind = "ping"
+to = "d"
+interval = "13ms"
+count = 200
+
+[[client]]
+name = "cc"
+node = "c"
+kind = "udp"
+to = "d"
+size = 300
+interval = "17ms"
+count = 180
+"#;
+
+/// What a wire did to a packet.
+#[derive(Clone, Debug, PartialEq)]
+enum Fate {
+    Lost(&'static str),
+    /// How long it took, and what else; of each copy.
+    Came(Vec<(Duration, Marks)>),
+}
+
+/// The hosts whose flow it is, and by which direction of which wire: what each k-th packet met.
+type Fates = BTreeMap<(String, Lane), Vec<Fate>>;
+
+/// A flow by its addresses, from a frame's bytes: each client here talks to another pair.
+fn flow(bytes: &[u8]) -> Option<String> {
+    let ip = bytes.get(14..)?;
+    (bytes.get(12..14)? == [8, 0]).then(|| format!("{:?}", (&ip[12..20], ip[9])))
+}
+
+fn fates(topology: &Topology, seed: u64) -> Fates {
+    let options = Options {
+        seed,
+        watch: true,
+        ..Options::default()
+    };
+    let mut world = topology.build(&options).unwrap();
+    world.run_until(topology.end());
+    let mut sent = BTreeMap::new();
+    let mut fates = Fates::new();
+    while let Some(event) = world.poll_trace() {
+        let (id, fate) = match event.kind {
+            Kind::Send { lane, frame } => {
+                if let Some(flow) = flow(&frame.to_bytes()) {
+                    let list = fates.entry((flow.clone(), lane)).or_default();
+                    sent.insert(event.seq, ((flow, lane), list.len()));
+                    list.push(Fate::Came(Vec::new()));
+                }
+                continue;
+            }
+            Kind::Arrive {
+                frame_id,
+                sent,
+                marks,
+                ..
+            } => (frame_id, Ok((event.at - sent, marks))),
+            Kind::Drop {
+                lane: Some(_),
+                frame_id,
+                reason,
+                ..
+            } => (frame_id, Err(reason.name())),
+            _ => continue,
+        };
+        let Some((key, k)) = sent.get(&id) else {
+            continue;
+        };
+        let of = &mut fates.get_mut(key).unwrap()[*k];
+        match (fate, of) {
+            (Ok(came), Fate::Came(copies)) => copies.push(came),
+            (Err(reason), of) => *of = Fate::Lost(reason),
+            (Ok(_), Fate::Lost(_)) => {}
+        }
+    }
+    fates
+}
+
+/// Of each flow in both, what as many packets as both have met.
+fn differing(one: &Fates, two: &Fates) -> Vec<String> {
+    let mut differ = Vec::new();
+    for (key, ours) in one {
+        let theirs = two.get(key).map_or(&[][..], Vec::as_slice);
+        if let Some(k) = ours.iter().zip(theirs).position(|(a, b)| a != b) {
+            let (a, b) = (&ours[k], &theirs[k]);
+            differ.push(format!("{key:?}, packet {k}: {a:?}, {b:?}"));
+        }
+    }
+    differ
+}
+
+fn net() -> Topology {
+    file::parse("net", NET).unwrap().topology
+}
+
+#[test]
+fn without_a_client_the_packets_of_others_fare_as_before() {
+    for seed in 0..10 {
+        let whole = fates(&net(), seed);
+        assert!(whole.values().map(Vec::len).sum::<usize>() > 1500);
+        let lost = whole
+            .values()
+            .flatten()
+            .filter(|f| matches!(f, Fate::Lost(_)));
+        assert!(lost.count() > 100);
+        for gone in 0..3 {
+            let mut fewer = net();
+            fewer.clients.remove(gone);
+            let fewer = fates(&fewer, seed);
+            assert!(fewer.len() < whole.len());
+            assert_eq!(
+                differing(&whole, &fewer),
+                [""; 0],
+                "seed {seed}, client {gone}"
+            );
+            // Whoever is left sends as much, unless more or less comes to be answered.
+            for (key, theirs) in &fewer {
+                assert_eq!(whole[key].len(), theirs.len(), "seed {seed}, {key:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_fault_line_only_what_it_was_about_fares_otherwise() {
+    // Which flow each line is about, by the host's address; the others must not notice.
+    let about: [&[&str]; 6] = [
+        &["a"],
+        &["b"],
+        &["a", "b", "c"],
+        &["b"],
+        &["c"],
+        &["a", "b", "c"],
+    ];
+    let plan = net().check().unwrap();
+    let address = |name: &str| {
+        let addr = plan
+            .addresses(net().index_of(name).unwrap())
+            .next()
+            .unwrap();
+        addr.to_string().replace('.', ", ")
+    };
+    for seed in 0..10 {
+        let whole = fates(&net(), seed);
+        for (line, about) in about.iter().enumerate() {
+            let mut other = net();
+            other.faults.lines.remove(line);
+            let differ = differing(&whole, &fates(&other, seed));
+            assert!(!differ.is_empty(), "seed {seed}: line {line} does nothing");
+            let allowed: Vec<String> = about.iter().map(|name| address(name)).collect();
+            for flow in &differ {
+                assert!(
+                    allowed.iter().any(|a| flow.contains(a)),
+                    "seed {seed}, line {line}: {flow}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_changed_fault_line_changes_only_what_it_is_about() {
+    for seed in 0..10 {
+        let whole = fates(&net(), seed);
+        let text = NET.replace("drop 20% of udp on a-r", "drop 35% of udp on a-r");
+        let other = file::parse("net", &text).unwrap().topology;
+        let differ = differing(&whole, &fates(&other, seed));
+        assert!(!differ.is_empty());
+        // Only between a and d, which is 10.0.1.x.
+        assert!(
+            differ.iter().all(|flow| flow.contains("10, 0, 1, ")),
+            "{differ:?}"
+        );
+    }
+}
