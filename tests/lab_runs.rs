@@ -64,8 +64,7 @@ fn trace(name: &str, seed: u64) -> Vec<String> {
     };
     let mut world = topology.build(&options).unwrap();
     let mut lines = Vec::new();
-    while world.next_at().is_some_and(|at| at <= topology.end()) {
-        world.step();
+    while world.step_until(topology.end()) {
         while let Some(event) = world.poll_trace() {
             lines.push(format!("{event:?}"));
         }
@@ -207,12 +206,7 @@ fn going_back_to_any_event_and_forward_leads_to_the_same_worlds() {
         };
         let mut history = History::new(world(topology, seed), config);
         let mut digests = vec![history.world().digest()];
-        while history
-            .world()
-            .next_at()
-            .is_some_and(|at| at <= topology.end())
-        {
-            history.forward();
+        while history.forward_to(topology.end()) {
             digests.push(history.world().digest());
         }
         let last = digests.len() - 1;

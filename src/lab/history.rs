@@ -71,7 +71,12 @@ impl History {
 
     /// Takes one step; `false` where there is none.
     pub fn forward(&mut self) -> bool {
-        let stepped = self.world.step();
+        self.forward_to(Instant::FAR_FUTURE)
+    }
+
+    /// Takes one step that is before or at `end`; `false` where there is none.
+    pub fn forward_to(&mut self, end: Instant) -> bool {
+        let stepped = self.world.step_until(end);
         let steps = self.world.steps();
         if stepped && steps.is_multiple_of(self.every) {
             self.keep(steps);
@@ -81,7 +86,7 @@ impl History {
 
     /// Steps until nothing is left that happens before or at `end`.
     pub fn forward_until(&mut self, end: Instant) {
-        while self.world.next_at().is_some_and(|at| at <= end) && self.forward() {}
+        while self.forward_to(end) {}
     }
 
     /// Goes to the world after `steps` events, back or forth; `false` where the run ends before or

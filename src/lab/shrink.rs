@@ -18,12 +18,12 @@
 //!
 //! Left out: other values than smaller ones, and more seeds than [`SEEDS`].
 
-use super::fault::{Fault, Link, Script, Share};
+use super::fault::{Fault, Link, Party, Script, Share, When};
 use super::run::Outcome;
-use super::topology::{Kind, Topology, TopologyError};
+use super::topology::{Client, Kind, Topology, TopologyError};
 use super::world::World;
 use super::{assertion::Metrics, build::Options};
-use stack::link::impair::{Chance, Config};
+use stack::link::impair::{Chance, Config, Loss};
 use stack::time::{Duration, Instant};
 use std::fmt;
 
@@ -279,6 +279,7 @@ impl<'a> Search<'a> {
         let wires = self.best.wires.len();
         self.reduce(wires, keep_wires);
         self.contract();
+        self.nearer();
         self.stage = "what wires do";
         self.plain_wires();
         self.stage = "settings";
@@ -301,11 +302,10 @@ impl<'a> Search<'a> {
         };
         let mut world = topology.build(&options).ok()?;
         let end = topology.end();
-        while world.next_at().is_some_and(|at| at <= end) {
+        while world.step_until(end) {
             if world.steps() > self.most_steps {
                 return None;
             }
-            world.step();
         }
         world.run_until(end);
         let outcome = topology.judge(seed, &mut world);
@@ -410,11 +410,41 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Whom a client asks is whom it is next to, where that does.
+    fn nearer(&mut self) {
+        for client in 0..self.best.clients.len() {
+            let Client { node, to, .. } = &self.best.clients[client];
+            let wires = self.best.wires.iter();
+            let joined = wires.filter(|w| w.between.contains(node));
+            let near: Vec<String> = joined
+                .flat_map(|w| w.between.iter().filter(|end| *end != node))
+                .cloned()
+                .collect();
+            if matches!(to, Party::Node(to) if near.contains(to)) {
+                continue;
+            }
+            for other in near {
+                if self.try_with(|t| t.clients[client].to = Party::Node(other)) {
+                    break;
+                }
+            }
+        }
+    }
+
     fn plain_wires(&mut self) {
         for wire in 0..self.best.wires.len() {
             for side in 0..2 {
                 for plain in PLAIN {
                     self.try_with(|t| plain(&mut t.wires[wire].ways[side]));
+                }
+                // A coin is plainer than 0.9479%, and needs fewer packets until it falls.
+                let way = &self.best.wires[wire].ways[side];
+                if way.reorder != Chance::NEVER && way.reorder != coin() {
+                    self.try_with(|t| t.wires[wire].ways[side].reorder = coin());
+                }
+                if way_loses(&self.best.wires[wire].ways[side]) {
+                    let loss = Loss::Independent(coin());
+                    self.try_with(|t| t.wires[wire].ways[side].loss = loss);
                 }
             }
         }
@@ -439,11 +469,14 @@ impl<'a> Search<'a> {
     /// One packet instead of a share of them, and all wherever it happens.
     fn plain_faults(&mut self) {
         for line in 0..self.best.faults.lines.len() {
-            for plain in [Share::Next(1), Share::Chance(Chance::ALWAYS)] {
+            let plainest = [
+                Share::Next(1),
+                Share::Chance(Chance::ALWAYS),
+                Share::Chance(coin()),
+            ];
+            for (i, plain) in plainest.into_iter().enumerate() {
                 let is_new = match &self.best.faults.lines[line].fault {
-                    Fault::Packets { share, .. } => {
-                        !matches!(share, Share::Next(1)) && *share != plain
-                    }
+                    Fault::Packets { share, .. } => !plainest[..=i].contains(share),
                     _ => false,
                 };
                 if is_new {
@@ -498,6 +531,15 @@ impl<'a> Search<'a> {
         const MILLI: u64 = 1_000_000;
         let until = self.best.until.unwrap_or_default();
         let most = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX) / MILLI;
+        for line in 0..self.best.faults.lines.len() {
+            let When::At(at) = self.best.faults.lines[line].when else {
+                continue;
+            };
+            let most = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX) / MILLI;
+            self.least(0, most, |t, ms| {
+                t.faults.lines[line].when = When::At(Duration::from_millis(ms));
+            });
+        }
         self.least(1, most, |t, ms| t.until = Some(Duration::from_millis(ms)));
         for client in 0..self.best.clients.len() {
             let start = self.best.clients[client].start;
@@ -546,6 +588,14 @@ const PLAIN: &[fn(&mut Config)] = &[
     |way| way.overhead = 0,
     |way| way.mtu = Config::default().mtu,
 ];
+
+const fn coin() -> Chance {
+    Chance::from_ppm(500_000)
+}
+
+fn way_loses(way: &Config) -> bool {
+    way.loss != Loss::None && way.loss != Loss::Independent(coin())
+}
 
 /// The run that shall hold.
 fn without(topology: &Topology, control: Control) -> Topology {
@@ -645,7 +695,6 @@ fn rename(faults: &mut Script, old: &str, new: &str, (end, now): (&str, &str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::topology::Client;
 
     /// `a` and `b` with three routers between them, and others who have nothing to do with it.
     fn long() -> Topology {

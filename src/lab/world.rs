@@ -395,7 +395,7 @@ impl World {
         self.arrivals
     }
 
-    /// When the next event is; `None` where nothing will ever happen by itself.
+    /// When the next event is, or earlier; `None` where nothing will ever happen by itself.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
         self.queue.next_at()
@@ -577,7 +577,15 @@ impl Node {
 impl World {
     /// Takes one event; `false` where there is none. Nothing else moves virtual time.
     pub fn step(&mut self) -> bool {
-        while let Some((at, what)) = self.queue.pop() {
+        self.step_until(Instant::FAR_FUTURE)
+    }
+
+    /// Takes one event that happens before or at `end`; `false` where there is none. That
+    /// [`next_at`](Self::next_at) is before `end` does not say as much: a plan may have changed.
+    pub fn step_until(&mut self, end: Instant) -> bool {
+        while self.queue.next_at().is_some_and(|at| at <= end)
+            && let Some((at, what)) = self.queue.pop()
+        {
             match what {
                 What::Lane(i) => {
                     let lane = &mut self.lanes[i as usize];
@@ -614,9 +622,7 @@ impl World {
         if end > self.now {
             self.queue.plan(end, What::Mark);
         }
-        while self.queue.next_at().is_some_and(|at| at <= end) {
-            self.step();
-        }
+        while self.step_until(end) {}
     }
 
     /// Steps while `goes_on` says so and there is anything to do.

@@ -1,45 +1,52 @@
 //! A bug that was planted is found among random worlds, and made small.
 
+use stack::link::impair;
+use tapline::lab::harness::Asked;
 use tapline::lab::random;
-use tapline::lab::shrink::{Shrunk, shrink};
+use tapline::lab::shrink::shrink;
 use tapline::lab::topology::{Kind, Topology};
 use tapline::lab::{file, harness};
 
-/// The random world of `seed`, in which all that reassembles does it wrong.
-fn planted(seed: u64) -> Topology {
+/// The random world of `seed`, in which all that reassembles does it wrong. Wires that are good by
+/// themselves leave it to the faults to show it.
+fn planted(seed: u64, good_wires: bool) -> Topology {
     let mut topology = random::topology(seed);
     for node in topology.nodes.iter_mut().filter(|n| n.kind != Kind::Hub) {
         node.settings.planted_off_by_one = Some(true);
     }
+    for way in topology.wires.iter_mut().flat_map(|w| &mut w.ways) {
+        if good_wires {
+            *way = impair::Config {
+                mtu: way.mtu,
+                delay: way.delay,
+                ..impair::Config::default()
+            };
+        }
+    }
     topology
 }
 
-fn shrunk(seed: u64) -> Shrunk {
-    shrink(&planted(seed), seed, &mut |_| {}).unwrap()
-}
-
 /// Where the bug shows among 200 worlds; that it is not there without the plant, other tests say.
-fn found() -> Vec<u64> {
+fn found(good_wires: bool) -> Vec<u64> {
     let fails = |seed: &u64| {
         let mut fine = |_: &_, _: &_| Ok(());
-        harness::first_failure("planted", &planted(*seed), [*seed], false, &mut fine).is_some()
+        let topology = planted(*seed, good_wires);
+        harness::first_failure("planted", &topology, [*seed], false, &mut fine).is_some()
     };
     (0..200).filter(fails).collect()
 }
 
-#[test]
-fn an_off_by_one_in_reassembly_is_found_and_made_small() {
-    let found = found();
+/// Each `apart`-th that was found becomes small, and what is printed of it fails likewise.
+fn made_small(good_wires: bool, apart: usize) {
+    let found = found(good_wires);
     assert!(found.len() >= 3, "{found:?}");
-    eprintln!("found with the seeds {found:?}");
-    for seed in found.into_iter().step_by(9) {
-        let shrunk = shrunk(seed);
-        eprintln!("{shrunk}");
+    for &seed in found.iter().step_by(apart) {
+        let topology = planted(seed, good_wires);
+        let shrunk = shrink(&topology, seed, &mut |_| {}).unwrap();
+        let faults = shrunk.topology.faults.lines.len();
         assert!(shrunk.packets <= 20, "seed {seed}: {shrunk}");
-        assert!(
-            shrunk.topology.faults.lines.len() <= 3,
-            "seed {seed}: {shrunk}"
-        );
+        assert!(faults <= 3, "seed {seed}: {shrunk}");
+        assert!(faults >= 1 || !good_wires, "seed {seed}: {shrunk}");
         assert!(
             shrunk.failure.starts_with("world.malformed == 0"),
             "{shrunk}"
@@ -49,11 +56,8 @@ fn an_off_by_one_in_reassembly_is_found_and_made_small() {
         let again = file::parse("small.toml", &text).unwrap().topology;
         assert_eq!(again.seed, Some(shrunk.seed));
         let outcome = again.run(shrunk.seed).unwrap();
-        assert_eq!(
-            outcome.failures().next(),
-            Some(shrunk.failure.as_str()),
-            "{text}"
-        );
+        let failure = outcome.failures().next();
+        assert_eq!(failure, Some(shrunk.failure.as_str()), "{text}");
         // And it is the plant that does it.
         let mut mended = again;
         for node in &mut mended.nodes {
@@ -61,4 +65,22 @@ fn an_off_by_one_in_reassembly_is_found_and_made_small() {
         }
         assert!(mended.run(shrunk.seed).unwrap().holds(), "{text}");
     }
+}
+
+/// How far apart the worlds are that are made small: all of them where there is time.
+fn apart(few: usize) -> usize {
+    match Asked::from_environment().seeds {
+        Some(_) => 1,
+        None => few,
+    }
+}
+
+#[test]
+fn an_off_by_one_in_reassembly_is_found_and_made_small() {
+    made_small(false, apart(9));
+}
+
+#[test]
+fn so_it_is_where_only_faults_show_it() {
+    made_small(true, apart(4));
 }

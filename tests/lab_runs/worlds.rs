@@ -11,8 +11,7 @@ pub(crate) fn audited(name: &str, topology: &Topology, seed: u64) {
     let mut world = super::world(topology, seed);
     let end = topology.end();
     let each = |steps: u64| if steps < 1000 { 1 } else { 7 };
-    while world.next_at().is_some_and(|at| at <= end) {
-        world.step();
+    while world.step_until(end) {
         let steps = world.steps();
         if steps.is_multiple_of(each(steps))
             && let Err(what) = world.audit()

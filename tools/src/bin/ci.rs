@@ -88,7 +88,11 @@ const STEPS: &[Step] = &[
         "the kernel and real peers, in network namespaces",
         interop,
     ),
-    Step::long("seeds", "the robustness tests with many seeds", seeds),
+    Step::long(
+        "seeds",
+        "robustness tests and runs of the lab with many seeds",
+        seeds,
+    ),
     Step::long("fuzz", "a minute for each fuzz target", fuzz),
     Step::long("bench", "all benchmarks, peers beside us", bench),
 ];
@@ -111,6 +115,8 @@ const PACKAGES: &[(&str, &str, &str)] = &[
 
 /// How many seeds `--long` gives to tests that take `TAPLINE_SEEDS`.
 const LONG_SEEDS: &str = "2000";
+/// The same for runs of the lab, of which each is seconds of virtual time.
+const LAB_SEEDS: &str = "1000";
 /// Seconds for each fuzz target.
 const FUZZ_SECONDS: u32 = 60;
 /// Tests in namespaces start lines with this that name what they did not run: since only root can,
@@ -460,7 +466,9 @@ fn seeds(place: &Place) -> Outcome {
         return Ok(vec!["seeds: there is no tests/robust.rs yet".to_owned()]);
     }
     let line = place.cargo("test --workspace --release --test robust");
-    line.env("TAPLINE_SEEDS", LONG_SEEDS).run()
+    line.env("TAPLINE_SEEDS", LONG_SEEDS).run()?;
+    let line = place.cargo("test -p tapline --release --test lab_runs");
+    line.env("TAPLINE_SEEDS", LAB_SEEDS).run()
 }
 
 /// cargo-fuzz asks for flags that only a nightly compiler takes; `RUSTC_BOOTSTRAP` lets the stable
