@@ -5,6 +5,7 @@
 //! failure; `TAPLINE_SHRINK=1` prints the least that still fails.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test says what went wrong by panicking"
 )]
 

