@@ -80,3 +80,94 @@ impl Scenario {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::fault::Script;
+    use crate::lab::harness;
+    use crate::lab::settings::Settings;
+    use crate::lab::topology::Client;
+    use stack::link::impair::{Chance, Loss, Queue, fq_codel};
+    use stack::time::Duration;
+
+    #[test]
+    fn each_says_what_to_look_at() {
+        for scenario in all() {
+            let (name, topology) = (scenario.name, scenario.topology());
+            assert_eq!(scenario.caption(), topology.caption, "{name}");
+            assert!((20..=100).contains(&topology.caption.len()), "{name}");
+            assert!(topology.about.len() > 100, "{name}");
+            assert!(topology.until.is_some(), "{name}");
+            let same = all().iter().filter(|s| s.name == name);
+            assert_eq!(same.count(), 1, "{name}");
+        }
+    }
+
+    /// Where what a scenario shows is taken out of it, it must not hold.
+    #[test]
+    fn what_is_shown_must_happen() {
+        type Change = fn(&mut Topology);
+        let changes: &[(&str, Change)] = &[
+            // b is known before it is asked for.
+            ("arp", |t| {
+                let early = Client::ping("early", "a", "b").count(1);
+                t.clients.push(early.start(Duration::from_millis(1)));
+            }),
+            ("hub", |t| t.clients[1].to = "a".into()),
+            ("fragments", |t| {
+                let ways = t.wires.iter_mut().flat_map(|w| &mut w.ways);
+                ways.for_each(|way| way.mtu = 1500);
+            }),
+            ("black-hole", |t| t.nodes[2].settings = Settings::default()),
+            ("black-hole", |t| {
+                t.nodes[3].settings = t.nodes[2].settings.clone()
+            }),
+            ("loop", |t| t.nodes[2].routes.clear()),
+            ("duplicate", |t| {
+                t.nodes[1].settings.probe_addresses = Some(false);
+            }),
+            ("spoof", |t| t.clients[1].count = Some(1)),
+            ("sleep", |t| t.faults = Script::default()),
+            ("flap", |t| t.faults = Script::default()),
+            ("bursts", |t| {
+                let loss = Loss::Independent(Chance::from_ppm(100_000));
+                t.wires[1].ways[0].loss = loss;
+            }),
+            ("scan", |t| {
+                t.nodes[1].settings.icmp_rate = Some(100_000);
+                t.nodes[1].settings.icmp_burst = Some(100_000);
+                t.nodes[1].settings.icmp_peer_rate = Some(100_000);
+                t.nodes[1].settings.icmp_peer_burst = Some(100_000);
+            }),
+            ("bufferbloat", |t| {
+                let way = &mut t.wires[1].ways[0];
+                way.queue = Queue::FqCodel(fq_codel::Config::default());
+            }),
+            ("bufferbloat", |t| {
+                t.wires[4].ways[0].queue = Queue::DropTail {
+                    packets: Some(100),
+                    bytes: None,
+                    mark: None,
+                };
+            }),
+        ];
+        for (name, change) in changes {
+            let mut topology = find(name).unwrap().topology();
+            change(&mut topology);
+            let held = topology.run(1).is_ok_and(|outcome| outcome.holds());
+            assert!(!held, "{name} holds without what it shows");
+        }
+        for scenario in all() {
+            let known = changes.iter().any(|(name, _)| *name == scenario.name);
+            assert!(known, "what does {} show?", scenario.name);
+        }
+    }
+
+    #[test]
+    fn each_holds() {
+        for scenario in all() {
+            harness::holds(scenario.name, &scenario.topology(), 0..4);
+        }
+    }
+}
