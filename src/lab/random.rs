@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   seed --> 1-4 routers in a tree, a hub or two, 2-5 hosts, bad wires
-//!        --> 1-4 clients: pings, datagrams, scans, traces, in all sizes
+//!        --> up to 4 clients: pings, datagrams, scans, traces, in all sizes
 //!        --> 0-6 fault lines, of every kind that the language has
 //!        --> asserts: everything accounted for; nobody met a packet that nobody makes
 //! ```

@@ -16,7 +16,7 @@
 //! without its faults (or else without whatever its wires do), so does every smaller one: five
 //! answers of no requests are too few, but that is no explanation of why five of ten were lost.
 //!
-//! Left out: other values than smaller ones, and more seeds than [`SEEDS`].
+//! Left out: other values than smaller ones, and more than a few other seeds.
 
 use super::fault::{Fault, Link, Party, Script, Share, When};
 use super::run::Outcome;
