@@ -50,6 +50,36 @@ fn a_fork_goes_on_as_the_unbroken_run() {
 }
 
 #[test]
+fn nothing_that_comes_after_the_end_happens_before_it() {
+    // Frames that overtake each other leave plans behind that say nothing of what is next.
+    let [way, _] = slow(5 * MS);
+    let way = impair::Config {
+        jitter: 4 * MS,
+        ..way
+    };
+    let mut world = pair(3, [way.clone(), way]);
+    let a = world.find("a").unwrap();
+    let often = ping::Config {
+        count: Some(500),
+        interval: MS,
+        ..ping::Config::new([10, 0, 0, 2].into())
+    };
+    world.add_program(a, "often", 20 * MS, Pinger::new(often));
+    let mut history = History::new(world.clone(), Config::default());
+    for tenths in 0..6000 {
+        let end = Instant::ZERO + tenths * (MS / 10);
+        world.run_until(end);
+        assert_eq!(world.now(), end);
+        history.forward_until(end);
+        assert!(
+            history.world().now() <= end,
+            "{tenths} tenths of a millisecond"
+        );
+        assert!(!world.step_until(end), "nothing is left");
+    }
+}
+
+#[test]
 fn going_back_and_forth_leads_to_the_same_worlds() {
     let config = Config {
         every: 8,
