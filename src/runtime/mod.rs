@@ -1,4 +1,4 @@
-//! The only loop that waits, and the only clock.
+//! The only loop that waits, the only clock, and the only threads.
 //!
 //! ```text
 //!   cli --hook--> driver --five verbs--> stack::Machine
@@ -8,6 +8,8 @@
 
 pub mod clock;
 pub mod driver;
+pub mod interrupt;
+pub mod parallel;
 pub mod stdin;
 
 pub use clock::Clock;
