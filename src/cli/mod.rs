@@ -4,6 +4,7 @@
 //!   tapline VERB ...  -->  cli/VERB.rs  run(&Args) -> Result<ExitCode, Failure>
 //!                             |
 //!            sandbox  config  build  command     what `up` is made of
+//!            guest                               what it shares with `lab run --attach`
 //!            attach   report                     what the clients (ping, nc, ...) share
 //!                             |
 //!            runtime  device  dissect  stack::host
@@ -23,6 +24,7 @@ pub mod build;
 pub mod command;
 pub mod config;
 pub mod dissect;
+pub mod guest;
 pub mod nc;
 pub mod ping;
 pub mod progress;

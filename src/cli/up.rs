@@ -7,8 +7,8 @@
 //!      --> what CMD left behind, ended before its network goes
 //! ```
 
-use super::command::{self, Running};
 use super::config::{Config, Device};
+use super::guest::Guest;
 use super::status::{self, Control};
 use super::{Failure, build, sandbox, tour};
 use crate::device::tracer::{Trace, Tracer};
@@ -16,10 +16,9 @@ use crate::device::{self, process};
 use crate::endpoint::services::Services;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
-use signal_hook::consts::signal::{SIGKILL, SIGTERM};
 use stack::host::{Event, Host};
 use stack::rng::Rng;
-use stack::time::{Duration, Instant, UnixTime, earliest};
+use stack::time::{Instant, UnixTime, earliest};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -128,9 +127,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         role,
         rng,
         services: None,
-        child: None,
+        guest: None,
         private,
-        ending: None,
         control,
     };
     let outcome = loop {
@@ -255,26 +253,12 @@ struct Up {
     rng: Rng,
     /// Open once every address is usable.
     services: Option<Services>,
-    child: Option<Running>,
+    guest: Option<Guest>,
     /// The network is our own: nothing in it is to outlive it.
     private: bool,
-    ending: Option<Ending>,
     /// Where others ask for its status, and the driver's number of it.
     control: Option<(usize, Control)>,
 }
-
-/// The program has ended, and what it left behind is to end as well.
-struct Ending {
-    /// The program's exit code.
-    code: ExitCode,
-    /// What those are sent: first SIGTERM, then SIGKILL.
-    signal: i32,
-    /// How long they have after that.
-    until: Instant,
-}
-
-/// How long what a program leaves behind may take to end.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Why the driver stopped turning.
 enum Turn {
@@ -296,7 +280,7 @@ impl Up {
             Ok(Some(code)) => return Next::Break(Turn::Ended(Ok(code))),
             Err(failure) => return Next::Break(Turn::Ended(Err(failure))),
         }
-        let grace = self.ending.as_ref().map(|ending| ending.until);
+        let grace = self.guest.as_ref().and_then(Guest::deadline);
         match &mut self.control {
             Some((number, _)) if wake.readable.contains(number) => Next::Break(Turn::Asked),
             Some((_, control)) => Next::Continue(earliest(control.feed(now), grace)),
@@ -346,72 +330,22 @@ impl Up {
 
     /// The exit code, once there is one.
     fn mind_program(&mut self, now: Instant, wake: &Wake) -> Result<Option<ExitCode>, Failure> {
-        if self.ending.is_some() {
-            return Ok(self.end_children(now, wake.child));
-        }
         let Role::Run(words) = &self.role else {
             return Ok(wake.stop.then_some(ExitCode::SUCCESS));
         };
-        let Some(running) = &self.child else {
-            if wake.stop {
-                return Ok(Some(ExitCode::SUCCESS));
-            }
-            if self.services.is_some() {
-                let control = self.control.as_ref().map(|(_, c)| c.path());
-                let named = control
-                    .as_ref()
-                    .map(|path| (status::CONTROL, path.as_os_str()));
-                self.child = Some(command::start_with(words, named.as_slice())?);
-            }
-            return Ok(None);
-        };
-        for &stop in &wake.stops {
-            running.pass_on(stop);
+        if let Some(guest) = &mut self.guest {
+            return guest.turn(now, wake);
         }
-        if !wake.child {
-            return Ok(None);
+        if wake.stop {
+            return Ok(Some(ExitCode::SUCCESS));
         }
-        let id = running.id();
-        process::children()
-            .into_iter()
-            .filter(|&child| child != id)
-            .for_each(process::reap);
-        let code = self.child.as_mut().map(Running::ended).transpose()?;
-        let Some(code) = code.flatten().map(ExitCode::from) else {
-            return Ok(None);
-        };
-        if !self.private {
-            return Ok(Some(code));
+        if self.services.is_some() {
+            let control = self.control.as_ref().map(|(_, c)| c.path());
+            let named = control
+                .as_ref()
+                .map(|path| (status::CONTROL, path.as_os_str()));
+            self.guest = Some(Guest::start(words, named.as_slice(), self.private)?);
         }
-        self.ending = Some(Ending {
-            code,
-            signal: SIGTERM,
-            until: now + GRACE,
-        });
-        Ok(self.end_children(now, true))
-    }
-
-    /// Ends what the program has left behind, while the network is still there; the exit code, once
-    /// nothing is left.
-    fn end_children(&mut self, now: Instant, changed: bool) -> Option<ExitCode> {
-        let ending = self.ending.as_mut()?;
-        let late = now >= ending.until;
-        if !late && !changed {
-            return None;
-        }
-        process::children().into_iter().for_each(process::reap);
-        let left = process::children();
-        if left.is_empty() || (late && ending.signal == SIGKILL) {
-            return Some(ending.code);
-        }
-        if late {
-            ending.signal = SIGKILL;
-            ending.until = now + GRACE;
-        }
-        log::info!("{} left behind: signal {}", left.len(), ending.signal);
-        for child in left {
-            process::signal(child, false, ending.signal);
-        }
-        None
+        Ok(None)
     }
 }
