@@ -54,6 +54,9 @@ fn a_readme_that_lies_is_caught() {
     );
     assert!(check("cargo run --release -- levitate").is_err());
     assert!(check("cargo run --release -- up --no-such-option").is_err());
+    assert!(check("tapline lab levitate").is_err());
+    assert!(check("tapline lab run arp --no-such-option").is_err());
+    assert!(check("tapline lab run arp --seeds 0..5").is_ok());
     assert!(check("cargo run -p tools --bin no_such_tool").is_err());
     assert!(check("cargo test --test no_such_test").is_err());
     assert!(check("cargo ci no_such_step").is_err());
@@ -154,12 +157,17 @@ fn ci_knows(step: &str) -> Result<(), String> {
 
 /// The verb has a help page, and the page names each option up to the `--` of `up -- CMD`.
 fn tapline<'a>(words: impl Iterator<Item = &'a str>) -> Result<(), String> {
-    let mut words = words.take_while(|word| *word != "--");
+    let mut words = words.take_while(|word| *word != "--").peekable();
     let Some(verb) = words.next().filter(|verb| *verb != "help") else {
         return Ok(());
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
-    command.args([verb, "--help"]).stdin(Stdio::null());
+    command.arg(verb);
+    // A verb of verbs: each has a page of its own.
+    if let Some(inner) = words.next_if(|word| verb == "lab" && !word.starts_with('-')) {
+        command.arg(inner);
+    }
+    command.arg("--help").stdin(Stdio::null());
     let said = command.output().map_err(|error| error.to_string())?;
     if !said.status.success() {
         return Err(format!("`tapline {verb} --help` fails: {}", said.status));

@@ -25,6 +25,7 @@ pub mod command;
 pub mod config;
 pub mod dissect;
 pub mod guest;
+pub mod lab;
 pub mod nc;
 pub mod ping;
 pub mod progress;
@@ -71,10 +72,11 @@ enum Verb {
     Nc(nc::Args),
     Replay(replay::Args),
     Wire(Box<wire::Args>),
+    Lab(lab::Args),
     /// Each verb with an example.
     Help {
-        /// Only this one, in full.
-        verb: Option<String>,
+        /// Only this one, in full; `help lab run` for a verb of a verb.
+        verb: Vec<String>,
     },
 }
 
@@ -151,7 +153,8 @@ pub fn main() -> ExitCode {
         Verb::Nc(args) => nc::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Wire(args) => wire::run(args),
-        Verb::Help { verb } => help(verb.as_deref()),
+        Verb::Lab(args) => lab::run(args),
+        Verb::Help { verb } => help(verb),
     };
     result.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
@@ -181,16 +184,19 @@ fn start_log(verbose: u8) {
     builder.init();
 }
 
-fn help(verb: Option<&str>) -> Result<ExitCode, Failure> {
+fn help(verb: &[String]) -> Result<ExitCode, Failure> {
     let mut command = Cli::command();
     // Names each verb as it is called, and gives it the options of all.
     command.build();
     let mut out = Vec::new();
-    if let Some(name) = verb {
-        let unknown = || format!("there is no verb '{name}'; `tapline help` lists them");
-        let found = command
-            .find_subcommand_mut(name)
-            .ok_or_else(|| Failure::usage(unknown()))?;
+    if !verb.is_empty() {
+        let mut found = &mut command;
+        for name in verb {
+            let unknown = || format!("there is no verb '{name}'; `tapline help` lists them");
+            found = found
+                .find_subcommand_mut(name)
+                .ok_or_else(|| Failure::usage(unknown()))?;
+        }
         write!(out, "{}", found.render_long_help())?;
     } else {
         writeln!(out, "{}\n", command.get_about().unwrap_or_default())?;

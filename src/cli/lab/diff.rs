@@ -1,0 +1,390 @@
+//! `lab diff`: the first event in which two runs differ.
+//!
+//! ```text
+//!   A: World or trace --event--+
+//!                              +-- equal: on     differ: the last few, then both
+//!   B: World or trace --event--+
+//! ```
+//!
+//! Promises: neither run is kept; what is remembered is the last few events. Two runs of worlds with
+//! the same names are compared event by event, bytes and all; otherwise as the lines of a trace.
+
+use super::super::Failure;
+use super::super::progress::Progress;
+use super::super::report::untold;
+use super::subject::Subject;
+use crate::dissect::{Dissector, Span, text};
+use crate::lab::World;
+use crate::lab::export::Directory;
+use crate::lab::export::json::Json;
+use crate::lab::trace::{Event, Kind};
+use stack::frame::Frame;
+use stack::time::Instant;
+use stack::wire::pcap::LinkType;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "Examples:
+  tapline lab diff arp@1 arp@2
+  tapline lab diff mine.toml changed.toml
+  tapline lab diff monday.jsonl tuesday.jsonl";
+
+/// The first event in which two runs differ, and a few before it.
+///
+/// Exits with 0 where they are equal, with 1 where they differ.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A topology or a scenario, with its seed after an `@`; or a trace (.jsonl).
+    #[arg(value_name = "A")]
+    a: String,
+
+    /// The other.
+    #[arg(value_name = "B")]
+    b: String,
+
+    /// Events to show before the one that differs.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    context: usize,
+}
+
+/// Compares them.
+///
+/// # Errors
+/// Exit code 2 where one of them is not there or makes no sense.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let (a, b) = (Source::open(&args.a)?, Source::open(&args.b)?);
+    let mut progress = Progress::counting(a.len(), false, a.len() / 1000 + 1, TEMPLATE);
+    let told = match (a, b) {
+        (Source::Run(mut a), Source::Run(mut b)) if a.names_are(&b) => {
+            let mut seek = Seek::new(args.context);
+            let found = seek.first(|| {
+                let event = a.next();
+                progress.reach(event.as_ref().map_or(0, |e: &Event| e.at.as_nanos()));
+                Ok((event, b.next()))
+            })?;
+            seek.tell(args, found, |event| in_words(&a.names, event), why)
+        }
+        (mut a, mut b) => {
+            let mut seek = Seek::new(args.context);
+            let found = seek.first(|| {
+                let line = a.line()?;
+                progress.reach(a.position());
+                Ok((line, b.line()?))
+            })?;
+            seek.tell(args, found, |line: &String| line.clone(), |_, _| None)
+        }
+    };
+    drop(progress);
+    let (text, equal) = told;
+    io::stdout().write_all(text.as_bytes()).map_err(untold)?;
+    Ok(if equal {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+const TEMPLATE: &str = "[{bar:30}] {percent}% of A";
+
+/// Where events come from.
+enum Source {
+    Run(Box<Run>),
+    File(Lines),
+}
+
+impl Source {
+    fn open(word: &str) -> Result<Self, Failure> {
+        if Path::new(word).extension().is_some_and(|e| e == "jsonl") {
+            return Lines::open(word).map(Self::File);
+        }
+        let (subject, seed) = Subject::find_with_seed(word)?;
+        Run::new(subject, seed).map(|run| Self::Run(Box::new(run)))
+    }
+
+    fn line(&mut self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Run(run) => Ok(run.line()),
+            Self::File(lines) => lines.next(),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.end.as_nanos(),
+            Self::File(lines) => lines.len,
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.world.now().as_nanos(),
+            Self::File(lines) => lines.read,
+        }
+    }
+}
+
+/// A run that goes on as its events are asked for.
+struct Run {
+    subject: Subject,
+    seed: u64,
+    world: World,
+    names: Directory,
+    json: Json,
+    end: Instant,
+    over: bool,
+}
+
+impl Run {
+    fn new(subject: Subject, seed: u64) -> Result<Self, Failure> {
+        let world = super::play::build(&subject, seed, true, Vec::new())?;
+        Ok(Self {
+            names: Directory::of(&world),
+            json: Json::default(),
+            end: subject.topology.end(),
+            over: false,
+            subject,
+            seed,
+            world,
+        })
+    }
+
+    /// Whether numbers of nodes and wires mean the same in both.
+    fn names_are(&self, other: &Self) -> bool {
+        let nodes = |run: &Self| -> Vec<String> {
+            let nodes = run.world.nodes().map(|(_, n)| n.name().to_owned());
+            nodes
+                .chain(run.world.wires().map(|(_, w)| w.name.to_string()))
+                .collect()
+        };
+        nodes(self) == nodes(other)
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.world.poll_trace() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            if !self.world.step_until(self.end) {
+                self.over = true;
+                self.world.run_until(self.end);
+                let _ = self.subject.topology.judge(self.seed, &mut self.world);
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let event = self.next()?;
+        self.json.event(&self.names, &event);
+        let bytes = self.json.take();
+        Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+}
+
+/// The lines of a trace.
+struct Lines {
+    word: String,
+    file: BufReader<File>,
+    len: u64,
+    read: u64,
+}
+
+impl Lines {
+    fn open(word: &str) -> Result<Self, Failure> {
+        let wrong = |e: io::Error| Failure::usage(format!("{word}: {e}"));
+        let file = File::open(word).map_err(wrong)?;
+        Ok(Self {
+            len: file.metadata().map_or(0, |m| m.len()),
+            word: word.to_owned(),
+            file: BufReader::new(file),
+            read: 0,
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<String>, Failure> {
+        let mut line = String::new();
+        let n = self.file.read_line(&mut line);
+        let n = n.map_err(|e| Failure::usage(format!("{}: {e}", self.word)))?;
+        self.read += n as u64;
+        line.truncate(line.trim_end().len());
+        Ok((n > 0).then_some(line))
+    }
+}
+
+/// What each says next; nothing where it is over.
+type Pair<T> = (Option<T>, Option<T>);
+
+/// What both said last, and how much before that.
+struct Seek<T> {
+    context: usize,
+    last: VecDeque<T>,
+    equal: u64,
+}
+
+impl<T: PartialEq> Seek<T> {
+    const fn new(context: usize) -> Self {
+        Self {
+            context,
+            last: VecDeque::new(),
+            equal: 0,
+        }
+    }
+
+    /// The first pair that differs; `None` where both end as equals.
+    fn first(
+        &mut self,
+        mut next: impl FnMut() -> Result<Pair<T>, Failure>,
+    ) -> Result<Option<Pair<T>>, Failure> {
+        loop {
+            match next()? {
+                (None, None) => return Ok(None),
+                (Some(a), Some(b)) if a == b => {
+                    self.equal += 1;
+                    self.last.push_back(a);
+                    if self.last.len() > self.context {
+                        self.last.pop_front();
+                    }
+                }
+                pair => return Ok(Some(pair)),
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        args: &Args,
+        found: Option<Pair<T>>,
+        words: impl Fn(&T) -> String,
+        why: impl Fn(&T, &T) -> Option<String>,
+    ) -> (String, bool) {
+        let Some((a, b)) = found else {
+            return (format!("equal: {} events\n", self.equal), true);
+        };
+        let mut out = format!("equal for {} events, then not:\n", self.equal);
+        for event in &self.last {
+            out.push_str(&format!("    {}\n", words(event)));
+        }
+        let side = |of: &Option<T>| match of {
+            Some(event) => words(event),
+            None => "(ends here)".to_owned(),
+        };
+        out.push_str(&format!("A   {}\nB   {}\n", side(&a), side(&b)));
+        if let (Some(a), Some(b)) = (&a, &b)
+            && let Some(why) = why(a, b)
+        {
+            out.push_str(&format!("differ in {why}\n"));
+        }
+        out.push_str(&format!("A is {}, B is {}\n", args.a, args.b));
+        (out, false)
+    }
+}
+
+/// An event as one line.
+fn in_words(names: &Directory, event: &Event) -> String {
+    let node = event.node.map_or("-", |id| names.node(id));
+    let nanos = event.at.as_nanos();
+    let time = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let (kind, what) = (event.kind.name(), what(names, &event.kind));
+    let line = format!("{time} #{} {node} {kind} {what}", event.seq);
+    line.trim_end().to_owned()
+}
+
+fn what(names: &Directory, kind: &Kind) -> String {
+    match kind {
+        Kind::Send { lane, frame } => format!("{}: {}", names.lane(*lane), phrase(frame)),
+        Kind::Arrive {
+            lane,
+            frame,
+            marks,
+            fate,
+            ..
+        } => {
+            let marks: String = marks.names().map(|m| format!(" [{m}]")).collect();
+            format!("{}: {}{marks}: {fate}", names.lane(*lane), phrase(frame))
+        }
+        Kind::Drop {
+            lane,
+            frame,
+            reason,
+            detail,
+            count,
+            ..
+        } => {
+            let lane = lane
+                .map(|l| format!("{}: ", names.lane(l)))
+                .unwrap_or_default();
+            let frame = frame.as_ref().map(|f| format!("{}: ", phrase(f)));
+            let frame = frame.unwrap_or_default();
+            format!("{lane}{frame}{} x{count} {detail}", reason.name())
+        }
+        Kind::Timer => String::new(),
+        Kind::Note {
+            program,
+            name,
+            text,
+        } => format!("{program}: {name} {text}"),
+        Kind::State { view } => view.clone(),
+        Kind::Fault { line, text } => format!("line {line}: {text}"),
+        Kind::Verdict { text, holds } => {
+            format!("{text} ({})", if *holds { "holds" } else { "fails" })
+        }
+    }
+}
+
+fn phrase(frame: &Frame) -> String {
+    let mut frame = frame.clone();
+    frame.complete_checksum();
+    let bytes = frame.to_bytes();
+    text::phrase(
+        LinkType::ETHERNET,
+        Span::whole(&bytes),
+        &mut Dissector::default(),
+    )
+}
+
+/// Where two events differ that look alike.
+fn why(a: &Event, b: &Event) -> Option<String> {
+    let mut parts = Vec::new();
+    if a.at != b.at {
+        let (first, then) = (a.at.min(b.at), a.at.max(b.at));
+        parts.push(format!("time, by {} ns", then.since(first).as_nanos()));
+    }
+    if a.node != b.node {
+        parts.push("node".to_owned());
+    }
+    if a.kind.name() != b.kind.name() {
+        parts.push("kind".to_owned());
+    } else if a.kind != b.kind {
+        parts.push(match (frame_of(&a.kind), frame_of(&b.kind)) {
+            (Some(a), Some(b)) if a != b => {
+                let (a, b) = (a.to_bytes(), b.to_bytes());
+                let at = a.iter().zip(&b).position(|(a, b)| a != b);
+                let at = at.unwrap_or(a.len().min(b.len()));
+                format!(
+                    "the frame, from byte {at} on ({} and {} bytes)",
+                    a.len(),
+                    b.len()
+                )
+            }
+            _ => "what it says".to_owned(),
+        });
+    }
+    if a.cause != b.cause {
+        parts.push(format!("cause (#{} and #{})", a.cause, b.cause));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+const fn frame_of(kind: &Kind) -> Option<&Frame> {
+    match kind {
+        Kind::Send { frame, .. } | Kind::Arrive { frame, .. } => Some(frame),
+        Kind::Drop { frame, .. } => frame.as_ref(),
+        _ => None,
+    }
+}

@@ -1,0 +1,193 @@
+//! What is written of a run while it goes on: trace, captures, ladder, ShiViz log, picture.
+//!
+//! ```text
+//!   World --pump--> export::Recorder --take--> FILE, DIR/WIRE.pcapng, DIR/all.pcapng, stdout
+//! ```
+
+use super::super::Failure;
+use super::super::report::untold;
+use crate::lab::export::{Output, Recorder, Wanted, ladder};
+use crate::lab::{WireId, World};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Which files are wanted.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "What to write of a run (\"-\" is standard output)")]
+pub struct Files {
+    /// Every event, as JSON lines: the contract is in the documentation of `lab::export::json`.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+
+    /// Every frame, with what became of it as comment: a capture for each wire and one of all, as
+    /// DIR/WIRE.pcapng and DIR/all.pcapng; or all in one, where this ends in .pcapng.
+    #[arg(long, value_name = "DIR")]
+    pub pcap: Option<PathBuf>,
+
+    /// Who sent what to whom, as sequence text.
+    #[arg(long, value_name = "FILE")]
+    pub ladder: Option<PathBuf>,
+
+    /// A log for ShiViz.
+    #[arg(long, value_name = "FILE")]
+    pub shiviz: Option<PathBuf>,
+
+    /// The topology with its traffic, and charts over time.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+impl Files {
+    fn wanted(&self, title: &str) -> Wanted {
+        Wanted {
+            json: self.trace.is_some(),
+            pcapng: self.pcap.is_some(),
+            pcapng_each: self.pcap.as_deref().is_some_and(|p| !is_capture(p)),
+            ladder: self.ladder.as_ref().map(|_| ladder::Config::default()),
+            shiviz: self.shiviz.is_some(),
+            svg: self.svg.as_ref().map(|_| title.to_owned()),
+        }
+    }
+
+    /// Whether any is: only then the world has to be watched.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.wanted("").any()
+    }
+
+    /// Whether something that programs read goes to standard output.
+    #[must_use]
+    pub fn talk(&self) -> bool {
+        let all = [&self.trace, &self.shiviz, &self.svg];
+        all.into_iter().flatten().any(|path| is_stdout(path))
+    }
+
+    /// Begins to write of `world`, which is complete and has been watched from its first event on;
+    /// `None` where nothing is wanted.
+    ///
+    /// # Errors
+    /// Where a file cannot be made.
+    pub fn record(&self, world: &World, title: &str) -> Result<Option<Record>, Failure> {
+        if !self.any() {
+            return Ok(None);
+        }
+        let mut record = Record {
+            recorder: Recorder::new(world, self.wanted(title)),
+            outputs: BTreeMap::new(),
+            pcap: self.pcap.clone(),
+            wires: world.wires().map(|(_, w)| w.name.to_string()).collect(),
+            pumped: 0,
+        };
+        let named = [
+            (Output::Json, &self.trace),
+            (Output::Ladder, &self.ladder),
+            (Output::Shiviz, &self.shiviz),
+            (Output::Svg, &self.svg),
+        ];
+        for (output, path) in named {
+            if let Some(path) = path {
+                record.outputs.insert(output, open(path)?);
+            }
+        }
+        if let Some(path) = &self.pcap {
+            if !is_capture(path) {
+                fs::create_dir_all(path).map_err(|e| unwritten(path, &e))?;
+            }
+            let all = match is_capture(path) {
+                true => path.clone(),
+                false => path.join("all.pcapng"),
+            };
+            record.outputs.insert(Output::Pcapng, open(&all)?);
+        }
+        Ok(Some(record))
+    }
+}
+
+/// Events between two looks at what there is to write.
+const EVERY: u32 = 1024;
+
+/// Writes of one run.
+pub struct Record {
+    recorder: Recorder,
+    outputs: BTreeMap<Output, (PathBuf, Box<dyn Write>)>,
+    pcap: Option<PathBuf>,
+    wires: Vec<String>,
+    pumped: u32,
+}
+
+impl Record {
+    /// After each step.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn pump(&mut self, world: &mut World) -> Result<(), Failure> {
+        self.recorder.pump(world);
+        self.pumped += 1;
+        match self.pumped.is_multiple_of(EVERY) {
+            true => self.write(),
+            false => Ok(()),
+        }
+    }
+
+    /// The run is over.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn finish(mut self, world: &mut World) -> Result<(), Failure> {
+        self.recorder.finish(world);
+        self.write()?;
+        for (path, out) in self.outputs.values_mut() {
+            out.flush().map_err(|e| unwritten(path, &e))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        for (output, bytes) in self.recorder.take() {
+            if !self.outputs.contains_key(&output) {
+                let Some(path) = self.capture_of(&output) else {
+                    continue;
+                };
+                self.outputs.insert(output.clone(), open(&path)?);
+            }
+            if let Some((path, out)) = self.outputs.get_mut(&output) {
+                out.write_all(&bytes).map_err(|e| unwritten(path, &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file of a wire's capture.
+    fn capture_of(&self, output: &Output) -> Option<PathBuf> {
+        let Output::PcapngOf(WireId(wire)) = *output else {
+            return None;
+        };
+        let name = self.wires.get(usize::try_from(wire).ok()?)?;
+        Some(self.pcap.as_ref()?.join(format!("{name}.pcapng")))
+    }
+}
+
+fn is_capture(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "pcapng")
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open(path: &Path) -> Result<(PathBuf, Box<dyn Write>), Failure> {
+    if is_stdout(path) {
+        return Ok((path.to_owned(), Box::new(io::stdout())));
+    }
+    let file = File::create(path).map_err(|e| unwritten(path, &e))?;
+    Ok((path.to_owned(), Box::new(io::BufWriter::new(file))))
+}
+
+fn unwritten(path: &Path, e: &io::Error) -> Failure {
+    match e.kind() {
+        io::ErrorKind::BrokenPipe if is_stdout(path) => untold(io::ErrorKind::BrokenPipe.into()),
+        _ => Failure::lacks(format!("{}: {e}", path.display()), "choose another file"),
+    }
+}

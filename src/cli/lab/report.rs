@@ -1,0 +1,405 @@
+//! What a run came to, as a table and as JSON.
+//!
+//! ```text
+//!   Topology, World, Outcome --of--> Report --text--> clients, nodes, wires, asserts, run
+//!                                           \--json--> one object a line
+//! ```
+//!
+//! Promises: the JSON is a pure function of topology, script and seed: how long the run took is not
+//! in it.
+
+use super::subject::Subject;
+use crate::lab::export::directory::short;
+use crate::lab::run::Outcome;
+use crate::lab::{Lane, World};
+use serde_json::{Map, Value, json};
+use stack::reason::DropReason;
+use stack::time::{Duration, Instant};
+use std::fmt::Write as _;
+
+/// Nodes, and directions of wires, that a table still lists one by one.
+const LISTED: usize = 40;
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What it came to.
+    pub outcome: Outcome,
+    programs: Vec<Program>,
+    nodes: Vec<Node>,
+    ways: Vec<Way>,
+}
+
+#[derive(Clone, Debug)]
+struct Program {
+    name: String,
+    /// Whether somebody asked for it, as against the services of a node.
+    is_client: bool,
+    /// `None` where there was nothing to measure.
+    metrics: Vec<(&'static str, Option<u64>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    name: String,
+    kind: &'static str,
+    arrived: u64,
+    sent: u64,
+    forwarded: u64,
+    drops: Vec<(&'static str, u64)>,
+}
+
+/// One direction of a wire.
+#[derive(Clone, Debug)]
+struct Way {
+    wire: String,
+    from: String,
+    counts: Vec<(&'static str, u64)>,
+    drops: Vec<(&'static str, u64)>,
+}
+
+impl Report {
+    /// Looks at a world whose run is over.
+    #[must_use]
+    pub fn of(subject: &Subject, world: &World, outcome: Outcome) -> Self {
+        let is_client = |name: &str| subject.topology.clients.iter().any(|c| c.name == name);
+        let programs = world.nodes().flat_map(|(_, node)| node.programs());
+        let programs = programs.map(|(name, program)| {
+            let metrics = program.metrics().iter();
+            Program {
+                name: name.to_owned(),
+                is_client: is_client(name),
+                metrics: metrics.map(|m| (*m, program.measure(m))).collect(),
+            }
+        });
+        Self {
+            programs: programs.collect(),
+            nodes: nodes(world),
+            ways: ways(world),
+            outcome,
+        }
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn json(&self, subject: &Subject) -> Value {
+        let outcome = &self.outcome;
+        let asserts = outcome.judged.iter();
+        let asserts = asserts.map(|j| json!({ "text": j.text, "holds": j.holds }));
+        json!({
+            "lab": subject.word,
+            "seed": outcome.seed,
+            "digest": format!("{:016x}", outcome.digest),
+            "steps": outcome.steps,
+            "arrivals": outcome.arrivals,
+            "ended": outcome.ended.as_nanos(),
+            "holds": outcome.holds(),
+            "asserts": asserts.collect::<Vec<_>>(),
+            "unaccounted": outcome.unaccounted,
+            "metrics": {
+                "clients": object(self.programs.iter(), |p| (&p.name, p.json())),
+                "nodes": object(self.nodes.iter(), |n| (&n.name, n.json())),
+                "wires": self.wires_json(),
+            },
+        })
+    }
+
+    fn wires_json(&self) -> Value {
+        let mut wires = Map::new();
+        for way in &self.ways {
+            let wire = wires.entry(&way.wire).or_insert_with(|| json!({}));
+            if let Value::Object(wire) = wire {
+                wire.insert(format!("from.{}", way.from), way.json());
+            }
+        }
+        Value::Object(wires)
+    }
+
+    /// The table; `took` is how long it took on the wall's clock.
+    #[must_use]
+    pub fn text(&self, subject: &Subject, took: Option<Duration>) -> String {
+        let mut out = String::new();
+        self.write(&mut out, subject, took);
+        // An empty last column leaves blanks.
+        let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
+        lines.join("\n") + "\n"
+    }
+
+    /// Writing into a string cannot fail.
+    fn write(&self, out: &mut String, subject: &Subject, took: Option<Duration>) {
+        let topology = &subject.topology;
+        let _ = match topology.caption.as_str() {
+            "" => writeln!(out, "{}", subject.word),
+            caption => writeln!(out, "{}: {caption}", subject.word),
+        };
+        for line in topology.about.lines() {
+            let _ = writeln!(out, "  {}", line.trim());
+        }
+        self.write_programs(out);
+        self.write_nodes(out);
+        self.write_ways(out);
+        let outcome = &self.outcome;
+        if !outcome.judged.is_empty() || outcome.unaccounted.is_some() {
+            out.push_str("\nasserts\n");
+        }
+        for judged in &outcome.judged {
+            let verdict = if judged.holds { "holds" } else { "FAILS" };
+            let _ = writeln!(out, "  {verdict}  {}", judged.text);
+        }
+        if let Some(what) = &outcome.unaccounted {
+            let _ = writeln!(out, "  FAILS  conservation: {what}");
+        }
+        let _ = write!(
+            out,
+            "\nrun  seed {}  digest {:016x}  arrivals {}  steps {}  virtual {}",
+            outcome.seed,
+            outcome.digest,
+            outcome.arrivals,
+            outcome.steps,
+            short(outcome.ended.since(Instant::ZERO)),
+        );
+        if let Some(took) = took {
+            let _ = write!(out, "  wall {}", short(took));
+        }
+        out.push('\n');
+    }
+
+    fn write_programs(&self, out: &mut String) {
+        let shown: Vec<_> = self.programs.iter().filter(|p| p.is_shown()).collect();
+        if shown.is_empty() {
+            return;
+        }
+        out.push_str("\nclients\n");
+        let width = shown.iter().map(|p| p.name.len()).max().unwrap_or(0);
+        for program in shown.iter().take(LISTED) {
+            let _ = write!(out, "  {:width$}", program.name);
+            for (name, value) in &program.metrics {
+                // What did not happen needs no words, but that nothing was sent or came back does.
+                match value {
+                    Some(0) if !["sent", "received"].contains(name) => {}
+                    Some(value) => {
+                        let _ = write!(out, "  {name} {}", in_unit(name, *value));
+                    }
+                    None => {}
+                }
+            }
+            out.push('\n');
+        }
+        more(out, shown.len());
+    }
+
+    fn write_nodes(&self, out: &mut String) {
+        let width = self.nodes.iter().take(LISTED).map(|n| n.name.len()).max();
+        let width = width.unwrap_or(0).max(5);
+        let _ = writeln!(
+            out,
+            "\n{:w$}  kind      arrived      sent  forwarded  drops",
+            "nodes",
+            w = width + 2
+        );
+        for node in self.nodes.iter().take(LISTED) {
+            let _ = writeln!(
+                out,
+                "  {:width$}  {:7} {:>9} {:>9}  {:>9}  {}",
+                node.name,
+                node.kind,
+                node.arrived,
+                node.sent,
+                node.forwarded,
+                listed(&node.drops),
+            );
+        }
+        more(out, self.nodes.len());
+    }
+
+    fn write_ways(&self, out: &mut String) {
+        let labels: Vec<String> = self.ways.iter().map(Way::label).collect();
+        let width = labels.iter().take(LISTED).map(String::len).max();
+        let width = width.unwrap_or(0).max(5);
+        let _ = writeln!(
+            out,
+            "\n{:w$}     frames       bytes  delivered  what befell the others",
+            "wires",
+            w = width + 2
+        );
+        for (way, label) in self.ways.iter().zip(&labels).take(LISTED) {
+            let count = |name: &str| way.count(name);
+            let befell: Vec<_> = way.drops.iter().copied().chain(way.others()).collect();
+            let _ = writeln!(
+                out,
+                "  {label:width$}  {:>9} {:>11}  {:>9}  {}",
+                count("frames-in"),
+                count("bytes-in"),
+                count("delivered"),
+                listed(&befell),
+            );
+        }
+        more(out, self.ways.len());
+    }
+}
+
+impl Program {
+    fn is_shown(&self) -> bool {
+        self.is_client || self.metrics.iter().any(|(_, v)| v.is_some_and(|v| v > 0))
+    }
+
+    fn json(&self) -> Value {
+        let metrics = self.metrics.iter();
+        object(metrics, |(name, value)| (name, json!(value)))
+    }
+}
+
+impl Node {
+    fn json(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "arrived": self.arrived,
+            "sent": self.sent,
+            "forwarded": self.forwarded,
+            "drops": object(self.drops.iter(), |(name, n)| (name, json!(n))),
+        })
+    }
+}
+
+impl Way {
+    fn label(&self) -> String {
+        format!("{} from {}", self.wire, self.from)
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        let found = self.counts.iter().find(|(n, _)| *n == name);
+        found.map_or(0, |(_, n)| *n)
+    }
+
+    /// Counters that a table has no column for.
+    fn others(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let columns = ["frames-in", "bytes-in", "delivered"];
+        let others = self.counts.iter().copied();
+        others.filter(move |(name, n)| *n > 0 && !columns.contains(name))
+    }
+
+    fn json(&self) -> Value {
+        let mut value = object(self.counts.iter(), |(name, n)| (name, json!(n)));
+        if let Value::Object(map) = &mut value {
+            let drops = object(self.drops.iter(), |(name, n)| (name, json!(n)));
+            map.insert("drops".to_owned(), drops);
+        }
+        value
+    }
+}
+
+fn nodes(world: &World) -> Vec<Node> {
+    let nodes = world.nodes().map(|(_, node)| {
+        let counters = node.counters();
+        let drops = DropReason::ALL.iter().map(|&reason| {
+            let lost = match reason {
+                DropReason::NodeDown => counters.down,
+                DropReason::NodePaused => counters.paused,
+                _ => 0,
+            };
+            let dropped = node.total(|s| s.dropped_in(reason) + s.dropped_out(reason));
+            (reason.name(), dropped + lost)
+        });
+        Node {
+            name: node.name().to_owned(),
+            kind: match node.host() {
+                Some(host) if host.config().forwarding => "router",
+                Some(_) => "host",
+                None if node.is_hub() => "hub",
+                None => "outside",
+            },
+            arrived: counters.arrived,
+            sent: counters.sent,
+            forwarded: match node.is_hub() {
+                true => counters.passed,
+                false => node.total(|s| s.forwarded),
+            },
+            drops: drops.filter(|(_, n)| *n > 0).collect(),
+        }
+    });
+    nodes.collect()
+}
+
+fn ways(world: &World) -> Vec<Way> {
+    let lanes = world
+        .wires()
+        .flat_map(|(id, wire)| [0, 1].map(|from| (Lane { wire: id, from }, wire)));
+    let ways = lanes.filter_map(|(lane, wire)| {
+        let way = world.way(lane)?;
+        let stats = way.stats();
+        let drops = DropReason::ALL.iter();
+        let drops = drops.map(|&reason| (reason.name(), stats.dropped(reason)));
+        Some(Way {
+            wire: wire.name.to_string(),
+            from: world.sender_of(lane)?.to_owned(),
+            counts: vec![
+                ("frames-in", stats.frames_in),
+                ("bytes-in", stats.bytes_in),
+                ("delivered", stats.delivered),
+                ("duplicated", stats.duplicated),
+                ("reordered", stats.reordered),
+                ("corrupted", stats.corrupted),
+                ("marked", stats.marked),
+                ("queue-peak", stats.queue_peak),
+            ],
+            drops: drops.filter(|(_, n)| *n > 0).collect(),
+        })
+    });
+    ways.collect()
+}
+
+fn object<'a, T: 'a>(
+    items: impl Iterator<Item = &'a T>,
+    pair: impl Fn(&'a T) -> (&'a str, Value),
+) -> Value {
+    let pairs = items
+        .map(pair)
+        .map(|(name, value)| (name.to_owned(), value));
+    Value::Object(pairs.collect())
+}
+
+/// `wire-loss 3  duplicated 1`
+fn listed(counts: &[(&str, u64)]) -> String {
+    let words: Vec<_> = counts
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
+    words.join("  ")
+}
+
+fn more(out: &mut String, all: usize) {
+    if all > LISTED {
+        let _ = writeln!(out, "  ... and {} more (--json has all)", all - LISTED);
+    }
+}
+
+/// A metric as people read it: what it counts in shows in its name.
+fn in_unit(name: &str, value: u64) -> String {
+    match name.split('.').next().unwrap_or(name) {
+        "rtt" | "delay" => short(Duration::from_nanos(value)),
+        "loss" => {
+            let text = format!("{}.{:04}", value / 10_000, value % 10_000);
+            format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_unit_of_their_metric() {
+        for (name, value, want) in [
+            ("rtt.max", 120_000_000, "120ms"),
+            ("delay.p99", 1_230_000, "1.23ms"),
+            ("loss", 50_000, "5%"),
+            ("loss", 123_456, "12.3456%"),
+            ("loss", 0, "0%"),
+            ("sent", 120_000_000, "120000000"),
+        ] {
+            assert_eq!(in_unit(name, value), want, "{name} {value}");
+        }
+    }
+}

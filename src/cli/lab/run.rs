@@ -1,0 +1,165 @@
+//! `lab run`: one run to its end, or many seeds, or a world in real time.
+//!
+//! ```text
+//!   subject --build--> World --step_until(end)--> judge --> report
+//!                        \--pump--> record
+//! ```
+
+use super::super::Failure;
+use super::play::{build, tell, title, verdict, walk};
+use super::record::Files;
+use super::report::Report;
+use super::subject::Subject;
+use super::{attach, seeds};
+use crate::lab::export::directory::short;
+use crate::lab::units;
+use crate::runtime::{Clock, interrupt};
+use stack::time::{Duration, Instant};
+use std::ffi::OsString;
+use std::ops::Range;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "Examples:
+  tapline lab run arp
+  tapline lab run arp --ladder -
+  tapline lab run mine.toml --seed 7 --pcap wires --trace events.jsonl
+  tapline lab run mine.toml --seeds 0..1000
+  tapline lab run mine.toml --attach a=tap0 -- ping -c 3 10.0.2.1";
+
+/// Run a network in virtual time and say what came of it.
+///
+/// The same topology and seed give the same bytes on every wire. Exits with 1 where an assertion
+/// fails, and prints the command that runs it again.
+///
+/// With --attach the kernel takes the place of a node: a TAP (or a veth pair, where there is none
+/// to be had) with the node's addresses, station address, MTU and routes, in a private network as
+/// `up` makes one. The world then runs in real time until CMD ends (or the shell, on a terminal),
+/// ^C, or --until.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A topology (TOML), or a scenario by its name.
+    #[arg(value_name = "FILE|NAME")]
+    subject: String,
+
+    /// All chance comes from it [default: the topology's, else 1].
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+
+    /// Run each of these seeds, side by side: 0..50 or 1..=50.
+    #[arg(
+        long, value_name = "A..B", value_parser = seed_range,
+        conflicts_with_all = ["attach", "trace", "pcap", "ladder", "shiviz", "svg"]
+    )]
+    seeds: Option<Range<u64>>,
+
+    /// Threads for --seeds; the results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N", requires = "seeds")]
+    jobs: Option<usize>,
+
+    /// Virtual time at which it ends: 10s, 500ms [default: the topology's, else 60s].
+    #[arg(long, value_name = "TIME", value_parser = virtual_time)]
+    until: Option<Duration>,
+
+    /// What came of it as JSON, one object a run.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    files: Files,
+
+    #[command(flatten)]
+    attach: attach::Options,
+
+    /// With --attach: what to run beside the node's place.
+    #[arg(last = true, value_name = "CMD", requires = "attach")]
+    command: Vec<OsString>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Exit code 2 for a bad topology, 3 where a file cannot be written or a device cannot be had.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut subject = Subject::find(&args.subject)?;
+    subject.end_at(args.until);
+    if let Some(seeds) = &args.seeds {
+        return seeds::run(&subject, seeds.clone(), args.jobs, args.json);
+    }
+    let seed = subject.seed(args.seed);
+    if args.attach.any() {
+        return attach::run(attach::Wish {
+            subject: &subject,
+            seed,
+            until: args.until,
+            files: &args.files,
+            options: &args.attach,
+            command: &args.command,
+            json: args.json,
+        });
+    }
+    let stop = interrupt::flag()?;
+    let clock = Clock::start();
+    let mut world = build(&subject, seed, args.files.any(), Vec::new())?;
+    let mut record = args.files.record(&world, &title(&subject, seed))?;
+    let whole = walk(&subject, &mut world, record.as_mut(), &stop)?;
+    let outcome = subject.topology.judge(seed, &mut world);
+    if let Some(record) = record {
+        record.finish(&mut world)?;
+    }
+    let report = Report::of(&subject, &world, outcome);
+    let took = clock.now().since(Instant::ZERO);
+    // What a program is to read must not have a table at its end.
+    let taken = args.files.talk();
+    tell(&subject, &report, Some(took), args.json, taken)?;
+    if !whole {
+        let at = short(world.now().since(Instant::ZERO));
+        return Err(Failure::unmet(format!("stopped at {at} of virtual time")));
+    }
+    verdict(&subject, &report)
+}
+
+fn virtual_time(text: &str) -> Result<Duration, String> {
+    match units::duration(text) {
+        Ok(Duration::ZERO) => Err("a run takes some time".to_owned()),
+        Ok(time) => Ok(time),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// `A..B` without its end, `A..=B` with it.
+fn seed_range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "two numbers, as 0..50 (without 50) or 1..=50".to_owned();
+    let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+    let (last, more) = match last.strip_prefix('=') {
+        Some(last) => (last, 1),
+        None => (last, 0),
+    };
+    let first: u64 = first.trim().parse().map_err(|_| wrong())?;
+    let last: u64 = last.trim().parse().map_err(|_| wrong())?;
+    let range = first..last.saturating_add(more);
+    match range.is_empty() {
+        true => Err("there is no seed in it: the first comes before the last".to_owned()),
+        false => Ok(range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_seeds() {
+        assert_eq!(seed_range("0..50"), Ok(0..50));
+        assert_eq!(seed_range("1..=50"), Ok(1..51));
+        for wrong in ["5", "5..5", "9..3", "a..b", "..", "1..=0"] {
+            assert!(seed_range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_run_needs_time() {
+        assert_eq!(virtual_time("10s"), Ok(Duration::from_secs(10)));
+        assert!(virtual_time("0").is_err() && virtual_time("soon").is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! What a run is of: a topology in a file, or a scenario by its name.
+//!
+//! ```text
+//!   arp          a scenario        --file::parse--> Subject: topology, and how to call it again
+//!   mine.toml    a file
+//!   arp@7        with a seed of its own (lab diff)
+//! ```
+
+use super::super::Failure;
+use crate::lab::file::{self, Lines};
+use crate::lab::names::nearest;
+use crate::lab::plan::Plan;
+use crate::lab::scenario;
+use crate::lab::topology::{Topology, TopologyError};
+use stack::time::Duration;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The seed where neither the topology nor anybody says one.
+const SEED: u64 = 1;
+
+/// A topology, and what it was asked for by.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// As the command line has it.
+    pub word: String,
+    /// The network.
+    pub topology: Topology,
+    /// What is decided about the rest.
+    pub plan: Plan,
+    lines: Lines,
+    /// What the command line said of its end.
+    until: Option<String>,
+}
+
+impl Subject {
+    /// Finds and parses it.
+    ///
+    /// # Errors
+    /// Exit code 2: no such scenario or file, or the first thing that is wrong in it with its line.
+    pub fn find(word: &str) -> Result<Self, Failure> {
+        let text = match scenario::find(word) {
+            Some(scenario) => scenario.toml.to_owned(),
+            None => fs::read_to_string(word).map_err(|e| unfound(word, &e))?,
+        };
+        let loaded = file::parse(word, &text).map_err(|e| Failure::usage(e.to_string()))?;
+        Ok(Self {
+            word: word.to_owned(),
+            topology: loaded.topology,
+            plan: loaded.plan,
+            lines: loaded.lines,
+            until: None,
+        })
+    }
+
+    /// `FILE|NAME` or `FILE|NAME@SEED`.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_with_seed(word: &str) -> Result<(Self, u64), Failure> {
+        let split = word.rsplit_once('@');
+        let seeded = split.and_then(|(name, seed)| Some((name, seed.parse().ok()?)));
+        match seeded.filter(|_| !Path::new(word).exists()) {
+            Some((name, seed)) => Ok((Self::find(name)?, seed)),
+            None => {
+                let subject = Self::find(word)?;
+                let seed = subject.seed(None);
+                Ok((subject, seed))
+            }
+        }
+    }
+
+    /// It ends then, whatever it says itself.
+    pub fn end_at(&mut self, until: Option<Duration>) {
+        if let Some(until) = until {
+            self.topology.until = Some(until);
+            self.until = Some(crate::lab::units::write_duration(until));
+        }
+    }
+
+    /// The seed asked for, or its own.
+    #[must_use]
+    pub fn seed(&self, asked: Option<u64>) -> u64 {
+        asked.or(self.topology.seed).unwrap_or(SEED)
+    }
+
+    /// The command that runs it again.
+    #[must_use]
+    pub fn replay(&self, seed: u64) -> String {
+        let until = self.until.iter().map(|t| format!(" --until {t}"));
+        let until: String = until.collect();
+        format!(
+            "tapline lab run {} --seed {seed}{until}",
+            quoted(&self.word)
+        )
+    }
+
+    /// An error of building it, with file and line.
+    #[must_use]
+    pub fn locate(&self, error: TopologyError) -> Failure {
+        Failure::usage(self.lines.locate(error).to_string())
+    }
+}
+
+/// As a shell reads it back.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+@%:,=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+fn unfound(word: &str, error: &io::Error) -> Failure {
+    let path = Path::new(word);
+    let is_path = path.extension().is_some() || path.components().count() > 1;
+    if is_path || error.kind() != io::ErrorKind::NotFound {
+        return Failure::usage(format!("{word}: {error}"));
+    }
+    let what = format!("there is no scenario `{word}`, and no file of that name");
+    let near = nearest(word, scenario::all().iter().map(|s| s.name));
+    Failure {
+        remedy: Some(match near {
+            Some(near) => format!("`{near}`; `tapline lab list` names all"),
+            None => "`tapline lab list` names all".to_owned(),
+        }),
+        ..Failure::usage(what)
+    }
+}
