@@ -20,6 +20,7 @@
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod lab;
 mod oddities;
 mod routers;
 mod tools;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         routers::TESTS,
         verbs::TESTS,
         wire_verb::TESTS,
+        lab::TESTS,
     ];
     let tests = stories.concat();
     let is_left = |needs: Needs| needs == Root && !is_root();
