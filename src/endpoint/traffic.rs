@@ -513,6 +513,8 @@ impl Endpoint for Sender {
             "reordered" => Some(self.back.reordered),
             "gaps" => Some(self.back.gaps),
             "gap.max" => Some(self.back.longest_gap),
+            // Where nothing is to come back, nothing of it is lost.
+            "loss" if self.config.echo.is_none() => None,
             "loss" => ppm(sent.saturating_sub(self.back.received), sent),
             _ => self.rtt.measure(metric.strip_prefix("rtt.")?),
         }

@@ -184,7 +184,12 @@ impl Assertion {
             (Some(left), Some(right)) => self.op.holds(left.cmp(&right)),
             _ => false,
         };
-        let show = |v: Option<i128>| v.map_or_else(|| "nothing".to_owned(), |v| write_in(v, unit));
+        let show = |v: Option<i128>| match (v, v.map(u64::try_from)) {
+            (None, _) => "nothing".to_owned(),
+            // What is written is exact, and `788529151ns` says little.
+            (_, Some(Ok(n))) if unit == Unit::Time => format!("{:?}", Duration::from_nanos(n)),
+            (Some(v), _) => write_in(v, unit),
+        };
         let text = match &self.right {
             Operand::Value { .. } => format!("{self}: it is {}", show(left)),
             Operand::Times(..) => format!("{self}: it is {} to {}", show(left), show(right)),

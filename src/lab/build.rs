@@ -253,7 +253,8 @@ fn sender(client: &Client, to: Ipv4Addr) -> Sender {
             _ => default.fit,
         },
         ttl: client.ttl.unwrap_or(default.ttl),
-        echo: Some(ECHO_PATIENCE),
+        // Nothing else sends back what it gets.
+        echo: (port == Service::Echo.port()).then_some(ECHO_PATIENCE),
         ..default
     })
 }
