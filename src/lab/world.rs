@@ -920,6 +920,21 @@ impl World {
     }
 }
 
+/// A host with the same interfaces, addresses and routes, and nothing else of the old one.
+fn reborn(old: &Host, now: Instant, rng: Rng) -> Host {
+    let mut host = Host::new(old.config().clone(), rng);
+    for interface in old.interfaces() {
+        let mut config = interface.config().clone();
+        config.addresses = interface.addresses().iter().map(|a| a.cidr).collect();
+        host.add_interface(now, config);
+    }
+    for route in old.routes().iter() {
+        // Those of its addresses are there already.
+        let _ = host.add_route(*route);
+    }
+    host
+}
+
 /// Breaking and mending. Each is what a line of a fault script, or a test, does to the world.
 impl World {
     /// Changes a direction of a wire; frames in flight keep their fate.
@@ -1048,10 +1063,13 @@ impl World {
         };
         let mut past = std::mem::take(&mut station.past);
         past.push(*station.host.stats());
+        // Another life draws other numbers, as a machine that boots again does.
+        let rng = self.rng.fork(&format!("node/{}/{}", n.name, past.len()));
         **station = Station {
+            host: reborn(&birth.host, now, rng),
+            tasks: birth.tasks.clone(),
             birth: Some(Arc::clone(&birth)),
             past,
-            ..(*birth).clone()
         };
         for task in &mut station.tasks {
             task.begin_again(now);

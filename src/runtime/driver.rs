@@ -16,7 +16,7 @@
 //! together, so that acknowledgements coalesce. Interest in writing is told to the kernel only
 //! while a frame waits, so the usual turn is wait, read, write, read nothing. A frame is handed over
 //! with the time at which it was read, not that of its batch. A deadline is never met early, and
-//! late by no more than [`GRAIN`] and what the OS takes to wake a process. In a conversation
+//! late by no more than `GRAIN` and what the OS takes to wake a process. In a conversation
 //! that is quicker than falling asleep and waking up, the loop stays awake for a moment after each
 //! frame (`Vigil`); with frames further apart it sleeps at once, so an idle host costs nothing.
 

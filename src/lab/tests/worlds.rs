@@ -164,3 +164,31 @@ fn a_crashed_host_begins_again_without_its_neighbours() {
     assert_eq!(world.measure("p", "received"), Some(7));
     world.audit().unwrap();
 }
+
+#[test]
+fn a_host_that_begins_again_draws_other_numbers() {
+    // The identifiers of its echo requests.
+    let idents = |crash: bool| {
+        let mut world = pair(1, slow(5 * MS));
+        world.keep_births();
+        world.watch(true);
+        let a = world.find("a").unwrap();
+        if crash {
+            world.crash(a);
+            world.restart(a).unwrap();
+        }
+        world.run_until(at(500));
+        let mut idents = Vec::new();
+        while let Some(event) = world.poll_trace() {
+            if let Kind::Send { frame, .. } = event.kind
+                && event.node == Some(a)
+                && frame.len() > 80
+            {
+                idents.push(frame.to_bytes().slice(38..40));
+            }
+        }
+        idents
+    };
+    assert!(!idents(false).is_empty() && idents(false) == idents(false));
+    assert_ne!(idents(false), idents(true));
+}
