@@ -719,6 +719,7 @@ mod tests {
         let host = host();
         let mut control = Control::open().unwrap();
         let path = control.path();
+        #[expect(clippy::disallowed_methods, reason = "the other side of a socket")]
         let reader = std::thread::spawn({
             let path = path.clone();
             move || ask(&path).unwrap()

@@ -23,6 +23,7 @@ pub fn cores() -> usize {
 /// Does `work(0)` to `work(count - 1)` on `jobs` threads and calls `done` with each result, in the
 /// order of their numbers. Once `stop` is set no further piece is begun; results that lie beyond a
 /// piece that was never done are given at the end, in order too.
+#[expect(clippy::disallowed_methods, reason = "this is runtime/")]
 pub fn in_order<T: Send>(
     jobs: usize,
     count: u64,

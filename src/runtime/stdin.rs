@@ -50,6 +50,7 @@ impl Input {
             }
             let _ = write.send(&[]);
         };
+        #[expect(clippy::disallowed_methods, reason = "this is runtime/")]
         std::thread::Builder::new()
             .name("stdin".to_owned())
             .spawn(reader)?;
