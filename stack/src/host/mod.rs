@@ -146,7 +146,9 @@ pub struct Host {
 /// Identification counters.
 #[derive(Clone, Debug)]
 struct Idents {
+    /// Drawn when the first is asked for: a host that sends nothing does without.
     counters: Vec<u16>,
+    rng: Rng,
     keys: Keyed,
     /// Whose counter was asked for last, and which it is.
     last: (Ipv4Addr, u64),
@@ -155,7 +157,8 @@ struct Idents {
 impl Idents {
     fn new(draws: &mut Rng) -> Self {
         Self {
-            counters: (0..IDENTS).map(|_| low16(draws.next_u64())).collect(),
+            counters: Vec::new(),
+            rng: draws.fork("idents"),
             keys: Keyed::new(draws),
             // Nobody has this address; what counter it leads to does not matter.
             last: (Ipv4Addr::UNSPECIFIED, 0),
@@ -169,7 +172,7 @@ impl Idents {
         // A conversation asks for the same again and again.
         let slot = match self.last {
             (last, slot) if last == dst => slot,
-            _ => self.keys.hash_one(dst.to_bits()) % IDENTS,
+            _ => self.other(dst),
         };
         self.last = (dst, slot);
         let counter = usize::try_from(slot)
@@ -178,6 +181,14 @@ impl Idents {
         let Some(counter) = counter else { return 0 };
         *counter = counter.wrapping_add(1);
         *counter
+    }
+
+    fn other(&mut self, dst: Ipv4Addr) -> u64 {
+        if self.counters.is_empty() {
+            let Self { counters, rng, .. } = self;
+            counters.extend((0..IDENTS).map(|_| low16(rng.next_u64())));
+        }
+        self.keys.hash_one(dst.to_bits()) % IDENTS
     }
 }
 

@@ -34,7 +34,8 @@ use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::wire::MacAddr;
 use crate::wire::arp::{Operation, Packet};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 /// The constants of RFC 5227 §1.1, and a limit.
@@ -184,7 +185,7 @@ pub struct Stats {
 pub struct Acd {
     config: Config,
     rng: Rng,
-    claims: BTreeMap<Ipv4Addr, Claim>,
+    claims: Claims,
     timers: BTreeSet<(Instant, Ipv4Addr)>,
     /// Who has packets due; each address once at most.
     due: VecDeque<Ipv4Addr>,
@@ -192,6 +193,54 @@ pub struct Acd {
     conflicts: u32,
     last_attempt: Option<Instant>,
     stats: Stats,
+}
+
+/// Claims by address, in order. Most interfaces have one, for which a tree's node would have room
+/// for eleven.
+#[derive(Clone, Debug, Default)]
+struct Claims(Vec<(Ipv4Addr, Claim)>);
+
+impl Claims {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &(Ipv4Addr, Claim)> {
+        self.0.iter()
+    }
+
+    fn place(&self, addr: Ipv4Addr) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&addr, |(addr, _)| *addr)
+    }
+
+    fn get(&self, addr: &Ipv4Addr) -> Option<&Claim> {
+        let at = self.place(*addr).ok()?;
+        self.0.get(at).map(|(_, claim)| claim)
+    }
+
+    fn get_mut(&mut self, addr: &Ipv4Addr) -> Option<&mut Claim> {
+        let at = self.place(*addr).ok()?;
+        self.0.get_mut(at).map(|(_, claim)| claim)
+    }
+
+    fn insert(&mut self, addr: Ipv4Addr, claim: Claim) {
+        match self.place(addr) {
+            Ok(at) => {
+                if let Some(old) = self.0.get_mut(at) {
+                    old.1 = claim;
+                }
+            }
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (addr, claim));
+            }
+        }
+    }
+
+    fn remove(&mut self, addr: &Ipv4Addr) -> Option<Claim> {
+        let at = self.place(*addr).ok()?;
+        Some(self.0.remove(at).1)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -217,7 +266,7 @@ impl Acd {
         Self {
             config,
             rng,
-            claims: BTreeMap::new(),
+            claims: Claims::default(),
             timers: BTreeSet::new(),
             due: VecDeque::new(),
             events: VecDeque::new(),
@@ -276,7 +325,7 @@ impl Acd {
     /// Claims every address anew, each as it began, since the link has come up or moved (RFC 5227
     /// §2.1). Those that are probed are not usable until [`Event::Usable`] comes again.
     pub fn restart(&mut self, now: Instant) {
-        let all: alloc::vec::Vec<_> = self
+        let all: Vec<_> = self
             .claims
             .iter()
             .map(|(addr, claim)| (*addr, claim.start, claim.policy))

@@ -1,6 +1,7 @@
 //! Claims alone, disputed, and between two machines on one link.
 
 use super::*;
+use alloc::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
