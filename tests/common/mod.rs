@@ -108,14 +108,20 @@ fn path() -> String {
     format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
 }
 
-/// `count` requests, `count` answers.
+/// The first `count` requests have `count` answers.
+///
+/// A kernel's ping that waits for the last of them no longer than for the longest before, twice
+/// over, calls an answer lost that is late; `-W` is for where none came. With `-w SECONDS` it waits,
+/// and asks on meanwhile: then each of the first `count` must be answered by its number.
 #[track_caller]
 pub(crate) fn loses_nothing(ran: Ran, count: u32) -> Ran {
     let sum = format!("{count} packets transmitted, {count} received, 0% packet loss");
-    ran.exits(0)
-        .says(&sum)
-        .never_says("DUP!")
-        .never_says("wrong data")
+    let answered = |seq| ran.out.contains(&format!("icmp_seq={seq} ttl="));
+    assert!(
+        ran.out.contains(&sum) || (1..=count).all(answered),
+        "not said: {sum:?}, nor is each answered\n{ran}"
+    );
+    ran.exits(0).never_says("DUP!").never_says("wrong data")
 }
 
 /// The program under test.

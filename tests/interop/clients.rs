@@ -98,13 +98,16 @@ fn clients_reach_the_kernel_beside_them() {
 fn clients_ping_through_kernel_routers() {
     let world = kernel_routers();
     for ran in [
-        world.sh("kernel", "ping -c 20 -i 0.01 10.2.0.2"),
+        world.sh("kernel", "ping -c 20 -i 0.01 -w 20 10.2.0.2"),
         from_stack(&world, "ping", "-c 20 -i 0.01 10.2.0.2"),
     ] {
         loses_nothing(ran, 20).says("64 bytes from 10.2.0.2: icmp_seq=20 ttl=62");
     }
     for ran in [
-        world.sh("kernel", "ping -M dont -s 65507 -c 5 -i 0.01 10.2.0.2"),
+        world.sh(
+            "kernel",
+            "ping -M dont -s 65507 -c 5 -i 0.01 -w 20 10.2.0.2",
+        ),
         from_stack(&world, "ping", "-M dont -s 65507 -c 5 -i 0.01 10.2.0.2"),
     ] {
         loses_nothing(ran, 5).says("65515 bytes from 10.2.0.2");
@@ -122,7 +125,7 @@ fn clients_trace_what_the_kernel_traces() {
     let world = kernel_routers();
     for how in ["", "-I"] {
         let theirs = world
-            .sh("kernel", &format!("traceroute -n {how} 10.2.0.2"))
+            .sh("kernel", &format!("traceroute -w 5 -n {how} 10.2.0.2"))
             .exits(0);
         let ours = from_stack(&world, "traceroute", &format!("{how} 10.2.0.2")).exits(0);
         assert_eq!(

@@ -131,7 +131,7 @@ fn oddities_are_dropped_for_a_reason() {
         "{BEFORE}for _ in range({TIMES}):\n{}",
         indent(&sends)
     ));
-    let (ran, status) = up_with_status(&format!("{script}\nping -c 3 -i 0.01 10.7.0.2"));
+    let (ran, status) = up_with_status(&format!("{script}\nping -c 3 -i 0.01 -w 20 10.7.0.2"));
     loses_nothing(ran, 3);
     let mut wrong = Vec::new();
     for (frame, reason) in ODDITIES {
@@ -179,7 +179,9 @@ time.sleep(0.3)
 assert len(sniffer.stop()) == 0, 'a datagram with overlapping fragments was answered'
 ";
     let script = scapy(&format!("{BEFORE}{sniff}{script}{end}"));
-    let (ran, status) = up_with_status(&format!("{script}\nping -c 3 -s 4000 -i 0.01 10.7.0.2"));
+    let (ran, status) = up_with_status(&format!(
+        "{script}\nping -c 3 -s 4000 -i 0.01 -w 20 10.7.0.2"
+    ));
     loses_nothing(ran, 3);
     let at_least = |reason: &str, want: u64, status: &Status| {
         assert!(
@@ -247,6 +249,6 @@ fn hping3_oddities_leave_the_host_well() {
     for odd in oddities {
         script += &format!("timeout 2 hping3 -q -c 5 -i u1000 {odd} 10.7.0.2 &\n");
     }
-    let ran = up_sh(&format!("{script}wait\nping -c 3 -i 0.01 10.7.0.2"));
+    let ran = up_sh(&format!("{script}wait\nping -c 3 -i 0.01 -w 20 10.7.0.2"));
     loses_nothing(ran, 3);
 }

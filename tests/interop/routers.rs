@@ -123,7 +123,7 @@ fn routers_are_each_named_by_traceroute() {
     let (world, _routers) = three_routers();
     for how in ["", "-I"] {
         let ran = world
-            .sh("left", &format!("traceroute {how} -n 10.3.0.1"))
+            .sh("left", &format!("traceroute -w 5 {how} -n 10.3.0.1"))
             .exits(0);
         let hops = ran
             .out
@@ -137,7 +137,7 @@ fn routers_are_each_named_by_traceroute() {
             "{ran}"
         );
     }
-    let ran = world.sh("right", "traceroute -n 10.1.0.1").exits(0);
+    let ran = world.sh("right", "traceroute -w 5 -n 10.1.0.1").exits(0);
     for hop in [" 10.3.0.2 ", " 10.23.0.2 ", " 10.12.0.1 ", " 10.1.0.1 "] {
         assert!(ran.out.contains(hop), "{hop} is not on the way back: {ran}");
     }
@@ -163,7 +163,7 @@ fn routers_teach_the_path_mtu() {
         .exits(0)
         .never_says("mtu 1500");
     loses_nothing(
-        world.sh("left", "ping -M do -s 1272 -c 3 -i 0.01 10.3.0.1"),
+        world.sh("left", "ping -M do -s 1272 -c 3 -i 0.01 -w 20 10.3.0.1"),
         3,
     );
     world
@@ -175,16 +175,18 @@ fn routers_teach_the_path_mtu() {
 fn routers_pass_65507_bytes_in_fragments() {
     let (world, _routers) = three_routers();
     for mode in ["dont", "want"] {
-        let ping = format!("ping -M {mode} -s 65507 -c 10 -i 0.01 10.3.0.1");
+        let ping = format!("ping -M {mode} -s 65507 -c 10 -i 0.01 -w 20 10.3.0.1");
         let ran = loses_nothing(world.sh("left", &ping), 10);
-        assert_eq!(
-            ran.lines_with("65515 bytes from 10.3.0.1").count(),
-            10,
+        assert!(
+            ran.lines_with("65515 bytes from 10.3.0.1").count() >= 10,
             "{ran}"
         );
     }
     loses_nothing(
-        world.sh("right", "ping -M dont -s 65507 -c 10 -i 0.01 10.1.0.1"),
+        world.sh(
+            "right",
+            "ping -M dont -s 65507 -c 10 -i 0.01 -w 20 10.1.0.1",
+        ),
         10,
     );
 }
@@ -246,9 +248,9 @@ fn routers_tell_of_no_route_and_no_host() {
 /// dropped for a reason.
 fn routers_count_what_they_pass() {
     let (world, routers) = three_routers();
-    loses_nothing(world.sh("left", "ping -q -c 200 -i 0.002 10.3.0.1"), 200);
+    loses_nothing(world.sh("left", "ping -c 200 -i 0.002 -w 20 10.3.0.1"), 200);
     loses_nothing(
-        world.sh("left", "ping -q -M dont -s 5000 -c 20 -i 0.01 10.3.0.1"),
+        world.sh("left", "ping -M dont -s 5000 -c 20 -i 0.01 -w 20 10.3.0.1"),
         20,
     );
     let ends: Vec<_> = routers.into_iter().map(Running::status_at_end).collect();

@@ -66,10 +66,9 @@ fn ping_of_5000_in_a_hurry_loses_nothing() {
 }
 
 fn ping_of_65507_bytes_loses_nothing() {
-    let ran = loses_nothing(up("ping -s 65507 -c 50 -i 0.01 10.7.0.2"), 50);
-    assert_eq!(
-        ran.lines_with("65515 bytes from 10.7.0.2").count(),
-        50,
+    let ran = loses_nothing(up("ping -s 65507 -c 50 -i 0.01 -w 20 10.7.0.2"), 50);
+    assert!(
+        ran.lines_with("65515 bytes from 10.7.0.2").count() >= 50,
         "{ran}"
     );
 }
@@ -81,18 +80,18 @@ fn ping_flood_of_50000_loses_nothing() {
 /// The host adds its own address and sends the option back (RFC 1122 §3.2.2.6), where the way back
 /// is recorded too. Linux adds its address twice, in and out; once is as right.
 fn ping_records_the_route() {
-    let ran = loses_nothing(up("ping -R -c 3 -i 0.01 10.7.0.2"), 3);
+    let ran = loses_nothing(up("ping -R -c 3 -i 0.01 -w 20 10.7.0.2"), 3);
     let mut hops = after(&ran, "RR:");
     hops.dedup();
     assert_eq!(hops, ["10.7.0.1", "10.7.0.2", "10.7.0.1"], "{ran}");
-    assert_eq!(ran.lines_with("(same route)").count(), 2, "{ran}");
+    assert!(ran.lines_with("(same route)").count() >= 2, "{ran}");
 }
 
 /// The kernel out, the host, the kernel in: the first stamp is said as it is, each other by how
 /// much it differs from the one before. Linux as host stamps twice.
 fn ping_gets_timestamps() {
-    let ran = loses_nothing(up("ping -T tsonly -c 3 -i 0.01 10.7.0.2"), 3);
-    assert_eq!(ran.lines_with("TS:").count(), 3, "{ran}");
+    let ran = loses_nothing(up("ping -T tsonly -c 3 -i 0.01 -w 20 10.7.0.2"), 3);
+    assert!(ran.lines_with("TS:").count() >= 3, "{ran}");
     let stamps = after(&ran, "TS:");
     assert!(
         (3..=4).contains(&stamps.len()) && stamps[0].ends_with("absolute"),
@@ -120,9 +119,10 @@ fn after<'a>(ran: &'a Ran, word: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// Without `-w`, a probe has three times as long as the one before it took: microseconds.
 fn traceroute_names_the_host() {
     for how in ["", "-I", "-T"] {
-        let ran = up(&format!("traceroute {how} -n -q 3 10.7.0.2")).exits(0);
+        let ran = up(&format!("traceroute -w 5 {how} -n -q 3 10.7.0.2")).exits(0);
         let hops: Vec<_> = ran.out.lines().skip(1).collect();
         assert_eq!(hops.len(), 1, "one hop away: {ran}");
         assert!(hops[0].trim().starts_with("1  10.7.0.2 "), "{ran}");
@@ -138,7 +138,7 @@ fn traceroute_names_the_host() {
 /// Each run has 16 probes under way, all of which the last hop answers: its limit on errors must
 /// not make it look farther away from run to run.
 fn traceroute_again_and_again_says_the_same() {
-    let ran = up_sh("for i in 1 2 3 4 5 6 7 8; do traceroute -n 10.7.0.2; done").exits(0);
+    let ran = up_sh("for i in 1 2 3 4 5 6 7 8; do traceroute -w 5 -n 10.7.0.2; done").exits(0);
     assert_eq!(ran.lines_with(" 1  10.7.0.2 ").count(), 8, "{ran}");
     ran.never_says("*");
 }

@@ -178,7 +178,7 @@ fn verbs_trace_like_the_kernels() {
         "-F 10.3.0.1 1400",
     ] {
         let ours = client(&world, "traceroute", how);
-        let kernels = world.sh("left", &format!("traceroute -n {how}"));
+        let kernels = world.sh("left", &format!("traceroute -w 5 -n {how}"));
         // Everything but the times.
         let hops = |ran: &Ran| -> Vec<String> {
             let lines = ran.out.lines().skip(1);

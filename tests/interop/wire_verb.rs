@@ -137,9 +137,9 @@ fn answered(ran: &Ran) -> Vec<u32> {
 /// 20 ms there and 7 ms back. ping prints a millisecond's thousandths only below ten of them.
 fn wire_delays_both_ways() {
     let wired = Wired::new("--delay 7ms --from wa delay=20ms");
-    let ran = loses_nothing(wired.ping("-c 50 -i 0.01"), 50);
+    let ran = loses_nothing(wired.ping("-c 50 -i 0.01 -w 20"), 50);
     let times = times(&ran);
-    assert_eq!(times.len(), 50, "{ran}");
+    assert!(times.len() >= 50, "{ran}");
     assert!(times[0] >= 26_900, "quicker than the wire: {ran}");
     assert!(times[25] < 60_000, "the median: {ran}");
     let status = wired.ends();
@@ -180,10 +180,10 @@ fn wire_drops_what_is_too_long() {
     let wired = Wired::new("--mtu 1000");
     let link = wired.world.sh("a", "ip link show wa").exits(0);
     let _ = link.says("mtu 1000 ");
-    loses_nothing(wired.ping("-c 3 -i 0.01 -M do -s 972"), 3);
+    loses_nothing(wired.ping("-c 3 -i 0.01 -w 20 -M do -s 972"), 3);
     wired.world.sh("a", "ip link set wa mtu 1500").exits(0);
     let _ = wired.ping("-c 3 -i 0.01 -W 1 -M do -s 973").exits(1);
-    loses_nothing(wired.ping("-c 3 -i 0.01 -M do -s 972"), 3);
+    loses_nothing(wired.ping("-c 3 -i 0.01 -w 20 -M do -s 972"), 3);
     let status = wired.ends();
     assert_eq!(count(&status, 0, "frame-too-long"), 3);
 }

@@ -59,7 +59,10 @@ pub(crate) const TESTS: &[Test] = &[
 /// Two hosts on one bridge, each answering the kernel at 10.7.0.1 and a third stack.
 fn stacks_on_a_bridge_answer(world: &World) {
     for address in ["10.7.0.11", "10.7.0.12"] {
-        loses_nothing(world.sh("lan", &format!("ping -c 3 -i 0.01 {address}")), 3);
+        loses_nothing(
+            world.sh("lan", &format!("ping -c 3 -i 0.01 -w 20 {address}")),
+            3,
+        );
         let attach = "--raw third --address 10.7.0.13/24";
         let ping = format!("{} ping {attach} -c 3 -i 0.01 {address}", tapline());
         loses_nothing(world.sh("third", &ping), 3);
@@ -156,9 +159,9 @@ const RAW: &str = "
 fn raw_world_answers_ping_of_any_size() {
     let world = raw_world();
     let host = world.tapline("far", RAW);
-    loses_nothing(world.sh("near", "ping -q -c 500 -i 0.002 10.7.0.2"), 500);
+    loses_nothing(world.sh("near", "ping -c 500 -i 0.002 -w 20 10.7.0.2"), 500);
     loses_nothing(
-        world.sh("near", "ping -q -s 65507 -c 20 -i 0.01 10.7.0.2"),
+        world.sh("near", "ping -s 65507 -c 20 -i 0.01 -w 20 10.7.0.2"),
         20,
     );
     let status = host.status_at_end();
@@ -170,7 +173,7 @@ fn raw_world_answers_ping_of_any_size() {
 fn raw_world_needs_but_one_option() {
     let world = raw_world();
     let host = world.serve("far", "--raw w1");
-    loses_nothing(world.sh("near", "ping -c 3 -i 0.01 10.7.0.2"), 3);
+    loses_nothing(world.sh("near", "ping -c 3 -i 0.01 -w 20 10.7.0.2"), 3);
     let status = host.status_at_end();
     status.adds_up("the host");
     status.has_no_bad_checksum();
