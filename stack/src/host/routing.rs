@@ -86,14 +86,6 @@ impl Host {
             let at = self.default_interface(dst).ok_or(DropReason::NoRoute)?;
             return self.way_by(at, dst);
         }
-        // Where its link is down, the table still knows a way.
-        if let Some(redirect) = self.redirects.get(&dst)
-            && let Ok(mut way) = self.way_by(redirect.interface, dst)
-        {
-            way.hop = Hop::Neighbor(IpAddr::V4(redirect.gateway));
-            way.broadcast = false;
-            return Ok(way);
-        }
         let route = self
             .routes
             .lookup(IpAddr::V4(dst))
@@ -112,6 +104,14 @@ impl Host {
         }
         if let Some(mtu) = route.mtu {
             way.mtu = way.mtu.min(usize::from(mtu));
+        }
+        //= RFC 1122 §3.2.2.2 a redirect replaces the first hop of the way that the table knows,
+        //= and nothing else of it; where that way has moved, it says nothing any more.
+        if let Some(redirect) = self.redirects.get(&dst)
+            && redirect.interface == way.interface
+            && matches!(way.hop, Hop::Neighbor(_))
+        {
+            way.hop = Hop::Neighbor(IpAddr::V4(redirect.gateway));
         }
         Ok(way)
     }

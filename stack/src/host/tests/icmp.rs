@@ -2,6 +2,7 @@ use super::*;
 use crate::frame::Payload;
 use crate::net::ipv4;
 use crate::net::route::Route;
+use crate::net::route::RouteKind;
 use crate::reason::DropReason;
 use crate::transport::ErrorKind;
 use crate::wire::EtherType;
@@ -218,6 +219,33 @@ fn redirects_only_from_the_first_hop() {
 }
 
 use core::net::SocketAddr;
+
+/// A redirect names a first hop, no more: what the table says of the way still holds.
+#[test]
+fn a_redirect_changes_the_first_hop_alone() {
+    let mut net = Net::pair();
+    let (now, h) = (net.now, &mut net.hosts[0]);
+    let far: Ipv4Addr = "192.0.2.1".parse().unwrap();
+    let ours = Ipv4Addr::new(10, 7, 0, 9);
+    h.add_address(now, 0, "10.7.0.9/24".parse().unwrap());
+    h.add_route(Route {
+        source: Some(v4(ours)),
+        mtu: Some(1280),
+        ..Route::via("192.0.2.0/24".parse().unwrap(), v4(B), Port(0))
+    })
+    .unwrap();
+    let better = Ipv4Addr::new(10, 7, 0, 3);
+    h.redirect(now, 0, B, far, better).unwrap();
+    let way = h.way(far).unwrap();
+    assert_eq!(way.hop, interface::Hop::Neighbor(v4(better)));
+    assert_eq!((way.src, way.mtu), (ours, 1280));
+    h.add_route(Route {
+        kind: RouteKind::Prohibited,
+        ..Route::on_link("192.0.2.1/32".parse().unwrap(), Port(0))
+    })
+    .unwrap();
+    assert_eq!(h.way(far), Err(DropReason::RouteProhibited));
+}
 
 #[test]
 fn a_redirect_to_a_dead_gateway_is_forgotten() {
