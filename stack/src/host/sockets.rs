@@ -29,7 +29,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(super) struct Entry {
     pub(super) kind: Kind,
     pub(super) tx: Chain,
-    tx_bytes: usize,
+    pub(super) tx_bytes: usize,
     /// On an interface's list of sockets with something to send.
     in_turn: bool,
     ready: Readiness,

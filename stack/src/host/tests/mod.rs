@@ -6,6 +6,7 @@ mod forward;
 mod icmp;
 mod link;
 mod ports;
+mod queues;
 mod udp;
 
 use super::*;
