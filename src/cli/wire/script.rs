@@ -14,10 +14,9 @@ use crate::lab::fault::{
     Change, Fault, FaultLine, Harm, Kind, Only, Party, Place, Script, ScriptError, Share, When,
 };
 use crate::lab::names::Names;
-use stack::link::impair::{Act, Chance, Config, Loss, Match, Matched, Rule, Way, Wire};
+use stack::link::impair::{Config, Match, Rule, Way, Wire};
 use stack::machine::Port;
 use stack::time::{Duration, Instant};
-use stack::wire::Protocol;
 use std::collections::BTreeMap;
 
 /// A script under way.
@@ -189,12 +188,7 @@ impl Faults {
             return;
         };
         for (_, _, change) in self.changes.iter().filter(|c| c.1 == from) {
-            match *change {
-                Change::Rate(rate) => config.rate = rate,
-                Change::Mtu(mtu) => config.mtu = mtu,
-                Change::Loss(chance) => config.loss = Loss::Independent(chance),
-                Change::Jitter(jitter) => config.jitter = jitter,
-            }
+            change.apply(&mut config);
         }
         with(wire, from, |way| way.set_config(now, config));
     }
@@ -229,10 +223,7 @@ fn fits(line: &FaultLine) -> Result<(), &'static str> {
 }
 
 fn rule(id: u64, harm: Harm, share: Share, only: &Only) -> Rule {
-    let (chance, left) = match share {
-        Share::Chance(chance) => (chance, None),
-        Share::Next(n) => (Chance::ALWAYS, Some(n)),
-    };
+    let (chance, left) = share.odds();
     let address = |party: &Option<Party>| match party {
         Some(Party::Addr(addr)) => Some(*addr),
         _ => None,
@@ -240,23 +231,14 @@ fn rule(id: u64, harm: Harm, share: Share, only: &Only) -> Rule {
     Rule {
         id,
         matches: Match {
-            protocol: only.protocol.map(|kind| match kind {
-                Kind::Arp => Matched::Arp,
-                Kind::Ip(number) => Matched::Ip(Protocol(number)),
-            }),
+            protocol: only.protocol.map(Kind::matched),
             src: address(&only.source),
             dst: address(&only.to),
             port: only.port,
         },
         chance,
         left,
-        act: match harm {
-            Harm::Drop => Act::Drop,
-            Harm::Duplicate => Act::Duplicate,
-            Harm::Corrupt => Act::Corrupt,
-            Harm::Delay(by) => Act::Delay(by),
-            Harm::Reorder(by) => Act::Reorder(by),
-        },
+        act: harm.act(),
     }
 }
 

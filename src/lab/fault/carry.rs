@@ -9,12 +9,11 @@
 //! decisions belong to its line's id, so that they stay when other lines go.
 
 use super::run::{Phase, Run};
-use super::{Change, Fault, FaultLine, Harm, Kind, Link, Only, Party, Place, Share};
+use super::{Fault, FaultLine, Harm, Kind, Link, Only, Party, Place, Share};
 use crate::lab::ids::{Lane, NodeId, WireId};
 use crate::lab::world::World;
-use stack::link::impair::{Act, Chance, Loss, Match, Matched, Rule};
+use stack::link::impair::{Chance, Match, Rule};
 use stack::time::{Duration, Instant};
-use stack::wire::Protocol;
 use std::net::IpAddr;
 
 /// Apart from a line's own id by this, its rules are told from each other.
@@ -216,12 +215,7 @@ impl Run {
         };
         let mut config = self.base.entry(lane).or_insert(present).clone();
         for (_, _, change) in self.changes.iter().filter(|c| c.1 == lane) {
-            match *change {
-                Change::Rate(rate) => config.rate = rate,
-                Change::Mtu(mtu) => config.mtu = mtu,
-                Change::Loss(chance) => config.loss = Loss::Independent(chance),
-                Change::Jitter(jitter) => config.jitter = jitter,
-            }
+            change.apply(&mut config);
         }
         world.set_way(lane, config);
     }
@@ -234,31 +228,19 @@ fn with_node(world: &mut World, name: &str, f: impl FnOnce(&mut World, NodeId)) 
 }
 
 fn rule(id: u64, n: usize, harm: Harm, share: Share, matches: Match) -> Rule {
-    let (chance, left) = match share {
-        Share::Chance(chance) => (chance, None),
-        Share::Next(n) => (Chance::ALWAYS, Some(n)),
-    };
+    let (chance, left) = share.odds();
     Rule {
         id: id.wrapping_add((n as u64).wrapping_mul(STRIDE)),
         matches,
         chance,
         left,
-        act: match harm {
-            Harm::Drop => Act::Drop,
-            Harm::Duplicate => Act::Duplicate,
-            Harm::Corrupt => Act::Corrupt,
-            Harm::Delay(by) => Act::Delay(by),
-            Harm::Reorder(by) => Act::Reorder(by),
-        },
+        act: harm.act(),
     }
 }
 
 /// A match for each pair of addresses that the words stand for.
 fn expand(world: &World, only: &Only) -> Vec<Match> {
-    let protocol = only.protocol.map(|kind| match kind {
-        Kind::Arp => Matched::Arp,
-        Kind::Ip(number) => Matched::Ip(Protocol(number)),
-    });
+    let protocol = only.protocol.map(Kind::matched);
     let sources = addresses_of(world, only.source.as_ref());
     let destinations = addresses_of(world, only.to.as_ref());
     let pairs = sources

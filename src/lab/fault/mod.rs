@@ -31,8 +31,9 @@ pub(in crate::lab) use run::Run;
 
 use super::names::{Names, unknown};
 use super::units::{write_chance, write_duration, write_rate};
-use stack::link::impair::Chance;
+use stack::link::impair::{Act, Chance, Config, Loss, Matched};
 use stack::time::Duration;
+use stack::wire::Protocol;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -202,6 +203,20 @@ pub enum Harm {
     Reorder(Duration),
 }
 
+impl Harm {
+    /// What a wire does to the packet.
+    #[must_use]
+    pub const fn act(self) -> Act {
+        match self {
+            Self::Drop => Act::Drop,
+            Self::Duplicate => Act::Duplicate,
+            Self::Corrupt => Act::Corrupt,
+            Self::Delay(by) => Act::Delay(by),
+            Self::Reorder(by) => Act::Reorder(by),
+        }
+    }
+}
+
 /// Which of the packets that match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
@@ -209,6 +224,17 @@ pub enum Share {
     Chance(Chance),
     /// The next so many, then no more.
     Next(u32),
+}
+
+impl Share {
+    /// How often a wire takes one, and how many more it takes at most.
+    #[must_use]
+    pub const fn odds(self) -> (Chance, Option<u32>) {
+        match self {
+            Self::Chance(chance) => (chance, None),
+            Self::Next(n) => (Chance::ALWAYS, Some(n)),
+        }
+    }
 }
 
 /// Which packets a fault is about; the default is all.
@@ -231,6 +257,17 @@ pub enum Kind {
     Arp,
     /// An IP protocol by number.
     Ip(u8),
+}
+
+impl Kind {
+    /// What a wire looks for.
+    #[must_use]
+    pub const fn matched(self) -> Matched {
+        match self {
+            Self::Arp => Matched::Arp,
+            Self::Ip(number) => Matched::Ip(Protocol(number)),
+        }
+    }
 }
 
 /// A node (any of its addresses), or an address.
@@ -273,6 +310,18 @@ pub enum Change {
     Loss(Chance),
     /// Jitter.
     Jitter(Duration),
+}
+
+impl Change {
+    /// Makes the change to a direction of a wire.
+    pub fn apply(self, config: &mut Config) {
+        match self {
+            Self::Rate(rate) => config.rate = rate,
+            Self::Mtu(mtu) => config.mtu = mtu,
+            Self::Loss(chance) => config.loss = Loss::Independent(chance),
+            Self::Jitter(jitter) => config.jitter = jitter,
+        }
+    }
 }
 
 /// Who does not hear whom.
