@@ -92,8 +92,10 @@ fn up_hands_signals_on() {
     for (signal, code) in [("INT", 11), ("TERM", 12), ("HUP", 13)] {
         let script =
             format!("trap 'echo took {signal}; exit {code}' {signal}; echo ready; sleep 60");
-        let mut up = Command::new(tapline())
-            .args(["up", "--", "sh", "-c", &script])
+        // What is ignored from the start, as HUP is under nohup, a shell cannot catch.
+        let mut up = Command::new("env")
+            .args(["--default-signal", tapline(), "up", "--", "sh", "-c"])
+            .arg(&script)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
