@@ -396,6 +396,9 @@ impl Cache {
     /// The STALE neighbour that is to be forgotten first, and when. Their order of eviction has
     /// them by age already, so they need no timers of their own.
     fn oldest_stale(&self) -> Option<(Instant, usize)> {
+        if self.idle.is_empty() {
+            return None;
+        }
         let first = |class| {
             let theirs = (class, Instant::ZERO, 0)..;
             let &(found, since, slot) = self.idle.range(theirs).next()?;
