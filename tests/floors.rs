@@ -81,6 +81,8 @@ const SEEDS: &[&str] = &["stack::rng", "stack::time"];
 const UNSAFE_HOME: &str = "src/device/";
 /// The one file that may read the OS's clock.
 const CLOCK_HOME: &str = "src/runtime/clock.rs";
+/// The one folder that may start threads; waiting is for clippy.toml to forbid.
+const THREAD_HOME: &str = "src/runtime/";
 
 /// Where sources are, and the module path that a file there starts with.
 const TREES: &[(&str, &str)] = &[
@@ -308,6 +310,10 @@ impl Source {
             }
             if timeless && ["std::time::Instant", "std::time::SystemTime"].contains(&&*path) {
                 faults.push(format!("{place}: `{path}` outside {CLOCK_HOME}"));
+            }
+            let threads = is_in(&path, "std::thread") && path != "std::thread::sleep";
+            if threads && room_of(&self.module) != "tools" && !self.name.starts_with(THREAD_HOME) {
+                faults.push(format!("{place}: `{path}` outside {THREAD_HOME}"));
             }
         }
         faults
@@ -771,6 +777,9 @@ mod made_up {
             ("src/cli/mod.rs", "use std::time::{Duration, Instant};",
              "src/cli/mod.rs:1: `std::time::Instant` outside src/runtime/clock.rs"),
             ("src/cli/mod.rs", "fn f() { time::SystemTime::now() }", "a clock outside"),
+            ("src/lab/mod.rs", "fn f() { std::thread::spawn(f); }",
+             "src/lab/mod.rs:1: `std::thread::spawn` outside src/runtime/"),
+            ("src/lab/mod.rs", "use std::{fmt, thread};", "`std::thread` outside src/runtime/"),
             ("tools/src/bin/x.rs", "unsafe fn f() {}", "tools/src/bin/x.rs:1: `unsafe` outside"),
             ("stack/src/net.rs", "", "stack/src/net.rs:1: belongs into stack/src/net/mod.rs"),
             ("stack/src/link/arq/x.rs", "", "stack/src/link/arq/x.rs:1: its folder has no mod.rs"),
