@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::topology::{Topology, free_name};
 use lines::{line_at, unknown_key};
 use raw::RawTopology;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use lines::{FileError, Lines};
 
@@ -135,20 +136,26 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, FileError> {
 
 /// Gives a name to wires and clients that have none.
 fn name_all(topology: &mut Topology) {
-    let mut taken: Vec<String> = topology.wires.iter().map(|w| w.name.clone()).collect();
+    let given = topology.wires.iter().map(|w| w.name.clone());
+    let mut taken: BTreeSet<String> = given.collect();
     for wire in topology.wires.iter_mut().filter(|w| w.name.is_empty()) {
         let [a, b] = &wire.between;
-        wire.name = free_name(&format!("{a}-{b}"), |n| taken.iter().any(|t| t == n));
-        taken.push(wire.name.clone());
+        wire.name = free_name(&format!("{a}-{b}"), |n| taken.contains(n));
+        taken.insert(wire.name.clone());
     }
-    let mut taken: Vec<String> = topology.clients.iter().map(|c| c.name.clone()).collect();
+    let given = topology.clients.iter().map(|c| c.name.clone());
+    let taken: BTreeSet<String> = given.collect();
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for client in topology.clients.iter_mut().filter(|c| c.name.is_empty()) {
         let kind = client.kind.name();
-        let names = (1..).map(|n: u32| format!("{kind}{n}"));
-        client.name = names
-            .into_iter()
-            .find(|n| !taken.contains(n))
-            .unwrap_or_default();
-        taken.push(client.name.clone());
+        // Each kind counts on, so that no name is tried twice.
+        let count = counts.entry(kind).or_default();
+        client.name = loop {
+            *count += 1;
+            let name = format!("{kind}{count}");
+            if !taken.contains(&name) {
+                break name;
+            }
+        };
     }
 }

@@ -389,6 +389,25 @@ const WRONG: &[(&str, u32, &str)] = &[
 ];
 
 #[test]
+fn names_are_counted_for_each_kind_past_those_that_are_taken() {
+    let mut text = String::from("[[node]]\nname='a'\n[[node]]\nname='b'\n");
+    text.push_str("[[wire]]\nbetween=['a','b']\n");
+    for (name, kind) in [
+        ("", "ping"),
+        ("ping2", "udp"),
+        ("", "udp"),
+        ("", "ping"),
+        ("", "udp"),
+    ] {
+        let client = format!("[[client]]\nname='{name}'\nnode='a'\nkind='{kind}'\nto='b'\n");
+        text.push_str(&client);
+    }
+    let clients = parse("t", &text).unwrap().topology.clients;
+    let names: Vec<&str> = clients.iter().map(|c| &*c.name).collect();
+    assert_eq!(names, ["ping1", "ping2", "udp1", "ping3", "udp2"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_file_and_line() {
     let mut wrong = Vec::new();
     let good = "[[node]]\nname = 'a'\n\n[[node]]\nname = 'b'\n\n[[wire]]\nbetween = ['a', 'b']\n\n";
