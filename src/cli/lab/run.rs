@@ -137,7 +137,8 @@ fn seed_range(text: &str) -> Result<Range<u64>, String> {
     };
     let first: u64 = first.trim().parse().map_err(|_| wrong())?;
     let last: u64 = last.trim().parse().map_err(|_| wrong())?;
-    let range = first..last.saturating_add(more);
+    let beyond = || format!("{last} is one too many: --seed takes it alone");
+    let range = first..last.checked_add(more).ok_or_else(beyond)?;
     match range.is_empty() {
         true => Err("there is no seed in it: the first comes before the last".to_owned()),
         false => Ok(range),
@@ -152,6 +153,9 @@ mod tests {
     fn ranges_of_seeds() {
         assert_eq!(seed_range("0..50"), Ok(0..50));
         assert_eq!(seed_range("1..=50"), Ok(1..51));
+        let last = u64::MAX;
+        assert_eq!(seed_range(&format!("7..{last}")), Ok(7..last));
+        assert!(seed_range(&format!("7..={last}")).is_err());
         for wrong in ["5", "5..5", "9..3", "a..b", "..", "1..=0"] {
             assert!(seed_range(wrong).is_err(), "{wrong}");
         }
