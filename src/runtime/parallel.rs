@@ -21,8 +21,9 @@ pub fn cores() -> usize {
 }
 
 /// Does `work(0)` to `work(count - 1)` on `jobs` threads and calls `done` with each result, in the
-/// order of their numbers. Once `stop` is set no further piece is begun; results that lie beyond a
-/// piece that was never done are given at the end, in order too.
+/// order of their numbers; on fewer where the system refuses more. Once `stop` is set no further
+/// piece is begun; results that lie beyond a piece that was never done are given at the end, in
+/// order too.
 #[expect(clippy::disallowed_methods, reason = "this is runtime/")]
 pub fn in_order<T: Send>(
     jobs: usize,
@@ -43,11 +44,14 @@ pub fn in_order<T: Send>(
     };
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, most.max(1)) {
-            let send = send.clone();
-            scope.spawn(|| turn(send));
+        let running = crew(jobs.clamp(1, most.max(1)), || {
+            let (send, builder) = (send.clone(), thread::Builder::new());
+            builder.spawn_scoped(scope, || turn(send)).is_ok()
+        });
+        match running {
+            0 => turn(send),
+            _ => drop(send),
         }
-        drop(send);
         let (mut early, mut due) = (BTreeMap::new(), 0);
         for (i, result) in results {
             early.insert(i, result);
@@ -62,9 +66,27 @@ pub fn in_order<T: Send>(
     });
 }
 
+/// Starts `most` threads, or as many as the system gives: those do all.
+fn crew(most: usize, mut start: impl FnMut() -> bool) -> usize {
+    (0..most).take_while(|_| start()).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_thread_is_not_asked_for_again() {
+        let mut asked = 0;
+        let mut start = |given| {
+            asked += 1;
+            asked <= given
+        };
+        assert_eq!(crew(7, || start(3)), 3);
+        assert_eq!(asked, 4);
+        assert_eq!(crew(7, || false), 0);
+        assert_eq!(crew(7, || true), 7);
+    }
 
     #[test]
     fn results_come_in_order_whatever_the_number_of_threads() {
