@@ -72,8 +72,8 @@ pub(super) fn line_at(text: &str, byte: usize) -> u32 {
     u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX)
 }
 
-/// serde's "unknown field `x`, expected one of `a`, `b`" in a reader's words.
-pub(super) fn unknown_key(message: &str) -> String {
+/// What the parser says, in a reader's words.
+pub(super) fn reworded(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     for (begins, kind) in [("unknown field", "key"), ("unknown variant", "value")] {
         if let Some(word) = quoted.next().filter(|_| message.starts_with(begins)) {
@@ -81,5 +81,18 @@ pub(super) fn unknown_key(message: &str) -> String {
         }
         quoted = message.split('`').skip(1).step_by(2);
     }
-    message.to_owned()
+    if message.starts_with("wanted exactly 1 element") {
+        return "a name is wanted here, not a table".to_owned();
+    }
+    let number = message.strip_prefix("invalid value: integer ");
+    let most = match number.and_then(|rest| rest.split_once(", expected ")) {
+        Some((said, "u8")) => Some((said, u32::from(u8::MAX))),
+        Some((said, "u16")) => Some((said, u32::from(u16::MAX))),
+        Some((said, "u32")) => Some((said, u32::MAX)),
+        _ => None,
+    };
+    match most {
+        Some((said, most)) => format!("{said} is no whole number from 0 to {most}"),
+        None => message.to_owned(),
+    }
 }

@@ -17,7 +17,7 @@ mod write;
 
 use super::plan::Plan;
 use super::topology::{Topology, free_name};
-use lines::{line_at, unknown_key};
+use lines::{line_at, reworded};
 use raw::RawTopology;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,7 +115,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, FileError> {
     };
     let raw: RawTopology = toml::from_str(text).map_err(|e| {
         let line = e.span().map(|span| line_at(text, span.start));
-        error(line, unknown_key(e.message()))
+        error(line, reworded(e.message()))
     })?;
     let (mut topology, lines) = raw
         .resolve(text)

@@ -4,7 +4,7 @@
 //!   [[node]] --RawNode--> Node     [[wire]] + [wire.from.a] --RawWire--> Wire { ways: [there, back] }
 //! ```
 
-use super::lines::{Lines, line_at, unknown_key};
+use super::lines::{Lines, line_at, reworded};
 use super::scalar::{PortAddresses, Rate, RawRoutes, ScalarOr, Seed, Share, Text, share};
 use crate::lab::assertion::Assertion;
 use crate::lab::fault::{Party, Script};
@@ -28,7 +28,7 @@ pub(super) struct RawTopology {
     caption: String,
     #[serde(default)]
     about: String,
-    until: Option<Time>,
+    until: Option<Spanned<Time>>,
     seed: Option<Seed>,
     #[serde(default)]
     duplicate_addresses: bool,
@@ -52,10 +52,16 @@ impl RawTopology {
             u32::try_from(before + 1).unwrap_or(u32::MAX)
         };
         let mut lines = Lines::default();
+        if let Some(until) = &self.until
+            && until.get_ref().0.is_zero()
+        {
+            let what = "a run takes some time".to_owned();
+            return Err((Some(line(until.span().start)), what));
+        }
         let mut topology = Topology {
             caption: self.caption,
             about: self.about,
-            until: self.until.map(|t| t.0),
+            until: self.until.map(|t| t.into_inner().0),
             seed: self.seed.map(|s| s.0),
             duplicate_addresses: self.duplicate_addresses,
             ..Topology::default()
@@ -317,7 +323,7 @@ impl<'de> Deserialize<'de> for RawQueue {
             want: "a queue: { kind = \"drop-tail\", packets = 64 }, \"codel\", \"fq-codel\"",
             text: |text: &str| {
                 let kind = QueueKind::deserialize(text.into_deserializer());
-                let kind = kind.map_err(|e: de::value::Error| unknown_key(&e.to_string()))?;
+                let kind = kind.map_err(|e: de::value::Error| reworded(&e.to_string()))?;
                 QueueTable::of(kind).queue()
             },
             table: QueueTable::queue,

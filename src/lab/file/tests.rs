@@ -424,6 +424,17 @@ fn what_is_wrong_is_said_with_file_and_line() {
     }
     for (text, line, what) in [
         (
+            "[[node]]\nname = 'a'\nservices = [{ udp = 7, kind = 'echo' }]",
+            3,
+            "a name is wanted here, not a table",
+        ),
+        (
+            "[[node]]\nname = 'a'\nsettings = { ttl = 300 }",
+            3,
+            "`300` is no whole number from 0 to 255",
+        ),
+        ("until = '0s'", 1, "a run takes some time"),
+        (
             "untill = '3s'",
             1,
             "there is no key `untill`; did you mean `until`?",
