@@ -10,7 +10,6 @@
 //!
 //! Promises: seeds are tried in order, so the failure that is told is always the same one.
 
-use super::build::Options;
 use super::run::Outcome;
 use super::shrink::{ShrinkError, Shrunk, shrink, shrink_by};
 use super::topology::{Topology, TopologyError};
@@ -131,13 +130,7 @@ fn try_seed(
     seed: u64,
     expect: &mut dyn FnMut(&World, &Outcome) -> Result<(), String>,
 ) -> Result<(Vec<String>, bool), TopologyError> {
-    let mut world = topology.build(&Options {
-        seed,
-        digest: true,
-        ..Options::default()
-    })?;
-    world.run_until(topology.end());
-    let outcome = topology.judge(seed, &mut world);
+    let (world, outcome) = topology.play(seed)?;
     let mut what: Vec<String> = outcome.failures().map(str::to_owned).collect();
     let own = what.is_empty();
     what.extend(expect(&world, &outcome).err());

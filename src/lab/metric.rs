@@ -7,7 +7,7 @@
 //!   world.arrivals           the whole
 //! ```
 //!
-//! Times are nanoseconds, sizes bytes, shares millionths (`….ppm`).
+//! Times are nanoseconds, sizes bytes, shares millionths.
 
 use super::assertion::Metrics;
 use super::ids::{Lane, NodeId, WireId};

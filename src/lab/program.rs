@@ -38,12 +38,6 @@ macro_rules! programs {
                 match self { $(Self::$name(_) => <$kind>::METRICS,)* }
             }
 
-            /// The names of the notes that it can make.
-            #[must_use]
-            pub const fn notes(&self) -> &'static [&'static str] {
-                match self { $(Self::$name(_) => <$kind>::NOTES,)* }
-            }
-
             /// A value that it measured; see [`Endpoint::measure`].
             #[must_use]
             pub fn measure(&self, metric: &str) -> Option<u64> {

@@ -59,13 +59,22 @@ impl Topology {
     /// # Errors
     /// What cannot be built.
     pub fn run(&self, seed: u64) -> Result<Outcome, TopologyError> {
+        self.play(seed).map(|(_, outcome)| outcome)
+    }
+
+    /// As [`run`](Self::run), and the world as it is at the end.
+    ///
+    /// # Errors
+    /// What cannot be built.
+    pub fn play(&self, seed: u64) -> Result<(World, Outcome), TopologyError> {
         let mut world = self.build(&Options {
             seed,
             digest: true,
             ..Options::default()
         })?;
         world.run_until(self.end());
-        Ok(self.judge(seed, &mut world))
+        let outcome = self.judge(seed, &mut world);
+        Ok((world, outcome))
     }
 
     /// What a world of this topology came to by now. The verdicts are told to whoever watches.

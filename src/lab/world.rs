@@ -54,7 +54,6 @@ pub struct World {
     ports_to_ask: Vec<Port>,
     node_names: BTreeMap<Arc<str>, NodeId>,
     wire_names: BTreeMap<Arc<str>, WireId>,
-    keeps_births: bool,
     script: Option<Box<Run>>,
     digest: Option<Box<Digest>>,
     watch: Option<Box<Watch>>,
@@ -193,7 +192,6 @@ impl World {
             ports_to_ask: Vec::new(),
             node_names: BTreeMap::new(),
             wire_names: BTreeMap::new(),
-            keeps_births: false,
             script: None,
             digest: None,
             watch: None,
@@ -333,7 +331,6 @@ impl World {
     /// Keeps what each host is now, for [`restart`](Self::restart) to begin from. Called once the
     /// world is built, where its hosts may crash.
     pub fn keep_births(&mut self) {
-        self.keeps_births = true;
         for node in &mut self.nodes {
             if let Kind::Host(station) = &mut node.kind {
                 let born = (**station).clone();
@@ -971,11 +968,11 @@ impl World {
     /// Takes the interfaces on a host's port up or down.
     pub fn set_port_up(&mut self, node: NodeId, port: Port, up: bool) {
         self.with_host(node, |host, now| {
-            let interfaces = host.interfaces().iter().enumerate();
-            let on_port: Vec<_> = interfaces.filter(|(_, i)| i.port() == port).collect();
-            let numbers: Vec<usize> = on_port.into_iter().map(|(n, _)| n).collect();
+            let interfaces = (0..).zip(host.interfaces());
+            let on_port = interfaces.filter(|(_, i)| i.port() == port);
+            let numbers: Vec<u16> = on_port.map(|(n, _)| n).collect();
             for number in numbers {
-                host.set_up(now, u16::try_from(number).unwrap_or(u16::MAX), up);
+                host.set_up(now, number, up);
             }
         });
     }
@@ -1160,9 +1157,9 @@ impl World {
         seq
     }
 
-    /// A line of the fault script took effect or ended; what it does is caused by it.
-    pub(super) fn tell_fault(&mut self, line: u32, text: String) -> Seq {
-        self.tell_caused(None, 0, Told::Fault { line, text })
+    /// A line of the fault script took effect or ended.
+    pub(super) fn tell_fault(&mut self, line: u32, text: String) {
+        self.tell_caused(None, 0, Told::Fault { line, text });
     }
 
     /// An assertion was judged.
