@@ -29,7 +29,7 @@ use super::trace::{Event, Kind as Told, Seq};
 use stack::frame::Frame;
 use stack::host::{self, Host, InterfaceConfig, Stats};
 use stack::link::impair::{Arrival, Config as Impair, Marks, Match, Sent, Way};
-use stack::link::offload::Cutter;
+use stack::link::offload;
 use stack::machine::{Fate, Machine, Port};
 use stack::reason::DropReason;
 use stack::rng::Rng;
@@ -825,18 +825,7 @@ impl World {
 
     /// Puts a frame on a wire; a super-frame is cut first.
     fn transmit(&mut self, from: NodeId, lane: usize, frame: Frame) {
-        if frame.offload.gso.is_none() {
-            self.put(from, lane, frame);
-            return;
-        }
-        match Cutter::new(frame, false) {
-            Ok(mut cutter) => {
-                while let Some(piece) = cutter.next_piece() {
-                    self.put(from, lane, piece);
-                }
-            }
-            Err(whole) => self.put(from, lane, *whole),
-        }
+        offload::cut(frame, false, |piece| self.put(from, lane, piece));
     }
 
     fn put(&mut self, from: NodeId, i: usize, frame: Frame) {

@@ -35,6 +35,22 @@ pub struct Cutter {
     cut: u16,
 }
 
+/// Hands on a frame, or each packet of a super-frame; `bare` as in [`Cutter::new`].
+#[inline]
+pub fn cut(frame: Frame, bare: bool, mut each: impl FnMut(Frame)) {
+    if frame.offload.gso.is_none() {
+        return each(frame);
+    }
+    match Cutter::new(frame, bare) {
+        Ok(mut cutter) => {
+            while let Some(piece) = cutter.next_piece() {
+                each(piece);
+            }
+        }
+        Err(whole) => each(*whole),
+    }
+}
+
 /// Where the headers start, and where the data does.
 #[derive(Clone, Copy, Debug)]
 struct Places {

@@ -7,7 +7,7 @@
 
 use super::{Config, Sent, Way};
 use crate::frame::Frame;
-use crate::link::offload::Cutter;
+use crate::link::offload;
 use crate::machine::{Fate, Machine, Port};
 use crate::reason::DropReason;
 use crate::rng::Rng;
@@ -63,20 +63,8 @@ impl Machine for Wire {
         let Some(way) = self.way_mut(port) else {
             return Fate::Dropped(DropReason::InterfaceDown);
         };
-        let sent = if frame.offload.gso.is_none() {
-            way.send(now, frame, 0)
-        } else {
-            match Cutter::new(frame, false) {
-                Err(frame) => way.send(now, *frame, 0),
-                Ok(mut cutter) => {
-                    let mut sent = Sent::Queued;
-                    while let Some(piece) = cutter.next_piece() {
-                        sent = way.send(now, piece, 0);
-                    }
-                    sent
-                }
-            }
-        };
+        let mut sent = Sent::Queued;
+        offload::cut(frame, false, |piece| sent = way.send(now, piece, 0));
         match sent {
             Sent::Queued => Fate::Forwarded,
             Sent::Dropped(reason) => Fate::Dropped(reason),
