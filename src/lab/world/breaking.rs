@@ -1,0 +1,191 @@
+//! What a line of a fault script, or a test, does to a world: wires change, packets are held, nodes
+//! stop and begin again.
+
+use super::{BuildError, Kind, State, Station, World};
+use crate::lab::fault::Run;
+use crate::lab::ids::{Lane, NodeId, WireId};
+use crate::lab::queue::What;
+use stack::host::Host;
+use stack::link::impair::{Config as Impair, Match, Way};
+use stack::machine::Port;
+use stack::rng::Rng;
+use stack::time::Instant;
+use std::sync::Arc;
+
+impl World {
+    /// Changes a direction of a wire; frames in flight keep their fate.
+    pub fn set_way(&mut self, lane: Lane, config: Impair) {
+        let now = self.now;
+        self.with_way(lane, |way| way.set_config(now, config));
+    }
+
+    /// Calls `f` with a direction of a wire, and plans anew for it.
+    pub fn with_way<T>(&mut self, lane: Lane, f: impl FnOnce(&mut Way) -> T) -> Option<T> {
+        let i = lane.index();
+        let result = f(&mut self.lanes.get_mut(i)?.way);
+        if self.watch.is_some() {
+            self.tell_lost(i);
+        }
+        self.replan_lane(i);
+        Some(result)
+    }
+
+    /// Plugs a wire in or pulls it out: both ends notice at once, and what is on it is lost.
+    pub fn set_wire_up(&mut self, wire: WireId, up: bool) {
+        let now = self.now;
+        for from in 0..2 {
+            self.with_way(Lane { wire, from }, |way| way.set_up(now, up));
+        }
+        let Some(ends) = self.wires.get(wire.0 as usize).map(|w| w.ends) else {
+            return;
+        };
+        for (node, port) in ends {
+            self.set_port_up(node, port, up);
+        }
+    }
+
+    /// Takes the interfaces on a host's port up or down.
+    pub fn set_port_up(&mut self, node: NodeId, port: Port, up: bool) {
+        self.with_host(node, |host, now| {
+            let interfaces = (0..).zip(host.interfaces());
+            let on_port = interfaces.filter(|(_, i)| i.port() == port);
+            let numbers: Vec<u16> = on_port.map(|(n, _)| n).collect();
+            for number in numbers {
+                host.set_up(now, number, up);
+            }
+        });
+    }
+
+    /// Holds back what of the frames that arrive by `lane` matches.
+    pub fn hold_back(&mut self, lane: Lane, matches: Match) {
+        if let Some(direction) = self.lanes.get_mut(lane.index()) {
+            let holds = direction.holds.get_or_insert_default();
+            holds.matches.push(matches);
+        }
+    }
+
+    /// No longer holds back what matches; what waited for nothing else arrives now, in order.
+    pub fn let_go(&mut self, lane: Lane, matches: &Match) {
+        let i = lane.index();
+        let Some(direction) = self.lanes.get_mut(i) else {
+            return;
+        };
+        let Some(mut holds) = direction.holds.take() else {
+            return;
+        };
+        holds.matches.retain(|m| m != matches);
+        let mut free = Vec::new();
+        for mut arrival in std::mem::take(&mut holds.waiting) {
+            if holds.matches.iter().any(|m| m.matches(&mut arrival.frame)) {
+                holds.waiting.push_back(arrival);
+            } else {
+                free.push(arrival);
+            }
+        }
+        direction.holds = (!holds.matches.is_empty()).then_some(holds);
+        for arrival in free {
+            self.arrive(i, arrival);
+        }
+    }
+
+    /// Frames held back everywhere.
+    #[must_use]
+    pub fn held_back(&self) -> usize {
+        let holds = self.lanes.iter().filter_map(|l| l.holds.as_ref());
+        holds.map(|h| h.waiting.len()).sum()
+    }
+
+    /// The node neither hears nor acts until it is resumed.
+    pub fn pause(&mut self, node: NodeId) {
+        if let Some(n) = self.nodes.get_mut(node.0 as usize)
+            && n.state == State::Running
+        {
+            n.state = State::Paused;
+            n.planned = Instant::FAR_FUTURE;
+        }
+    }
+
+    /// The node goes on where it was paused; what it missed in time, it does now.
+    pub fn resume(&mut self, node: NodeId) {
+        if let Some(n) = self.nodes.get_mut(node.0 as usize)
+            && n.state == State::Paused
+        {
+            n.state = State::Running;
+            self.attend(node);
+        }
+    }
+
+    /// The node is gone, and all it knew.
+    pub fn crash(&mut self, node: NodeId) {
+        if let Some(n) = self.nodes.get_mut(node.0 as usize) {
+            n.state = State::Down;
+            n.planned = Instant::FAR_FUTURE;
+        }
+    }
+
+    /// The node begins again as it was when the world was built.
+    ///
+    /// # Errors
+    /// Where [`keep_births`](Self::keep_births) was not called, or the node is no host.
+    pub fn restart(&mut self, node: NodeId) -> Result<(), BuildError> {
+        let now = self.now;
+        let n = self.nodes.get_mut(node.0 as usize);
+        let n = n.ok_or_else(|| BuildError("there is no such node".to_owned()))?;
+        let Kind::Host(station) = &mut n.kind else {
+            return Err(BuildError(format!("{} is no host", n.name)));
+        };
+        let Some(birth) = station.birth.clone() else {
+            return Err(BuildError(format!("{} was not kept at birth", n.name)));
+        };
+        let mut past = std::mem::take(&mut station.past);
+        past.push(*station.host.stats());
+        // Another life draws other numbers, as a machine that boots again does.
+        let rng = self.rng.fork(&format!("node/{}/{}", n.name, past.len()));
+        **station = Station {
+            host: reborn(&birth.host, now, rng),
+            tasks: birth.tasks.clone(),
+            birth: Some(Arc::clone(&birth)),
+            past,
+        };
+        for task in &mut station.tasks {
+            task.begin_again(now);
+        }
+        n.state = State::Running;
+        if let Some(watch) = &mut self.watch {
+            let fresh = station.host.stats();
+            let told = Box::new((fresh.dropped_in, fresh.dropped_out));
+            watch.told.insert(node, told);
+        }
+        self.attend(node);
+        Ok(())
+    }
+
+    /// Lets the script act on the world, and plans what follows.
+    pub(in crate::lab) fn with_script(
+        &mut self,
+        f: impl FnOnce(&mut Run, &mut Self) -> Vec<(Instant, u32)>,
+    ) {
+        let Some(mut script) = self.script.take() else {
+            return;
+        };
+        for (at, number) in f(&mut script, self) {
+            self.queue.plan(at.max(self.now), What::Fault(number));
+        }
+        self.script = Some(script);
+    }
+}
+
+/// A host with the same interfaces, addresses and routes, and nothing else of the old one.
+fn reborn(old: &Host, now: Instant, rng: Rng) -> Host {
+    let mut host = Host::new(old.config().clone(), rng);
+    for interface in old.interfaces() {
+        let mut config = interface.config().clone();
+        config.addresses = interface.addresses().iter().map(|a| a.cidr).collect();
+        host.add_interface(now, config);
+    }
+    for route in old.routes().iter() {
+        // Those of its addresses are there already.
+        let _ = host.add_route(*route);
+    }
+    host
+}
