@@ -8,6 +8,20 @@
 //!
 //! Left out: connections.
 
+pub mod connection;
+pub mod log;
+pub mod options;
+pub mod segment;
+pub mod state;
+pub mod status;
+
+pub use connection::{Connection, Error, Path, Ready};
+pub use log::{LogEntry, Why};
+pub use options::{Algorithm, Options};
+pub use segment::{CookieOptions, Outgoing, Segment};
+pub use state::State;
+pub use status::Status;
+
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header};
 

@@ -1,0 +1,238 @@
+//! What a connection is told at birth, and may be told later: plain data with Linux's defaults.
+
+use crate::time::Duration;
+
+/// Congestion control by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// RFC 5681.
+    Reno,
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// BBR, version 1.
+    Bbr,
+    /// A window of so many bytes, whatever happens.
+    Fixed(u32),
+}
+
+/// A buffer that grows on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Bytes at the start.
+    pub initial: u32,
+    /// Bytes at most; as `initial`, it does not grow.
+    pub max: u32,
+}
+
+/// Explicit congestion notification (RFC 3168 §6.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it.
+    #[default]
+    Passive,
+    /// Asked for.
+    Active,
+}
+
+/// When small segments wait (RFC 9293 §3.7.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Nagle {
+    /// While anything is unacknowledged (RFC 896).
+    Classic,
+    /// While another small segment is unacknowledged (draft-minshall-nagle-01).
+    #[default]
+    Minshall,
+    /// Never (`TCP_NODELAY`).
+    Off,
+}
+
+/// The order in which a SYN's options stand; a fingerprint of systems, and what packet scripts
+/// compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OptionOrder {
+    /// MSS, SACK permitted, timestamps, padding, window scale.
+    #[default]
+    Linux,
+    /// MSS, padding, window scale, SACK permitted, timestamps.
+    FreeBsd,
+}
+
+/// Probes of a silent peer (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first.
+    pub idle: Duration,
+    /// Time between them.
+    pub interval: Duration,
+    /// So many unanswered end the connection.
+    pub probes: u8,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self {
+            //= RFC 9293 §3.8.4 MUST-28: the interval defaults to no less than two hours.
+            idle: Duration::from_secs(7200),
+            interval: Duration::from_secs(75),
+            probes: 9,
+        }
+    }
+}
+
+/// Path MTU discovery without ICMP (RFC 4821).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MtuProbing {
+    /// ICMP alone is listened to.
+    Off,
+    /// Once the path looks like a black hole.
+    #[default]
+    BlackHole,
+    /// From the start, with small segments first.
+    Always,
+}
+
+/// Policies and limits of one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Largest segment to announce and to send, where less than the path allows (`TCP_MAXSEG`).
+    pub mss: Option<u16>,
+    /// Announce a window scale (RFC 7323 §2).
+    pub window_scaling: bool,
+    /// Announce timestamps (RFC 7323 §3).
+    pub timestamps: bool,
+    /// Announce that SACK is understood (RFC 2018 §2).
+    pub sack: bool,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
+    /// Detect loss by time (RFC 8985); else by three duplicates.
+    pub rack: bool,
+    /// Probe for a lost tail (RFC 8985 §7).
+    pub tail_loss_probe: bool,
+    /// Detect spurious timeouts (RFC 5682).
+    pub frto: bool,
+    /// Report duplicates (RFC 2883).
+    pub dsack: bool,
+    /// Leave slow start early (RFC 9406).
+    pub hystart: bool,
+    /// Congestion control.
+    pub congestion: Algorithm,
+    /// Initial window in segments (RFC 6928 §2: ten).
+    pub initial_window: u16,
+    /// Receive buffer.
+    pub recv_buffer: Buffer,
+    /// Send buffer.
+    pub send_buffer: Buffer,
+    /// When small segments wait.
+    pub nagle: Nagle,
+    /// Send only full segments, for at most 200 ms (`TCP_CORK`).
+    pub cork: bool,
+    /// How long an acknowledgment waits for company (RFC 9293 §3.8.6.3: less than half a second).
+    pub delayed_ack: Duration,
+    /// Segments acknowledged at once at the start, while the peer is in slow start.
+    pub quick_acks: u8,
+    /// Probe a silent peer.
+    pub keepalive: Option<KeepAlive>,
+    /// How long data may stay unacknowledged (RFC 5482).
+    pub user_timeout: Option<Duration>,
+    /// What closing does with unsent data: `None` sends it in the background, zero resets.
+    pub linger: Option<Duration>,
+    /// Retransmission timeout before there is a sample (RFC 6298 §2.1).
+    pub rto_initial: Duration,
+    /// Its lower bound.
+    pub rto_min: Duration,
+    /// Its upper bound.
+    pub rto_max: Duration,
+    /// SYNs sent again before the attempt fails (RFC 9293 §3.8.3: R2 for a SYN).
+    pub syn_retries: u8,
+    /// SYN-ACKs sent again.
+    pub syn_ack_retries: u8,
+    /// Timeouts in a row after which the path is doubted (R1).
+    pub retries1: u8,
+    /// Timeouts in a row after which the connection fails (R2).
+    pub retries2: u8,
+    /// How long TIME-WAIT lasts (2 MSL).
+    pub time_wait: Duration,
+    /// How long FIN-WAIT-2 lasts once the user has let go.
+    pub fin_wait_2: Duration,
+    /// Spread segments over the round trip. BBR always does.
+    pub pacing: bool,
+    /// Path MTU discovery without ICMP.
+    pub mtu_probing: MtuProbing,
+    /// Time to live.
+    pub ttl: u8,
+    /// The six upper bits of the traffic class; the lower two are ECN's.
+    pub tos: u8,
+    /// Data in the SYN, where a cookie is known or wanted (RFC 7413).
+    pub fast_open: bool,
+    /// Order of a SYN's options.
+    pub option_order: OptionOrder,
+    /// Keep a log of congestion and recovery decisions.
+    pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mss: None,
+            window_scaling: true,
+            timestamps: true,
+            sack: true,
+            ecn: Ecn::Passive,
+            rack: true,
+            tail_loss_probe: true,
+            frto: true,
+            dsack: true,
+            hystart: true,
+            congestion: Algorithm::Cubic,
+            initial_window: 10,
+            recv_buffer: Buffer {
+                initial: 65_535,
+                max: 6 << 20,
+            },
+            send_buffer: Buffer {
+                initial: 64 << 10,
+                max: 4 << 20,
+            },
+            nagle: Nagle::Minshall,
+            cork: false,
+            delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
+            keepalive: None,
+            user_timeout: None,
+            linger: None,
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            syn_retries: 6,
+            syn_ack_retries: 5,
+            retries1: 3,
+            retries2: 15,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            pacing: false,
+            mtu_probing: MtuProbing::BlackHole,
+            ttl: 64,
+            tos: 0,
+            fast_open: false,
+            option_order: OptionOrder::Linux,
+            log: false,
+        }
+    }
+}
+
+impl Options {
+    /// As FreeBSD's defaults, for scripts written for it.
+    #[must_use]
+    pub fn freebsd() -> Self {
+        Self {
+            option_order: OptionOrder::FreeBsd,
+            quick_acks: 0,
+            delayed_ack: Duration::from_millis(40),
+            nagle: Nagle::Classic,
+            ..Self::default()
+        }
+    }
+}
