@@ -11,6 +11,7 @@
 pub mod connection;
 pub mod log;
 pub mod options;
+pub mod rtt;
 pub mod segment;
 pub mod state;
 pub mod status;
