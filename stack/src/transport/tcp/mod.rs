@@ -9,6 +9,7 @@
 //! Left out: connections.
 
 pub mod connection;
+pub mod isn;
 pub mod log;
 pub mod options;
 pub mod rtt;
