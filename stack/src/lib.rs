@@ -35,4 +35,5 @@ pub mod reason;
 pub mod rng;
 pub mod time;
 pub mod transport;
+pub mod wheel;
 pub mod wire;
