@@ -8,18 +8,21 @@
 //!
 //! Left out: connections.
 
+pub mod congestion;
 pub mod connection;
 pub mod isn;
 pub mod log;
 pub mod options;
+pub mod pacing;
 pub mod rtt;
 pub mod segment;
 pub mod state;
 pub mod status;
 
+pub use congestion::Algorithm;
 pub use connection::{Connection, Error, Path, Ready};
 pub use log::{LogEntry, Why};
-pub use options::{Algorithm, Options};
+pub use options::Options;
 pub use segment::{CookieOptions, Outgoing, Segment};
 pub use state::State;
 pub use status::Status;

@@ -1,20 +1,7 @@
 //! What a connection is told at birth, and may be told later: plain data with Linux's defaults.
 
+use super::congestion::Algorithm;
 use crate::time::Duration;
-
-/// Congestion control by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// RFC 5681.
-    Reno,
-    /// RFC 9438.
-    #[default]
-    Cubic,
-    /// BBR, version 1.
-    Bbr,
-    /// A window of so many bytes, whatever happens.
-    Fixed(u32),
-}
 
 /// A buffer that grows on demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
