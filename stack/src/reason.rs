@@ -179,6 +179,24 @@ reasons! {
     TcpBadChecksum = "tcp-bad-checksum",
     /// No connection or listener; a reset answers.
     TcpNoSocket = "tcp-no-socket",
+    /// Outside the receive window; an acknowledgment answers.
+    TcpOutOfWindow = "tcp-out-of-window",
+    /// All of it had been received before.
+    TcpDuplicate = "tcp-duplicate",
+    /// Older than what was received last, by its timestamp (RFC 7323 §5).
+    TcpPaws = "tcp-paws",
+    /// It acknowledges what was not sent, or what was acknowledged long ago.
+    TcpBadAck = "tcp-bad-ack",
+    /// A reset or SYN that may be forged: an acknowledgment asks the peer (RFC 5961).
+    TcpChallenged = "tcp-challenged",
+    /// Flags that mean nothing in the connection's state.
+    TcpUnexpected = "tcp-unexpected",
+    /// Data behind the peer's FIN.
+    TcpAfterFin = "tcp-after-fin",
+    /// Data for a user who has let go; a reset answers.
+    TcpAfterClose = "tcp-after-close",
+    /// Too much is held out of order.
+    TcpOutOfOrderFull = "tcp-out-of-order-full",
     /// The socket's receive queue is full.
     SocketQueueFull = "socket-queue-full",
     /// The socket was closed while the packet waited.

@@ -676,6 +676,21 @@ impl OptionBuffer {
         Ok(())
     }
 
+    /// Appends timestamps behind two no-operations that align them (RFC 7323, appendix A), where
+    /// there is room.
+    #[inline]
+    pub fn push_timestamps(&mut self, value: u32, echo_reply: u32) {
+        let room = self.bytes.0.get_mut(self.len..).unwrap_or_default();
+        let Some(room) = room.first_chunk_mut::<12>() else {
+            return;
+        };
+        let [a, b, c, d] = value.to_be_bytes();
+        let [e, f, g, h] = echo_reply.to_be_bytes();
+        let (nop, kind) = (kind::NO_OPERATION, kind::TIMESTAMPS);
+        *room = [nop, nop, kind, 10, a, b, c, d, e, f, g, h];
+        self.len += room.len();
+    }
+
     /// Appends a SACK option of as many of `blocks` as fit, in their order, behind two
     /// no-operations that align it (RFC 2018 §3, appendix A of RFC 7323). Returns how many fitted.
     pub fn push_sack(&mut self, blocks: &[(SeqNum, SeqNum)]) -> usize {

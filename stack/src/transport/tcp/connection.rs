@@ -1,19 +1,44 @@
 //! A connection: the user's calls, and the marriage of sender and receiver.
+//!
+//! ```text
+//!   user   send  recv  shutdown  close  abort                       status
+//!            \     \       |       /      /                            ^
+//!             Sender  Receiver  Timers  State                          |
+//!            /                            \                            |
+//!   host   handle_segment (input.rs)       poll_transmit (output.rs)   poll_timeout, handle_timeout
+//! ```
+//!
+//! Read first: RFC 9293 §3.9.1 (user calls), §3.10.
+//!
+//! Promises: input never emits; all output is pulled; the same calls at the same times give the
+//! same segments. It knows neither addresses nor ports: those are the host's.
 
-use super::log::LogEntry;
-use super::options::Options;
-use super::segment::{CookieOptions, Outgoing, Segment};
-use super::state::State;
-use super::status::Status;
-use crate::frame::Payload;
-use crate::reason::DropReason;
-use crate::time::Instant;
+use super::log::{LogEntry, What};
+use super::options::{Ecn, Options};
+use super::pmtud::Search;
+use super::recv::{Need, Receiver};
+use super::segment::{CookieOptions, Segment};
+use super::send::{Context, Fin, Sender};
+use super::state::{Event, State};
+use super::status::{Phase, Status};
+use super::timers::{Timer, Timers};
+use crate::time::{Duration, Instant};
 use crate::transport::ErrorKind;
 use crate::wire::seq::SeqNum;
+use crate::wire::tcp::Flags;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
+
+/// RFC 9293 §3.7.1 SHLD-5, MUST-15: what a peer takes that does not say.
+const DEFAULT_MSS: u16 = 536;
+
+/// No peer makes us send smaller segments than this: it would be an attack, not a path.
+const LEAST_MSS: u16 = 48;
+
+/// RFC 4821 §7.7: how long a search that ended rests (ten minutes).
+const MTU_SEARCH_REST: Duration = Duration::from_secs(600);
 
 /// What the path to the peer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +47,13 @@ pub struct Path {
     pub mtu: u16,
     /// Bytes of the IP header in front of each segment: 20 or 40.
     pub ip_header: u16,
+}
+
+impl Path {
+    /// Data that a segment without options may carry in packets of `mtu` bytes.
+    pub(super) fn mss_for(self, mtu: u16) -> u16 {
+        mtu.saturating_sub(self.ip_header + 20).max(LEAST_MSS)
+    }
 }
 
 /// Why a user's call did nothing, or what ended the connection.
@@ -93,20 +125,108 @@ impl BitOrAssign for Ready {
     }
 }
 
+/// A reset that waits to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingReset {
+    pub(super) seq: SeqNum,
+    pub(super) ack: bool,
+}
+
+/// A probe that is to leave at the next opportunity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// For a lost tail.
+    Tail,
+    /// Of a window that is closed or too small.
+    Window,
+    /// For a sign of life.
+    KeepAlive,
+}
+
 /// A connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    options: Arc<Options>,
-    state: State,
+    pub(super) options: Arc<Options>,
+    pub(super) state: State,
+    pub(super) path: Path,
+    pub(super) search: Search,
+    /// What the peer's SYN says it takes.
+    pub(super) peer_mss: u16,
+    pub(super) snd: Sender,
+    pub(super) rcv: Receiver,
+    pub(super) timers: Timers,
+    /// Offset of our timestamp clock.
+    ts_offset: u32,
+    /// Timestamps are in use.
+    pub(super) timestamps: bool,
+    /// Both sides scale their windows.
+    pub(super) scaled: bool,
+    /// ECN is in use; while the handshake lasts: shall be asked for.
+    pub(super) ecn: bool,
+    /// We opened it: a reset in SYN-RECEIVED is then an error.
+    pub(super) active: bool,
+    /// A SYN, or SYN-ACK, is to leave.
+    pub(super) syn_due: bool,
+    /// SYNs, or SYN-ACKs, sent again.
+    pub(super) syn_retries: u8,
+    pub(super) probe: Option<Probe>,
+    /// Probes of a window or for a sign of life that were not answered.
+    pub(super) probes: u8,
+    /// The user has let go.
+    pub(super) orphan: bool,
+    pub(super) error: Option<Error>,
+    pub(super) ready: Ready,
+    /// The user wants to be told of room to write.
+    wants_room: bool,
+    pub(super) reset: Option<PendingReset>,
+    /// When the next challenge may be answered (RFC 5961 §7).
+    pub(super) challenge_at: Instant,
+    pub(super) last_heard: Instant,
+    pub(super) segs_in: u64,
+    pub(super) progress: bool,
+    /// Fast Open: data went with the SYN.
+    pub(super) fast_opened: bool,
+    /// The peer's user timeout (RFC 5482).
+    pub(super) peer_timeout: Option<Duration>,
 }
 
-#[allow(
-    missing_docs,
-    unused_variables,
-    clippy::needless_pass_by_value,
-    clippy::needless_pass_by_ref_mut
-)]
 impl Connection {
+    fn new(now: Instant, options: Arc<Options>, iss: SeqNum, ts_offset: u32, path: Path) -> Self {
+        let mss = path.mss_for(path.mtu).min(options.mss.unwrap_or(u16::MAX));
+        Self {
+            state: State::Closed,
+            search: Search::new(options.mtu_probing, path.mtu),
+            path,
+            peer_mss: DEFAULT_MSS,
+            snd: Sender::new(now, iss, mss, &options),
+            rcv: Receiver::new(now, &options),
+            timers: Timers::new(),
+            ts_offset,
+            timestamps: options.timestamps,
+            scaled: options.window_scaling,
+            ecn: false,
+            active: false,
+            syn_due: true,
+            syn_retries: 0,
+            probe: None,
+            probes: 0,
+            orphan: false,
+            error: None,
+            ready: Ready::NONE,
+            wants_room: false,
+            reset: None,
+            challenge_at: now,
+            last_heard: now,
+            segs_in: 0,
+            progress: false,
+            fast_opened: false,
+            peer_timeout: None,
+            options,
+        }
+    }
+
+    /// Opens actively: SYN-SENT. The SYN comes out of [`poll_transmit`](Self::poll_transmit).
+    #[must_use]
     pub fn connect(
         now: Instant,
         options: Arc<Options>,
@@ -114,11 +234,15 @@ impl Connection {
         ts_offset: u32,
         path: Path,
     ) -> Self {
-        Self {
-            options,
-            state: State::SynSent,
-        }
+        let mut new = Self::new(now, options, iss, ts_offset, path);
+        new.active = true;
+        new.ecn = new.options.ecn == Ecn::Active;
+        new.step(now, Event::ActiveOpen);
+        new
     }
+
+    /// Answers a SYN: SYN-RECEIVED.
+    #[must_use]
     pub fn passive(
         now: Instant,
         options: Arc<Options>,
@@ -127,11 +251,18 @@ impl Connection {
         ts_offset: u32,
         path: Path,
     ) -> Self {
-        Self {
-            options,
-            state: State::SynReceived,
-        }
+        let mut new = Self::new(now, options, iss, ts_offset, path);
+        new.step(now, Event::PassiveOpen);
+        new.step(now, Event::RcvSyn);
+        new.negotiate(now, syn);
+        new.snd.first_window(syn);
+        new
     }
+
+    /// Takes up a handshake of which only a cookie was kept (RFC 4987 §3.6): as if its SYN-ACK had
+    /// been sent. The acknowledgment `ack` is then given to
+    /// [`handle_segment`](Self::handle_segment).
+    #[must_use]
     pub fn cookie(
         now: Instant,
         options: Arc<Options>,
@@ -140,86 +271,651 @@ impl Connection {
         ts_offset: u32,
         path: Path,
     ) -> Self {
-        Self {
-            options,
-            state: State::SynReceived,
+        let syn = Segment {
+            seq: ack.seq - 1,
+            flags: Flags::SYN,
+            wnd: ack.wnd,
+            mss: Some(kept.mss),
+            wscale: kept.wscale,
+            sack_permitted: kept.sack,
+            timestamps: ack.timestamps.filter(|_| kept.timestamps),
+            ..Segment::default()
+        };
+        let mut new = Self::passive(now, options, &syn, ack.ack - 1, ts_offset, path);
+        new.ecn = kept.ecn && new.options.ecn != Ecn::Off;
+        new.syn_due = false;
+        // The SYN-ACK offered as much as one of ours does at first.
+        let _ = new.rcv.offer_in_syn();
+        let end = new.snd.iss + 1;
+        new.with_sender(now, |snd, cx, timers| {
+            snd.on_sent(cx, end, super::scoreboard::Marks::NONE, timers);
+            // When it left is not known: its round trip is not timed.
+            snd.on_resent(cx, snd.iss, 1, timers);
+        });
+        new
+    }
+
+    pub(super) fn step(&mut self, now: Instant, event: Event) {
+        let next = self.state.next(event);
+        debug_assert!(next.is_ok(), "{next:?}");
+        if let Ok(next) = next {
+            self.state = next;
+            self.snd.note(now, What::State(next));
         }
     }
-    pub fn handle_segment(
+
+    /// Calls into the sender with what it needs of the connection.
+    #[inline]
+    pub(super) fn with_sender<T>(
         &mut self,
         now: Instant,
-        seg: &Segment,
-        data: Payload,
-    ) -> Result<(), DropReason> {
-        Err(DropReason::TcpNoSocket)
+        call: impl FnOnce(&mut Sender, &Context<'_>, &mut Timers) -> T,
+    ) -> T {
+        let cx = Context {
+            now,
+            options: &self.options,
+            ts_offset: self.timestamps.then_some(self.ts_offset),
+        };
+        call(&mut self.snd, &cx, &mut self.timers)
     }
-    pub fn handle_timeout(&mut self, now: Instant) {}
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+
+    /// Our timestamp clock.
+    pub(super) fn clock(&self, now: Instant) -> u32 {
+        super::send::timestamp(now, self.ts_offset)
     }
-    pub fn poll_transmit(&mut self, now: Instant, max: usize) -> Option<Outgoing> {
-        None
+
+    /// Takes what the peer's SYN offers.
+    pub(super) fn negotiate(&mut self, now: Instant, syn: &Segment) {
+        self.rcv.on_syn(now, syn);
+        self.peer_mss = syn.mss.unwrap_or(DEFAULT_MSS).max(LEAST_MSS);
+        self.timestamps = self.options.timestamps && syn.timestamps.is_some();
+        self.scaled = self.options.window_scaling && syn.wscale.is_some();
+        //= RFC 7323 §2.3: a scale above 14 is taken for 14.
+        self.snd.wscale = syn.wscale.filter(|_| self.scaled).unwrap_or(0).min(14);
+        if !self.scaled {
+            self.rcv.wscale = 0;
+        }
+        self.snd.sack = self.options.sack && syn.sack_permitted;
+        let asked = syn.flags.contains(Flags::ECE | Flags::CWR);
+        let granted = syn.has(Flags::ECE) && !syn.has(Flags::CWR);
+        self.ecn = match (self.state, self.options.ecn) {
+            (_, Ecn::Off) => false,
+            (State::SynSent, _) => self.ecn && granted,
+            _ => asked,
+        };
+        self.size_segments(now);
+        self.snd.restart_control(&self.options);
     }
-    pub fn has_output(&self, now: Instant) -> bool {
-        false
+
+    /// How much data a segment carries that has timestamps and nothing else.
+    pub(super) fn size_segments(&mut self, now: Instant) {
+        let mtu = self.search.mtu(self.path.mtu);
+        let mss = self.path.mss_for(mtu).min(self.peer_mss);
+        let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).max(LEAST_MSS);
+        //= RFC 9293 §3.7.1 MUST-16: what options take is the sender's to subtract.
+        let mss = mss - if self.timestamps { 12 } else { 0 };
+        self.snd.set_mss(now, mss);
     }
-    pub fn take_ready(&mut self) -> Ready {
-        Ready::NONE
-    }
+
+    /// The state.
+    #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
-    pub fn error(&self) -> Option<Error> {
-        None
-    }
-    pub fn take_error(&mut self) -> Option<Error> {
-        None
-    }
-    pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
-        Err(Error::NotConnected)
-    }
-    pub fn send_bytes(&mut self, now: Instant, data: Bytes) -> Result<usize, Error> {
-        Err(Error::NotConnected)
-    }
-    pub fn send_urgent(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
-        Err(Error::NotConnected)
-    }
-    pub fn recv(&mut self, now: Instant, room: &mut [u8]) -> Result<usize, Error> {
-        Err(Error::NotConnected)
-    }
-    pub fn recv_bytes(&mut self, now: Instant, max: usize) -> Result<Bytes, Error> {
-        Err(Error::NotConnected)
-    }
-    pub fn peek(&self, room: &mut [u8]) -> usize {
-        0
-    }
-    pub fn shutdown(&mut self, now: Instant) {}
-    pub fn close(&mut self, now: Instant) {}
-    pub fn abort(&mut self, now: Instant) {}
-    pub fn set_options(&mut self, now: Instant, options: Arc<Options>) {
-        self.options = options;
-    }
+
+    /// What it was told.
+    #[must_use]
     pub const fn options(&self) -> &Arc<Options> {
         &self.options
     }
-    pub fn accepts_quote(&self, seq: SeqNum) -> bool {
-        false
-    }
-    pub fn handle_icmp(&mut self, now: Instant, kind: ErrorKind) {}
-    pub fn handle_path_mtu(&mut self, now: Instant, mtu: u16) {}
-    pub fn take_progress(&mut self) -> bool {
-        false
-    }
-    pub fn reusable(&self, now: Instant, syn: &Segment) -> bool {
-        false
-    }
-    pub fn status(&self, now: Instant) -> Status {
-        Status {
-            state: self.state,
-            ..Status::default()
+
+    /// Other policies, from now on; what was negotiated stays.
+    pub fn set_options(&mut self, now: Instant, options: Arc<Options>) {
+        let old = core::mem::replace(&mut self.options, options);
+        if old.congestion != self.options.congestion {
+            self.snd.restart_control(&self.options);
+        }
+        if old.recv_buffer != self.options.recv_buffer {
+            self.rcv.set_limits(&self.options);
+        }
+        if old.mss != self.options.mss && self.state.is_synchronized() {
+            self.size_segments(now);
+        }
+        if old.keepalive != self.options.keepalive {
+            self.arm_keepalive(now);
         }
     }
+
+    /// What ended it, if an error did.
+    #[must_use]
+    pub const fn error(&self) -> Option<Error> {
+        self.error
+    }
+
+    /// The same, once.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.error.take()
+    }
+
+    /// What it became ready for since this was asked last.
+    #[inline]
+    pub fn take_ready(&mut self) -> Ready {
+        core::mem::take(&mut self.ready)
+    }
+
+    /// Bytes that the send buffer still takes. It grows with the congestion window, so that a
+    /// round trip's worth waits behind what is in flight.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        use super::congestion::Controller as _;
+        let buffer = self.options.send_buffer;
+        let wanted = self.snd.cc.window().saturating_mul(2);
+        let limit = wanted.clamp(buffer.initial, buffer.max.max(buffer.initial));
+        usize::try_from(limit.saturating_sub(self.snd.buffer.len())).unwrap_or(0)
+    }
+
+    fn may_send(&mut self) -> Result<usize, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        match self.state {
+            State::Closed | State::Listen => return Err(Error::NotConnected),
+            state if !state.may_send() || self.snd.fin != Fin::Open => return Err(Error::Closed),
+            _ => {}
+        }
+        let room = self.room();
+        // Room for a byte or two is not worth a call.
+        let least = usize::try_from(self.options.send_buffer.initial / 4).unwrap_or(0);
+        if room == 0 || room < least.min(2048) {
+            self.wants_room = true;
+            return Err(Error::WouldBlock);
+        }
+        Ok(room)
+    }
+
+    /// Hands over data to be sent, as much as fits; a copy.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] where nothing fits; [`Error::Closed`] after a shutdown; what ended the
+    /// connection.
+    pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
+        let room = self.may_send()?;
+        let n = room.min(data.len());
+        self.before_send(now);
+        self.snd.buffer.write(data.get(..n).unwrap_or_default());
+        self.wants_room |= n < data.len();
+        Ok(n)
+    }
+
+    /// The same without a copy: the bytes are shared until they are acknowledged.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_bytes(&mut self, now: Instant, mut data: Bytes) -> Result<usize, Error> {
+        let room = self.may_send()?;
+        let n = room.min(data.len());
+        self.wants_room |= n < data.len();
+        self.before_send(now);
+        data.truncate(n);
+        self.snd.buffer.push(data);
+        Ok(n)
+    }
+
+    /// Hands over urgent data: its last byte is what the urgent pointer points behind (RFC 6093).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_urgent(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
+        let n = self.send(now, data)?;
+        self.snd.up = Some(self.snd.data_end());
+        Ok(n)
+    }
+
+    fn before_send(&mut self, now: Instant) {
+        if self.snd.unsent() == 0 {
+            self.snd.on_restart(now);
+        }
+    }
+
+    /// Takes what has been received, up to `room` full; 0: the peer has finished.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] where nothing waits; what ended the connection.
+    pub fn recv(&mut self, now: Instant, room: &mut [u8]) -> Result<usize, Error> {
+        self.may_receive()?;
+        let n = self.rcv.buffer.read(room);
+        self.rcv.on_read(now, n);
+        Ok(n)
+    }
+
+    /// Takes up to `max` bytes that lie in one piece, without a copy; none: the peer has finished.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_bytes(&mut self, now: Instant, max: usize) -> Result<Bytes, Error> {
+        self.may_receive()?;
+        Ok(self.rcv.pop(now, max))
+    }
+
+    /// Copies what waits, and leaves it.
+    pub fn peek(&self, room: &mut [u8]) -> usize {
+        self.rcv.buffer.peek(room)
+    }
+
+    fn may_receive(&self) -> Result<(), Error> {
+        if self.rcv.buffer.len() > 0 || self.rcv.finished {
+            return Ok(());
+        }
+        match (self.error, self.state) {
+            (Some(error), _) => Err(error),
+            (None, State::Closed | State::Listen) => Err(Error::NotConnected),
+            _ => Err(Error::WouldBlock),
+        }
+    }
+
+    /// Bytes up to the urgent mark, where there is one ahead (RFC 6093).
+    #[must_use]
+    pub fn urgent(&self) -> Option<u32> {
+        let first = self.rcv.nxt - u32::try_from(self.rcv.buffer.len()).unwrap_or(u32::MAX);
+        let up = self.rcv.up.filter(|up| up.after(first))?;
+        Some(up.since(first))
+    }
+
+    /// Our side has nothing more to send: a FIN follows what waits. The peer may go on.
+    pub fn shutdown(&mut self, now: Instant) {
+        if self.snd.fin != Fin::Open {
+            return;
+        }
+        match self.state {
+            State::SynSent => {
+                //= RFC 9293 §3.10.4: queued until ESTABLISHED where there is data, else deleted.
+                if self.snd.buffer.len() == 0 {
+                    self.finish(now, None);
+                } else {
+                    self.snd.fin = Fin::Queued;
+                }
+            }
+            // Our SYN comes first: the state follows when it is acknowledged.
+            State::SynReceived => self.snd.fin = Fin::Queued,
+            state if state.may_send() => {
+                self.snd.fin = Fin::Queued;
+                self.step(now, Event::Close);
+            }
+            _ => {}
+        }
+    }
+
+    /// The user lets go: what waits is sent, then a FIN, unless there is unread data or the user
+    /// wants otherwise.
+    pub fn close(&mut self, now: Instant) {
+        self.orphan = true;
+        let unread = self.rcv.buffer.len() > 0;
+        //= RFC 1122 §4.2.2.13: who closes with unread data resets, so that the peer knows of it.
+        let reset = unread || self.options.linger.is_some_and(|l| l.is_zero());
+        if reset && self.state.is_synchronized() && self.state != State::TimeWait {
+            return self.abort(now);
+        }
+        if matches!(self.state, State::Listen | State::SynSent) {
+            return self.finish(now, None);
+        }
+        self.shutdown(now);
+        if let Some(linger) = self.options.linger {
+            self.timers.set(Timer::End, now + linger);
+        } else if self.state == State::FinWait2 {
+            self.timers.set(Timer::End, now + self.options.fin_wait_2);
+        }
+    }
+
+    /// Ends at once; the peer gets a reset.
+    pub fn abort(&mut self, now: Instant) {
+        let tell = self.state.is_synchronized() && self.state != State::TimeWait
+            || self.state == State::SynReceived;
+        let reset = PendingReset {
+            seq: self.snd.nxt,
+            ack: true,
+        };
+        self.finish(now, None);
+        if tell {
+            self.reset = Some(reset);
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) fn finish(&mut self, now: Instant, error: Option<Error>) {
+        if self.state != State::Closed {
+            self.step(now, Event::Delete);
+        }
+        self.timers.stop_all();
+        self.snd.clear();
+        self.rcv.clear();
+        self.rcv.need = Need::None;
+        self.syn_due = false;
+        self.probe = None;
+        if let Some(error) = error {
+            self.error.get_or_insert(error);
+            self.ready |= Ready::ERROR | Ready::READABLE | Ready::WRITABLE;
+        }
+    }
+
+    /// Tells the user that there is room, if that was missed.
+    pub(super) fn note_room(&mut self) {
+        if self.wants_room && self.state.may_send() && self.room() > 0 {
+            let least = usize::try_from(self.options.send_buffer.initial / 4).unwrap_or(0);
+            if self.room() >= least.max(1) {
+                self.wants_room = false;
+                self.ready |= Ready::WRITABLE;
+            }
+        }
+    }
+
+    /// When there is something to do next.
+    #[must_use]
+    #[inline]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
+                Timer::Retransmit => self.on_retransmit_timeout(now),
+                Timer::Probe => {
+                    if self.snd.take_probe_turn(&self.options) {
+                        self.probe = Some(Probe::Tail);
+                    }
+                    let rto = self.snd.rtt.rto();
+                    self.timers.set(Timer::Retransmit, now + rto);
+                }
+                Timer::Reorder => {
+                    let out = self.with_sender(now, |snd, cx, t| snd.on_reorder_timeout(cx, t));
+                    if out.probe_lost {
+                        self.on_mtu_probe_lost(now);
+                    }
+                }
+                Timer::Persist => self.on_persist_timeout(now),
+                Timer::DelayedAck => self.rcv.need = self.rcv.need.max(Need::Now),
+                Timer::KeepAlive => self.on_keepalive_timeout(now),
+                Timer::PathMtu => self.search.restart(self.path.mtu),
+                // poll_transmit looks at the pacer itself.
+                Timer::Pacing => {}
+                Timer::End => self.on_end(now),
+            }
+        }
+    }
+
+    fn on_end(&mut self, now: Instant) {
+        match self.state {
+            State::TimeWait => {
+                self.step(now, Event::TimeWaitOver);
+                self.finish(now, None);
+            }
+            State::FinWait2 => self.finish(now, None),
+            _ => self.abort(now),
+        }
+    }
+
+    /// How long data may stay unacknowledged, where a limit was set (RFC 5482 §3.1).
+    fn user_timeout(&self) -> Option<Duration> {
+        self.options.user_timeout.or(self.peer_timeout)
+    }
+
+    fn on_retransmit_timeout(&mut self, now: Instant) {
+        if matches!(self.state, State::SynSent | State::SynReceived) && self.snd.una == self.snd.iss
+        {
+            return self.on_handshake_timeout(now);
+        }
+        if self.snd.flight() == 0 {
+            return;
+        }
+        let stalled = self
+            .snd
+            .stalled_since
+            .map_or(Duration::ZERO, |at| now.since(at));
+        let tired = match self.user_timeout() {
+            Some(limit) => stalled >= limit,
+            None => self.snd.retransmits >= self.options.retries2,
+        };
+        if tired {
+            let error = self.soft_error().unwrap_or(Error::TimedOut);
+            return self.finish(now, Some(error));
+        }
+        self.with_sender(now, |snd, cx, _| snd.on_timeout(cx));
+        //= RFC 4821 §7.7: full segments that time out again and again may be too large.
+        let doubtful = self.snd.retransmits >= 2
+            && self.options.mtu_probing != super::options::MtuProbing::Off
+            && self
+                .snd
+                .board
+                .first()
+                .is_some_and(|s| s.len() > u32::from(LEAST_MSS) * 4);
+        if doubtful && self.search.on_black_hole(self.path.mtu) {
+            self.size_segments(now);
+            self.timers.set(Timer::PathMtu, now + MTU_SEARCH_REST);
+        }
+        let rto = self.snd.rtt.rto();
+        self.timers.set(Timer::Retransmit, now + rto);
+        self.timers.stop(Timer::Probe);
+    }
+
+    /// What ICMP said that did not end the connection by itself.
+    const fn soft_error(&self) -> Option<Error> {
+        self.error
+    }
+
+    fn on_handshake_timeout(&mut self, now: Instant) {
+        let limit = if self.state == State::SynSent {
+            self.options.syn_retries
+        } else {
+            self.options.syn_ack_retries
+        };
+        if self.syn_retries >= limit {
+            let error = self.active.then_some(Error::TimedOut);
+            return self.finish(now, error);
+        }
+        self.syn_retries += 1;
+        self.syn_due = true;
+        self.snd.rtt.on_syn_timeout();
+        let rto = self.snd.rtt.rto();
+        self.timers.set(Timer::Retransmit, now + rto);
+    }
+
+    fn on_persist_timeout(&mut self, now: Instant) {
+        //= RFC 9293 §3.8.6.1 MUST-36: probed for as long as the peer answers.
+        if self.probes > self.options.retries2 {
+            return self.finish(now, Some(Error::TimedOut));
+        }
+        self.probes = self.probes.saturating_add(1);
+        self.probe = Some(Probe::Window);
+        self.snd.rtt.back_off();
+    }
+
+    pub(super) fn arm_keepalive(&mut self, now: Instant) {
+        match self.options.keepalive {
+            Some(keepalive) if self.state.is_synchronized() => {
+                self.timers.set(Timer::KeepAlive, now + keepalive.idle);
+            }
+            _ => self.timers.stop(Timer::KeepAlive),
+        }
+    }
+
+    fn on_keepalive_timeout(&mut self, now: Instant) {
+        let Some(keepalive) = self.options.keepalive else {
+            return;
+        };
+        let silent = now.since(self.last_heard);
+        if silent < keepalive.idle {
+            // It was heard of since: the timer is only moved here, not with each segment.
+            return self
+                .timers
+                .set(Timer::KeepAlive, self.last_heard + keepalive.idle);
+        }
+        let tired = self
+            .options
+            .user_timeout
+            .is_some_and(|limit| silent >= limit);
+        if self.probes >= keepalive.probes || tired && self.probes > 0 {
+            //= RFC 9293 §3.8.4: the peer is gone.
+            self.snd.fin = Fin::Open;
+            let reset = PendingReset {
+                seq: self.snd.nxt,
+                ack: true,
+            };
+            self.finish(now, Some(Error::TimedOut));
+            self.reset = Some(reset);
+            return;
+        }
+        if self.snd.flight() == 0 {
+            self.probes += 1;
+            self.probe = Some(Probe::KeepAlive);
+        }
+        self.timers.set(Timer::KeepAlive, now + keepalive.interval);
+    }
+
+    /// Whether an ICMP error that quotes a segment with this sequence number may be about us: what
+    /// it quotes is in flight (RFC 5927 §4.1).
+    #[must_use]
+    pub fn accepts_quote(&self, seq: SeqNum) -> bool {
+        self.state != State::Closed && seq.within(self.snd.una, self.snd.nxt)
+    }
+
+    /// Takes an ICMP error whose quote was accepted.
+    pub fn handle_icmp(&mut self, now: Instant, kind: ErrorKind) {
+        let handshake = matches!(self.state, State::SynSent | State::SynReceived);
+        //= RFC 5927 §5.2 hard errors end no connection that is synchronized; before, they do.
+        if handshake && self.active && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
+            let error = match kind {
+                ErrorKind::PortUnreachable => Error::Refused,
+                kind => Error::Unreachable(kind),
+            };
+            let fatal = kind.is_hard()
+                || matches!(
+                    kind,
+                    ErrorKind::HostUnreachable | ErrorKind::NetUnreachable | ErrorKind::Prohibited
+                );
+            if fatal {
+                self.finish(now, Some(error));
+            }
+        }
+    }
+
+    /// The path carries so much: told by ICMP about a segment in flight, or by the routes.
+    pub fn handle_path_mtu(&mut self, now: Instant, mtu: u16) {
+        let mtu = mtu.max(self.path.ip_header + 20 + LEAST_MSS);
+        let less = mtu < self.search.mtu(self.path.mtu);
+        self.path.mtu = mtu;
+        self.search.on_told(mtu);
+        if !self.state.is_synchronized() {
+            return;
+        }
+        self.size_segments(now);
+        if less {
+            self.snd.on_too_big(mtu);
+        } else {
+            self.search.restart(mtu);
+        }
+    }
+
+    pub(super) fn on_mtu_probe_lost(&mut self, now: Instant) {
+        if self.search.on_lost() {
+            self.timers.set(Timer::PathMtu, now + MTU_SEARCH_REST);
+        }
+    }
+
+    /// Whether the peer has acknowledged something new since this was asked last.
+    #[inline]
+    pub fn take_progress(&mut self) -> bool {
+        core::mem::take(&mut self.progress)
+    }
+
+    /// Whether a new SYN may take the place of this connection, which is in TIME-WAIT (RFC 6191 §2,
+    /// RFC 9293 §3.6.1).
+    #[must_use]
+    pub fn reusable(&self, now: Instant, syn: &Segment) -> bool {
+        if self.state != State::TimeWait || !syn.has(Flags::SYN) || syn.has(Flags::RST) {
+            return false;
+        }
+        match syn.timestamps.filter(|_| self.timestamps) {
+            Some((value, _)) if value != self.rcv.ts_recent => !self.rcv.is_old(now, value),
+            _ => syn.seq.after(self.rcv.nxt),
+        }
+    }
+
+    /// The log's next entry; there are none unless [`Options::log`] is set.
     pub fn poll_log(&mut self) -> Option<LogEntry> {
-        None
+        self.snd.log.pop()
+    }
+
+    /// Whether the user has let go of it.
+    #[must_use]
+    pub const fn is_orphan(&self) -> bool {
+        self.orphan
+    }
+
+    /// Its status.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> Status {
+        use super::congestion::{Algorithm, Controller as _};
+        let (snd, rcv) = (&self.snd, &self.rcv);
+        Status {
+            state: self.state,
+            phase: snd.phase,
+            congestion: match snd.cc.algorithm() {
+                Algorithm::Reno => "reno",
+                Algorithm::Cubic => "cubic",
+                Algorithm::Bbr => "bbr",
+                Algorithm::Fixed(_) => "fixed",
+            },
+            timestamps: self.timestamps,
+            sack: snd.sack,
+            wscale: self.scaled.then_some((snd.wscale, rcv.wscale)),
+            ecn: self.ecn,
+            snd_mss: snd.mss,
+            rcv_mss: rcv.mss,
+            pmtu: self.search.mtu(self.path.mtu),
+            rto: snd.rtt.rto(),
+            backoff: u8::try_from(snd.rtt.backoffs()).unwrap_or(u8::MAX),
+            probes: self.probes,
+            srtt: snd.rtt.srtt(),
+            rttvar: snd.rtt.rttvar(),
+            min_rtt: snd.rtt.min_rtt(now),
+            cwnd: snd.cc.window(),
+            ssthresh: snd.cc.ssthresh(),
+            unacked: snd.flight(),
+            sacked: snd.board.sacked(),
+            lost: snd.board.lost(),
+            retrans: snd.board.retrans(),
+            in_flight: snd.in_flight(),
+            snd_wnd: snd.wnd,
+            rcv_wnd: rcv.window(),
+            not_sent: snd.unsent(),
+            unread: u32::try_from(rcv.buffer.len()).unwrap_or(u32::MAX),
+            out_of_order: rcv.out_of_order(),
+            reordering: snd.reordering_seen(),
+            bytes_sent: snd.counters.bytes_sent,
+            bytes_retrans: snd.counters.bytes_retrans,
+            bytes_acked: snd.buffer.start(),
+            bytes_received: rcv.received,
+            delivered: snd.delivered,
+            delivered_ce: snd.counters.delivered_ce,
+            segs_out: snd.counters.segs_out,
+            segs_in: self.segs_in,
+            total_retrans: u64::from(snd.counters.retrans),
+            timeouts: u64::from(snd.counters.timeouts),
+            recoveries: u64::from(snd.counters.recoveries),
+            undos: u64::from(snd.counters.undos),
+            dsack_dups: u64::from(snd.counters.dsacks),
+            delivery_rate: snd.delivery_rate,
+            pacing_rate: snd.pacer.rate(),
+            last_data_sent: snd.board.last().map_or(Duration::ZERO, |s| now.since(s.at)),
+            last_data_received: now.since(rcv.last_data_at),
+            app_limited: snd.rate_app_limited,
+        }
+    }
+
+    /// Where congestion control stands.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.snd.phase
     }
 }

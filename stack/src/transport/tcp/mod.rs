@@ -8,16 +8,27 @@
 //!
 //! Left out: connections.
 
+mod assembler;
+mod buffer;
 pub mod congestion;
 pub mod connection;
+mod input;
 pub mod isn;
 pub mod log;
 pub mod options;
+mod output;
 pub mod pacing;
+mod pmtud;
+mod rack;
+mod recovery;
+mod recv;
 pub mod rtt;
+mod scoreboard;
 pub mod segment;
+mod send;
 pub mod state;
 pub mod status;
+pub mod timers;
 
 pub use congestion::Algorithm;
 pub use connection::{Connection, Error, Path, Ready};
@@ -74,7 +85,10 @@ pub fn reset_for(seg: &Header<'_>, len: usize) -> Option<Reset> {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod reset_tests {
     use super::*;
 
     fn segment(flags: Flags) -> Header<'static> {

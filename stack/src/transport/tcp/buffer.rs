@@ -1,0 +1,350 @@
+//! What waits between the user and the net: bytes handed over and not acknowledged, and bytes
+//! received in order and not read.
+//!
+//! ```text
+//!   SendBuffer   start                 sent up to here             end
+//!                |== chunk ==|== chunk ==|=== chunk ===|-- tail --|     slices share the chunks
+//!   RecvBuffer   |== chunk ==|-- small ones, copied together --|== chunk ==|
+//! ```
+//!
+//! Promises: bytes handed over in one piece are never copied; small ones are copied together, so
+//! that memory is used for bytes and not for the places they lie in; an empty buffer holds no
+//! memory.
+
+use crate::frame::Payload;
+use alloc::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
+
+/// The largest place that small writes are gathered in.
+const TAIL: usize = 64 << 10;
+
+/// Pieces received that are no longer than this are copied together.
+const SMALL: usize = 512;
+
+/// The place for small pieces received.
+const GATHER: usize = 4096;
+
+/// What the user has handed over and the peer has not acknowledged. Bytes are counted from the
+/// first of the stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SendBuffer {
+    /// With the number of each one's first byte.
+    chunks: VecDeque<(u64, Bytes)>,
+    /// The last bytes, not in a chunk yet.
+    tail: BytesMut,
+    start: u64,
+    end: u64,
+}
+
+impl SendBuffer {
+    /// Bytes held.
+    #[inline]
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.end - self.start).unwrap_or(u32::MAX)
+    }
+
+    /// Number of the first byte held.
+    pub(super) const fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Number of the byte that is handed over next.
+    #[inline]
+    pub(super) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends a copy.
+    pub(super) fn write(&mut self, mut data: &[u8]) {
+        self.end += data.len() as u64;
+        while !data.is_empty() {
+            let room = self.tail.capacity() - self.tail.len();
+            if room == 0 {
+                self.flush();
+                // Twice what was in use last, so that a little costs little.
+                let size = data.len().max(self.in_use() * 2).clamp(1024, TAIL);
+                self.tail = BytesMut::with_capacity(size);
+                continue;
+            }
+            let (here, rest) = data.split_at(room.min(data.len()));
+            self.tail.extend_from_slice(here);
+            data = rest;
+        }
+    }
+
+    fn in_use(&self) -> usize {
+        usize::try_from(self.end - self.start).unwrap_or(TAIL)
+    }
+
+    /// Appends without a copy.
+    pub(super) fn push(&mut self, data: Bytes) {
+        if data.len() <= SMALL {
+            return self.write(&data);
+        }
+        self.flush();
+        let at = self.end;
+        self.end += data.len() as u64;
+        self.chunks.push_back((at, data));
+    }
+
+    /// Makes a chunk of the tail.
+    fn flush(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        let at = self.end_of_chunks();
+        let bytes = self.tail.split().freeze();
+        self.chunks.push_back((at, bytes));
+    }
+
+    fn end_of_chunks(&self) -> u64 {
+        self.chunks
+            .back()
+            .map_or(self.start, |(at, bytes)| at + bytes.len() as u64)
+    }
+
+    /// `len` bytes from number `at`, shared; fewer where there are fewer.
+    pub(super) fn slice(&mut self, at: u64, len: usize) -> Payload {
+        let mut out = Payload::new();
+        if at + len as u64 > self.end_of_chunks() {
+            self.flush();
+        }
+        let first = self.chunks.partition_point(|(start, _)| *start <= at);
+        let mut at = at;
+        let mut left = len;
+        for (start, chunk) in self.chunks.iter().skip(first.saturating_sub(1)) {
+            if left == 0 {
+                break;
+            }
+            let skip = usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
+            let from = skip.min(chunk.len());
+            let to = from.saturating_add(left).min(chunk.len());
+            if from < to {
+                out.push(chunk.slice(from..to));
+                left -= to - from;
+                at += (to - from) as u64;
+            }
+        }
+        out
+    }
+
+    /// Lets go of all before number `to`.
+    pub(super) fn release(&mut self, to: u64) {
+        self.start = to.clamp(self.start, self.end);
+        while let Some((at, bytes)) = self.chunks.front()
+            && at + bytes.len() as u64 <= self.start
+        {
+            self.chunks.pop_front();
+        }
+        if self.start == self.end {
+            self.clear();
+        } else if self.chunks.is_empty() && self.start > self.end - self.tail.len() as u64 {
+            // What is acknowledged was sent, and so lies in chunks.
+            self.flush();
+        }
+    }
+
+    /// Lets go of all.
+    pub(super) fn clear(&mut self) {
+        self.start = self.end;
+        self.chunks = VecDeque::new();
+        self.tail = BytesMut::new();
+    }
+}
+
+/// What has been received in order and not read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecvBuffer {
+    chunks: VecDeque<Bytes>,
+    /// The last bytes, copied together.
+    tail: BytesMut,
+    len: usize,
+}
+
+impl RecvBuffer {
+    /// Bytes held.
+    #[inline]
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends what came next.
+    #[inline]
+    pub(super) fn push(&mut self, payload: &Payload) {
+        for chunk in payload.chunks() {
+            self.push_bytes(chunk.clone());
+        }
+    }
+
+    /// Appends one piece.
+    #[inline]
+    pub(super) fn push_bytes(&mut self, bytes: Bytes) {
+        self.len += bytes.len();
+        if bytes.len() > SMALL {
+            self.flush();
+            self.chunks.push_back(bytes);
+        } else if !bytes.is_empty() {
+            self.gather(&bytes);
+        }
+    }
+
+    fn gather(&mut self, bytes: &[u8]) {
+        if self.tail.capacity() - self.tail.len() < bytes.len() {
+            self.flush();
+            self.tail = BytesMut::with_capacity(GATHER.max(bytes.len()));
+        }
+        self.tail.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+
+    /// Takes up to `max` bytes in one piece.
+    #[inline]
+    pub(super) fn pop(&mut self, max: usize) -> Bytes {
+        if self.chunks.is_empty() {
+            self.flush();
+        }
+        let Some(front) = self.chunks.front_mut() else {
+            return Bytes::new();
+        };
+        let out = if front.len() <= max {
+            self.chunks.pop_front().unwrap_or_default()
+        } else {
+            front.split_to(max)
+        };
+        self.len -= out.len();
+        if self.len == 0 {
+            self.tidy();
+        }
+        out
+    }
+
+    /// Copies up to `room` full out.
+    pub(super) fn read(&mut self, room: &mut [u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = room.get_mut(done..).filter(|r| !r.is_empty()) {
+            let bytes = self.pop(rest.len());
+            if bytes.is_empty() {
+                break;
+            }
+            if let Some(place) = rest.get_mut(..bytes.len()) {
+                place.copy_from_slice(&bytes);
+            }
+            done += bytes.len();
+        }
+        done
+    }
+
+    /// Copies without taking.
+    pub(super) fn peek(&self, room: &mut [u8]) -> usize {
+        let mut done = 0;
+        let pieces = self.chunks.iter().map(|b| &b[..]);
+        for piece in pieces.chain(core::iter::once(&self.tail[..])) {
+            let rest = room.get_mut(done..).unwrap_or_default();
+            let n = piece.len().min(rest.len());
+            if let (Some(place), Some(piece)) = (rest.get_mut(..n), piece.get(..n)) {
+                place.copy_from_slice(piece);
+            }
+            done += n;
+        }
+        done
+    }
+
+    /// Keeps a little memory only: a connection that goes on soon needs it again.
+    fn tidy(&mut self) {
+        if self.chunks.capacity() > 64 {
+            self.chunks = VecDeque::new();
+        }
+        self.tail = BytesMut::new();
+    }
+
+    /// Lets go of all.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn byte(i: u64) -> u8 {
+        u8::try_from(i * 7 % 251).unwrap()
+    }
+
+    #[test]
+    fn a_send_buffer_gives_what_was_written() {
+        let mut rng = Rng::from_seed(3);
+        let mut buffer = SendBuffer::default();
+        let mut acked = 0;
+        for _ in 0..4000 {
+            let n =
+                rng.below(3000) as usize * usize::from(rng.below(9) == 0) + rng.below(9) as usize;
+            let data: Vec<u8> = (0..n as u64).map(|i| byte(buffer.end() + i)).collect();
+            if rng.below(2) == 0 {
+                buffer.write(&data);
+            } else {
+                buffer.push(Bytes::from(data));
+            }
+            let held = u64::from(buffer.len());
+            let at = acked + rng.below(held + 1);
+            let len = rng.below(2000);
+            let got = buffer.slice(at, len as usize).to_bytes();
+            let want: Vec<u8> = (at..(at + len).min(buffer.end())).map(byte).collect();
+            assert_eq!(&got[..], &want[..]);
+            if rng.below(3) == 0 {
+                acked = at + got.len() as u64;
+                buffer.release(acked);
+            }
+        }
+        buffer.release(u64::MAX);
+        assert_eq!(
+            (
+                buffer.len(),
+                buffer.chunks.capacity(),
+                buffer.tail.capacity()
+            ),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn a_recv_buffer_gives_what_came() {
+        let mut rng = Rng::from_seed(4);
+        let mut buffer = RecvBuffer::default();
+        let (mut written, mut read) = (0, 0);
+        for _ in 0..5000 {
+            let most = [20, 1500][rng.below(2) as usize];
+            let n = rng.below(most);
+            buffer.push_bytes((written..written + n).map(byte).collect::<Vec<_>>().into());
+            written += n;
+            let max = rng.below(3000);
+            let mut room = vec![0; max as usize];
+            let seen = buffer.peek(&mut room);
+            assert_eq!(seen as u64, max.min(written - read));
+            assert!(
+                room[..seen]
+                    .iter()
+                    .copied()
+                    .eq((read..).take(seen).map(byte))
+            );
+            let n = if rng.below(2) == 0 {
+                buffer.read(&mut room)
+            } else {
+                let bytes = buffer.pop(max as usize);
+                room[..bytes.len()].copy_from_slice(&bytes);
+                bytes.len()
+            };
+            assert!(room[..n].iter().copied().eq((read..).take(n).map(byte)));
+            read += n as u64;
+            assert_eq!(buffer.len() as u64, written - read);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! SEGMENT ARRIVES: the RFC's checks, in the RFC's order.
+//!
+//! ```text
+//!   SYN-SENT        ACK?  RST?  SYN?
+//!   other states    (PAWS)  1 sequence number  2 RST  4 SYN  5 ACK  6 URG  7 text  8 FIN
+//! ```
+//!
+//! Read first: RFC 9293 §3.10.7, RFC 5961 §3–5, RFC 7323 §5.
+//!
+//! Left out: check 3, security and compartment, which no network uses any more.
+
+use super::connection::{Connection, Error, PendingReset, Ready};
+use super::recv::Need;
+use super::segment::Segment;
+use super::send::Fin;
+use super::state::{Event, State};
+use super::timers::Timer;
+use crate::frame::Payload;
+use crate::reason::DropReason;
+use crate::time::{Duration, Instant};
+use crate::wire::tcp::Flags;
+
+/// Time between challenges answered (as Linux's `tcp_invalid_ratelimit`; RFC 5961 §7 wants a limit).
+const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+
+impl Connection {
+    /// Takes a segment for this connection, with its data.
+    ///
+    /// # Errors
+    /// Why it was refused; an answer may wait in [`poll_transmit`](Self::poll_transmit) all the
+    /// same.
+    pub fn handle_segment(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        data: Payload,
+    ) -> Result<(), DropReason> {
+        self.segs_in += u64::from(seg.segments);
+        let outcome = match self.state {
+            State::Closed | State::Listen => return Err(DropReason::TcpNoSocket),
+            State::SynSent => self.in_syn_sent(now, seg, data),
+            _ => self.in_other_states(now, seg, data),
+        };
+        self.note_room();
+        self.arm_delayed_ack(now);
+        outcome
+    }
+
+    fn arm_delayed_ack(&mut self, now: Instant) {
+        match self.rcv.need {
+            Need::Delayed if !self.timers.runs(Timer::DelayedAck) => {
+                self.timers
+                    .set(Timer::DelayedAck, now + self.options.delayed_ack);
+            }
+            Need::Delayed => {}
+            Need::None | Need::Now => self.timers.stop(Timer::DelayedAck),
+        }
+    }
+
+    /// RFC 9293 §3.10.7.3.
+    fn in_syn_sent(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        data: Payload,
+    ) -> Result<(), DropReason> {
+        let acks = seg.has(Flags::ACK);
+        if acks && !(seg.ack.after(self.snd.iss) && seg.ack.at_or_before(self.snd.nxt)) {
+            if !seg.has(Flags::RST) {
+                self.reset = Some(PendingReset {
+                    seq: seg.ack,
+                    ack: false,
+                });
+            }
+            return Err(DropReason::TcpBadAck);
+        }
+        if seg.has(Flags::RST) {
+            //= RFC 9293 §3.10.7.3: believed only with an acceptable acknowledgment.
+            if !acks {
+                return Err(DropReason::TcpOutOfWindow);
+            }
+            self.finish(now, Some(Error::Refused));
+            return Ok(());
+        }
+        if !seg.has(Flags::SYN) {
+            return Err(DropReason::TcpUnexpected);
+        }
+        self.negotiate(now, seg);
+        self.last_heard = now;
+        if !acks {
+            // Both opened at once: our SYN goes out again, with an acknowledgment.
+            self.step(now, Event::RcvSyn);
+            self.snd.first_window(seg);
+            self.syn_due = true;
+            return Ok(());
+        }
+        self.snd.first_window(seg);
+        self.on_syn_acked(now, seg);
+        self.step(now, Event::RcvSynAck);
+        self.rcv.need = Need::Now;
+        self.on_open(now);
+        if seg.len > 0 || seg.has(Flags::FIN) {
+            // The data follows the SYN's own number.
+            let rest = Segment {
+                seq: seg.seq + 1,
+                flags: seg.flags.without(Flags::SYN),
+                ..*seg
+            };
+            return self.take_text(now, &rest, data);
+        }
+        Ok(())
+    }
+
+    /// Our SYN is acknowledged, and what went with it or not.
+    fn on_syn_acked(&mut self, now: Instant, seg: &Segment) {
+        let retried = self.syn_retries > 0;
+        self.syn_due = false;
+        self.timers.stop(Timer::Retransmit);
+        let refused = self.with_sender(now, |snd, cx, timers| {
+            snd.on_syn_acked(cx, seg, retried, timers);
+            snd.flight() > 0
+        });
+        self.rcv.hint_rtt(self.snd.rtt.srtt());
+        if refused {
+            self.snd.on_fast_open_refused();
+        }
+    }
+
+    /// The connection is open.
+    fn on_open(&mut self, now: Instant) {
+        self.ready |= Ready::WRITABLE;
+        self.progress = true;
+        self.last_heard = now;
+        self.arm_keepalive(now);
+        if self.snd.fin == Fin::Queued {
+            self.step(now, Event::Close);
+        }
+    }
+
+    /// RFC 9293 §3.10.7.4.
+    fn in_other_states(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        data: Payload,
+    ) -> Result<(), DropReason> {
+        self.check_timestamp(now, seg)?;
+        let text = self.check_sequence(now, seg)?;
+        if let Some((value, echo)) = seg.timestamps.filter(|_| self.timestamps) {
+            self.rcv.note_timestamp(now, seg, value);
+            if seg.len > 0 && echo != 0 {
+                let ticks = self.clock(now).wrapping_sub(echo);
+                if ticks < 1 << 16 {
+                    self.rcv.on_echo(Duration::from_millis(u64::from(ticks)));
+                }
+            }
+        }
+        if seg.has(Flags::RST) {
+            return self.check_reset(now, seg);
+        }
+        if seg.has(Flags::SYN) {
+            //= RFC 9293 §3.10.7.4 fourth, RFC 5961 §4.2: a SYN is answered with a challenge.
+            // We differ: in SYN-RECEIVED as well, where RFC 9293 would go back to LISTEN, lest a
+            // guess from elsewhere undo a handshake.
+            self.challenge(now);
+            return Err(DropReason::TcpChallenged);
+        }
+        self.last_heard = now;
+        if self.probes > 0 {
+            self.probes = 0;
+            self.snd.rtt.reset_backoff();
+        }
+        self.check_ack(now, seg)?;
+        if self.state == State::Closed {
+            return Ok(());
+        }
+        if !text {
+            return Err(DropReason::TcpOutOfWindow);
+        }
+        self.check_urgent(seg);
+        if seg.len > 0 || seg.has(Flags::FIN) {
+            return self.take_text(now, seg, data);
+        }
+        Ok(())
+    }
+
+    /// RFC 7323 §5.3 R1.
+    fn check_timestamp(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
+        let Some((value, _)) = seg.timestamps.filter(|_| self.timestamps) else {
+            return Ok(());
+        };
+        if seg.has(Flags::RST) || !self.rcv.is_old(now, value) {
+            return Ok(());
+        }
+        if seg.seq_len() > 0 {
+            self.rcv.need = Need::Now;
+        } else {
+            self.challenge(now);
+        }
+        Err(DropReason::TcpPaws)
+    }
+
+    /// First: whether it lies in the window. Whether its text may be looked at.
+    fn check_sequence(&mut self, now: Instant, seg: &Segment) -> Result<bool, DropReason> {
+        if self.rcv.is_acceptable(seg) {
+            return Ok(true);
+        }
+        if seg.has(Flags::RST) {
+            return Err(DropReason::TcpOutOfWindow);
+        }
+        //= RFC 9293 §3.10.7.4: with a closed window, valid acknowledgments are taken all the same.
+        if self.rcv.window() == 0 && seg.seq == self.rcv.nxt && !seg.has(Flags::SYN) {
+            self.rcv.need = Need::Now;
+            return Ok(false);
+        }
+        if self.state == State::SynReceived && seg.has(Flags::SYN) && seg.seq == self.rcv.irs {
+            // The peer did not get our SYN-ACK.
+            self.syn_due = true;
+            return Err(DropReason::TcpDuplicate);
+        }
+        if self.state == State::TimeWait && seg.has(Flags::FIN) {
+            self.timers.set(Timer::End, now + self.options.time_wait);
+        }
+        if seg.len > 0 && seg.seq.before(self.rcv.nxt) {
+            self.rcv.note_duplicate(seg);
+        }
+        if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
+            self.rcv.need = Need::Now;
+        } else {
+            self.challenge(now);
+        }
+        Err(DropReason::TcpOutOfWindow)
+    }
+
+    /// Answers with an acknowledgment, though not too often.
+    fn challenge(&mut self, now: Instant) {
+        if now >= self.challenge_at {
+            self.challenge_at = now + CHALLENGE_INTERVAL;
+            self.rcv.need = Need::Now;
+        }
+    }
+
+    /// Second: the RST bit (RFC 5961 §3.2).
+    fn check_reset(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
+        if seg.seq != self.rcv.nxt {
+            self.challenge(now);
+            return Err(DropReason::TcpChallenged);
+        }
+        let error = match self.state {
+            State::SynReceived if self.active => Some(Error::Refused),
+            State::SynReceived | State::TimeWait | State::Closing | State::LastAck => None,
+            _ => Some(Error::Reset),
+        };
+        self.finish(now, error);
+        Ok(())
+    }
+
+    /// Fifth: the ACK field.
+    fn check_ack(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
+        if !seg.has(Flags::ACK) {
+            return Err(DropReason::TcpUnexpected);
+        }
+        if self.state == State::SynReceived {
+            if !(seg.ack.after(self.snd.una) && seg.ack.at_or_before(self.snd.nxt)) {
+                self.reset = Some(PendingReset {
+                    seq: seg.ack,
+                    ack: false,
+                });
+                return Err(DropReason::TcpBadAck);
+            }
+            self.on_syn_acked(now, seg);
+            self.step(now, Event::RcvAckOfSyn);
+            self.on_open(now);
+        }
+        if seg.ack.after(self.snd.nxt) {
+            self.challenge(now);
+            return Err(DropReason::TcpBadAck);
+        }
+        if seg.ack.before(self.snd.una) {
+            //= RFC 5961 §5.2: too old an acknowledgment is no peer's.
+            if seg.ack.before(self.snd.una - self.snd.max_wnd.max(1)) {
+                self.challenge(now);
+                return Err(DropReason::TcpBadAck);
+            }
+            return Ok(());
+        }
+        if self.ecn && seg.has(Flags::ECE) && !seg.has(Flags::SYN) {
+            self.snd.on_mark(now);
+        }
+        let acked = self.with_sender(now, |snd, cx, timers| snd.on_ack(cx, seg, timers));
+        if acked.advanced {
+            self.progress = true;
+            self.on_acked(now, acked.fin);
+        }
+        if acked.probe {
+            self.search.on_arrived();
+            self.size_segments(now);
+        }
+        if acked.probe_lost {
+            self.on_mtu_probe_lost(now);
+        }
+        if self.snd.window_room() > 0 {
+            self.timers.stop(Timer::Persist);
+        }
+        Ok(())
+    }
+
+    fn on_acked(&mut self, now: Instant, fin: bool) {
+        if !fin {
+            return;
+        }
+        self.step(now, Event::RcvAckOfFin);
+        match self.state {
+            State::FinWait2 if self.orphan => {
+                self.timers.set(Timer::End, now + self.options.fin_wait_2);
+            }
+            State::TimeWait => self.wait(now),
+            State::Closed => self.finish(now, None),
+            _ => {}
+        }
+    }
+
+    /// TIME-WAIT begins: all other timers stop.
+    fn wait(&mut self, now: Instant) {
+        self.timers.stop_all();
+        self.snd.clear();
+        self.timers.set(Timer::End, now + self.options.time_wait);
+    }
+
+    /// Sixth: the URG bit (RFC 6093: the data stays in line).
+    fn check_urgent(&mut self, seg: &Segment) {
+        if seg.has(Flags::URG) && seg.up > 0 && self.state.may_receive() {
+            let up = seg.seq + u32::from(seg.up);
+            let later = self.rcv.up.is_none_or(|known| up.after(known));
+            if later && up.after(self.rcv.nxt) {
+                self.rcv.up = Some(up);
+                self.ready |= Ready::READABLE;
+            }
+        }
+    }
+
+    /// Seventh and eighth: the text and the FIN.
+    fn take_text(&mut self, now: Instant, seg: &Segment, data: Payload) -> Result<(), DropReason> {
+        if self.ecn {
+            self.note_congestion(seg);
+        }
+        let new = (seg.seq + seg.len).after(self.rcv.nxt);
+        if self.orphan && new && seg.len > 0 && self.state.may_receive() {
+            //= RFC 1122 §4.2.2.13: data for a user who has let go is answered with a reset.
+            self.abort(now);
+            return Err(DropReason::TcpAfterClose);
+        }
+        let taken = self.rcv.on_text(now, seg, data)?;
+        if taken.readable {
+            self.ready |= Ready::READABLE;
+        }
+        if taken.fin {
+            self.step(now, Event::RcvFin);
+            if self.state == State::TimeWait {
+                self.wait(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 3168 §6.1.3: a mark is echoed until the peer says that it has slowed down.
+    fn note_congestion(&mut self, seg: &Segment) {
+        if seg.has(Flags::CWR) {
+            self.rcv.echo = false;
+        }
+        if seg.ecn == 3 {
+            if !self.rcv.echo {
+                self.rcv.need = Need::Now;
+            }
+            self.rcv.echo = true;
+        }
+    }
+}

@@ -1,0 +1,596 @@
+//! What may be sent now, and the segment that says it.
+//!
+//! ```text
+//!   reset -> SYN -> probe -> what is lost -> new data, FIN -> acknowledgment alone
+//!                             \ congestion window, pacer /\ peer's window, Nagle
+//! ```
+//!
+//! Read first: RFC 9293 §3.7.4 and §3.8.6 (Nagle, silly windows), RFC 5681 §3.1, RFC 7323 §3.2.
+//!
+//! Promises: every segment with an acknowledgment takes along what is due of it; no more is in
+//! flight than both windows allow, but for the probes that the RFCs except.
+
+use super::congestion::Controller as _;
+use super::connection::{Connection, PendingReset, Probe};
+use super::log::Why;
+use super::options::{Nagle, OptionOrder};
+use super::recv::Need;
+use super::scoreboard::Marks;
+use super::segment::{Outgoing, Sacks};
+use super::send::Fin;
+use super::state::State;
+use super::timers::Timer;
+use crate::frame::Payload;
+use crate::time::{Duration, Instant};
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::{Flags, MAX_OPTIONS_LEN, OptionBuffer, TcpOption};
+
+/// How long a corked segment waits at most, as Linux's.
+const CORK: Duration = Duration::from_millis(200);
+
+/// ECT(0) (RFC 3168 §5).
+const ECT0: u8 = 2;
+
+/// More transmissions than this, or twice the window's worth of full ones, are not kept in flight:
+/// tiny segments would cost more than they carry.
+const MANY: usize = 64;
+
+/// A segment of data that may be sent.
+struct Plan {
+    seq: SeqNum,
+    len: u32,
+    fin: bool,
+    why: Option<Why>,
+    /// Data of each segment.
+    mss: u16,
+    again: bool,
+}
+
+impl Connection {
+    /// The next segment to leave, with at most `max` bytes of data (a super-segment where that is
+    /// more than one segment carries); `None`: nothing may be sent now.
+    pub fn poll_transmit(&mut self, now: Instant, max: usize) -> Option<Outgoing> {
+        if let Some(reset) = self.reset.take() {
+            return Some(self.reset_segment(reset));
+        }
+        match self.state {
+            State::Closed | State::Listen => return None,
+            State::SynSent | State::SynReceived => return self.handshake_segment(now),
+            _ => {}
+        }
+        if let Some(probe) = self.probe.take()
+            && let Some(segment) = self.probe_segment(now, probe)
+        {
+            return Some(segment);
+        }
+        let max = u32::try_from(max).unwrap_or(u32::MAX);
+        if let Some(plan) = self.plan(now, max) {
+            return Some(self.data_segment(now, &plan));
+        }
+        (self.rcv.need == Need::Now).then(|| self.bare(now, self.snd.nxt, None))
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something; it may be true in vain.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self, now: Instant) -> bool {
+        if self.rcv.need == Need::Now
+            || self.syn_due
+            || self.reset.is_some()
+            || self.probe.is_some()
+        {
+            return !matches!(self.state, State::Listen);
+        }
+        let paced = self.timers.at(Timer::Pacing).is_some_and(|at| at > now);
+        if paced || !self.state.is_synchronized() {
+            return false;
+        }
+        let snd = &self.snd;
+        let waits = snd.board.lost() > 0 || snd.unsent() > 0 || snd.fin == Fin::Queued;
+        waits && (snd.congestion_room() > 0 || snd.flight() == 0 || snd.owes_retransmission())
+    }
+
+    fn reset_segment(&mut self, reset: PendingReset) -> Outgoing {
+        self.snd.counters.segs_out += 1;
+        let flags = if reset.ack {
+            Flags::RST | Flags::ACK
+        } else {
+            Flags::RST
+        };
+        Outgoing {
+            seq: reset.seq,
+            ack: if reset.ack { self.rcv.nxt } else { SeqNum(0) },
+            flags,
+            window: 0,
+            urgent: 0,
+            options: OptionBuffer::new(),
+            payload: Payload::new(),
+            mss: self.snd.mss,
+            ecn: 0,
+            why: None,
+        }
+    }
+
+    /// SYN or SYN-ACK.
+    fn handshake_segment(&mut self, now: Instant) -> Option<Outgoing> {
+        if !self.syn_due {
+            // A challenge, or a keep-alive's answer: only once we know the peer's number.
+            let answer = self.rcv.need == Need::Now && self.state == State::SynReceived;
+            return answer.then(|| self.bare(now, self.snd.nxt, None));
+        }
+        self.syn_due = false;
+        let reply = self.state == State::SynReceived;
+        let mut flags = Flags::SYN;
+        if reply {
+            flags |= Flags::ACK;
+        }
+        //= RFC 3168 §6.1.1: both bits ask, ECE alone grants. Sent again, a SYN no longer asks.
+        match (self.ecn, reply, self.syn_retries) {
+            (true, false, 0) => flags |= Flags::ECE | Flags::CWR,
+            (true, true, _) => flags |= Flags::ECE,
+            _ => {}
+        }
+        let iss = self.snd.iss;
+        let again = self.snd.nxt != iss;
+        self.with_sender(now, |snd, cx, timers| {
+            if again {
+                snd.on_resent(cx, iss, 1, timers);
+            } else {
+                snd.on_sent(cx, iss + 1, Marks::NONE, timers);
+            }
+        });
+        self.snd.counters.segs_out += 1;
+        if !again {
+            let rto = self.snd.rtt.rto();
+            self.timers.set(Timer::Retransmit, now + rto);
+        }
+        let times = self.syn_retries;
+        let options = self.syn_options(now, reply);
+        let window = self.rcv.offer_in_syn();
+        if reply {
+            self.rcv.on_acked();
+            self.timers.stop(Timer::DelayedAck);
+        }
+        Some(Outgoing {
+            seq: iss,
+            ack: if reply { self.rcv.nxt } else { SeqNum(0) },
+            flags,
+            window,
+            urgent: 0,
+            options,
+            payload: Payload::new(),
+            mss: self.snd.mss,
+            ecn: 0,
+            why: again.then_some(Why::Handshake { times }),
+        })
+    }
+
+    fn syn_options(&self, now: Instant, reply: bool) -> OptionBuffer {
+        let mss = self.path.mss_for(self.path.mtu);
+        let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
+        let sack = if reply {
+            self.snd.sack
+        } else {
+            self.options.sack
+        };
+        let echo_reply = if reply { self.rcv.ts_recent } else { 0 };
+        let value = self.clock(now);
+        let timestamps = TcpOption::Timestamps { value, echo_reply };
+        let scale = TcpOption::WindowScale(self.rcv.wscale);
+        let nop = TcpOption::NoOperation;
+        let mut all = OptionBuffer::new();
+        let mut push = |option: &TcpOption<'_>| {
+            let pushed = all.push(option);
+            debug_assert!(pushed.is_ok(), "these fit");
+        };
+        push(&TcpOption::MaximumSegmentSize(mss));
+        match self.options.option_order {
+            OptionOrder::Linux => {
+                match (sack, self.timestamps) {
+                    (true, true) => push(&TcpOption::SackPermitted),
+                    (true, false) => {
+                        push(&nop);
+                        push(&nop);
+                        push(&TcpOption::SackPermitted);
+                    }
+                    (false, true) => {
+                        push(&nop);
+                        push(&nop);
+                    }
+                    (false, false) => {}
+                }
+                if self.timestamps {
+                    push(&timestamps);
+                }
+                if self.scaled {
+                    push(&nop);
+                    push(&scale);
+                }
+            }
+            OptionOrder::FreeBsd => {
+                if self.scaled {
+                    push(&nop);
+                    push(&scale);
+                }
+                if sack {
+                    push(&TcpOption::SackPermitted);
+                }
+                if self.timestamps {
+                    push(&timestamps);
+                }
+            }
+        }
+        all
+    }
+
+    /// Options of any other segment: timestamps, and as many blocks as fit.
+    #[inline]
+    fn options_now(&mut self, now: Instant) -> OptionBuffer {
+        let mut options = OptionBuffer::new();
+        if self.timestamps {
+            options.push_timestamps(self.clock(now), self.rcv.ts_recent);
+        }
+        if self.rcv.has_sacks() && self.snd.sack {
+            let sacks: Sacks = self.rcv.sacks(self.options.dsack);
+            options.push_sack(sacks.as_slice());
+        }
+        options
+    }
+
+    /// A segment without data.
+    fn bare(&mut self, now: Instant, seq: SeqNum, why: Option<Why>) -> Outgoing {
+        let options = self.options_now(now);
+        self.segment(now, seq, Flags::ACK, options, Payload::new(), why)
+    }
+
+    /// A segment of a connection that is open: acknowledgment and window are added.
+    #[inline]
+    fn segment(
+        &mut self,
+        _now: Instant,
+        seq: SeqNum,
+        flags: Flags,
+        options: OptionBuffer,
+        payload: Payload,
+        why: Option<Why>,
+    ) -> Outgoing {
+        let mut flags = flags;
+        if self.rcv.echo && self.ecn {
+            flags |= Flags::ECE;
+        }
+        let window = self.rcv.offer();
+        let ack = self.rcv.nxt;
+        self.rcv.on_acked();
+        self.timers.stop(Timer::DelayedAck);
+        let mss = self.snd.mss;
+        let len = u64::try_from(payload.len()).unwrap_or(0);
+        self.snd.counters.segs_out += len.div_ceil(u64::from(mss.max(1))).max(1);
+        Outgoing {
+            seq,
+            ack,
+            flags,
+            window,
+            urgent: 0,
+            options,
+            payload,
+            mss,
+            ecn: 0,
+            why,
+        }
+    }
+
+    fn probe_segment(&mut self, now: Instant, probe: Probe) -> Option<Outgoing> {
+        match probe {
+            Probe::Tail => self.tail_probe(now),
+            Probe::KeepAlive => {
+                //= RFC 9293 §3.8.4: one below what the peer expects, so that it must answer.
+                Some(self.bare(now, self.snd.nxt - 1, Some(Why::KeepAlive)))
+            }
+            Probe::Window => {
+                let room = self.snd.window_room();
+                let rto = self.snd.rtt.rto();
+                if room > 0 && self.snd.unsent() > 0 {
+                    //= RFC 9293 §3.8.6.2.1 the override: what fits is sent after all.
+                    let mss = self.snd.mss;
+                    let len = self.snd.unsent().min(room).min(u32::from(mss));
+                    let plan = Plan {
+                        seq: self.snd.nxt,
+                        len,
+                        fin: false,
+                        why: None,
+                        mss,
+                        again: false,
+                    };
+                    return Some(self.data_segment(now, &plan));
+                }
+                self.timers.set(Timer::Persist, now + rto);
+                Some(self.bare(now, self.snd.una - 1, Some(Why::WindowProbe)))
+            }
+        }
+    }
+
+    /// RFC 8985 §7.3: new data if there is some, else the last segment again.
+    fn tail_probe(&mut self, now: Instant) -> Option<Outgoing> {
+        let mss = self.room_in_segment();
+        let len = self.snd.unsent().min(u32::from(mss));
+        let new = len > 0 && self.snd.window_room() >= len;
+        let mut plan = Plan {
+            seq: self.snd.nxt,
+            len,
+            fin: false,
+            why: Some(Why::TailLossProbe),
+            mss,
+            again: false,
+        };
+        if !new {
+            let last = self.snd.board.tail(u32::from(mss))?;
+            (plan.seq, plan.len, plan.again) = (last.seq, last.len(), true);
+            if last.end.after(self.snd.data_end()) {
+                plan.fin = true;
+                plan.len -= 1;
+            }
+        }
+        let segment = self.data_segment(now, &plan);
+        self.snd.on_probe_sent(now, !new);
+        self.timers.stop(Timer::Probe);
+        let rto = self.snd.rtt.rto();
+        self.timers.set(Timer::Retransmit, now + rto);
+        Some(segment)
+    }
+
+    /// Data that fits a segment beside the options it would have now.
+    #[inline]
+    fn room_in_segment(&self) -> u16 {
+        if !self.rcv.has_sacks() || !self.snd.sack {
+            return self.snd.mss;
+        }
+        // At most four blocks, three beside timestamps: what the list has room for.
+        let used = if self.timestamps { 12 } else { 0 };
+        let most = u16::try_from(MAX_OPTIONS_LEN).unwrap_or(40) - used;
+        self.snd.mss.saturating_sub(most).max(8)
+    }
+
+    /// The data that may be sent now.
+    #[inline]
+    fn plan(&mut self, now: Instant, max: u32) -> Option<Plan> {
+        let sends = !matches!(self.state, State::FinWait2 | State::TimeWait);
+        let waits =
+            self.snd.board.lost() > 0 || self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
+        if !sends || !waits {
+            if sends {
+                self.snd.note_app_limited();
+            }
+            return None;
+        }
+        if self.snd.pacer.rate() > 0 {
+            let ready = self.snd.pacer.ready_at(now);
+            if ready > now {
+                self.timers.set(Timer::Pacing, ready);
+                return None;
+            }
+        }
+        if self.snd.board.lost() > 0 {
+            if self.snd.prefer_new
+                && let Some(plan) = self.plan_new(now, max)
+            {
+                return Some(plan);
+            }
+            return self.plan_lost(max);
+        }
+        self.plan_new(now, max)
+    }
+
+    fn plan_lost(&mut self, max: u32) -> Option<Plan> {
+        let lost = self.snd.board.next_lost()?;
+        let mss = self.room_in_segment();
+        let full = u32::from(mss);
+        let mut room = self.snd.congestion_room();
+        if self.snd.owes_retransmission() {
+            room = room.max(full);
+        }
+        if room < lost.len().min(full) {
+            self.snd.note_cwnd_limited();
+            return None;
+        }
+        let most = self.burst(max, full).min((room / full * full).max(full));
+        let mut len = lost.len().min(most);
+        let end = lost.seq + len;
+        let fin = end.after(self.snd.data_end());
+        if fin {
+            len -= 1;
+        }
+        Some(Plan {
+            seq: lost.seq,
+            len,
+            fin,
+            why: Some(self.snd.why),
+            mss,
+            again: true,
+        })
+    }
+
+    /// The largest super-segment: of whole segments, and no more than the pacer lets go at once.
+    #[inline]
+    fn burst(&self, max: u32, full: u32) -> u32 {
+        let most = if self.snd.pacer.rate() > 0 {
+            max.min(self.snd.pacer.burst(full))
+        } else {
+            max
+        };
+        (most / full * full).max(full)
+    }
+
+    /// New data, and the FIN.
+    #[inline]
+    fn plan_new(&mut self, now: Instant, max: u32) -> Option<Plan> {
+        let snd = &self.snd;
+        let unsent = snd.unsent();
+        let window = snd.window_room();
+        let mss = self.room_in_segment();
+        let full = u32::from(mss);
+        if unsent == 0 {
+            return self.plan_fin(now, window, mss);
+        }
+        if window == 0 {
+            self.wait_for_window(now);
+            return None;
+        }
+        let mut room = snd.congestion_room();
+        if snd.flight() == 0 {
+            room = room.max(full);
+        }
+        let crowded = snd.board.len() >= MANY
+            && snd.board.len() as u64 * u64::from(full) > 2 * u64::from(snd.cc.window());
+        if room < full.min(unsent) || crowded {
+            self.snd.note_cwnd_limited();
+            return None;
+        }
+        if let Some(plan) = self.plan_mtu_probe(unsent, window, room) {
+            return Some(plan);
+        }
+        let most = self.burst(max, full);
+        let allowed = unsent.min(window).min(room).min(most);
+        let whole = allowed / full * full;
+        // The rest, less than a segment, goes only where it is the last and need not wait.
+        let last = allowed == unsent;
+        let rest = last && allowed > whole && self.may_send_small(now);
+        let len = if rest { allowed } else { whole };
+        if len == 0 {
+            //= RFC 9293 §3.8.6.2.1: less than a segment only if it is half the largest window.
+            let half = allowed >= self.snd.max_wnd / 2 && window == allowed && !last;
+            if !half {
+                if !last || self.snd.flight() == 0 && window < unsent.min(full) {
+                    self.wait_for_window(now);
+                }
+                return None;
+            }
+            return Some(self.new_plan(allowed, false, mss));
+        }
+        let fin = len == unsent && self.snd.fin == Fin::Queued && window > len;
+        Some(self.new_plan(len, fin, mss))
+    }
+
+    const fn new_plan(&self, len: u32, fin: bool, mss: u16) -> Plan {
+        Plan {
+            seq: self.snd.nxt,
+            len,
+            fin,
+            why: None,
+            mss,
+            again: false,
+        }
+    }
+
+    /// A FIN alone.
+    fn plan_fin(&mut self, now: Instant, window: u32, mss: u16) -> Option<Plan> {
+        if self.snd.fin != Fin::Queued {
+            self.snd.note_app_limited();
+            return None;
+        }
+        if window == 0 && self.snd.wnd == 0 {
+            self.wait_for_window(now);
+            return None;
+        }
+        Some(self.new_plan(0, true, mss))
+    }
+
+    /// RFC 4821 §7: one segment that is larger than the path is known to carry.
+    fn plan_mtu_probe(&mut self, unsent: u32, window: u32, room: u32) -> Option<Plan> {
+        let size = self.search.next_probe()?;
+        let overhead = self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 };
+        let mss = size.saturating_sub(overhead).min(self.peer_mss);
+        let len = u32::from(mss);
+        let calm = self.snd.phase == super::status::Phase::Open && self.snd.flight() > 0;
+        if mss <= self.snd.mss || !calm || unsent.min(window).min(room) < len {
+            return None;
+        }
+        Some(Plan {
+            why: Some(Why::MtuProbe),
+            ..self.new_plan(len, false, mss)
+        })
+    }
+
+    /// Nagle's question: may less than a segment be sent?
+    fn may_send_small(&mut self, now: Instant) -> bool {
+        if self.snd.fin == Fin::Queued {
+            return true;
+        }
+        if self.options.cork {
+            if !self.timers.runs(Timer::Pacing) {
+                self.timers.set(Timer::Pacing, now + CORK);
+                return false;
+            }
+            return self.timers.at(Timer::Pacing).is_some_and(|at| at <= now);
+        }
+        match self.options.nagle {
+            Nagle::Off => true,
+            Nagle::Classic => self.snd.flight() == 0,
+            Nagle::Minshall => self.snd.small.at_or_before(self.snd.una),
+        }
+    }
+
+    /// Nothing is in flight that would bring news of the window: it is asked for in time.
+    fn wait_for_window(&mut self, now: Instant) {
+        if self.snd.flight() == 0 && !self.timers.runs(Timer::Persist) {
+            let rto = self.snd.rtt.rto();
+            self.timers.set(Timer::Persist, now + rto);
+        }
+    }
+
+    /// Makes the segment of a plan, and notes that it was sent.
+    #[inline]
+    fn data_segment(&mut self, now: Instant, plan: &Plan) -> Outgoing {
+        let at = self.snd.offset(plan.seq);
+        let len = usize::try_from(plan.len).unwrap_or(usize::MAX);
+        let payload = self.snd.buffer.slice(at, len);
+        let end = plan.seq + plan.len + u32::from(plan.fin);
+        let mut flags = Flags::ACK;
+        if plan.fin {
+            flags |= Flags::FIN;
+        }
+        if plan.len > 0 && (plan.seq + plan.len) == self.snd.data_end() {
+            flags |= Flags::PSH;
+        }
+        let mut ecn = 0;
+        if self.ecn && !plan.again && plan.len > 0 {
+            //= RFC 3168 §6.1.5: what is sent again is not ECN-capable.
+            ecn = ECT0;
+            if core::mem::take(&mut self.snd.cwr) {
+                flags |= Flags::CWR;
+            }
+        }
+        if plan.again {
+            let len = end.since(plan.seq);
+            self.with_sender(now, |snd, cx, t| snd.on_resent(cx, plan.seq, len, t));
+        } else {
+            self.on_new(now, plan, end);
+        }
+        let options = self.options_now(now);
+        let mut out = self.segment(now, plan.seq, flags, options, payload, plan.why);
+        out.mss = plan.mss;
+        out.ecn = ecn;
+        if let Some(up) = self.snd.up.filter(|up| up.after(plan.seq)) {
+            out.flags |= Flags::URG;
+            out.urgent = u16::try_from(up.since(plan.seq)).unwrap_or(u16::MAX);
+        }
+        out
+    }
+
+    fn on_new(&mut self, now: Instant, plan: &Plan, end: SeqNum) {
+        let mut marks = Marks::NONE;
+        if plan.why == Some(Why::MtuProbe) {
+            marks = Marks::MTU_PROBE;
+            let overhead = self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 };
+            self.search.on_sent(plan.mss + overhead);
+        }
+        if plan.fin {
+            self.snd.fin = Fin::Sent;
+        }
+        if plan.len % u32::from(plan.mss).max(1) != 0 {
+            self.snd.small = end;
+        }
+        self.timers.stop(Timer::Persist);
+        self.with_sender(now, |snd, cx, timers| snd.on_sent(cx, end, marks, timers));
+        self.rcv.on_data_sent(now, self.options.delayed_ack);
+    }
+}

@@ -1,0 +1,592 @@
+//! The receiver: RCV.*, what came in and out of order, the window offered, and when to acknowledge.
+//!
+//! ```text
+//!            1          2          3
+//!   ---------------|---------|----------
+//!              RCV.NXT    RCV.NXT
+//!                        +RCV.WND
+//!   1 received (read, or in the buffer)   2 may come, or came early   3 not allowed yet
+//! ```
+//!
+//! Read first: RFC 9293 §3.3.1 and §3.8.6, RFC 2018 §4, RFC 2883 §4, RFC 7323 §4–5.
+//!
+//! Promises: knows nothing of addresses or of the sender; the right edge of the window never moves
+//! back; what is held is bounded by the buffer's limit.
+
+use super::assembler::{Assembler, Held};
+use super::buffer::RecvBuffer;
+use super::options::Options;
+use super::segment::{Sacks, Segment};
+use crate::frame::Payload;
+use crate::reason::DropReason;
+use crate::time::{Duration, Instant};
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::Flags;
+use alloc::boxed::Box;
+use bytes::Bytes;
+
+/// How pressing an acknowledgment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// Nothing to acknowledge.
+    #[default]
+    None,
+    /// It may wait for company.
+    Delayed,
+    /// Now.
+    Now,
+}
+
+/// What became of a segment's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// There is more to read.
+    pub(super) readable: bool,
+    /// The FIN's turn has come.
+    pub(super) fin: bool,
+}
+
+/// RFC 7323 §5.5: a timestamp older than this says nothing any more.
+const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// The receiver.
+#[derive(Clone, Debug)]
+pub(super) struct Receiver {
+    pub(super) irs: SeqNum,
+    pub(super) nxt: SeqNum,
+    /// The right edge offered.
+    adv: SeqNum,
+    /// The number behind the last urgent byte.
+    pub(super) up: Option<SeqNum>,
+    /// Our window scale.
+    pub(super) wscale: u8,
+    /// What the buffer may hold.
+    limit: u32,
+    /// What it may ever.
+    max: u32,
+    pub(super) buffer: RecvBuffer,
+    held: Option<Box<Assembler>>,
+    /// Bytes received in order.
+    pub(super) received: u64,
+    /// The peer's FIN, where it has come but not its turn.
+    fin: Option<SeqNum>,
+    /// The FIN has been taken.
+    pub(super) finished: bool,
+    dsack: Option<(SeqNum, SeqNum)>,
+    pub(super) ts_recent: u32,
+    ts_recent_at: Instant,
+    last_ack_sent: SeqNum,
+    pub(super) need: Need,
+    /// Segments that are acknowledged at once.
+    quick: u8,
+    /// Bytes received since the last acknowledgment.
+    unacked: u32,
+    /// Data of the largest segment seen.
+    pub(super) mss: u16,
+    /// The peer shall be told of congestion until it says CWR (RFC 3168 §6.1.3).
+    pub(super) echo: bool,
+    /// Bytes read, and the same when the round trip that is measured began.
+    copied: u64,
+    copied_before: u64,
+    measured_at: Instant,
+    /// What was read in the round trip before.
+    space: u32,
+    /// The round trip as a receiver sees it.
+    rtt: Duration,
+    pub(super) last_data_at: Instant,
+}
+
+impl Receiver {
+    pub(super) fn new(now: Instant, options: &Options) -> Self {
+        let max = options.recv_buffer.max.max(options.recv_buffer.initial);
+        Self {
+            irs: SeqNum(0),
+            nxt: SeqNum(0),
+            adv: SeqNum(0),
+            up: None,
+            wscale: if options.window_scaling {
+                scale_for(max)
+            } else {
+                0
+            },
+            limit: options.recv_buffer.initial,
+            max,
+            buffer: RecvBuffer::default(),
+            held: None,
+            received: 0,
+            fin: None,
+            finished: false,
+            dsack: None,
+            ts_recent: 0,
+            ts_recent_at: now,
+            last_ack_sent: SeqNum(0),
+            need: Need::None,
+            quick: options.quick_acks,
+            unacked: 0,
+            mss: 536,
+            echo: false,
+            copied: 0,
+            copied_before: 0,
+            measured_at: now,
+            space: 0,
+            rtt: Duration::ZERO,
+            last_data_at: now,
+        }
+    }
+
+    /// Takes the peer's SYN.
+    pub(super) fn on_syn(&mut self, now: Instant, seg: &Segment) {
+        self.irs = seg.seq;
+        self.nxt = seg.seq + 1;
+        self.adv = self.nxt + self.limit.min(65_535);
+        self.last_ack_sent = self.nxt;
+        if let Some((value, _)) = seg.timestamps {
+            self.ts_recent = value;
+            self.ts_recent_at = now;
+        }
+    }
+
+    /// RCV.WND as the peer knows it.
+    #[inline]
+    pub(super) fn window(&self) -> u32 {
+        if self.adv.after(self.nxt) {
+            self.adv.since(self.nxt)
+        } else {
+            0
+        }
+    }
+
+    /// The first check: whether a segment lies in the window (RFC 9293 §3.10.7.4, table 6).
+    #[inline]
+    pub(super) fn is_acceptable(&self, seg: &Segment) -> bool {
+        let (len, wnd) = (seg.seq_len(), self.window());
+        let edge = self.nxt + wnd;
+        let inside = |seq: SeqNum| seq.within(self.nxt, edge);
+        match (len, wnd) {
+            (0, 0) => seg.seq == self.nxt,
+            (0, _) => inside(seg.seq) || seg.seq == edge,
+            (_, 0) => false,
+            _ => inside(seg.seq) || inside(seg.seq + (len - 1)),
+        }
+    }
+
+    /// RFC 7323 §5.3 R1: whether a segment is an old duplicate by its timestamp.
+    #[inline]
+    pub(super) fn is_old(&self, now: Instant, value: u32) -> bool {
+        SeqNum(value).before(SeqNum(self.ts_recent))
+            && now.since(self.ts_recent_at) < TS_RECENT_LIFE
+    }
+
+    /// RFC 7323 §4.3: which timestamp to echo.
+    #[inline]
+    pub(super) fn note_timestamp(&mut self, now: Instant, seg: &Segment, value: u32) {
+        if SeqNum(value).at_or_after(SeqNum(self.ts_recent))
+            && seg.seq.at_or_before(self.last_ack_sent)
+        {
+            self.ts_recent = value;
+            self.ts_recent_at = now;
+        }
+    }
+
+    /// Takes the text and the FIN of an acceptable segment.
+    pub(super) fn on_text(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        mut data: Payload,
+    ) -> Result<Taken, DropReason> {
+        let (mut seq, mut fin) = (seg.seq, seg.has(Flags::FIN));
+        let per_segment = seg.len / u32::from(seg.segments).max(1);
+        self.mss = self.mss.max(u16::try_from(per_segment).unwrap_or(u16::MAX));
+        let end = seg.seq + seg.len;
+        if seq.before(self.nxt) {
+            let old = self.nxt.since(seq).min(seg.len);
+            if seg.len > 0 {
+                self.dsack = Some((seq, seq + old));
+                self.need = Need::Now;
+            }
+            if !end.after(self.nxt) && !(fin && end == self.nxt && !self.finished) {
+                self.need = Need::Now;
+                return Err(DropReason::TcpDuplicate);
+            }
+            data.advance(usize::try_from(old).unwrap_or(usize::MAX));
+            seq = self.nxt;
+        }
+        let room = usize::try_from(self.adv.since(seq)).unwrap_or(usize::MAX);
+        if data.len() > room {
+            // What lies beyond the window will come again, and the FIN with it.
+            data.truncate(room);
+            fin = false;
+            self.need = Need::Now;
+        }
+        if fin {
+            self.fin = Some(seq + len32(data.len()));
+        }
+        let in_order = seq == self.nxt;
+        if self.finished {
+            return Err(DropReason::TcpAfterFin);
+        }
+        if in_order {
+            self.append(now, seg, &data);
+        } else if !data.is_empty() {
+            self.hold(seq, &data)?;
+        }
+        let mut taken = Taken {
+            readable: in_order && !data.is_empty(),
+            fin: false,
+        };
+        if self.fin == Some(self.nxt) && self.held.is_none() {
+            self.finished = true;
+            self.nxt += 1;
+            self.need = Need::Now;
+            taken = Taken {
+                readable: true,
+                fin: true,
+            };
+        }
+        Ok(taken)
+    }
+
+    /// Notes old data as a duplicate to be reported.
+    pub(super) fn note_duplicate(&mut self, seg: &Segment) {
+        let end = (seg.seq + seg.len).earlier(self.nxt);
+        self.dsack = Some((seg.seq, end));
+    }
+
+    fn append(&mut self, now: Instant, seg: &Segment, data: &Payload) {
+        let len = len32(data.len());
+        if len == 0 {
+            return;
+        }
+        self.buffer.push(data);
+        self.advance(len);
+        let mut filled = false;
+        if let Some(held) = &mut self.held {
+            filled = true;
+            while let Some(piece) = held.take(self.received) {
+                let len = len32(piece.len());
+                self.buffer.push_bytes(piece);
+                self.nxt += len;
+                self.received += u64::from(len);
+            }
+            if held.is_empty() {
+                self.held = None;
+            }
+        }
+        self.last_data_at = now;
+        self.unacked = self.unacked.saturating_add(len);
+        //= RFC 5681 §4.2 at least every second full segment, and at once where a gap is filled.
+        let now_due =
+            filled || self.quick > 0 || self.unacked > u32::from(self.mss) || seg.ecn == 3;
+        self.quick = self.quick.saturating_sub(1);
+        self.need = self
+            .need
+            .max(if now_due { Need::Now } else { Need::Delayed });
+    }
+
+    fn advance(&mut self, len: u32) {
+        self.nxt += len;
+        self.received += u64::from(len);
+    }
+
+    fn hold(&mut self, seq: SeqNum, data: &Payload) -> Result<(), DropReason> {
+        //= RFC 5681 §4.2 a duplicate acknowledgment goes out at once.
+        self.need = Need::Now;
+        let at = self.received + u64::from(seq.since(self.nxt));
+        let held = self.held.get_or_insert_default();
+        let outcome = held.insert(at, data, u64::from(self.limit) * 2);
+        if held.is_empty() {
+            self.held = None;
+        }
+        match outcome {
+            Held::Yes => Ok(()),
+            Held::Duplicate => {
+                self.dsack = Some((seq, seq + len32(data.len())));
+                Err(DropReason::TcpDuplicate)
+            }
+            Held::Full => Err(DropReason::TcpOutOfOrderFull),
+        }
+    }
+
+    /// Bytes held out of order.
+    pub(super) fn out_of_order(&self) -> u32 {
+        let bytes = self.held.as_ref().map_or(0, |held| held.bytes());
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    /// The SACK blocks to send: a duplicate first, then what came last (RFC 2018 §4, RFC 2883 §4).
+    pub(super) fn sacks(&mut self, dsack: bool) -> Sacks {
+        let mut sacks = Sacks::default();
+        let Self {
+            nxt,
+            received,
+            held,
+            ..
+        } = self;
+        let seq = |n: u64| {
+            let ahead = n.saturating_sub(*received);
+            *nxt + u32::try_from(ahead).unwrap_or(0)
+        };
+        if let Some((left, right)) = self.dsack.take().filter(|_| dsack) {
+            sacks.push(left, right);
+            //= RFC 2883 §4 a duplicate within a block held is followed by that block.
+            let around = held
+                .as_ref()
+                .filter(|_| left.after(*nxt))
+                .and_then(|held| held.block_of(*received + u64::from(left.since(*nxt))));
+            if let Some((start, end)) = around {
+                sacks.push(seq(start), seq(end));
+            }
+        }
+        if let Some(held) = held {
+            for (start, end) in held.blocks() {
+                let block = (seq(start), seq(end));
+                if !sacks.as_slice().contains(&block) {
+                    sacks.push(block.0, block.1);
+                }
+            }
+        }
+        sacks
+    }
+
+    /// Whether there are blocks to tell.
+    #[inline]
+    pub(super) const fn has_sacks(&self) -> bool {
+        self.held.is_some() || self.dsack.is_some()
+    }
+
+    /// The window field of a segment that leaves now, and notes what it offers.
+    pub(super) fn offer(&mut self) -> u16 {
+        let held = len32(self.buffer.len());
+        let free = self.limit.saturating_sub(held);
+        let edge = self.nxt + free;
+        //= RFC 9293 §3.8.6.2.2 the edge moves by a full segment or half the buffer at least, lest
+        //= small windows beget small segments.
+        let least = u32::from(self.mss).min(self.limit / 2);
+        let offered = if edge.after(self.adv) && edge.since(self.adv) >= least {
+            edge
+        } else {
+            self.adv
+        };
+        let wnd = if offered.after(self.nxt) {
+            offered.since(self.nxt)
+        } else {
+            0
+        };
+        let mut units = wnd >> self.wscale;
+        //= RFC 9293 §3.8.6 SHLD-14: a window never shrinks, not by rounding either.
+        if (self.nxt + (units << self.wscale)).before(self.adv) {
+            units += 1;
+        }
+        let units = u16::try_from(units).unwrap_or(u16::MAX);
+        self.adv = self.adv.later(self.nxt + (u32::from(units) << self.wscale));
+        units
+    }
+
+    /// The window field of a SYN, which is not scaled (RFC 7323 §2.2).
+    pub(super) fn offer_in_syn(&mut self) -> u16 {
+        let wnd = u16::try_from(self.limit).unwrap_or(u16::MAX);
+        self.adv = self.nxt + u32::from(wnd);
+        wnd
+    }
+
+    /// An acknowledgment has left.
+    #[inline]
+    pub(super) fn on_acked(&mut self) {
+        self.last_ack_sent = self.nxt;
+        self.need = Need::None;
+        self.unacked = 0;
+    }
+
+    /// Data has left: where it answers what came, acknowledgments may ride on such.
+    #[inline]
+    pub(super) fn on_data_sent(&mut self, now: Instant, delayed_ack: Duration) {
+        if self.received > 0 && now.since(self.last_data_at) < delayed_ack {
+            self.quick = 0;
+        }
+    }
+
+    /// The user has taken `n` bytes: the window may open, and the buffer grow.
+    pub(super) fn on_read(&mut self, now: Instant, n: usize) {
+        self.copied += n as u64;
+        self.tune(now);
+        let window = self.window();
+        let free = self.limit.saturating_sub(len32(self.buffer.len()));
+        // The peer is told of a window that has doubled, if it was small (and so may wait for it).
+        let opened = free.saturating_sub(window) >= window.max(u32::from(self.mss));
+        if opened && window.saturating_mul(2) <= self.limit && !self.finished {
+            self.need = Need::Now;
+        }
+    }
+
+    /// Takes a sample of the round trip: the time since what a segment's timestamp answers.
+    pub(super) fn on_echo(&mut self, sample: Duration) {
+        let sample = sample.max(Duration::from_millis(1));
+        self.rtt = if self.rtt.is_zero() {
+            sample
+        } else {
+            (self.rtt * 7 + sample) / 8
+        };
+    }
+
+    /// The round trip, where acknowledgments time it better.
+    pub(super) fn hint_rtt(&mut self, rtt: Option<Duration>) {
+        if self.rtt.is_zero() {
+            self.rtt = rtt.unwrap_or_default();
+        }
+    }
+
+    /// Dynamic right-sizing: the buffer holds twice what the user takes in a round trip, so that
+    /// it never limits a sender that doubles its window each round trip.
+    fn tune(&mut self, now: Instant) {
+        if self.limit >= self.max || self.rtt.is_zero() || now.since(self.measured_at) < self.rtt {
+            return;
+        }
+        let read = u32::try_from(self.copied - self.copied_before).unwrap_or(u32::MAX);
+        if read > self.space {
+            let grow = u64::from(read) * 2 + 16 * u64::from(self.mss);
+            let faster = u64::from(read - self.space) * grow / u64::from(self.space.max(1));
+            let wanted = grow + 2 * faster.min(grow);
+            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+            self.limit = self.limit.max(wanted.min(self.max));
+            self.space = read;
+        }
+        self.copied_before = self.copied;
+        self.measured_at = now;
+    }
+
+    /// Other limits, from now on; what is offered stays offered.
+    pub(super) fn set_limits(&mut self, options: &Options) {
+        self.max = options.recv_buffer.max.max(options.recv_buffer.initial);
+        self.limit = self.limit.max(options.recv_buffer.initial).min(self.max);
+    }
+
+    /// Takes up to `max` bytes.
+    pub(super) fn pop(&mut self, now: Instant, max: usize) -> Bytes {
+        let bytes = self.buffer.pop(max);
+        self.on_read(now, bytes.len());
+        bytes
+    }
+
+    /// All is over: gives memory back.
+    pub(super) fn clear(&mut self) {
+        self.held = None;
+        self.dsack = None;
+    }
+}
+
+/// The least scale with which `max` can be offered (RFC 7323 §2.3: at most 14).
+fn scale_for(max: u32) -> u8 {
+    (0..14).find(|s| max >> s <= 65_535).unwrap_or(14)
+}
+
+fn len32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receiver(initial: u32, max: u32) -> Receiver {
+        let options = Options {
+            recv_buffer: super::super::options::Buffer { initial, max },
+            ..Options::default()
+        };
+        let mut r = Receiver::new(Instant::ZERO, &options);
+        let syn = Segment {
+            seq: SeqNum(u32::MAX),
+            ..Segment::default()
+        };
+        r.on_syn(Instant::ZERO, &syn);
+        r
+    }
+
+    fn text(seq: u32, len: u32) -> (Segment, Payload) {
+        let seg = Segment {
+            seq: SeqNum(seq),
+            len,
+            segments: 1,
+            ..Segment::default()
+        };
+        let bytes: std::vec::Vec<u8> = (seq..seq + len).map(|i| (i % 251) as u8).collect();
+        (seg, Payload::from(Bytes::from(bytes)))
+    }
+
+    #[test]
+    fn acceptability_as_in_table_6() {
+        let mut r = receiver(1000, 1000);
+        // SEG.SEQ, SEG.LEN, acceptable with a window of 1000
+        for (seq, len, want) in [
+            (0, 0, true),
+            (999, 0, true),
+            (1001, 0, false),
+            (u32::MAX, 0, false),
+            (0, 1, true),
+            (999, 500, true),
+            (1000, 1, false),
+            (0_u32.wrapping_sub(5), 5, false),
+            (0_u32.wrapping_sub(5), 6, true),
+        ] {
+            let mut seg = text(0, len).0;
+            seg.seq = SeqNum(seq);
+            assert_eq!(r.is_acceptable(&seg), want, "{seq} {len}");
+        }
+        let (seg, data) = text(0, 1000);
+        r.on_text(Instant::ZERO, &seg, data).unwrap();
+        assert_eq!(r.window(), 0);
+        assert!(r.is_acceptable(&text(1000, 0).0) && !r.is_acceptable(&text(1000, 1).0));
+    }
+
+    #[test]
+    fn the_window_never_shrinks_and_opens_by_segments() {
+        let mut r = receiver(10_000, 10_000);
+        assert_eq!(r.offer(), 10_000);
+        let mut seq = 0;
+        for len in [1000, 1, 3000] {
+            let (seg, data) = text(seq, len);
+            r.on_text(Instant::ZERO, &seg, data).unwrap();
+            seq += len;
+        }
+        assert_eq!(r.offer(), 5999);
+        r.pop(Instant::ZERO, 100);
+        assert_eq!(r.offer(), 5999, "a hundred bytes are not worth a move");
+        while !r.pop(Instant::ZERO, 4000).is_empty() {}
+        assert_eq!(r.offer(), 10_000);
+    }
+
+    #[test]
+    fn rounding_does_not_move_the_edge_back() {
+        let mut r = receiver(1 << 20, 1 << 20);
+        assert_eq!(r.wscale, 5);
+        let mut edge = r.nxt + (u32::from(r.offer()) << 5);
+        for i in 0..100 {
+            let (seg, data) = text(i * 7, 7);
+            r.on_text(Instant::ZERO, &seg, data).unwrap();
+            let next = r.nxt + (u32::from(r.offer()) << 5);
+            assert!(next.at_or_after(edge));
+            edge = next;
+        }
+    }
+
+    #[test]
+    fn the_fin_waits_for_its_turn() {
+        let mut r = receiver(10_000, 10_000);
+        let (mut seg, data) = text(100, 50);
+        seg.flags = Flags::FIN;
+        assert_eq!(
+            r.on_text(Instant::ZERO, &seg, data).unwrap(),
+            Taken::default()
+        );
+        assert_eq!(r.sacks(true).as_slice(), [(SeqNum(100), SeqNum(150))]);
+        let (seg, data) = text(0, 120);
+        let taken = r.on_text(Instant::ZERO, &seg, data).unwrap();
+        assert!(taken.fin && r.nxt == SeqNum(151));
+        let (seg, data) = text(0, 20);
+        assert_eq!(
+            r.on_text(Instant::ZERO, &seg, data),
+            Err(DropReason::TcpDuplicate)
+        );
+        assert_eq!(r.sacks(true).as_slice(), [(SeqNum(0), SeqNum(20))]);
+    }
+}
