@@ -576,7 +576,7 @@ mod tests {
             |rng, _| rng.below(60_000_000_000),
             |rng, _| 7_000_000_000 + rng.below(1_000_000),
             |_, _| 7_200_000_000_000,
-            |_, n| (n / 17).wrapping_mul(0x9e37_79b9_7f4a_7c15) & !63 | n % 17,
+            |_, n| ((n / 17).wrapping_mul(0x9e37_79b9_7f4a_7c15) & !63) | (n % 17),
         ];
         for (number, shape) in shapes.into_iter().enumerate() {
             let mut rng = Rng::from_seed(9);
