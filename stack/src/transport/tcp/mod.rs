@@ -13,6 +13,7 @@ mod buffer;
 pub mod congestion;
 pub mod connection;
 mod input;
+pub mod cookies;
 pub mod isn;
 pub mod log;
 pub mod options;
