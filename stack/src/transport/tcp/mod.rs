@@ -14,6 +14,7 @@ pub mod congestion;
 pub mod connection;
 mod input;
 pub mod cookies;
+pub mod fastopen;
 pub mod isn;
 pub mod log;
 pub mod options;
