@@ -139,7 +139,7 @@ impl Rtt {
     fn smooth(&mut self, now: Instant, srtt: u64, r: u64) {
         self.rttvar = self.rttvar - self.rttvar / 4 + srtt.abs_diff(r) / 4;
         let smoothed = srtt - srtt / 8 + r / 8;
-        self.srtt = NonZeroU64::new(smoothed.max(1));
+        self.srtt = NonZeroU64::new(smoothed);
         self.peak = self.peak.max(self.rttvar);
         self.held = self.held.max(self.peak);
         if now >= self.round_end {
