@@ -139,10 +139,9 @@ impl Scoreboard {
                 front.seq = una;
                 let at = front.at;
                 // Found again under its new number.
-                if let Some(entry) = self.order.front_mut().filter(|e| **e == (at, gone.seq)) {
-                    entry.1 = una;
-                } else {
-                    self.order.push_front((at, una));
+                match self.order.front_mut() {
+                    Some(entry) if *entry == (at, gone.seq) => entry.1 = una,
+                    _ => self.order_insert(at, una),
                 }
             } else {
                 self.queue.pop_front();

@@ -613,6 +613,14 @@ impl Sender {
         };
         let by_echo = || {
             let echo = echo.filter(|_| advanced)?;
+            // Of several transmissions an older one is echoed: it arrived, but that an
+            // acknowledgment of it was lost may be what took the time.
+            if news
+                .newest
+                .is_some_and(|sent| is_older(cx, Some(echo), sent.at))
+            {
+                return None;
+            }
             let ticks = cx.ts_at(cx.now)?.wrapping_sub(echo);
             // An echo from the future, or from before the clock's last half turn, is none.
             (ticks < 1 << 31).then(|| Duration::from_millis(u64::from(ticks).max(1)))

@@ -77,7 +77,7 @@ fn options(rng: &mut Rng) -> Options {
 
 #[test]
 fn bad_wires_only_delay() {
-    let seeds = std::env::var("TAPLINE_SEEDS").map_or(300, |s| s.parse().unwrap());
+    let seeds = std::env::var("TAPLINE_SEEDS").map_or(60, |s| s.parse().unwrap());
     for seed in 0..seeds {
         let mut rng = Rng::from_seed(seed ^ 0x5eed);
         let wire = Wire {
@@ -105,4 +105,11 @@ fn bad_wires_only_delay() {
         );
         assert_eq!(pair.next(), None, "seed {seed}: a timer was forgotten");
     }
+}
+
+#[test]
+fn a_connection_is_small() {
+    use crate::transport::tcp::Connection;
+    std::eprintln!("{} bytes", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 900);
 }
