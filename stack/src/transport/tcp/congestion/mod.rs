@@ -14,11 +14,16 @@
 //! Left out: which segments are lost (recovery decides that), how the window falls during an
 //! episode (RFC 6937, recovery too), and when a paced segment may go ([`super::pacing`]).
 
+pub mod cubic;
 pub mod fixed;
 pub mod hystart;
 pub mod reno;
 pub mod window;
 
+#[cfg(test)]
+mod tests;
+
+pub use cubic::Cubic;
 pub use fixed::Fixed;
 pub use reno::Reno;
 
@@ -129,6 +134,8 @@ pub enum Algorithm {
 pub enum Congested {
     /// [`Algorithm::Reno`].
     Reno(Box<Reno>),
+    /// [`Algorithm::Cubic`].
+    Cubic(Box<Cubic>),
     /// [`Algorithm::Fixed`].
     Fixed(Fixed),
 }
@@ -139,8 +146,9 @@ impl Congested {
     #[must_use]
     pub fn new(algorithm: Algorithm, mss: u32, initial_window: u32, hystart: bool) -> Self {
         match algorithm {
-            Algorithm::Reno | Algorithm::Cubic | Algorithm::Bbr => {
-                Self::Reno(Box::new(Reno::new(mss, initial_window, hystart)))
+            Algorithm::Reno => Self::Reno(Box::new(Reno::new(mss, initial_window, hystart))),
+            Algorithm::Cubic | Algorithm::Bbr => {
+                Self::Cubic(Box::new(Cubic::new(mss, initial_window, hystart)))
             }
             Algorithm::Fixed(window) => Self::Fixed(Fixed::new(window)),
         }
@@ -158,6 +166,7 @@ impl Congested {
     pub fn algorithm(&self) -> Algorithm {
         match self {
             Self::Reno(_) => Algorithm::Reno,
+            Self::Cubic(_) => Algorithm::Cubic,
             Self::Fixed(fixed) => Algorithm::Fixed(fixed.window()),
         }
     }
@@ -165,6 +174,7 @@ impl Congested {
     fn get(&self) -> &dyn Controller {
         match self {
             Self::Reno(c) => &**c,
+            Self::Cubic(c) => &**c,
             Self::Fixed(c) => c,
         }
     }
@@ -172,6 +182,7 @@ impl Congested {
     fn get_mut(&mut self) -> &mut dyn Controller {
         match self {
             Self::Reno(c) => &mut **c,
+            Self::Cubic(c) => &mut **c,
             Self::Fixed(c) => c,
         }
     }
