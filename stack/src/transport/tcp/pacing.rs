@@ -68,23 +68,29 @@ impl Pacer {
         self.next = self.next.max(now - slack) + cost;
     }
 
-    /// Bytes that may leave as one burst, like Linux's sizing of super-segments: a millisecond's
-    /// worth, at least two segments, so that the peer's delayed ACK comes at once.
+    /// Bytes that may leave as one burst at this rate; see [`burst`].
     #[must_use]
     pub fn burst(&self, mss: u32) -> u32 {
-        let floor = mss.saturating_mul(2).min(BURST_MAX);
-        if self.rate == 0 {
-            return BURST_MAX;
-        }
-        u32::try_from(self.rate / 1000)
-            .unwrap_or(u32::MAX)
-            .clamp(floor, BURST_MAX)
+        burst(self.rate, mss)
     }
 
     fn time_for(&self, bytes: u32) -> Duration {
         // Below 2^62.
         Duration::from_nanos(u64::from(bytes) * 1_000_000_000 / self.rate.max(1))
     }
+}
+
+/// Bytes that may leave as one burst, like Linux's sizing of super-segments: a millisecond's
+/// worth, at least two segments, so that the peer's delayed ACK comes at once. Rate zero: the most.
+#[must_use]
+pub fn burst(rate: u64, mss: u32) -> u32 {
+    if rate == 0 {
+        return BURST_MAX;
+    }
+    let floor = mss.saturating_mul(2).min(BURST_MAX);
+    u32::try_from(rate / 1000)
+        .unwrap_or(u32::MAX)
+        .clamp(floor, BURST_MAX)
 }
 
 /// The rate of a controller that gives none: the window over the round-trip time, doubled in slow

@@ -163,8 +163,8 @@ impl Curve {
         let k = u64::from(self.k);
         let d = t.abs_diff(k).min(TIME_MAX);
         // d is at most 2^22, its square here 2^30 and its cube 2^38.
-        let cube = ((d * d) >> SHIFT) * d >> SHIFT;
-        let offset = saturate(cube.saturating_mul(u64::from(mss) * C.0) / C.1 >> SHIFT);
+        let cube = (((d * d) >> SHIFT) * d) >> SHIFT;
+        let offset = saturate((cube.saturating_mul(u64::from(mss) * C.0) / C.1) >> SHIFT);
         if t < k {
             self.w_max.saturating_sub(offset)
         } else {
@@ -176,7 +176,7 @@ impl Curve {
 /// K: when the curve that starts `deficit` bytes below W_max reaches it, in 2^-14 s.
 fn inflection(deficit: u32, mss: u32) -> u32 {
     // 32 bits, and 3 for 5/2, and 42: no more than 77.
-    let cubed = (u128::from(deficit) * u128::from(C.1) << (3 * SHIFT))
+    let cubed = ((u128::from(deficit) * u128::from(C.1)) << (3 * SHIFT))
         / (u128::from(C.0) * u128::from(mss.max(1)));
     saturate(cube_root(cubed).min(TIME_MAX))
 }
@@ -284,10 +284,6 @@ impl Controller for Cubic {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::float_arithmetic,
-    reason = "an independent computation to compare with"
-)]
 mod tests {
     use super::super::tests::ack;
     use super::*;

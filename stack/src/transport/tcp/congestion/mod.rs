@@ -14,6 +14,7 @@
 //! Left out: which segments are lost (recovery decides that), how the window falls during an
 //! episode (RFC 6937, recovery too), and when a paced segment may go ([`super::pacing`]).
 
+pub mod bbr;
 pub mod cubic;
 pub mod fixed;
 pub mod hystart;
@@ -23,6 +24,7 @@ pub mod window;
 #[cfg(test)]
 mod tests;
 
+pub use bbr::Bbr;
 pub use cubic::Cubic;
 pub use fixed::Fixed;
 pub use reno::Reno;
@@ -136,6 +138,8 @@ pub enum Congested {
     Reno(Box<Reno>),
     /// [`Algorithm::Cubic`].
     Cubic(Box<Cubic>),
+    /// [`Algorithm::Bbr`].
+    Bbr(Box<Bbr>),
     /// [`Algorithm::Fixed`].
     Fixed(Fixed),
 }
@@ -147,9 +151,8 @@ impl Congested {
     pub fn new(algorithm: Algorithm, mss: u32, initial_window: u32, hystart: bool) -> Self {
         match algorithm {
             Algorithm::Reno => Self::Reno(Box::new(Reno::new(mss, initial_window, hystart))),
-            Algorithm::Cubic | Algorithm::Bbr => {
-                Self::Cubic(Box::new(Cubic::new(mss, initial_window, hystart)))
-            }
+            Algorithm::Cubic => Self::Cubic(Box::new(Cubic::new(mss, initial_window, hystart))),
+            Algorithm::Bbr => Self::Bbr(Box::new(Bbr::new(mss, initial_window, 0))),
             Algorithm::Fixed(window) => Self::Fixed(Fixed::new(window)),
         }
     }
@@ -157,8 +160,11 @@ impl Congested {
     /// The same controller with its chance drawn from `seed` (only BBR has any: the phase in which
     /// it first probes, which should differ between flows).
     #[must_use]
-    pub fn seeded(self, _seed: u64) -> Self {
-        self
+    pub fn seeded(self, seed: u64) -> Self {
+        match self {
+            Self::Bbr(bbr) => Self::Bbr(Box::new(bbr.seeded(seed))),
+            other => other,
+        }
     }
 
     /// Which one it is.
@@ -167,6 +173,7 @@ impl Congested {
         match self {
             Self::Reno(_) => Algorithm::Reno,
             Self::Cubic(_) => Algorithm::Cubic,
+            Self::Bbr(_) => Algorithm::Bbr,
             Self::Fixed(fixed) => Algorithm::Fixed(fixed.window()),
         }
     }
@@ -175,6 +182,7 @@ impl Congested {
         match self {
             Self::Reno(c) => &**c,
             Self::Cubic(c) => &**c,
+            Self::Bbr(c) => &**c,
             Self::Fixed(c) => c,
         }
     }
@@ -183,6 +191,7 @@ impl Congested {
         match self {
             Self::Reno(c) => &mut **c,
             Self::Cubic(c) => &mut **c,
+            Self::Bbr(c) => &mut **c,
             Self::Fixed(c) => c,
         }
     }

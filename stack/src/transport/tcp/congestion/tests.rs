@@ -24,3 +24,440 @@ pub(super) fn ack(us: u64, acked: u32, rtt_ms: Option<u64>) -> Ack {
         in_recovery: false,
     }
 }
+
+const MSS: u32 = 1448;
+
+fn all() -> [Congested; 3] {
+    [Algorithm::Reno, Algorithm::Cubic, Algorithm::Bbr]
+        .map(|a| Congested::new(a, MSS, 10 * MSS, true))
+}
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+#[test]
+fn an_idle_connection_carries_little() {
+    assert!(size_of::<Congested>() <= 32, "{}", size_of::<Congested>());
+    assert!(size_of::<Reno>() <= 80, "{}", size_of::<Reno>());
+    assert!(size_of::<Bbr>() <= 384, "{}", size_of::<Bbr>());
+}
+
+#[test]
+fn slow_start_doubles_and_reno_then_adds_a_segment() {
+    let mut reno = Reno::new(MSS, 10 * MSS, false);
+    for _ in 0..10 {
+        reno.on_ack(&ack(0, MSS, Some(10)));
+    }
+    assert_eq!(reno.window(), 20 * MSS);
+    assert!(reno.in_slow_start());
+    reno.on_congestion(at(1), Congestion::Loss, 20 * MSS);
+    assert_eq!((reno.window(), reno.ssthresh()), (10 * MSS, 10 * MSS));
+    // PRR's word counts while it lasts, ACKs do not.
+    reno.set_window(12 * MSS);
+    reno.on_ack(&ack(2, 5 * MSS, Some(10)));
+    assert_eq!(reno.window(), 12 * MSS);
+    reno.on_recovery_exit(at(3));
+    assert_eq!(reno.window(), 10 * MSS);
+    for (acks, window) in [(9, 10), (1, 11), (10, 11), (1, 12), (12, 13)] {
+        for _ in 0..acks {
+            reno.on_ack(&ack(0, MSS, Some(10)));
+        }
+        assert_eq!(reno.window(), window * MSS, "after {acks}");
+    }
+    // RFC 5681 §3.1: never below two segments.
+    for _ in 0..9 {
+        reno.on_congestion(at(4), Congestion::Ecn, 0);
+        reno.on_recovery_exit(at(4));
+    }
+    assert_eq!(reno.window(), 2 * MSS);
+}
+
+#[test]
+fn slow_start_ends_at_the_threshold_and_hands_over_the_rest() {
+    let mut reno = Reno::new(MSS, 8 * MSS, false);
+    reno.on_timeout(at(0), 8 * MSS);
+    assert_eq!((reno.window(), reno.ssthresh()), (MSS, 4 * MSS));
+    // Though the connection calls it recovery, it is slow start; all in one ACK.
+    let mut joined = ack(1, 7 * MSS, Some(10));
+    joined.in_recovery = true;
+    reno.on_ack(&joined);
+    assert_eq!(reno.window(), 5 * MSS);
+    reno.on_recovery_exit(at(2));
+    assert_eq!(reno.window(), 5 * MSS);
+}
+
+#[test]
+fn byte_counting_is_limited_where_asked() {
+    let grown = |limit| {
+        let mut reno = Reno::new(MSS, 10 * MSS, false).with_limit(limit);
+        reno.on_ack(&ack(0, 10 * MSS, Some(10)));
+        reno.window() / MSS
+    };
+    assert_eq!((grown(2), grown(u32::MAX)), (12, 20));
+}
+
+#[test]
+fn an_unused_window_never_grows() {
+    for mut controller in all() {
+        let name = controller.algorithm();
+        let before = controller.window();
+        for i in 0..1000u64 {
+            let mut a = ack(i * 1000, MSS, Some(10));
+            a.cwnd_limited = false;
+            (a.app_limited, a.prior_in_flight) = (true, MSS);
+            a.prior_delivered = i * u64::from(MSS);
+            a.delivered = a.prior_delivered + u64::from(MSS);
+            (a.interval, a.sampled) = (Duration::from_millis(10), MSS);
+            controller.on_ack(&a);
+        }
+        // BBR's window is a bound of its model, not what it probes with: it may settle once.
+        let most = if name == Algorithm::Bbr { 2 } else { 1 };
+        assert!(controller.window() <= most * before, "{name:?}");
+        // Nor does it in congestion avoidance.
+        controller.on_congestion(at(1000), Congestion::Loss, MSS);
+        controller.on_recovery_exit(at(1000));
+        let before = controller.window();
+        for i in 0..1000 {
+            let mut a = ack(1_000_000 + i * 1000, MSS, Some(10));
+            a.cwnd_limited = false;
+            controller.on_ack(&a);
+        }
+        if name != Algorithm::Bbr {
+            assert_eq!(controller.window(), before, "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn undo_restores_what_was() {
+    for mut controller in all() {
+        let (window, ssthresh) = (controller.window(), controller.ssthresh());
+        controller.on_congestion(at(1), Congestion::Loss, MSS);
+        controller.set_window(3 * MSS);
+        controller.on_undo(at(2));
+        assert_eq!(
+            (controller.window(), controller.ssthresh()),
+            (window, ssthresh)
+        );
+        controller.on_timeout(at(3), window);
+        assert_eq!(controller.window(), MSS);
+        controller.on_undo(at(4));
+        assert_eq!(
+            (controller.window(), controller.ssthresh()),
+            (window, ssthresh)
+        );
+        // A timeout amid recovery is one reduction, not two, and its undo takes both back.
+        controller.on_congestion(at(5), Congestion::Loss, window / 2);
+        let target = controller.ssthresh();
+        controller.on_timeout(at(6), window);
+        assert_eq!((controller.window(), controller.ssthresh()), (MSS, target));
+        controller.on_undo(at(7));
+        assert_eq!(
+            (controller.window(), controller.ssthresh()),
+            (window, ssthresh)
+        );
+        // Nothing is left to undo.
+        controller.on_undo(at(8));
+        assert_eq!(controller.window(), window);
+    }
+}
+
+#[test]
+fn silence_halves_the_window_each_timeout_down_to_the_initial_one() {
+    let rto = Duration::from_secs(1);
+    for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
+        for (idle_ms, window) in [(999, 80), (1000, 40), (2500, 20), (3000, 10), (99_000, 10)] {
+            let mut controller = Congested::new(algorithm, MSS, 10 * MSS, false);
+            for _ in 0..70 {
+                controller.on_ack(&ack(0, MSS, Some(10)));
+            }
+            assert_eq!(controller.window(), 80 * MSS);
+            controller.on_restart(at(0), Duration::from_millis(idle_ms), rto);
+            assert_eq!(controller.window(), window * MSS, "{idle_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_new_segment_size_counts_the_first_window_anew() {
+    for mut controller in all() {
+        controller.set_mss(536);
+        assert_eq!(controller.window(), 5360);
+    }
+    let mut fixed = Congested::new(Algorithm::Fixed(5000), MSS, 0, false);
+    fixed.set_mss(1);
+    fixed.on_timeout(at(0), 0);
+    assert_eq!((fixed.window(), fixed.uses_prr()), (5000, false));
+}
+
+/// HyStart++ round by round: the minimum of each and what phase it leads to.
+#[test]
+fn delay_ends_the_first_slow_start() {
+    use hystart::{HyStart, Phase};
+    let run = |enabled: bool, rounds: &[u64]| {
+        let mut hystart = HyStart::new(enabled);
+        let (mut delivered, mut exits) = (0u64, 0);
+        for &rtt in rounds {
+            let start = delivered;
+            for _ in 0..10 {
+                let mut a = ack(0, MSS, Some(rtt));
+                a.prior_delivered = start;
+                delivered += 1000;
+                a.delivered = delivered;
+                // Only the first ACK of a round was sent after the last round's mark.
+                a.prior_delivered = if delivered == start + 1000 { start } else { 0 };
+                exits += u32::from(hystart.on_ack(&a));
+            }
+        }
+        (hystart.phase(), exits)
+    };
+    for (rounds, phase, exits) in [
+        (&[100, 100, 100][..], Phase::SlowStart, 0),
+        // An eighth of 100 ms is 12.5 ms.
+        (&[100, 112], Phase::SlowStart, 0),
+        (&[100, 113], Phase::Conservative, 0),
+        // At least 4 ms, at most 16 ms.
+        (&[8, 11], Phase::SlowStart, 0),
+        (&[8, 12], Phase::Conservative, 0),
+        (&[400, 415], Phase::SlowStart, 0),
+        (&[400, 416], Phase::Conservative, 0),
+        // It fell again: noise.
+        (&[100, 120, 119], Phase::SlowStart, 0),
+        // Five rounds, the first of which began as slow start.
+        (&[100, 120, 120, 130, 140, 150], Phase::Conservative, 0),
+        (&[100, 120, 120, 130, 140, 150, 160], Phase::Done, 1),
+    ] {
+        assert_eq!(run(true, rounds), (phase, exits), "{rounds:?}");
+    }
+    assert_eq!(run(false, &[100, 200, 300]), (Phase::Done, 0));
+}
+
+mod bottleneck {
+    //! One flow over one drop-tail bottleneck, packet by packet.
+
+    use super::*;
+    use crate::transport::tcp::pacing::{Pacer, rate};
+    use alloc::collections::VecDeque;
+
+    #[derive(Clone, Copy)]
+    struct Packet {
+        sent: Instant,
+        first_sent: Instant,
+        delivered: u64,
+        delivered_at: Instant,
+        /// When its ACK comes; none: dropped.
+        ack_at: Option<Instant>,
+    }
+
+    pub(super) struct Link {
+        pub(super) bytes_per_second: u64,
+        pub(super) rtt: Duration,
+        pub(super) queue: u64,
+    }
+
+    pub(super) struct Report {
+        pub(super) controller: Congested,
+        /// Bytes per second and mean queue delay over the second half.
+        pub(super) goodput: u64,
+        pub(super) queue_delay: Duration,
+        pub(super) episodes: u32,
+    }
+
+    struct Flow {
+        cc: Congested,
+        pacer: Pacer,
+        outstanding: VecDeque<Packet>,
+        in_flight: u32,
+        delivered: u64,
+        delivered_at: Instant,
+        first_sent: Instant,
+        srtt: Option<Duration>,
+        /// In recovery until what was sent after this is delivered.
+        recover: Option<Instant>,
+        limited: bool,
+        link_free: Instant,
+        episodes: u32,
+    }
+
+    pub(super) fn run(cc: Congested, link: &Link, seconds: u64) -> Report {
+        let mut flow = Flow {
+            cc,
+            pacer: Pacer::new(),
+            outstanding: VecDeque::new(),
+            in_flight: 0,
+            delivered: 0,
+            delivered_at: Instant::ZERO,
+            first_sent: Instant::ZERO,
+            srtt: None,
+            recover: None,
+            limited: false,
+            link_free: Instant::ZERO,
+            episodes: 0,
+        };
+        let end = Instant::ZERO + Duration::from_secs(seconds);
+        let half = Instant::ZERO + Duration::from_secs(seconds) / 2;
+        let (mut now, mut before, mut delay, mut samples) = (Instant::ZERO, 0, 0, 0u64);
+        while now < end {
+            flow.send(now, link);
+            let ack = flow.outstanding.iter().find_map(|p| p.ack_at);
+            let open = flow.in_flight + MSS <= flow.cc.window();
+            let timer = open.then(|| flow.pacer.ready_at(now));
+            let Some(next) = crate::time::earliest(ack, timer) else {
+                // Everything was lost: the retransmission timer.
+                now += Duration::from_secs(1);
+                flow.timeout(now);
+                continue;
+            };
+            now = next.max(now);
+            if ack == Some(next) {
+                let rtt = flow.ack(now);
+                if now > half {
+                    delay += nanos(rtt - link.rtt);
+                    samples += 1;
+                } else {
+                    before = flow.delivered;
+                }
+            }
+        }
+        Report {
+            goodput: (flow.delivered - before) * 2 / seconds,
+            queue_delay: Duration::from_nanos(delay / samples.max(1)),
+            controller: flow.cc,
+            episodes: flow.episodes,
+        }
+    }
+
+    use crate::time::nanos;
+
+    impl Flow {
+        fn send(&mut self, now: Instant, link: &Link) {
+            let rate = self
+                .cc
+                .pacing_rate()
+                .unwrap_or_else(|| rate(self.cc.window(), self.cc.ssthresh(), self.srtt));
+            self.pacer.set_rate(rate);
+            let mut left = self.pacer.burst(MSS);
+            let ready = self.pacer.ready_at(now) <= now;
+            while ready && left >= MSS && self.in_flight + MSS <= self.cc.window() {
+                if self.in_flight == 0 {
+                    (self.first_sent, self.delivered_at) = (now, now);
+                }
+                let start = self.link_free.max(now);
+                let backlog = nanos(start - now) * link.bytes_per_second / 1_000_000_000;
+                let ack_at = (backlog + u64::from(MSS) <= link.queue).then(|| {
+                    let time = u64::from(MSS) * 1_000_000_000 / link.bytes_per_second;
+                    self.link_free = start + Duration::from_nanos(time);
+                    self.link_free + link.rtt
+                });
+                self.outstanding.push_back(Packet {
+                    sent: now,
+                    first_sent: self.first_sent,
+                    delivered: self.delivered,
+                    delivered_at: self.delivered_at,
+                    ack_at,
+                });
+                self.in_flight += MSS;
+                self.pacer.on_sent(now, MSS);
+                left -= MSS;
+            }
+            self.limited |= self.in_flight + MSS > self.cc.window();
+        }
+
+        /// The first packet that was not dropped is acknowledged; those before it are lost.
+        fn ack(&mut self, now: Instant) -> Duration {
+            let prior_in_flight = self.in_flight;
+            let mut lost = 0;
+            let packet = loop {
+                let packet = self.outstanding.pop_front().expect("an ACK was due");
+                self.in_flight -= MSS;
+                if packet.ack_at.is_some() {
+                    break packet;
+                }
+                lost += MSS;
+            };
+            self.delivered += u64::from(MSS);
+            let rtt = now - packet.sent;
+            self.srtt = Some(self.srtt.map_or(rtt, |s| (s * 7 + rtt) / 8));
+            self.first_sent = packet.sent;
+            self.delivered_at = now;
+            if self.recover.is_some_and(|recover| packet.sent >= recover) {
+                self.recover = None;
+                self.cc.on_recovery_exit(now);
+            }
+            if lost > 0 && self.recover.is_none() {
+                self.recover = Some(now);
+                self.episodes += 1;
+                self.cc.on_congestion(now, Congestion::Loss, self.in_flight);
+            }
+            let interval = (now - packet.delivered_at).max(packet.sent - packet.first_sent);
+            self.cc.on_ack(&Ack {
+                now,
+                acked: MSS,
+                cumulative: MSS,
+                delivered: self.delivered,
+                prior_delivered: packet.delivered,
+                interval,
+                sampled: u32::try_from(self.delivered - packet.delivered).unwrap(),
+                app_limited: false,
+                rtt: Some(rtt),
+                srtt: self.srtt,
+                min_rtt: self.srtt,
+                prior_in_flight,
+                in_flight: self.in_flight,
+                lost,
+                cwnd_limited: self.limited,
+                in_recovery: self.recover.is_some(),
+            });
+            self.limited = false;
+            rtt
+        }
+
+        fn timeout(&mut self, now: Instant) {
+            self.outstanding.clear();
+            self.cc.on_timeout(now, self.in_flight);
+            (self.in_flight, self.recover) = (0, None);
+            self.episodes += 1;
+        }
+    }
+}
+
+#[test]
+fn cubic_fills_the_pipe_and_bbr_keeps_it_empty() {
+    for (mbits, rtt_ms) in [(100u64, 40u64), (20, 100), (1000, 10)] {
+        let bytes_per_second = mbits * 125_000;
+        let link = bottleneck::Link {
+            bytes_per_second,
+            rtt: Duration::from_millis(rtt_ms),
+            queue: bytes_per_second * rtt_ms / 1000,
+        };
+        let seconds = if mbits > 500 { 16 } else { 40 };
+        let run = |algorithm, hystart| {
+            let cc = Congested::new(algorithm, MSS, 10 * MSS, hystart).seeded(7);
+            let report = bottleneck::run(cc, &link, seconds);
+            std::eprintln!(
+                "{mbits} Mbit/s {rtt_ms} ms {algorithm:?} hystart {hystart}: {} B/s, queue {:?}, {} episodes",
+                report.goodput,
+                report.queue_delay,
+                report.episodes,
+            );
+            report
+        };
+        for hystart in [false, true] {
+            for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
+                let full = run(algorithm, hystart);
+                assert!(full.goodput > bytes_per_second * 95 / 100);
+                assert!(full.episodes < 100);
+            }
+        }
+        let cubic = run(Algorithm::Cubic, true);
+        let bbr = run(Algorithm::Bbr, true);
+        assert!(bbr.goodput > bytes_per_second * 93 / 100);
+        assert!(bbr.queue_delay < cubic.queue_delay / 4, "BBR queues");
+        let Congested::Bbr(model) = &bbr.controller else {
+            unreachable!()
+        };
+        let off = model.bandwidth().abs_diff(bytes_per_second);
+        assert!(off < bytes_per_second / 20, "{} B/s", model.bandwidth());
+    }
+}
