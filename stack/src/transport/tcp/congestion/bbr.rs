@@ -194,9 +194,9 @@ impl Bbr {
         let next = match self.pacing_gain {
             // Probe until the queue it makes is seen, or overflows.
             gain if gain > UNIT => {
-                full_length && (ack.lost > 0 || ack.prior_in_flight >= self.inflight(gain))
+                full_length && (ack.lost > 0 || ack.prior_in_flight >= self.bdp(gain))
             }
-            gain if gain < UNIT => full_length || ack.prior_in_flight <= self.inflight(UNIT),
+            gain if gain < UNIT => full_length || ack.prior_in_flight <= self.bdp(UNIT),
             _ => full_length,
         };
         if next {
@@ -229,7 +229,7 @@ impl Bbr {
             self.pacing_gain = DRAIN_GAIN;
             self.cwnd_gain = HIGH_GAIN;
         }
-        if self.mode == Mode::Drain && ack.in_flight <= self.inflight(UNIT) {
+        if self.mode == Mode::Drain && ack.in_flight <= self.bdp(UNIT) {
             self.enter_probe_bw(ack.now);
         }
     }
@@ -347,16 +347,24 @@ impl Bbr {
         }
     }
 
-    /// BBRInflight: the bandwidth-delay product times `gain`, and room for the bursts that the
-    /// sender's host, the wire and the receiver's host may each hold.
-    fn inflight(&self, gain: u64) -> u32 {
+    /// The bandwidth-delay product times `gain`.
+    fn bdp(&self, gain: u64) -> u32 {
         let Some(rtprop) = self.rtprop.filter(|_| self.btlbw.max > 0) else {
             return self.initial;
         };
         let micros = nanos(rtprop).div_ceil(1000);
         let bdp = self.btlbw.max.saturating_mul(micros) / 1_000_000;
-        let quanta = 3 * u64::from(pacing::burst(self.pacing_rate, self.mss));
-        saturate((bdp.saturating_mul(gain) / UNIT).saturating_add(quanta))
+        saturate(bdp.saturating_mul(gain) / UNIT)
+    }
+
+    /// BBRInflight: the window that takes, with room for the bursts which the sender's host, the
+    /// wire and the receiver's host may each hold.
+    ///
+    /// We differ: the draft compares with this sum where it waits for the queue to drain, too. On
+    /// a short path three bursts of a millisecond are a standing queue; there we use the product.
+    fn inflight(&self, gain: u64) -> u32 {
+        let burst = pacing::burst(self.pacing_rate, self.mss);
+        self.bdp(gain).saturating_add(burst.saturating_mul(3))
     }
 
     fn min_pipe(&self) -> u32 {

@@ -12,8 +12,8 @@
 //!
 //! Read first: RFC 9406 §4.2, §4.3.
 //!
-//! Promises: only the first slow start of a connection is watched (RFC 9406 §4.3); rounds are
-//! counted by bytes delivered, so that neither retransmissions nor sequence wrap disturb them.
+//! Promises: rounds are counted by bytes delivered, so that neither retransmissions nor sequence
+//! wrap disturb them. Only the first slow start is watched; the window knows which that is.
 //!
 //! Left out: the ACK-train half of the older HyStart, which pacing and joined frames mislead.
 
@@ -83,18 +83,13 @@ impl HyStart {
         self.phase
     }
 
-    /// Slow start is over: it will not be watched again.
-    pub const fn stop(&mut self) {
-        self.phase = Phase::Done;
-    }
-
     /// Whether growth is to be divided by [`CSS_GROWTH_DIVISOR`].
     #[must_use]
     pub fn is_conservative(&self) -> bool {
         self.phase == Phase::Conservative
     }
 
-    /// An ACK in slow start. True: the capacity is found, congestion avoidance begins.
+    /// An ACK in the first slow start. True: the capacity is found, congestion avoidance begins.
     #[must_use]
     pub fn on_ack(&mut self, ack: &Ack) -> bool {
         if self.phase == Phase::Done {

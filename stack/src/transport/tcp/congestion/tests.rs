@@ -1,6 +1,8 @@
 //! Stories that hold for every controller, and ACKs to tell them with.
 
 use super::*;
+use alloc::vec;
+use std::eprintln;
 
 /// An ACK at `us` microseconds for `acked` bytes of a full window.
 pub(super) fn ack(us: u64, acked: u32, rtt_ms: Option<u64>) -> Ack {
@@ -234,11 +236,13 @@ fn delay_ends_the_first_slow_start() {
 }
 
 mod bottleneck {
-    //! One flow over one drop-tail bottleneck, packet by packet.
+    //! Flows over one drop-tail bottleneck, packet by packet.
 
     use super::*;
+    use crate::time::{earliest, nanos};
     use crate::transport::tcp::pacing::{Pacer, rate};
     use alloc::collections::VecDeque;
+    use alloc::vec::Vec;
 
     #[derive(Clone, Copy)]
     struct Packet {
@@ -251,21 +255,43 @@ mod bottleneck {
     }
 
     pub(super) struct Link {
-        pub(super) bytes_per_second: u64,
-        pub(super) rtt: Duration,
-        pub(super) queue: u64,
+        bytes_per_second: u64,
+        rtt: Duration,
+        queue: u64,
+        free: Instant,
     }
 
-    pub(super) struct Report {
-        pub(super) controller: Congested,
-        /// Bytes per second and mean queue delay over the second half.
-        pub(super) goodput: u64,
-        pub(super) queue_delay: Duration,
+    impl Link {
+        /// `mbits` a second, and a queue of one bandwidth-delay product.
+        pub(super) fn new(mbits: u64, rtt_ms: u64) -> Self {
+            Self {
+                bytes_per_second: mbits * 125_000,
+                rtt: Duration::from_millis(rtt_ms),
+                queue: mbits * 125 * rtt_ms,
+                free: Instant::ZERO,
+            }
+        }
+
+        /// When the ACK of a packet comes that is sent now; none: the queue is full.
+        fn pass(&mut self, now: Instant) -> Option<Instant> {
+            let start = self.free.max(now);
+            let backlog = nanos(start - now) * self.bytes_per_second / 1_000_000_000;
+            (backlog + u64::from(MSS) <= self.queue).then(|| {
+                let time = u64::from(MSS) * 1_000_000_000 / self.bytes_per_second;
+                self.free = start + Duration::from_nanos(time);
+                self.free + self.rtt
+            })
+        }
+    }
+
+    pub(super) struct Flow {
+        pub(super) cc: Congested,
+        /// Episodes of loss.
         pub(super) episodes: u32,
-    }
-
-    struct Flow {
-        cc: Congested,
+        /// Bytes delivered in the second half.
+        pub(super) late: u64,
+        delay: u64,
+        samples: u64,
         pacer: Pacer,
         outstanding: VecDeque<Packet>,
         in_flight: u32,
@@ -276,62 +302,78 @@ mod bottleneck {
         /// In recovery until what was sent after this is delivered.
         recover: Option<Instant>,
         limited: bool,
-        link_free: Instant,
-        episodes: u32,
     }
 
-    pub(super) fn run(cc: Congested, link: &Link, seconds: u64) -> Report {
-        let mut flow = Flow {
-            cc,
-            pacer: Pacer::new(),
-            outstanding: VecDeque::new(),
-            in_flight: 0,
-            delivered: 0,
-            delivered_at: Instant::ZERO,
-            first_sent: Instant::ZERO,
-            srtt: None,
-            recover: None,
-            limited: false,
-            link_free: Instant::ZERO,
-            episodes: 0,
-        };
+    /// Drives the flows for so many seconds; the second half is measured.
+    pub(super) fn run(flows: Vec<Congested>, link: &mut Link, seconds: u64) -> Vec<Flow> {
+        let mut flows: Vec<Flow> = flows.into_iter().map(Flow::new).collect();
         let end = Instant::ZERO + Duration::from_secs(seconds);
         let half = Instant::ZERO + Duration::from_secs(seconds) / 2;
-        let (mut now, mut before, mut delay, mut samples) = (Instant::ZERO, 0, 0, 0u64);
+        let mut now = Instant::ZERO;
         while now < end {
-            flow.send(now, link);
-            let ack = flow.outstanding.iter().find_map(|p| p.ack_at);
-            let open = flow.in_flight + MSS <= flow.cc.window();
-            let timer = open.then(|| flow.pacer.ready_at(now));
-            let Some(next) = crate::time::earliest(ack, timer) else {
-                // Everything was lost: the retransmission timer.
-                now += Duration::from_secs(1);
-                flow.timeout(now);
-                continue;
-            };
-            now = next.max(now);
-            if ack == Some(next) {
-                let rtt = flow.ack(now);
-                if now > half {
-                    delay += nanos(rtt - link.rtt);
-                    samples += 1;
-                } else {
-                    before = flow.delivered;
+            let mut next = None;
+            for flow in &mut flows {
+                flow.send(now, link);
+                if flow.ack_at().is_none() && flow.in_flight > 0 {
+                    // Everything was lost: the retransmission timer, whose wait is left out.
+                    flow.timeout(now);
+                }
+                next = earliest(next, flow.next(now));
+            }
+            now = next.map_or(end, |next| next.max(now));
+            for flow in &mut flows {
+                while flow.ack_at().is_some_and(|at| at <= now) {
+                    let rtt = flow.ack(now);
+                    if now > half {
+                        flow.late += u64::from(MSS);
+                        flow.delay += nanos(rtt - link.rtt);
+                        flow.samples += 1;
+                    }
                 }
             }
         }
-        Report {
-            goodput: (flow.delivered - before) * 2 / seconds,
-            queue_delay: Duration::from_nanos(delay / samples.max(1)),
-            controller: flow.cc,
-            episodes: flow.episodes,
-        }
+        flows
     }
 
-    use crate::time::nanos;
-
     impl Flow {
-        fn send(&mut self, now: Instant, link: &Link) {
+        fn new(cc: Congested) -> Self {
+            Self {
+                cc,
+                episodes: 0,
+                late: 0,
+                delay: 0,
+                samples: 0,
+                pacer: Pacer::new(),
+                outstanding: VecDeque::new(),
+                in_flight: 0,
+                delivered: 0,
+                delivered_at: Instant::ZERO,
+                first_sent: Instant::ZERO,
+                srtt: None,
+                recover: None,
+                limited: false,
+            }
+        }
+
+        /// Mean queue delay in the second half.
+        pub(super) fn queue_delay(&self) -> Duration {
+            Duration::from_nanos(self.delay / self.samples.max(1))
+        }
+
+        fn ack_at(&self) -> Option<Instant> {
+            self.outstanding.iter().find_map(|p| p.ack_at)
+        }
+
+        fn has_room(&self) -> bool {
+            self.in_flight + MSS <= self.cc.window()
+        }
+
+        fn next(&self, now: Instant) -> Option<Instant> {
+            let timer = self.has_room().then(|| self.pacer.ready_at(now));
+            earliest(self.ack_at(), timer)
+        }
+
+        fn send(&mut self, now: Instant, link: &mut Link) {
             let rate = self
                 .cc
                 .pacing_rate()
@@ -339,29 +381,22 @@ mod bottleneck {
             self.pacer.set_rate(rate);
             let mut left = self.pacer.burst(MSS);
             let ready = self.pacer.ready_at(now) <= now;
-            while ready && left >= MSS && self.in_flight + MSS <= self.cc.window() {
+            while ready && left >= MSS && self.has_room() {
                 if self.in_flight == 0 {
                     (self.first_sent, self.delivered_at) = (now, now);
                 }
-                let start = self.link_free.max(now);
-                let backlog = nanos(start - now) * link.bytes_per_second / 1_000_000_000;
-                let ack_at = (backlog + u64::from(MSS) <= link.queue).then(|| {
-                    let time = u64::from(MSS) * 1_000_000_000 / link.bytes_per_second;
-                    self.link_free = start + Duration::from_nanos(time);
-                    self.link_free + link.rtt
-                });
                 self.outstanding.push_back(Packet {
                     sent: now,
                     first_sent: self.first_sent,
                     delivered: self.delivered,
                     delivered_at: self.delivered_at,
-                    ack_at,
+                    ack_at: link.pass(now),
                 });
                 self.in_flight += MSS;
                 self.pacer.on_sent(now, MSS);
                 left -= MSS;
             }
-            self.limited |= self.in_flight + MSS > self.cc.window();
+            self.limited |= !self.has_room();
         }
 
         /// The first packet that was not dropped is acknowledged; those before it are lost.
@@ -390,14 +425,13 @@ mod bottleneck {
                 self.episodes += 1;
                 self.cc.on_congestion(now, Congestion::Loss, self.in_flight);
             }
-            let interval = (now - packet.delivered_at).max(packet.sent - packet.first_sent);
             self.cc.on_ack(&Ack {
                 now,
                 acked: MSS,
                 cumulative: MSS,
                 delivered: self.delivered,
                 prior_delivered: packet.delivered,
-                interval,
+                interval: (now - packet.delivered_at).max(packet.sent - packet.first_sent),
                 sampled: u32::try_from(self.delivered - packet.delivered).unwrap(),
                 app_limited: false,
                 rtt: Some(rtt),
@@ -424,40 +458,50 @@ mod bottleneck {
 
 #[test]
 fn cubic_fills_the_pipe_and_bbr_keeps_it_empty() {
-    for (mbits, rtt_ms) in [(100u64, 40u64), (20, 100), (1000, 10)] {
-        let bytes_per_second = mbits * 125_000;
-        let link = bottleneck::Link {
-            bytes_per_second,
-            rtt: Duration::from_millis(rtt_ms),
-            queue: bytes_per_second * rtt_ms / 1000,
-        };
-        let seconds = if mbits > 500 { 16 } else { 40 };
-        let run = |algorithm, hystart| {
+    use bottleneck::{Flow, Link, run};
+    for (mbits, rtt_ms, seconds) in [(100u64, 40, 26), (20, 100, 40), (500, 10, 6)] {
+        let bandwidth = mbits * 125_000;
+        let alone = |algorithm, hystart| -> Flow {
             let cc = Congested::new(algorithm, MSS, 10 * MSS, hystart).seeded(7);
-            let report = bottleneck::run(cc, &link, seconds);
-            std::eprintln!(
-                "{mbits} Mbit/s {rtt_ms} ms {algorithm:?} hystart {hystart}: {} B/s, queue {:?}, {} episodes",
-                report.goodput,
-                report.queue_delay,
-                report.episodes,
+            let mut flows = run(vec![cc], &mut Link::new(mbits, rtt_ms), seconds);
+            let flow = flows.pop().unwrap();
+            let (goodput, delay) = (flow.late * 2 / seconds, flow.queue_delay());
+            eprintln!(
+                "{mbits} Mbit/s {rtt_ms} ms {algorithm:?}: {goodput} B/s, queue {delay:?}, {} losses",
+                flow.episodes
             );
-            report
+            assert!(goodput > bandwidth * 95 / 100, "{goodput} B/s");
+            flow
         };
-        for hystart in [false, true] {
-            for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
-                let full = run(algorithm, hystart);
-                assert!(full.goodput > bytes_per_second * 95 / 100);
-                assert!(full.episodes < 100);
-            }
-        }
-        let cubic = run(Algorithm::Cubic, true);
-        let bbr = run(Algorithm::Bbr, true);
-        assert!(bbr.goodput > bytes_per_second * 93 / 100);
-        assert!(bbr.queue_delay < cubic.queue_delay / 4, "BBR queues");
-        let Congested::Bbr(model) = &bbr.controller else {
+        alone(Algorithm::Reno, true);
+        alone(Algorithm::Cubic, false);
+        let cubic = alone(Algorithm::Cubic, true);
+        let bbr = alone(Algorithm::Bbr, true);
+        assert!(bbr.queue_delay() < cubic.queue_delay() / 4, "BBR queues");
+        let Congested::Bbr(model) = &bbr.cc else {
             unreachable!()
         };
-        let off = model.bandwidth().abs_diff(bytes_per_second);
-        assert!(off < bytes_per_second / 20, "{} B/s", model.bandwidth());
+        let off = model.bandwidth().abs_diff(bandwidth);
+        assert!(off < bandwidth / 20, "{} B/s", model.bandwidth());
+    }
+}
+
+#[test]
+fn flows_share_alike() {
+    use bottleneck::{Link, run};
+    for (algorithm, count, seconds) in [(Algorithm::Cubic, 2u64, 50), (Algorithm::Bbr, 4, 20)] {
+        let flows = (0..count)
+            .map(|i| Congested::new(algorithm, MSS, 10 * MSS, true).seeded(i))
+            .collect();
+        let flows = run(flows, &mut Link::new(100, 40), seconds);
+        let (sum, squares) = flows.iter().fold((0, 0), |(sum, squares), flow| {
+            (sum + flow.late, squares + u128::from(flow.late).pow(2))
+        });
+        // Jain's index, in hundredths.
+        let jain = u128::from(sum).pow(2) * 100 / (u128::from(count) * squares);
+        let goodput = sum * 2 / seconds;
+        eprintln!("{count} {algorithm:?}: index {jain}/100, {goodput} B/s");
+        assert!(goodput > 12_500_000 * 95 / 100);
+        assert!(jain >= 95, "{jain}");
     }
 }

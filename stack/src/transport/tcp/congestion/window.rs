@@ -94,14 +94,16 @@ impl Window {
 
     /// Grows by slow start and returns the bytes that are left for congestion avoidance.
     pub fn slow_start(&mut self, ack: &Ack) -> u32 {
-        if self.hystart.on_ack(ack) {
+        //= RFC 9406 §4.2 only the first slow start is watched, while no threshold is known.
+        let first = self.ssthresh == u32::MAX;
+        if first && self.hystart.on_ack(ack) {
             //= RFC 9406 §4.2 after CSS_ROUNDS, ssthresh is the window and avoidance begins.
             self.ssthresh = self.cwnd;
             return ack.acked;
         }
         //= RFC 3465 §2.1 slow start grows by the bytes acknowledged, limited to L segments.
         let mut growth = ack.acked.min(self.limit.saturating_mul(self.mss));
-        if self.hystart.is_conservative() {
+        if first && self.hystart.is_conservative() {
             growth /= CSS_GROWTH_DIVISOR;
         }
         let before = self.cwnd;
@@ -198,7 +200,6 @@ impl Window {
     fn keep(&mut self) {
         self.prior_cwnd = self.cwnd;
         self.prior_ssthresh = self.ssthresh;
-        self.hystart.stop();
     }
 
     //= RFC 5681 §3.1 the threshold is never below two segments.
