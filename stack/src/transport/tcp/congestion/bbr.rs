@@ -674,6 +674,51 @@ mod tests {
     }
 
     #[test]
+    fn out_of_silence_it_neither_probes_nor_measures_anew() {
+        let mut path = Path::new(1);
+        for _ in 0..6 {
+            path.round(1_000_000, 100, 10 * MSS);
+        }
+        while path.round(1_000_000, 100, 200_000).pacing_gain != CYCLE[0] {}
+        assert!(path.bbr.pacing_rate().unwrap() > 1_200_000);
+        path.us += 11_000_000;
+        let now = Instant::from_nanos(path.us * 1000);
+        path.bbr
+            .on_restart(now, Duration::from_secs(11), Duration::from_secs(1));
+        assert_eq!(path.bbr.pacing_rate(), Some(990_000));
+        // The estimate expired in silence, and the first ACK out of it is as good as a probe.
+        assert_eq!(path.round(1_000_000, 110, 10 * MSS).mode(), Mode::ProbeBw);
+        assert_eq!(path.bbr.rtprop(), Some(Duration::from_millis(110)));
+    }
+
+    #[test]
+    fn what_was_sent_while_silent_does_not_lower_the_model() {
+        let mut path = Path::new(1);
+        for _ in 0..5 {
+            path.round(1_000_000, 100, 10 * MSS);
+        }
+        while path.round(1_000_000, 101, 100_000).mode() == Mode::ProbeBw {}
+        while path.round(1000, 100, 3 * MSS).mode() == Mode::ProbeRtt {}
+        // Twenty rounds of ACKs for segments sent by then, in flight a megabyte.
+        path.bbr.limited_until = path.delivered + 200_000;
+        for _ in 0..20 {
+            path.round(1000, 100, 3 * MSS);
+        }
+        assert_eq!(path.bbr.bandwidth(), 1_000_000);
+        for _ in 0..11 {
+            path.round(1000, 100, 3 * MSS);
+        }
+        assert_eq!(path.bbr.bandwidth(), 1000);
+        // And the mark is set while it lasts.
+        let mut path = Path::new(1);
+        for _ in 0..5 {
+            path.round(1_000_000, 100, 10 * MSS);
+        }
+        while path.round(1_000_000, 101, 100_000).mode() == Mode::ProbeBw {}
+        assert_eq!(path.bbr.limited_until, path.delivered + 100_000);
+    }
+
+    #[test]
     fn loss_is_conserved_for_a_round_and_then_forgotten() {
         let mut path = Path::new(1);
         for _ in 0..40 {

@@ -417,6 +417,22 @@ mod tests {
     }
 
     #[test]
+    fn after_a_timeout_the_curve_begins_at_its_inflection() {
+        let mut cubic = Cubic::new(1000, 100_000, false);
+        cubic.on_congestion(Instant::ZERO, Congestion::Loss, 0);
+        cubic.on_recovery_exit(Instant::ZERO);
+        cubic.on_timeout(Instant::ZERO, 0);
+        assert_eq!((cubic.window(), cubic.ssthresh()), (1000, 49_000));
+        for us in 0..50 {
+            cubic.on_ack(&ack(us, 1000, Some(50)));
+        }
+        assert!(cubic.curve.epoch.is_some());
+        // Not the 100 segments from before the timeout.
+        assert_eq!((cubic.curve.w_max, cubic.curve.k), (49_000, 0));
+        assert_eq!(cubic.curve.cwnd_prior, 70_000);
+    }
+
+    #[test]
     fn undo_brings_the_curve_back() {
         let mut cubic = Cubic::new(1000, 100_000, false);
         cubic.on_congestion(Instant::ZERO, Congestion::Loss, 0);

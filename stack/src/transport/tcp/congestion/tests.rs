@@ -235,6 +235,30 @@ fn delay_ends_the_first_slow_start() {
     assert_eq!(run(false, &[100, 200, 300]), (Phase::Done, 0));
 }
 
+#[test]
+fn only_the_first_slow_start_minds_delay() {
+    // Rounds of ten ACKs at 100 ms, then at 200 ms: growth by a quarter of what is acknowledged.
+    let grown = |timeout: bool| {
+        let mut reno = Reno::new(MSS, 10 * MSS, true);
+        if timeout {
+            for _ in 0..90 {
+                reno.on_ack(&ack(0, MSS, None));
+            }
+            reno.on_timeout(at(0), 0);
+        }
+        let mut before = 0;
+        for i in 0..30u64 {
+            let mut a = ack(0, MSS, Some(if i < 10 { 100 } else { 200 }));
+            a.delivered = i + 1;
+            a.prior_delivered = if i % 10 == 0 { i } else { 0 };
+            before = reno.window();
+            reno.on_ack(&a);
+        }
+        reno.window() - before
+    };
+    assert_eq!((grown(false), grown(true)), (MSS / 4, MSS));
+}
+
 mod bottleneck {
     //! Flows over one drop-tail bottleneck, packet by packet.
 
