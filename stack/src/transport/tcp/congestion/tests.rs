@@ -259,6 +259,48 @@ fn only_the_first_slow_start_minds_delay() {
     assert_eq!((grown(false), grown(true)), (MSS / 4, MSS));
 }
 
+/// The mean window of one loss in so many segments, in segments and time-weighted.
+fn mean_window(mut cc: Congested, segments_a_loss: u64, rtt_ms: u64) -> u64 {
+    let (mut ns, mut weighted, mut weight) = (0u64, 0u128, 0u128);
+    for episode in 0..60 {
+        for _ in 0..segments_a_loss {
+            let window = u64::from(cc.window());
+            let gap = rtt_ms * 1_000_000 * u64::from(MSS) / window;
+            ns += gap;
+            cc.on_ack(&ack(ns / 1000, MSS, Some(rtt_ms)));
+            if episode >= 20 {
+                weighted += u128::from(window * gap);
+                weight += u128::from(gap);
+            }
+        }
+        let now = Instant::from_nanos(ns);
+        cc.on_congestion(now, Congestion::Loss, cc.window());
+        cc.on_recovery_exit(now);
+    }
+    u64::try_from(weighted / weight).unwrap() / u64::from(MSS)
+}
+
+/// RFC 9438 §5.1, tables 1 and 2: the window that a rate of loss leaves.
+#[test]
+fn the_response_to_loss_is_the_tables() {
+    for (algorithm, segments_a_loss, rtt_ms, window) in [
+        (Algorithm::Reno, 100, 100, 12),
+        (Algorithm::Reno, 1000, 100, 38),
+        (Algorithm::Reno, 10_000, 100, 120),
+        (Algorithm::Cubic, 100, 100, 12),
+        (Algorithm::Cubic, 1000, 100, 38),
+        (Algorithm::Cubic, 10_000, 100, 187),
+        (Algorithm::Cubic, 10_000, 10, 120),
+        (Algorithm::Cubic, 100_000, 100, 1054),
+    ] {
+        let cc = Congested::new(algorithm, MSS, 10 * MSS, false);
+        let ours = mean_window(cc, segments_a_loss, rtt_ms);
+        let name = std::format!("{algorithm:?} 1/{segments_a_loss} {rtt_ms} ms");
+        eprintln!("{name}: {ours}, by the table {window}");
+        assert!(ours.abs_diff(window) * 100 <= window * 15, "{name}: {ours}");
+    }
+}
+
 mod bottleneck {
     //! Flows over one drop-tail bottleneck, packet by packet.
 
