@@ -16,7 +16,7 @@
 use super::Failure;
 use crate::runtime::PortStats;
 use serde_json::{Map, Value, json};
-use stack::host::{Host, Interface, Stats};
+use stack::host::{Host, Interface, Stats, TcpStats};
 use stack::machine::Consumer;
 use stack::net::groups::{FilterMode, Version};
 use stack::net::neighbor::{self, Census, Neighbor};
@@ -222,6 +222,33 @@ impl<const N: usize> Count for [u64; N] {
     }
 }
 
+impl Count for TcpStats {
+    fn value(&self) -> Value {
+        counters!(
+            *self,
+            TcpStats {
+                segments_in,
+                segments_out,
+                retransmitted,
+                active_opens,
+                passive_opens,
+                accepted,
+                resets_in,
+                resets_out,
+                backlog_overflows,
+                syn_overflows,
+                cookies_sent,
+                cookies_accepted,
+                cookies_failed,
+                fast_opens,
+                time_wait_evicted,
+                time_wait_reused,
+                orphans_reset,
+            }
+        )
+    }
+}
+
 impl Count for Census {
     fn value(&self) -> Value {
         counters!(
@@ -297,6 +324,7 @@ fn host_counters(stats: &Stats) -> Value {
             icmp_errors_in,
             redirects_in,
             resets_out,
+            tcp,
             fragmented,
             fragments_out,
             reassembled,

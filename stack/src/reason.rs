@@ -201,6 +201,20 @@ reasons! {
     SocketQueueFull = "socket-queue-full",
     /// The socket was closed while the packet waited.
     SocketClosed = "socket-closed",
+    /// TCP to or from a broadcast or multicast address (RFC 9293 MUST-57).
+    TcpNotUnicast = "tcp-not-unicast",
+    /// The listener does not talk to this address; a reset answers.
+    TcpFiltered = "tcp-filtered",
+    /// As many connections as the listener lets wait to be accepted do.
+    TcpBacklogFull = "tcp-backlog-full",
+    /// As many connections as the listener lets be half open are.
+    TcpSynQueueFull = "tcp-syn-queue-full",
+    /// The host has as many connections as it may have.
+    TcpTooMany = "tcp-too-many",
+    /// An acknowledgment for a listener that is no cookie of ours; a reset answers.
+    TcpBadCookie = "tcp-bad-cookie",
+    /// A segment for a listener that opens nothing.
+    TcpNotSyn = "tcp-not-syn",
 
     // Wires and nodes of a lab.
     /// The wire is down, or went down while the frame was on it.

@@ -46,6 +46,13 @@ pub struct Config {
     pub ephemeral_ports: RangeInclusive<u16>,
     /// Sockets of all kinds together.
     pub max_sockets: usize,
+    /// TCP connections in any state.
+    pub max_connections: usize,
+    /// Connections that nobody holds a handle of any more, and that are still to be closed in good
+    /// order. One more is reset.
+    pub max_orphans: usize,
+    /// Of these the ones in TIME-WAIT, which have a limit of their own: the oldest goes.
+    pub max_time_waits: usize,
     /// Replies (ICMP, resets) that wait for one interface.
     pub max_replies: usize,
     /// Bytes of such replies, of which 16 may be as long as the largest ping. What the host sends
@@ -80,6 +87,9 @@ impl Default for Config {
             igmp: igmp::Config::default(),
             ephemeral_ports: ports::EPHEMERAL,
             max_sockets: 65_536,
+            max_connections: 1 << 20,
+            max_orphans: 65_536,
+            max_time_waits: 262_144,
             max_replies: 1024,
             max_reply_bytes: 1 << 20,
             max_forwarded: 1024,
@@ -128,6 +138,10 @@ pub struct InterfaceConfig {
     pub mac: MacAddr,
     /// Largest packet, in bytes, without link header.
     pub mtu: usize,
+    /// TCP super-frames of up to 64 KiB may leave by it, their checksum left out: its device has
+    /// them cut (a TAP's or a packet socket's kernel), or who takes its frames does, as
+    /// [`offload::cut`](crate::link::offload::cut). Off: not every device can.
+    pub tso: bool,
     /// Addresses with their networks; each makes an on-link route.
     pub addresses: Vec<Cidr>,
     /// Probe for other holders before using an address (RFC 5227); else it is announced and used
@@ -155,6 +169,7 @@ impl InterfaceConfig {
             medium: Medium::Ethernet,
             mac,
             mtu: 1500,
+            tso: false,
             addresses: Vec::new(),
             probe_addresses: false,
             promiscuous: false,

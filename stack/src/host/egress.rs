@@ -7,6 +7,7 @@
 //! ```
 
 use super::config::Medium;
+use super::event::Who;
 use super::interface::{Hop, make_ready};
 use super::{Host, Interface, Readiness, sockets};
 use crate::frame::Frame;
@@ -80,7 +81,15 @@ impl Host {
                 &mut queues.replies
             } else if !queues.forwarded.is_empty() {
                 &mut queues.forwarded
-            } else if let Some(key) = queues.sockets.pop_front() {
+            } else if let Some(who) = queues.sockets.pop_front() {
+                let key = match who {
+                    Who::Socket(key) => key,
+                    Who::Tcp(key) => match self.transmit_tcp(now, at, key) {
+                        Some(frame) => return Some(frame),
+                        None => continue,
+                    },
+                    Who::Listener(_) => continue,
+                };
                 let Some(entry) = self.sockets.get_mut(key) else {
                     continue;
                 };
@@ -110,7 +119,7 @@ impl Host {
                 if let Some(next) = next
                     && let Some(interface) = self.interfaces.get_mut(usize::from(next))
                 {
-                    interface.queues.sockets.push_back(key);
+                    interface.queues.sockets.push_back(Who::Socket(key));
                     self.list(next);
                 }
                 if room {
@@ -183,7 +192,11 @@ impl Host {
                     let (dst, packet) = request(mac, src, target, to);
                     return Some(self.arp_frame(at, dst, &packet));
                 }
-                Action::Packet { mac, frame, .. } => {
+                Action::Packet { ip, mac, frame } => {
+                    // The last of those that waited: those who wait with more may go on.
+                    if self.has_held(at, ip) && self.is_known(now, at, ip) {
+                        self.wake_held(now, at, ip);
+                    }
                     if let Some(frame) = self.cut(at, mac, frame) {
                         return Some(frame);
                     }
@@ -195,6 +208,7 @@ impl Host {
                     ..
                 } => {
                     self.stats.drop_out(reason, packets.len() as u64);
+                    self.wake_held(now, at, ip);
                     if reason == DropReason::NeighborUnreachable {
                         self.forget_gateway(ip);
                         for packet in packets {
@@ -204,6 +218,12 @@ impl Host {
                 }
             }
         }
+    }
+
+    /// Whether a packet for a neighbour could leave now.
+    fn is_known(&mut self, now: Instant, at: u16, ip: IpAddr) -> bool {
+        let interface = self.interfaces.get_mut(usize::from(at));
+        interface.is_some_and(|i| i.neighbors.lookup(now, ip) != Lookup::Unresolved)
     }
 
     fn arp_frame(&self, at: u16, dst: MacAddr, packet: &arp::Packet) -> Frame {
@@ -224,7 +244,7 @@ impl Host {
             return;
         };
         if self.own(header.src).is_some() {
-            self.fail_locally(&packet);
+            self.fail_locally(now, &packet);
         } else {
             //= RFC 1812 §5.2.7.1 host unreachable, where the last hop does not answer.
             self.report(now, at, Error::Unreachable(1), packet);
@@ -309,7 +329,8 @@ impl Host {
     fn cut(&mut self, at: u16, mac: MacAddr, mut frame: Frame) -> Option<Frame> {
         let mtu = self.carries(at, &frame);
         let interface = self.interfaces.get_mut(usize::from(at))?;
-        if frame.len() <= mtu {
+        // A super-frame is cut by whoever takes it off the interface, into what fits.
+        if frame.len() <= mtu || frame.offload.gso.is_some() {
             interface.encapsulate(&mut frame, mac, EtherType::IPV4);
             return Some(frame);
         }
@@ -438,7 +459,7 @@ impl Host {
     }
 
     /// An error about a packet of our own that never left this host.
-    fn fail_locally(&mut self, packet: &Frame) {
-        sockets::fail(self, packet);
+    fn fail_locally(&mut self, now: Instant, packet: &Frame) {
+        sockets::fail(self, now, packet);
     }
 }

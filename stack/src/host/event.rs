@@ -14,6 +14,25 @@ pub struct UdpHandle(pub(super) Key);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RawHandle(pub(super) Key);
 
+/// A TCP connection of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TcpHandle(pub(super) Key);
+
+/// A TCP listener of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenHandle(pub(super) Key);
+
+/// Who is on a list: one of the three tables, and a place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// A UDP, raw or echo socket.
+    Socket(Key),
+    /// A connection.
+    Tcp(Key),
+    /// A listener.
+    Listener(Key),
+}
+
 /// What a socket is ready for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Readiness(u8);
@@ -55,6 +74,10 @@ pub enum Event {
     Udp(UdpHandle, Readiness),
     /// A raw or echo socket became ready.
     Raw(RawHandle, Readiness),
+    /// A connection became ready: the first time for writing is when it is open.
+    Tcp(TcpHandle, Readiness),
+    /// A connection waits to be accepted.
+    Listener(ListenHandle),
     /// An address of an interface may be used now.
     AddressUsable {
         /// The interface.

@@ -248,6 +248,9 @@ impl Host {
         if self.own(quoted.src).is_none() || quoted.fragment_offset != 0 {
             return Err(UNMATCHED);
         }
+        if quoted.protocol == Protocol::TCP {
+            return self.receive_tcp_error(now, kind, &quoted, rest);
+        }
         let (key, port) = self.quoted_socket(&quoted, rest).ok_or(UNMATCHED)?;
         let sent = |e: &sockets::Entry| e.sent_to.contains(IpAddr::V4(quoted.dst));
         if !self.sockets.get(key).is_some_and(sent) {
@@ -300,7 +303,12 @@ impl Host {
     }
 
     /// Notes a next-hop MTU; gives what the path is now taken to carry.
-    fn learn_mtu(&mut self, now: Instant, quoted: &crate::wire::ipv4::Header<'_>, mtu: u32) -> u32 {
+    pub(super) fn learn_mtu(
+        &mut self,
+        now: Instant,
+        quoted: &crate::wire::ipv4::Header<'_>,
+        mtu: u32,
+    ) -> u32 {
         let Ok(way) = self.way(quoted.dst) else {
             return mtu;
         };

@@ -22,7 +22,7 @@ use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{Key, udp};
 use crate::wire::ethernet::HEADER_LEN;
-use crate::wire::{EtherType, Protocol, arp, checksum, igmp, tcp};
+use crate::wire::{EtherType, Protocol, arp, checksum, igmp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -553,7 +553,7 @@ impl Host {
         let fate = match header.protocol {
             Protocol::ICMP => self.receive_icmp(now, at, unicast, header, packet),
             Protocol::UDP => self.receive_udp(now, at, unicast, header, packet),
-            Protocol::TCP => self.receive_tcp(unicast, header, packet),
+            Protocol::TCP => self.receive_tcp(now, unicast, header, packet),
             Protocol::IGMP => self.receive_igmp(now, at, header, packet),
             _ if raw => Ok(Fate::Delivered(Consumer::Raw)),
             _ => {
@@ -695,35 +695,6 @@ impl Host {
             || self
                 .interface(at)
                 .is_some_and(|i| i.igmp.socket_accepts(key.number(), header.dst, header.src))
-    }
-
-    /// Until there are connections, every segment is for none, and is answered with a reset.
-    #[inline(never)]
-    fn receive_tcp(
-        &mut self,
-        unicast: bool,
-        header: &Accepted,
-        packet: &mut Frame,
-    ) -> Result<Fate, DropReason> {
-        packet.pull_up(header.header_len + 60);
-        let len = packet.len() - header.header_len;
-        let mut sum = checksum::Sum::new();
-        sum.add_pseudo4(header.src, header.dst, Protocol::TCP, len);
-        packet.sum_from(header.header_len, &mut sum);
-        let vouched = matches!(
-            packet.offload.checksum,
-            crate::frame::Checksum::Verified | crate::frame::Checksum::Partial { .. }
-        );
-        let front = packet.front().get(header.header_len..).unwrap_or_default();
-        let (seg, _) = tcp::Header::parse(front).map_err(|_| DropReason::TcpMalformed)?;
-        if !vouched && sum.finish() != 0 {
-            return Err(DropReason::TcpBadChecksum);
-        }
-        let data = len.saturating_sub(seg.header_len());
-        if unicast && let Some(reset) = crate::transport::tcp::reset_for(&seg, data) {
-            self.send_reset(header, &reset);
-        }
-        Err(DropReason::TcpNoSocket)
     }
 }
 

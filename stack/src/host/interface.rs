@@ -2,6 +2,7 @@
 
 use super::asked::Asked;
 use super::config::{InterfaceConfig, Medium};
+use super::event::Who;
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
 use crate::machine::Port;
@@ -13,7 +14,7 @@ use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
-use crate::transport::{Chain, Key};
+use crate::transport::Chain;
 use crate::wire::{Cidr, EtherType, MacAddr, vlan};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -113,8 +114,8 @@ pub(super) struct Queues {
     /// Of the replies, as IP packets.
     pub(super) reply_bytes: usize,
     pub(super) forwarded: Chain,
-    /// Sockets whose first packet leaves by this interface, in turn.
-    pub(super) sockets: VecDeque<Key>,
+    /// Sockets and connections whose next packet leaves by this interface, in turn.
+    pub(super) sockets: VecDeque<Who>,
     /// Whether the host's list of waiting interfaces has this one.
     pub(super) listed: bool,
 }

@@ -67,13 +67,15 @@ mod interface;
 mod routing;
 mod sockets;
 mod stats;
+mod tcp;
 
 pub use asked::AskError;
 pub use config::{Config, InterfaceConfig, Medium, ReversePath};
-pub use event::{Event, RawHandle, Readiness, UdpHandle};
+pub use event::{Event, ListenHandle, RawHandle, Readiness, TcpHandle, UdpHandle};
 pub use interface::{Address, Counters, Interface};
 pub use sockets::{BindError, SendError};
-pub use stats::Stats;
+pub use stats::{Stats, TcpStats};
+pub use tcp::ConnectError;
 
 use crate::frame::{Frame, Head};
 use crate::machine::{Fate, Machine, Port};
@@ -115,6 +117,8 @@ pub struct Host {
     routes: RouteTable,
     redirects: BTreeMap<Ipv4Addr, routing::Redirect>,
     last_way: routing::LastWay,
+    /// Counts what changes ways and is not counted by the routes themselves.
+    moves: u64,
     /// The sender whose packets have last passed all checks.
     familiar: Option<ingress::Familiar>,
     /// First fragment's header, and the interface it came by.
@@ -129,10 +133,11 @@ pub struct Host {
     datagrams: Pool<crate::transport::udp::Datagram>,
     raw_packets: Pool<crate::transport::raw::Packet>,
     udp: Demux,
+    tcp: tcp::Tcp,
     raw: BTreeMap<u8, Vec<Key>>,
     echo: BTreeMap<u16, Key>,
     ports: Ports,
-    ready: VecDeque<Key>,
+    ready: VecDeque<event::Who>,
     events: VecDeque<Event>,
     /// With the interface that it would have left by.
     looped: VecDeque<(u16, Frame)>,
@@ -216,6 +221,8 @@ impl Host {
             datagrams: Pool::new(),
             raw_packets: Pool::new(),
             udp: Demux::new(&mut draws),
+            tcp: tcp::Tcp::new(&config, &rng),
+            moves: 0,
             raw: BTreeMap::new(),
             echo: BTreeMap::new(),
             ports: Ports::new(config.ephemeral_ports.clone(), rng.fork("ports")),
@@ -319,6 +326,7 @@ impl Host {
             return;
         }
         at.up = up;
+        let mut turns = VecDeque::new();
         if up {
             at.acd.restart(now);
             at.igmp.announce(now);
@@ -338,9 +346,12 @@ impl Host {
             self.stats
                 .drop_out(DropReason::InterfaceDown, dropped as u64);
             self.drop_unsent(interface);
+            turns = queues.sockets;
         }
         self.routes.set_port_up(Port(interface), up);
         self.forget_routes();
+        // Connections stay: they may find another way, or wait for this one.
+        self.requeue(now, turns);
     }
 
     /// Tells the host what the wall clock shows at `now`; for ICMP and IP timestamps.
@@ -530,6 +541,7 @@ impl Machine for Host {
 
     #[inline]
     fn poll_transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
+        self.tcp.forget_note();
         self.transmit(now, port)
     }
 
@@ -537,8 +549,10 @@ impl Machine for Host {
         if !self.looped.is_empty() {
             return Some(Instant::ZERO);
         }
+        // The wheel knows its first by itself, whatever becomes of the others.
+        let timers = self.tcp.poll_timeout();
         let Some(calm) = self.calm else {
-            return self.deadline();
+            return earliest(self.deadline(), timers);
         };
         let deadline = (calm < Instant::FAR_FUTURE).then_some(calm);
         debug_assert_eq!(
@@ -546,10 +560,33 @@ impl Machine for Host {
             self.deadline(),
             "a machine was touched in silence"
         );
-        deadline
+        earliest(deadline, timers)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        if !self.is_calm(now) {
+            self.handle_machines(now);
+        }
+        self.handle_tcp_timeouts(now);
+        // Only what is there now: an answer to ourselves waits for the next turn.
+        for _ in 0..self.looped.len() {
+            let Some((at, mut frame)) = self.looped.pop_front() else {
+                break;
+            };
+            self.looped_bytes -= frame.len();
+            self.stats.looped += 1;
+            let fate = self
+                .receive_own(now, at, &mut frame)
+                .unwrap_or_else(Fate::Dropped);
+            self.stats.count(fate, 1);
+        }
+        self.resume_looping(now);
+    }
+}
+
+impl Host {
+    /// Does what is due in all machines but connections.
+    fn handle_machines(&mut self, now: Instant) {
         self.calm = None;
         for at in 0..self.interfaces.len() {
             if let Some(interface) = self.interfaces.get_mut(at) {
@@ -564,18 +601,6 @@ impl Machine for Host {
         if self.redirects.values().any(|r| r.until <= now) {
             self.redirects.retain(|_, r| r.until > now);
             self.forget_routes();
-        }
-        // Only what is there now: an answer to ourselves waits for the next turn.
-        for _ in 0..self.looped.len() {
-            let Some((at, mut frame)) = self.looped.pop_front() else {
-                break;
-            };
-            self.looped_bytes -= frame.len();
-            self.stats.looped += 1;
-            let fate = self
-                .receive_own(now, at, &mut frame)
-                .unwrap_or_else(Fate::Dropped);
-            self.stats.count(fate, 1);
         }
     }
 }

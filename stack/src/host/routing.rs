@@ -229,6 +229,7 @@ impl Host {
         self.last_way = LastWay::default();
         self.familiar = None;
         self.calm = None;
+        self.moves += 1;
     }
 
     /// Adds a route; its `port` is the number of an interface.

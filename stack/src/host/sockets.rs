@@ -4,7 +4,7 @@
 //! the packet then waits in the socket until its interface takes it, and a socket that has filled
 //! its queue is told so instead of losing packets on its own host.
 
-use super::event::{RawHandle, Readiness, UdpHandle};
+use super::event::{RawHandle, Readiness, UdpHandle, Who};
 use super::interface::{Hop, Waiting};
 use super::routing::Way;
 use super::{Event, Host};
@@ -459,7 +459,7 @@ impl Host {
         ipv4::encapsulate_with(frame, header, &out);
         entry.sent_to.note(IpAddr::V4(dst));
         if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
-            interface.queues.sockets.push_back(key);
+            interface.queues.sockets.push_back(Who::Socket(key));
             self.list(way.interface);
         }
         Ok(())
@@ -777,7 +777,18 @@ impl Host {
     /// The next thing the driver may want to know. Each socket comes up once, with all that it has
     /// become ready for since it last did.
     pub fn poll_event(&mut self) -> Option<Event> {
-        while let Some(key) = self.ready.pop_front() {
+        while let Some(who) = self.ready.pop_front() {
+            let key = match who {
+                Who::Socket(key) => key,
+                Who::Tcp(key) => match self.take_tcp_event(key) {
+                    Some(event) => return Some(event),
+                    None => continue,
+                },
+                Who::Listener(key) => match self.take_listener_event(key) {
+                    Some(event) => return Some(event),
+                    None => continue,
+                },
+            };
             let Some(entry) = self.sockets.get_mut(key) else {
                 continue;
             };
@@ -869,7 +880,7 @@ impl Host {
         };
         place.fill(frame);
         if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
-            interface.queues.sockets.push_back(key);
+            interface.queues.sockets.push_back(Who::Socket(key));
             self.list(way.interface);
         }
     }
@@ -914,7 +925,7 @@ impl Host {
                 && let Some(next) = next
                 && let Some(interface) = self.interfaces.get_mut(usize::from(next))
             {
-                interface.queues.sockets.push_back(key);
+                interface.queues.sockets.push_back(Who::Socket(key));
                 self.list(next);
             }
             if room {
@@ -930,7 +941,7 @@ impl Host {
             return;
         };
         if entry.becomes(ready) {
-            self.ready.push_back(key);
+            self.ready.push_back(Who::Socket(key));
         }
     }
 
@@ -949,7 +960,7 @@ impl Host {
         };
         let place = socket.push(&mut self.datagrams, len)?;
         if entry.becomes(Readiness::READABLE) {
-            self.ready.push_back(key);
+            self.ready.push_back(Who::Socket(key));
         }
         Ok(place)
     }
@@ -969,7 +980,7 @@ impl Host {
         };
         let place = socket.push(&mut self.raw_packets, len)?;
         if entry.becomes(Readiness::READABLE) {
-            self.ready.push_back(key);
+            self.ready.push_back(Who::Socket(key));
         }
         Ok(place)
     }
@@ -1017,11 +1028,14 @@ fn refusal(reason: DropReason) -> SendError {
 }
 
 /// Tells the socket that sent `packet` that its next hop does not answer.
-pub(super) fn fail(host: &mut Host, packet: &Frame) {
+pub(super) fn fail(host: &mut Host, now: Instant, packet: &Frame) {
     let bytes = packet.to_bytes();
     let Ok((header, rest)) = crate::wire::ipv4::Header::parse(&bytes) else {
         return;
     };
+    if header.protocol == Protocol::TCP {
+        return host.fail_segment(now, header.src, header.dst, rest);
+    }
     let Some((key, port)) = host.quoted_socket(&header, rest) else {
         return;
     };

@@ -3,6 +3,46 @@
 use crate::machine::{Consumer, Fate};
 use crate::reason::DropReason;
 
+/// What all connections have done together (RFC 4022 has most of it). A super-segment counts as the
+/// segments it stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpStats {
+    /// Segments for connections and listeners.
+    pub segments_in: u64,
+    /// Segments of connections.
+    pub segments_out: u64,
+    /// Of these sent again, or to probe.
+    pub retransmitted: u64,
+    /// Connections opened by us.
+    pub active_opens: u64,
+    /// Connections opened by peers, as far as a SYN that was answered.
+    pub passive_opens: u64,
+    /// Connections of these that became open, and waited to be accepted.
+    pub accepted: u64,
+    /// Resets received for connections.
+    pub resets_in: u64,
+    /// Resets sent by connections; those for no connection are in [`Stats::resets_out`].
+    pub resets_out: u64,
+    /// SYNs and acknowledgments dropped since too many waited to be accepted.
+    pub backlog_overflows: u64,
+    /// SYNs dropped since too many connections were half open.
+    pub syn_overflows: u64,
+    /// SYNs answered by a cookie.
+    pub cookies_sent: u64,
+    /// Connections opened by a cookie.
+    pub cookies_accepted: u64,
+    /// Acknowledgments that were no cookie, where one might have come.
+    pub cookies_failed: u64,
+    /// Connections opened by data in a SYN with a good Fast Open cookie.
+    pub fast_opens: u64,
+    /// Connections in TIME-WAIT that had to go before their time.
+    pub time_wait_evicted: u64,
+    /// Connections in TIME-WAIT whose ends were used again (RFC 6191).
+    pub time_wait_reused: u64,
+    /// Connections reset since too many were left to close by themselves.
+    pub orphans_reset: u64,
+}
+
 /// Counters of a host. At every moment
 /// `frames_in + looped = delivered + forwarded + held + Σ dropped_in`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +73,8 @@ pub struct Stats {
     pub redirects_in: u64,
     /// TCP resets sent for segments of no connection.
     pub resets_out: u64,
+    /// TCP.
+    pub tcp: TcpStats,
     /// Packets cut for a smaller MTU.
     pub fragmented: u64,
     /// Fragments made of them.
@@ -57,6 +99,7 @@ impl Default for Stats {
             icmp_errors_in: 0,
             redirects_in: 0,
             resets_out: 0,
+            tcp: TcpStats::default(),
             fragmented: 0,
             fragments_out: 0,
             reassembled: 0,

@@ -202,6 +202,35 @@ impl Demux {
         true
     }
 
+    /// Adds a pair of ends that was never bound, as a connection's; `false` where it is taken.
+    pub fn add_flow(&mut self, local: SocketAddr, remote: SocketAddr, key: Key) -> bool {
+        let flow = flow_key(local, remote);
+        let free = !self.connected.contains_key(&flow);
+        if free {
+            self.connected.insert(flow, key);
+        }
+        free
+    }
+
+    /// What has this pair of ends.
+    #[inline]
+    #[must_use]
+    pub fn flow(&self, local: SocketAddr, remote: SocketAddr) -> Option<Key> {
+        self.connected.get(&flow_key(local, remote)).copied()
+    }
+
+    /// What is bound to this address, or else to its port.
+    #[inline(always)]
+    #[must_use]
+    pub fn bound(&self, local: SocketAddr) -> Option<Key> {
+        if self.addressed > 0
+            && let Some(keys) = self.bound.get(&local_key(Some(local.ip()), local.port()))
+        {
+            return keys.last().copied();
+        }
+        self.any.get(local.port())
+    }
+
     /// Takes a pair of ends out, if it is `key`'s.
     pub fn disconnect(&mut self, local: SocketAddr, remote: SocketAddr, key: Key) {
         let flow = flow_key(local, remote);
@@ -220,12 +249,7 @@ impl Demux {
         {
             return Some(key);
         }
-        if self.addressed > 0
-            && let Some(keys) = self.bound.get(&local_key(Some(local.ip()), local.port()))
-        {
-            return keys.last().copied();
-        }
-        self.any.get(local.port())
+        self.bound(local)
     }
 
     /// Sockets bound to exactly this address and port.

@@ -1,5 +1,6 @@
 //! The queues of interfaces and sockets keep their books, whatever comes.
 
+use super::event::Who;
 use super::*;
 use crate::frame::Payload;
 use bytes::Bytes;
@@ -37,7 +38,11 @@ fn check(host: &Host) -> usize {
         assert_eq!(cost, entry.tx_bytes);
         waiting += packets;
         for (at, interface) in (0..).zip(host.interfaces()) {
-            let turns = interface.queues.sockets.iter().filter(|k| **k == key);
+            let turns = interface
+                .queues
+                .sockets
+                .iter()
+                .filter(|k| **k == Who::Socket(key));
             assert_eq!(turns.count(), usize::from(first == Some(at)), "its turn");
         }
     }

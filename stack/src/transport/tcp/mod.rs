@@ -16,6 +16,7 @@ pub mod cookies;
 pub mod fastopen;
 mod input;
 pub mod isn;
+pub mod listen;
 pub mod log;
 pub mod options;
 mod output;
@@ -34,6 +35,7 @@ pub mod timers;
 
 pub use congestion::Algorithm;
 pub use connection::{Connection, Error, Path, Ready};
+pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};
 pub use options::Options;
 pub use segment::{CookieOptions, Outgoing, Segment};

@@ -1,0 +1,388 @@
+//! User calls: RFC 9293 §3.9.1's, non-blocking, by handle.
+
+use super::{Ends, Entry, Owner, Tcp};
+use crate::host::event::{TcpHandle, Who};
+use crate::host::{Host, Readiness};
+use crate::reason::DropReason;
+use crate::time::{Duration, Instant};
+use crate::transport::Key;
+use crate::transport::tcp::{self, Connection, Error, LogEntry, State, Status, Why};
+use alloc::sync::Arc;
+use bytes::Bytes;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Why no connection was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// No route to the peer, or its interface is down.
+    NoRoute,
+    /// A route forbids it.
+    Prohibited,
+    /// A broadcast or multicast address, or port zero: nobody to connect to.
+    BadPeer,
+    /// The address to connect from is not one of the host's.
+    NotAvailable,
+    /// There is a connection between these two ends.
+    InUse,
+    /// Every ephemeral port is taken.
+    NoPort,
+    /// The limit of [`Config::max_connections`](crate::host::Config::max_connections).
+    TooMany,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRoute => "no route to the peer",
+            Self::Prohibited => "the route forbids it",
+            Self::BadPeer => "not an address and port to connect to",
+            Self::NotAvailable => "not an address of this host",
+            Self::InUse => "there is such a connection",
+            Self::NoPort => "no ephemeral port is free",
+            Self::TooMany => "too many connections",
+        })
+    }
+}
+
+impl core::error::Error for ConnectError {}
+
+impl Tcp {
+    /// Whether a connection's ends may be used again by us: it waits in TIME-WAIT for nobody, and
+    /// timestamps tell its segments from the new one's.
+    //= RFC 6191 §2 with timestamps, a new incarnation may begin once its timestamps are later.
+    fn is_reusable(&self, now: Instant, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|entry| {
+            entry.owner == Owner::Nobody
+                && entry.connection.state() == State::TimeWait
+                && now.since(entry.since) >= Duration::from_secs(1)
+                && entry.connection.status(now).timestamps
+        })
+    }
+}
+
+impl Host {
+    /// Begins a connection to `to`, from an address and port of this host or, where those are
+    /// `None` or zero, from ones that fit. [`Readiness::WRITABLE`] says that it is open,
+    /// [`Readiness::ERROR`] that it failed.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    ///
+    /// ```no_run
+    /// use stack::host::{Config, Event, Host, InterfaceConfig};
+    /// use stack::machine::{Machine, Port};
+    /// use stack::rng::Rng;
+    /// use stack::time::{Duration, Instant};
+    /// use stack::transport::tcp;
+    ///
+    /// let host = |addr: &str, seed| {
+    ///     let mut host = Host::new(Config::default(), Rng::from_seed(seed));
+    ///     let tun = InterfaceConfig::ip("tun0", Port(0)).with_address(addr.parse().unwrap());
+    ///     host.add_interface(Instant::ZERO, tun);
+    ///     host
+    /// };
+    /// let (mut a, mut b) = (host("10.7.0.1/24", 1), host("10.7.0.2/24", 2));
+    /// let mut now = Instant::ZERO;
+    /// # let step = |a: &mut Host, b: &mut Host, now: Instant| {
+    /// #     for _ in 0..20 {
+    /// #         while let Some(frame) = a.poll_transmit(now, Port(0)) { b.handle_frame(now, Port(0), frame); }
+    /// #         while let Some(frame) = b.poll_transmit(now, Port(0)) { a.handle_frame(now, Port(0), frame); }
+    /// #     }
+    /// # };
+    /// let web = b.tcp_listen("0.0.0.0:80".parse().unwrap(), tcp::ListenOptions::default())?;
+    /// let to = "10.7.0.2:80".parse().unwrap();
+    /// let client = a.tcp_connect(now, to, None, tcp::Options::default())?;
+    /// // The driver carries frames from each to the other until neither has any.
+    /// step(&mut a, &mut b, now);
+    /// let (server, _) = b.tcp_accept(web).unwrap();
+    /// assert_eq!(a.tcp_send(now, client, b"hello"), Ok(5));
+    /// step(&mut a, &mut b, now);
+    /// let mut room = [0; 16];
+    /// assert_eq!(b.tcp_recv(now, server, &mut room), Ok(5));
+    /// assert_eq!(&room[..5], b"hello");
+    /// # now = now + Duration::ZERO;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        from: Option<SocketAddr>,
+        options: tcp::Options,
+    ) -> Result<TcpHandle, ConnectError> {
+        let IpAddr::V4(dst) = to.ip() else {
+            return Err(ConnectError::NoRoute);
+        };
+        let way = self.way(dst).map_err(|reason| match reason {
+            DropReason::RouteProhibited => ConnectError::Prohibited,
+            _ => ConnectError::NoRoute,
+        })?;
+        //= RFC 9293 §3.9.2.3 MUST-46: an OPEN to a broadcast or multicast address is refused.
+        if way.broadcast || dst.is_multicast() || to.port() == 0 {
+            return Err(ConnectError::BadPeer);
+        }
+        let local = self.local_end(now, to, from, way.src)?;
+        let ends = Ends::new(local, to);
+        if let Some(old) = self.tcp.demux.flow(local, to) {
+            if !self.tcp.is_reusable(now, old) {
+                return Err(ConnectError::InUse);
+            }
+            self.stats.tcp.time_wait_reused += 1;
+            self.free(old);
+        }
+        let link = self.find_link(to.ip());
+        let iss = self.tcp.isn.generate(now, local, to);
+        let offset = self.tcp.isn.ts_offset(local, to);
+        let connection = Connection::connect(now, Arc::new(options), iss, offset, link.path());
+        let key = self
+            .add_connection(now, connection, ends, Owner::User, link)
+            .ok_or(ConnectError::TooMany)?;
+        self.stats.tcp.active_opens += 1;
+        self.refresh(now, key);
+        Ok(TcpHandle(key))
+    }
+
+    /// The end of a connection that is to be begun: as asked for, or one that is free.
+    fn local_end(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        from: Option<SocketAddr>,
+        usual: Ipv4Addr,
+    ) -> Result<SocketAddr, ConnectError> {
+        let addr = match from.map(|from| from.ip()) {
+            None => usual,
+            Some(IpAddr::V4(addr)) if addr.is_unspecified() => usual,
+            Some(IpAddr::V4(addr)) if self.may_be_local(addr) => addr,
+            Some(_) => return Err(ConnectError::NotAvailable),
+        };
+        let addr = IpAddr::V4(addr);
+        let port = match from.map_or(0, |from| from.port()) {
+            0 => self.free_port(now, addr, to).ok_or(ConnectError::NoPort)?,
+            port => port,
+        };
+        Ok(SocketAddr::new(addr, port))
+    }
+
+    /// Whether a connection may have `addr` as its own: ours, or anything where an interface takes
+    /// all.
+    pub(super) fn may_be_local(&self, addr: Ipv4Addr) -> bool {
+        self.own(addr).is_some() || self.interfaces.iter().any(|i| i.config.any_ip)
+    }
+
+    /// An ephemeral port that nobody listens on and no connection to `to` has; as long as there is
+    /// one, none that is in TIME-WAIT either.
+    fn free_port(&mut self, now: Instant, addr: IpAddr, to: SocketAddr) -> Option<u16> {
+        let Self { ports, tcp, .. } = self;
+        let flow = |port| tcp.demux.flow(SocketAddr::new(addr, port), to);
+        let listened = |port| !tcp.demux.on_port(port).is_empty();
+        let free = |port| !listened(port) && flow(port).is_none();
+        let reusable =
+            |port| !listened(port) && flow(port).is_none_or(|key| tcp.is_reusable(now, key));
+        let pair = Some((addr, to));
+        ports
+            .pick(pair, free)
+            .or_else(|| ports.pick(pair, reusable))
+    }
+
+    fn entry(&self, handle: TcpHandle) -> Option<&Entry> {
+        let entry = self.tcp.connections.get(handle.0)?;
+        (entry.owner == Owner::User).then_some(entry)
+    }
+
+    fn entry_mut(&mut self, handle: TcpHandle) -> Option<&mut Entry> {
+        let entry = self.tcp.connections.get_mut(handle.0)?;
+        (entry.owner == Owner::User).then_some(entry)
+    }
+
+    /// A user's call into a connection, and what comes of it.
+    #[inline]
+    fn call<R>(
+        &mut self,
+        now: Instant,
+        handle: TcpHandle,
+        call: impl FnOnce(&mut Connection) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let entry = self.entry_mut(handle).ok_or(Error::NotConnected)?;
+        let result = call(&mut entry.connection);
+        self.refresh(now, handle.0);
+        result
+    }
+
+    /// Hands over bytes to be sent, as many as there is room for; gives how many those are.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] where there is no room: wait for [`Readiness::WRITABLE`]. Else why
+    /// nothing can be sent any more.
+    pub fn tcp_send(&mut self, now: Instant, h: TcpHandle, data: &[u8]) -> Result<usize, Error> {
+        self.call(now, h, |c| c.send(now, data))
+    }
+
+    /// [`tcp_send`](Self::tcp_send) without a copy: the bytes are kept by reference until the peer
+    /// has acknowledged them.
+    ///
+    /// # Errors
+    /// See [`tcp_send`](Self::tcp_send).
+    pub fn tcp_send_bytes(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        data: Bytes,
+    ) -> Result<usize, Error> {
+        self.call(now, h, |c| c.send_bytes(now, data))
+    }
+
+    /// Sends bytes of which the last is urgent (RFC 9293 §3.8.5; RFC 6093 §6 advises against it).
+    ///
+    /// # Errors
+    /// See [`tcp_send`](Self::tcp_send).
+    pub fn tcp_send_urgent(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        data: &[u8],
+    ) -> Result<usize, Error> {
+        self.call(now, h, |c| c.send_urgent(now, data))
+    }
+
+    /// Takes received bytes, as many as there are and fit; zero: the peer has finished.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] where there are none: wait for [`Readiness::READABLE`]. Else why
+    /// there will be none.
+    pub fn tcp_recv(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        room: &mut [u8],
+    ) -> Result<usize, Error> {
+        self.call(now, h, |c| c.recv(now, room))
+    }
+
+    /// [`tcp_recv`](Self::tcp_recv) without a copy: the next bytes that lie in one piece, at most
+    /// `max`; none: the peer has finished.
+    ///
+    /// # Errors
+    /// See [`tcp_recv`](Self::tcp_recv).
+    pub fn tcp_recv_bytes(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        max: usize,
+    ) -> Result<Bytes, Error> {
+        self.call(now, h, |c| c.recv_bytes(now, max))
+    }
+
+    /// Copies received bytes and leaves them to be taken; gives how many those are.
+    #[must_use]
+    pub fn tcp_peek(&self, h: TcpHandle, room: &mut [u8]) -> usize {
+        self.entry(h).map_or(0, |e| e.connection.peek(room))
+    }
+
+    /// Says that nothing more will be sent: the peer is told after all that waits. It may go on
+    /// sending.
+    pub fn tcp_shutdown(&mut self, now: Instant, h: TcpHandle) {
+        let shutdown = |c: &mut Connection| {
+            c.shutdown(now);
+            Ok(())
+        };
+        let _ = self.call(now, h, shutdown);
+    }
+
+    /// Lets go of a connection. What waits to be sent still is, and it closes by itself, unless
+    /// something was left unread (RFC 9293 §3.6.1) or its `linger` says otherwise.
+    pub fn tcp_close(&mut self, now: Instant, h: TcpHandle) {
+        if let Some(entry) = self.entry_mut(h) {
+            entry.connection.close(now);
+            self.orphan(now, h.0);
+        }
+    }
+
+    /// Lets go of a connection with a reset: nothing of it remains.
+    pub fn tcp_abort(&mut self, now: Instant, h: TcpHandle) {
+        if let Some(entry) = self.entry_mut(h) {
+            entry.connection.abort(now);
+            self.orphan(now, h.0);
+        }
+    }
+
+    /// What ended a connection, once.
+    pub fn tcp_take_error(&mut self, h: TcpHandle) -> Option<Error> {
+        self.entry_mut(h)?.connection.take_error()
+    }
+
+    /// A connection's status.
+    #[must_use]
+    pub fn tcp_status(&self, now: Instant, h: TcpHandle) -> Option<Status> {
+        Some(self.entry(h)?.connection.status(now))
+    }
+
+    /// A connection's state.
+    #[must_use]
+    pub fn tcp_state(&self, h: TcpHandle) -> Option<State> {
+        Some(self.entry(h)?.connection.state())
+    }
+
+    /// Our end of a connection.
+    #[must_use]
+    pub fn tcp_local(&self, h: TcpHandle) -> Option<SocketAddr> {
+        Some(self.entry(h)?.ends.local())
+    }
+
+    /// The peer's end of a connection.
+    #[must_use]
+    pub fn tcp_remote(&self, h: TcpHandle) -> Option<SocketAddr> {
+        Some(self.entry(h)?.ends.remote())
+    }
+
+    /// A connection's options.
+    #[must_use]
+    pub fn tcp_options(&self, h: TcpHandle) -> Option<&tcp::Options> {
+        Some(self.entry(h)?.connection.options())
+    }
+
+    /// Changes a connection's options; what its handshake has settled stays.
+    pub fn tcp_set_options(&mut self, now: Instant, h: TcpHandle, options: tcp::Options) {
+        let set = |c: &mut Connection| {
+            c.set_options(now, Arc::new(options));
+            Ok(())
+        };
+        let _ = self.call(now, h, set);
+    }
+
+    /// The next entry of a connection's log, where its options ask for one.
+    pub fn tcp_poll_log(&mut self, h: TcpHandle) -> Option<LogEntry> {
+        self.entry_mut(h)?.connection.poll_log()
+    }
+
+    /// All connections in order of place: also those that wait to be accepted, or close by
+    /// themselves, whose handles are good for nothing but to tell them apart.
+    pub fn tcp_connections(
+        &self,
+    ) -> impl Iterator<Item = (TcpHandle, SocketAddr, SocketAddr, State)> {
+        self.tcp.connections.iter().map(|(key, entry)| {
+            let ends = &entry.ends;
+            let state = entry.connection.state();
+            (TcpHandle(key), ends.local(), ends.remote(), state)
+        })
+    }
+
+    /// Why the frame that [`poll_transmit`](crate::machine::Machine::poll_transmit) gave last was
+    /// sent, where it holds a segment that is no new data and no plain acknowledgment.
+    #[must_use]
+    pub const fn transmit_note(&self) -> Option<Why> {
+        self.tcp.note
+    }
+
+    /// Gives a connection that waited to be accepted to the user.
+    pub(super) fn hand_over(&mut self, key: Key) -> Option<(TcpHandle, SocketAddr)> {
+        let entry = self.tcp.connections.get_mut(key)?;
+        entry.owner = Owner::User;
+        let remote = entry.ends.remote();
+        if entry.ready != Readiness::NONE && !core::mem::replace(&mut entry.announced, true) {
+            self.ready.push_back(Who::Tcp(key));
+        }
+        Some((TcpHandle(key), remote))
+    }
+}

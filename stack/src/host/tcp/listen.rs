@@ -1,0 +1,227 @@
+//! Listeners: SYNs become half-open connections, those become open and wait to be accepted.
+//!
+//! ```text
+//!   SYN -->  half open (syn_backlog)  -- ACK -->  waiting (backlog)  -- tcp_accept --> a handle
+//!             full: cookie or drop                 full: SYN and ACK are dropped
+//! ```
+//!
+//! Read first: RFC 9293 §3.10.7.2; RFC 4987 §3; RFC 7413 §4.2.
+
+use super::{Ends, Owner};
+use crate::host::event::{ListenHandle, TcpHandle, Who};
+use crate::host::{BindError, Host};
+use crate::machine::{Consumer, Fate};
+use crate::net::ipv4::Accepted;
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::transport::Key;
+use crate::transport::tcp::{self, Connection, ListenOptions, Segment};
+use crate::wire::Cidr;
+use crate::wire::tcp::Flags;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use core::net::{IpAddr, SocketAddr};
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    /// Address it is bound to; `None` is any.
+    addr: Option<IpAddr>,
+    port: u16,
+    options: Arc<tcp::Options>,
+    backlog: usize,
+    syn_backlog: usize,
+    accept_from: Box<[Cidr]>,
+    half_open: BTreeSet<Key>,
+    waiting: VecDeque<Key>,
+    /// On the host's ready list.
+    pub(super) announced: bool,
+}
+
+impl Listener {
+    fn talks_to(&self, addr: IpAddr) -> bool {
+        self.accept_from.is_empty() || self.accept_from.iter().any(|c| c.contains(addr))
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= self.backlog
+    }
+}
+
+impl Host {
+    /// Listens on an address of this host (or all) and a port (zero: an ephemeral one). Of several
+    /// listeners on a port, the one that is bound to the segment's address gets it.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn tcp_listen(
+        &mut self,
+        addr: SocketAddr,
+        options: ListenOptions,
+    ) -> Result<ListenHandle, BindError> {
+        let bound = (!addr.ip().is_unspecified()).then_some(addr.ip());
+        match bound {
+            Some(IpAddr::V4(a)) if !self.may_be_local(a) => return Err(BindError::NotAvailable),
+            Some(IpAddr::V6(_)) => return Err(BindError::NotAvailable),
+            _ => {}
+        }
+        let Self { ports, tcp, .. } = self;
+        let port = match addr.port() {
+            0 => ports
+                .pick(None, |port| tcp.demux.on_port(port).is_empty())
+                .ok_or(BindError::NoPort)?,
+            port => port,
+        };
+        if !tcp.demux.at(bound, port).is_empty() {
+            return Err(BindError::InUse);
+        }
+        let listener = Listener {
+            addr: bound,
+            port,
+            backlog: options.backlog.max(1),
+            syn_backlog: options.syn_backlog,
+            accept_from: options.accept_from.into(),
+            options: Arc::new(options.options),
+            half_open: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            announced: false,
+        };
+        let key = tcp
+            .listeners
+            .insert(listener)
+            .map_err(|_| BindError::TooMany)?;
+        tcp.demux.bind(bound, port, key);
+        Ok(ListenHandle(key))
+    }
+
+    /// The next connection that waits, with its peer; it may have been reset since.
+    pub fn tcp_accept(&mut self, listener: ListenHandle) -> Option<(TcpHandle, SocketAddr)> {
+        loop {
+            let key = self
+                .tcp
+                .listeners
+                .get_mut(listener.0)?
+                .waiting
+                .pop_front()?;
+            let accepted = self.hand_over(key);
+            if accepted.is_some() {
+                return accepted;
+            }
+        }
+    }
+
+    /// Stops listening. Connections that nobody has accepted are reset.
+    pub fn tcp_stop_listening(&mut self, now: Instant, listener: ListenHandle) {
+        let Some(gone) = self.tcp.listeners.remove(listener.0) else {
+            return;
+        };
+        self.tcp.demux.unbind(gone.addr, gone.port, listener.0);
+        for key in gone.half_open.into_iter().chain(gone.waiting) {
+            if let Some(entry) = self.tcp.connections.get_mut(key) {
+                entry.connection.abort(now);
+                self.orphan(now, key);
+            }
+        }
+    }
+
+    /// Where a listener listens.
+    #[must_use]
+    pub fn tcp_listener_local(&self, listener: ListenHandle) -> Option<SocketAddr> {
+        self.tcp
+            .listeners
+            .get(listener.0)
+            .map(|l| SocketAddr::new(l.addr.unwrap_or(IpAddr::from([0; 4])), l.port))
+    }
+
+    /// All listeners in order of place: handle, end, half-open and waiting connections.
+    pub fn tcp_listeners(&self) -> impl Iterator<Item = (ListenHandle, SocketAddr, usize, usize)> {
+        self.tcp.listeners.iter().map(|(key, l)| {
+            let local = SocketAddr::new(l.addr.unwrap_or(IpAddr::from([0; 4])), l.port);
+            (ListenHandle(key), local, l.half_open.len(), l.waiting.len())
+        })
+    }
+
+    /// A segment for a listener.
+    pub(super) fn receive_listen(
+        &mut self,
+        now: Instant,
+        header: &Accepted,
+        ends: Ends,
+        listener: Key,
+        seg: &Segment,
+    ) -> Result<Fate, DropReason> {
+        let Some(l) = self.tcp.listeners.get_mut(listener) else {
+            return Err(DropReason::TcpNoSocket);
+        };
+        //= RFC 9293 §3.10.7.2 first, a reset is ignored.
+        if seg.has(Flags::RST) {
+            return Err(DropReason::TcpNotSyn);
+        }
+        if !l.talks_to(ends.remote) {
+            self.answer_reset(header, seg);
+            return Err(DropReason::TcpFiltered);
+        }
+        //= RFC 9293 §3.10.7.2 second, an acknowledgment of nothing is answered with a reset.
+        if seg.has(Flags::ACK) {
+            self.answer_reset(header, seg);
+            return Err(DropReason::TcpNoSocket);
+        }
+        //= RFC 9293 §3.10.7.2 third, a SYN opens; fourth, anything else is dropped.
+        if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
+            return Err(DropReason::TcpNotSyn);
+        }
+        if l.is_full() {
+            self.stats.tcp.backlog_overflows += 1;
+            return Err(DropReason::TcpBacklogFull);
+        }
+        if l.half_open.len() >= l.syn_backlog {
+            self.stats.tcp.syn_overflows += 1;
+            return Err(DropReason::TcpSynQueueFull);
+        }
+        let options = Arc::clone(&l.options);
+        let link = self.find_link(ends.remote);
+        if let Some(reason) = link.none {
+            return Err(reason);
+        }
+        let (local, remote) = (ends.local(), ends.remote());
+        let iss = self.tcp.isn.generate(now, local, remote);
+        let offset = self.tcp.isn.ts_offset(local, remote);
+        let connection = Connection::passive(now, options, seg, iss, offset, link.path());
+        let key = self
+            .add_connection(now, connection, ends, Owner::Half(listener), link)
+            .ok_or(DropReason::TcpTooMany)?;
+        if let Some(l) = self.tcp.listeners.get_mut(listener) {
+            l.half_open.insert(key);
+        }
+        self.stats.tcp.passive_opens += 1;
+        self.refresh(now, key);
+        Ok(Fate::Delivered(Consumer::Tcp))
+    }
+
+    /// A half-open connection has failed: its listener forgets it.
+    pub(super) fn leave_listener(&mut self, key: Key, listener: Key) {
+        if let Some(l) = self.tcp.listeners.get_mut(listener) {
+            l.half_open.remove(&key);
+        }
+        if let Some(entry) = self.tcp.connections.get_mut(key) {
+            entry.owner = Owner::Nobody;
+        }
+    }
+
+    /// A half-open connection has become open: it waits to be accepted.
+    pub(super) fn queue_accept(&mut self, key: Key, listener: Key) {
+        let Some(l) = self.tcp.listeners.get_mut(listener) else {
+            return;
+        };
+        l.half_open.remove(&key);
+        l.waiting.push_back(key);
+        if !core::mem::replace(&mut l.announced, true) {
+            self.ready.push_back(Who::Listener(listener));
+        }
+        if let Some(entry) = self.tcp.connections.get_mut(key) {
+            entry.owner = Owner::Waiting(listener);
+        }
+        self.stats.tcp.accepted += 1;
+    }
+}

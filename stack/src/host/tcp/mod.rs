@@ -1,0 +1,618 @@
+//! TCP's place in the host: connections and listeners by handle, found, driven and timed.
+//!
+//! ```text
+//!   segment --> demux: (local, remote) --> connection --+
+//!                      local ------------> listener ----+--> refresh: ready list -> user
+//!   user's call --handle--> connection -----------------+             in turn on its interface
+//!   timer wheel ----------> connection -----------------+             timer wheel
+//! ```
+//!
+//! A connection ([`tcp::Connection`]) knows neither IP nor host. Whoever has called one calls
+//! `refresh` after it, which looks at what came of that: news for the user, a segment to send, an
+//! earlier deadline, an end. So input never emits, and nobody ever walks all connections.
+//!
+//! Read first: RFC 9293 §3.9 (the calls), §3.10.7.1 and §3.10.7.2 (CLOSED and LISTEN); RFC 4987
+//! (SYN floods); RFC 5927 (ICMP against TCP).
+//!
+//! Promises: one look-up finds a segment's connection, none where it is the last one's again; a
+//! connection with nothing to do is in no list but the timers'; half-open, waiting, orphaned and
+//! TIME-WAIT connections have limits of their own, and counters.
+
+mod calls;
+mod input;
+mod listen;
+mod output;
+
+pub use calls::ConnectError;
+
+use super::event::{ListenHandle, TcpHandle, Who};
+use super::interface::Hop;
+use super::{Event, Host, Readiness};
+use crate::reason::DropReason;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+use crate::transport::demux::Demux;
+use crate::transport::tcp::isn::Isn;
+use crate::transport::tcp::{self, Connection, State, Why};
+use crate::transport::{ErrorKind, Key, Slab};
+use crate::wheel::{Token, Wheel};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// How often at most a connection tells the neighbour cache of its progress. What it spares lasts
+/// for half a minute (RFC 4861 §10, `REACHABLE_TIME`).
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+/// How long a connection waits for its next hop before it asks again itself.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// All of TCP that a host has.
+#[derive(Clone, Debug)]
+pub(super) struct Tcp {
+    connections: Slab<Box<Entry>>,
+    listeners: Slab<listen::Listener>,
+    demux: Demux,
+    /// Whose segment came last.
+    last: Option<(Ends, Key)>,
+    wheel: Wheel<Key>,
+    isn: Isn,
+    /// Connections that wait for a next hop on an interface to be known.
+    held: BTreeMap<(u16, IpAddr), Vec<Key>>,
+    /// Connections to ourselves that wait for what is on its way there to arrive.
+    looping: Vec<Key>,
+    /// Those in TIME-WAIT that nobody holds, the oldest first; some may have gone since.
+    time_waits: VecDeque<Key>,
+    time_wait_count: usize,
+    orphans: usize,
+    /// Why the segment that left last was sent.
+    note: Option<Why>,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    local: IpAddr,
+    remote: IpAddr,
+    local_port: u16,
+    remote_port: u16,
+}
+
+impl Ends {
+    const fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            local: local.ip(),
+            remote: remote.ip(),
+            local_port: local.port(),
+            remote_port: remote.port(),
+        }
+    }
+
+    const fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    const fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
+}
+
+/// A connection and its place among the others.
+#[derive(Clone, Debug)]
+struct Entry {
+    connection: Connection,
+    ends: Ends,
+    owner: Owner,
+    link: Link,
+    /// Of routes, addresses and path MTUs, as the link was found under.
+    generation: u64,
+    /// In the wheel: no later than the connection's first deadline.
+    timer: Option<(Token, Instant)>,
+    /// When its progress was last told to the neighbour cache.
+    confirmed: Instant,
+    /// When TIME-WAIT began.
+    since: Instant,
+    ready: Readiness,
+    /// On the host's ready list.
+    announced: bool,
+    /// On an interface's list of those with something to send.
+    in_turn: bool,
+    /// Waits for its next hop.
+    held: bool,
+    /// In the demultiplexer.
+    found: bool,
+    class: Class,
+}
+
+/// Who answers for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// It is half open, and its listener's.
+    Half(Key),
+    /// It is open and waits to be accepted.
+    Waiting(Key),
+    /// A handle.
+    User,
+    /// Nobody: it closes by itself.
+    Nobody,
+}
+
+/// Which limit a connection counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Owned,
+    Orphan,
+    TimeWait,
+}
+
+/// The way of a connection's segments, as far as they need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Link {
+    hop: IpAddr,
+    interface: u16,
+    mtu: u16,
+    /// To ourselves.
+    local: bool,
+    /// The path carries less than can be learned: routers must be let fragment.
+    fragment: bool,
+    /// Why there is none.
+    none: Option<DropReason>,
+}
+
+impl Link {
+    const fn path(&self) -> tcp::Path {
+        tcp::Path {
+            mtu: self.mtu,
+            ip_header: 20,
+        }
+    }
+}
+
+impl Tcp {
+    pub(super) fn new(config: &super::Config, rng: &Rng) -> Self {
+        let mut draws = rng.fork("tcp");
+        Self {
+            connections: Slab::new(config.max_connections),
+            listeners: Slab::new(config.max_sockets),
+            demux: Demux::new(&mut draws),
+            last: None,
+            wheel: Wheel::new(),
+            isn: Isn::new(&mut draws),
+            held: BTreeMap::new(),
+            looping: Vec::new(),
+            time_waits: VecDeque::new(),
+            time_wait_count: 0,
+            orphans: 0,
+            note: None,
+        }
+    }
+
+    /// When the first connection has something to do.
+    #[inline]
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// Forgets why a segment was sent: the next frame may be no segment.
+    #[inline]
+    pub(super) const fn forget_note(&mut self) {
+        self.note = None;
+    }
+
+    /// The connection between two ends.
+    #[inline]
+    fn find(&mut self, ends: &Ends) -> Option<Key> {
+        if let Some((last, key)) = &self.last
+            && last == ends
+            && self.connections.get(*key).is_some()
+        {
+            return Some(*key);
+        }
+        let key = self.demux.flow(ends.local(), ends.remote())?;
+        self.last = Some((*ends, key));
+        Some(key)
+    }
+
+    /// A connection that nobody finds by its ends any more.
+    fn hide(&mut self, key: Key) {
+        let Some(entry) = self.connections.get_mut(key) else {
+            return;
+        };
+        if core::mem::take(&mut entry.found) {
+            let ends = entry.ends;
+            self.demux.disconnect(ends.local(), ends.remote(), key);
+            self.last = None;
+        }
+    }
+
+    /// Counts a connection as what it has become.
+    fn count(&mut self, now: Instant, key: Key, class: Class) {
+        let Some(entry) = self.connections.get_mut(key) else {
+            return;
+        };
+        let was = core::mem::replace(&mut entry.class, class);
+        if was == class {
+            return;
+        }
+        if class == Class::TimeWait {
+            entry.since = now;
+            self.time_waits.push_back(key);
+        }
+        match was {
+            Class::Orphan => self.orphans -= 1,
+            Class::TimeWait => self.time_wait_count -= 1,
+            Class::Owned => {}
+        }
+        match class {
+            Class::Orphan => self.orphans += 1,
+            Class::TimeWait => self.time_wait_count += 1,
+            Class::Owned => {}
+        }
+    }
+
+    /// The one that has been in TIME-WAIT for longest, taken off the list.
+    fn oldest_time_wait(&mut self) -> Option<Key> {
+        while let Some(key) = self.time_waits.pop_front() {
+            let waits = |e: &Entry| e.class == Class::TimeWait;
+            if self.connections.get(key).is_some_and(|e| waits(e)) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Takes those off the front of the list that have gone.
+    fn tidy_time_waits(&mut self) {
+        while let Some(key) = self.time_waits.front() {
+            let waits = |e: &Entry| e.class == Class::TimeWait;
+            if self.connections.get(*key).is_some_and(|e| waits(e)) {
+                return;
+            }
+            self.time_waits.pop_front();
+        }
+    }
+}
+
+impl Host {
+    /// A place for a connection; the oldest in TIME-WAIT makes room for it. `None` where there is
+    /// none.
+    fn add_connection(
+        &mut self,
+        now: Instant,
+        connection: Connection,
+        ends: Ends,
+        owner: Owner,
+        link: Link,
+    ) -> Option<Key> {
+        if self.tcp.connections.len() >= self.config.max_connections {
+            let oldest = self.tcp.oldest_time_wait()?;
+            self.stats.tcp.time_wait_evicted += 1;
+            self.free(oldest);
+        }
+        let entry = Entry {
+            connection,
+            ends,
+            owner,
+            link,
+            generation: self.ways(),
+            timer: None,
+            confirmed: Instant::ZERO,
+            since: now,
+            ready: Readiness::NONE,
+            announced: false,
+            in_turn: false,
+            held: false,
+            found: true,
+            class: Class::Owned,
+        };
+        let key = self.tcp.connections.insert(Box::new(entry)).ok()?;
+        let free = self.tcp.demux.add_flow(ends.local(), ends.remote(), key);
+        debug_assert!(free, "the caller has looked");
+        Some(key)
+    }
+
+    /// Changes with anything that a [`Link`] is made of. All three only grow, so that no two sums
+    /// are alike.
+    #[inline]
+    fn ways(&self) -> u64 {
+        self.moves + self.routes.generation() + self.pmtu.generation()
+    }
+
+    /// The link to `remote`, for a connection that is there already or is to be.
+    fn find_link(&mut self, remote: IpAddr) -> Link {
+        let mut link = Link {
+            hop: remote,
+            interface: 0,
+            mtu: 1500,
+            local: false,
+            fragment: false,
+            none: Some(DropReason::NoRoute),
+        };
+        let IpAddr::V4(dst) = remote else { return link };
+        let way = match self.way(dst) {
+            Ok(way) => way,
+            Err(reason) => {
+                link.none = Some(reason);
+                return link;
+            }
+        };
+        let Hop::Neighbor(hop) = way.hop else {
+            return link;
+        };
+        let known = self.pmtu.path(remote).filter(|_| !way.local);
+        let link_mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
+        Link {
+            hop,
+            interface: way.interface,
+            mtu: known.map_or(link_mtu, |p| p.mtu.min(link_mtu)),
+            local: way.local,
+            fragment: known.is_some_and(|p| p.fragment),
+            none: None,
+        }
+    }
+
+    /// Finds a connection's link anew, where anything has changed since it was found.
+    #[inline]
+    fn update_link(&mut self, now: Instant, key: Key) {
+        let generation = self.ways();
+        if let Some(entry) = self.tcp.connections.get(key)
+            && entry.generation != generation
+        {
+            self.move_link(now, key, generation);
+        }
+    }
+
+    #[cold]
+    fn move_link(&mut self, now: Instant, key: Key, generation: u64) {
+        let Some(remote) = self.tcp.connections.get(key).map(|e| e.ends.remote) else {
+            return;
+        };
+        let mut link = self.find_link(remote);
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return;
+        };
+        if link.none.is_some() {
+            // What there was may come back: the size of segments is no news.
+            link.mtu = entry.link.mtu;
+            link.interface = entry.link.interface;
+        }
+        if link.mtu != entry.link.mtu {
+            entry.connection.handle_path_mtu(now, link.mtu);
+        }
+        entry.link = link;
+        entry.generation = generation;
+    }
+
+    /// Sees to what has come of a call into a connection.
+    #[inline]
+    fn refresh(&mut self, now: Instant, key: Key) {
+        self.refresh_with(now, key, false);
+    }
+
+    /// [`refresh`](Self::refresh); `silent` where the connection has just said that it has nothing
+    /// to send.
+    fn refresh_with(&mut self, now: Instant, key: Key, silent: bool) {
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return;
+        };
+        let ready = readiness(entry.connection.take_ready());
+        if ready != Readiness::NONE {
+            entry.ready |= ready;
+            if entry.owner == Owner::User && !core::mem::replace(&mut entry.announced, true) {
+                self.ready.push_back(Who::Tcp(key));
+            }
+        }
+        if entry.connection.take_progress()
+            && !entry.link.local
+            && now.since(entry.confirmed) >= CONFIRM_EVERY
+        {
+            entry.confirmed = now;
+            let (interface, hop) = (entry.link.interface, entry.link.hop);
+            // This may move a deadline of the cache.
+            self.calm = None;
+            if let Some(interface) = self.interfaces.get_mut(usize::from(interface)) {
+                interface.neighbors.confirm(now, hop);
+            }
+        }
+        let state = entry.connection.state();
+        let mut waits = entry.in_turn;
+        if !silent && !waits && !entry.held && entry.connection.has_output(now) {
+            waits = self.put_in_turn(now, key);
+        }
+        self.note_state(now, key, state, waits);
+        self.arm(now, key);
+    }
+
+    /// Sees to a connection's new state: who answers for it, whether it goes.
+    #[inline]
+    fn note_state(&mut self, now: Instant, key: Key, state: State, waits: bool) {
+        let Some(entry) = self.tcp.connections.get(key) else {
+            return;
+        };
+        let owner = entry.owner;
+        // Most calls change nothing here.
+        if owner == Owner::User && state != State::Closed {
+            return;
+        }
+        if let Owner::Half(listener) = owner {
+            if state == State::Closed {
+                self.leave_listener(key, listener);
+            } else if state.is_synchronized() {
+                self.queue_accept(key, listener);
+                return;
+            } else {
+                return;
+            }
+        }
+        if state == State::Closed {
+            self.tcp.hide(key);
+        }
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return;
+        };
+        if entry.owner != Owner::Nobody {
+            return;
+        }
+        match state {
+            State::Closed if !waits && !entry.held => self.free(key),
+            State::Closed => {}
+            State::TimeWait => self.keep_time_wait(now, key),
+            _ => self.tcp.count(now, key, Class::Orphan),
+        }
+    }
+
+    /// Counts one that nobody holds in TIME-WAIT; the oldest goes where there are too many.
+    fn keep_time_wait(&mut self, now: Instant, key: Key) {
+        self.tcp.count(now, key, Class::TimeWait);
+        self.tcp.tidy_time_waits();
+        if self.tcp.time_wait_count > self.config.max_time_waits
+            && let Some(oldest) = self.tcp.oldest_time_wait()
+        {
+            self.stats.tcp.time_wait_evicted += 1;
+            self.free(oldest);
+        }
+    }
+
+    /// Lets go of a connection on its user's behalf: it closes by itself, or goes.
+    fn orphan(&mut self, now: Instant, key: Key) {
+        let too_many = self.tcp.orphans >= self.config.max_orphans;
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return;
+        };
+        entry.owner = Owner::Nobody;
+        let state = entry.connection.state();
+        if too_many && !matches!(state, State::Closed | State::TimeWait) {
+            entry.connection.abort(now);
+            self.stats.tcp.orphans_reset += 1;
+        }
+        self.refresh(now, key);
+    }
+
+    /// Removes a connection from wherever it is.
+    fn free(&mut self, key: Key) {
+        self.tcp.hide(key);
+        self.tcp.count(Instant::ZERO, key, Class::Owned);
+        if let Some(entry) = self.tcp.connections.remove(key)
+            && let Some((token, _)) = entry.timer
+        {
+            self.tcp.wheel.remove(token);
+        }
+    }
+
+    /// Keeps a connection's entry in the wheel no later than its first deadline. An earlier one
+    /// stays: it will find that nothing is due yet, and that is cheaper than moving it each time.
+    #[inline]
+    fn arm(&mut self, now: Instant, key: Key) {
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return;
+        };
+        let mut due = entry.connection.poll_timeout();
+        if entry.held {
+            due = Some(due.map_or(now + HOLD, |due| due.min(now + HOLD)));
+        }
+        let Some(due) = due else { return };
+        match entry.timer {
+            Some((_, at)) if at <= due => return,
+            Some((token, _)) => {
+                self.tcp.wheel.remove(token);
+            }
+            None => {}
+        }
+        entry.timer = Some((self.tcp.wheel.insert(due, key), due));
+    }
+
+    /// Does what is due in connections.
+    pub(super) fn handle_tcp_timeouts(&mut self, now: Instant) {
+        while let Some((_, key)) = self.tcp.wheel.pop(now) {
+            let Some(entry) = self.tcp.connections.get_mut(key) else {
+                continue;
+            };
+            entry.timer = None;
+            // It tries its next hop again.
+            entry.held = false;
+            if entry.connection.poll_timeout().is_some_and(|t| t <= now) {
+                entry.connection.handle_timeout(now);
+            }
+            self.refresh(now, key);
+        }
+    }
+
+    /// What connections sent to ourselves has arrived: they may send more.
+    pub(super) fn resume_looping(&mut self, now: Instant) {
+        for key in core::mem::take(&mut self.tcp.looping) {
+            if let Some(entry) = self.tcp.connections.get_mut(key) {
+                entry.in_turn = false;
+            }
+            self.refresh(now, key);
+        }
+    }
+
+    /// What a connection became ready for, as it comes up in `poll_event`.
+    pub(super) fn take_tcp_event(&mut self, key: Key) -> Option<Event> {
+        let entry = self.tcp.connections.get_mut(key)?;
+        entry.announced = false;
+        let ready = core::mem::take(&mut entry.ready);
+        (entry.owner == Owner::User).then_some(Event::Tcp(TcpHandle(key), ready))
+    }
+
+    /// That a connection waits to be accepted, as it comes up in `poll_event`.
+    pub(super) fn take_listener_event(&mut self, key: Key) -> Option<Event> {
+        self.tcp.listeners.get_mut(key)?.announced = false;
+        Some(Event::Listener(ListenHandle(key)))
+    }
+
+    /// An ICMP error about a segment from `ends`, whose sequence number it quotes: `None` where we
+    /// have not sent such a one.
+    fn quoted_connection(&mut self, ends: &Ends, seq: crate::wire::seq::SeqNum) -> Option<Key> {
+        let key = self.tcp.find(ends)?;
+        //= RFC 5927 §4.1 an error is believed only about what is in flight.
+        let entry = self.tcp.connections.get(key)?;
+        entry.connection.accepts_quote(seq).then_some(key)
+    }
+
+    /// Tells the connection whose segment a packet holds that its next hop does not answer.
+    pub(super) fn fail_segment(&mut self, now: Instant, src: Ipv4Addr, dst: Ipv4Addr, rest: &[u8]) {
+        if let Some((ends, seq)) = quoted_ends(src, dst, rest)
+            && let Some(key) = self.quoted_connection(&ends, seq)
+            && let Some(entry) = self.tcp.connections.get_mut(key)
+        {
+            entry
+                .connection
+                .handle_icmp(now, ErrorKind::HostUnreachable);
+            self.refresh(now, key);
+        }
+    }
+}
+
+/// The ends and the sequence number of a segment of ours that somebody quotes.
+fn quoted_ends(
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    rest: &[u8],
+) -> Option<(Ends, crate::wire::seq::SeqNum)> {
+    let [a, b, c, d, s0, s1, s2, s3] = *rest.first_chunk::<8>()?;
+    let ends = Ends {
+        local: IpAddr::V4(src),
+        remote: IpAddr::V4(dst),
+        local_port: u16::from_be_bytes([a, b]),
+        remote_port: u16::from_be_bytes([c, d]),
+    };
+    let seq = crate::wire::seq::SeqNum(u32::from_be_bytes([s0, s1, s2, s3]));
+    Some((ends, seq))
+}
+
+/// A connection's readiness in the host's terms.
+#[inline]
+fn readiness(ready: tcp::Ready) -> Readiness {
+    let mut is = Readiness::NONE;
+    for (has, then) in [
+        (tcp::Ready::READABLE, Readiness::READABLE),
+        (tcp::Ready::WRITABLE, Readiness::WRITABLE),
+        (tcp::Ready::ERROR, Readiness::ERROR),
+    ] {
+        if ready.has(has) {
+            is |= then;
+        }
+    }
+    is
+}
