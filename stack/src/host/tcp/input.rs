@@ -65,12 +65,14 @@ impl Host {
             if self.may_reuse(now, key, &seg) {
                 return self.reopen(now, header, ends, key, &seg);
             }
-            packet.advance(start + header_len);
-            let data = take_payload(packet);
+            let data = take_data(packet, start + header_len);
             return self.receive_connected(now, key, &seg, data);
         }
         match self.tcp.demux.bound(ends.local()) {
-            Some(listener) => self.receive_listen(now, header, ends, listener, &seg),
+            Some(listener) => {
+                let data = take_data(packet, start + header_len);
+                self.receive_listen(now, header, ends, listener, &seg, data)
+            }
             None => {
                 self.answer_reset(header, &seg);
                 Err(DropReason::TcpNoSocket)
@@ -143,7 +145,7 @@ impl Host {
             // Its user has yet to let go of it; it ends where nobody finds it.
             self.tcp.hide(key);
         }
-        self.receive_listen(now, header, ends, listener, seg)
+        self.receive_listen(now, header, ends, listener, seg, Payload::new())
     }
 
     /// Answers a segment that is for nobody.
@@ -189,6 +191,13 @@ impl Host {
         self.stats.icmp_errors_in += 1;
         Ok(Fate::Delivered(Consumer::Icmp))
     }
+}
+
+/// A segment's data, by reference.
+#[inline]
+fn take_data(packet: &mut Frame, at: usize) -> Payload {
+    packet.advance(at);
+    take_payload(packet)
 }
 
 /// What a segment's checksum comes to; zero where it holds.

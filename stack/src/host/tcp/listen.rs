@@ -8,6 +8,7 @@
 //! Read first: RFC 9293 §3.10.7.2; RFC 4987 §3; RFC 7413 §4.2.
 
 use super::{Ends, Owner};
+use crate::frame::Payload;
 use crate::host::event::{ListenHandle, TcpHandle, Who};
 use crate::host::{BindError, Host};
 use crate::machine::{Consumer, Fate};
@@ -15,13 +16,17 @@ use crate::net::ipv4::Accepted;
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Key;
-use crate::transport::tcp::{self, Connection, ListenOptions, Segment};
+use crate::transport::tcp::options::Ecn;
+use crate::transport::tcp::{self, Connection, CookieOptions, ListenOptions, Segment, cookies};
 use crate::wire::Cidr;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{Flags, OptionBuffer, Options, TcpOption};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
+
+/// RFC 9293 §3.7.1 MUST-15: what a peer takes that does not say.
+const DEFAULT_MSS: u16 = 536;
 
 /// A listener.
 #[derive(Clone, Debug)]
@@ -32,6 +37,7 @@ pub(super) struct Listener {
     options: Arc<tcp::Options>,
     backlog: usize,
     syn_backlog: usize,
+    cookies: tcp::Cookies,
     accept_from: Box<[Cidr]>,
     half_open: BTreeSet<Key>,
     waiting: VecDeque<Key>,
@@ -81,6 +87,7 @@ impl Host {
             port,
             backlog: options.backlog.max(1),
             syn_backlog: options.syn_backlog,
+            cookies: options.cookies,
             accept_from: options.accept_from.into(),
             options: Arc::new(options.options),
             half_open: BTreeSet::new(),
@@ -150,8 +157,9 @@ impl Host {
         ends: Ends,
         listener: Key,
         seg: &Segment,
+        data: Payload,
     ) -> Result<Fate, DropReason> {
-        let Some(l) = self.tcp.listeners.get_mut(listener) else {
+        let Some(l) = self.tcp.listeners.get(listener) else {
             return Err(DropReason::TcpNoSocket);
         };
         //= RFC 9293 §3.10.7.2 first, a reset is ignored.
@@ -162,10 +170,8 @@ impl Host {
             self.answer_reset(header, seg);
             return Err(DropReason::TcpFiltered);
         }
-        //= RFC 9293 §3.10.7.2 second, an acknowledgment of nothing is answered with a reset.
         if seg.has(Flags::ACK) {
-            self.answer_reset(header, seg);
-            return Err(DropReason::TcpNoSocket);
+            return self.receive_cookie(now, header, ends, listener, seg, data);
         }
         //= RFC 9293 §3.10.7.2 third, a SYN opens; fourth, anything else is dropped.
         if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
@@ -175,9 +181,15 @@ impl Host {
             self.stats.tcp.backlog_overflows += 1;
             return Err(DropReason::TcpBacklogFull);
         }
-        if l.half_open.len() >= l.syn_backlog {
-            self.stats.tcp.syn_overflows += 1;
-            return Err(DropReason::TcpSynQueueFull);
+        let full = l.half_open.len() >= l.syn_backlog;
+        match l.cookies {
+            tcp::Cookies::Always => return self.send_cookie(now, ends, listener, seg),
+            tcp::Cookies::WhenFull if full => return self.send_cookie(now, ends, listener, seg),
+            _ if full => {
+                self.stats.tcp.syn_overflows += 1;
+                return Err(DropReason::TcpSynQueueFull);
+            }
+            _ => {}
         }
         let options = Arc::clone(&l.options);
         let link = self.find_link(ends.remote);
@@ -195,6 +207,99 @@ impl Host {
             l.half_open.insert(key);
         }
         self.stats.tcp.passive_opens += 1;
+        self.refresh(now, key);
+        Ok(Fate::Delivered(Consumer::Tcp))
+    }
+
+    /// Answers a SYN and keeps nothing of it.
+    fn send_cookie(
+        &mut self,
+        now: Instant,
+        ends: Ends,
+        listener: Key,
+        seg: &Segment,
+    ) -> Result<Fate, DropReason> {
+        let Some(l) = self.tcp.listeners.get(listener) else {
+            return Err(DropReason::TcpNoSocket);
+        };
+        let options = Arc::clone(&l.options);
+        let link = self.find_link(ends.remote);
+        if let Some(reason) = link.none {
+            return Err(reason);
+        }
+        let (local, remote) = (ends.local(), ends.remote());
+        let asked = cookies::Cookies::kept(&asked(&options, seg));
+        let made = &mut self.tcp.cookies;
+        let (iss, bits) = made.make(now, local, remote, seg.seq, &asked);
+        let offset = self.tcp.isn.ts_offset(local, remote);
+        // It says what a connection would say, and goes.
+        let syn = as_kept(seg, &asked);
+        let marks = (options.tos & !3, options.ttl.max(1));
+        let mut answer = Connection::passive(now, options, &syn, iss, offset, link.path());
+        let Some(mut out) = answer.poll_transmit(now, 0) else {
+            return Err(DropReason::TcpSynQueueFull);
+        };
+        if let Some(bits) = bits {
+            out.options = with_bits(&out.options, bits);
+        }
+        let frame = self.packet(&ends, &link, out, marks, false);
+        if let (Some(mut frame), IpAddr::V4(dst)) = (frame, ends.remote)
+            && let Ok(way) = self.way(dst)
+        {
+            self.stats.tcp.cookies_sent += 1;
+            self.reply(&way, &mut frame);
+        }
+        Ok(Fate::Delivered(Consumer::Tcp))
+    }
+
+    /// An acknowledgment that may bring a cookie back: the connection that was not kept.
+    fn receive_cookie(
+        &mut self,
+        now: Instant,
+        header: &Accepted,
+        ends: Ends,
+        listener: Key,
+        seg: &Segment,
+        data: Payload,
+    ) -> Result<Fate, DropReason> {
+        let Some(l) = self.tcp.listeners.get(listener) else {
+            return Err(DropReason::TcpNoSocket);
+        };
+        let (local, remote) = (ends.local(), ends.remote());
+        let may_be = l.cookies != tcp::Cookies::Never
+            && !seg.flags.contains(Flags::SYN)
+            && self.stats.tcp.cookies_sent > 0;
+        let tsecr = seg.timestamps.map(|(_, echo)| echo);
+        let check = |c: &cookies::Cookies| c.check(now, local, remote, seg.seq, seg.ack, tsecr);
+        let Some(kept) = Some(&self.tcp.cookies).filter(|_| may_be).and_then(check) else {
+            //= RFC 9293 §3.10.7.2 second, an acknowledgment of nothing is answered with a reset.
+            self.stats.tcp.cookies_failed += u64::from(may_be);
+            self.answer_reset(header, seg);
+            return Err(match may_be {
+                true => DropReason::TcpBadCookie,
+                false => DropReason::TcpNoSocket,
+            });
+        };
+        if l.is_full() {
+            self.stats.tcp.backlog_overflows += 1;
+            return Err(DropReason::TcpBacklogFull);
+        }
+        let options = Arc::clone(&l.options);
+        let link = self.find_link(ends.remote);
+        let offset = self.tcp.isn.ts_offset(local, remote);
+        let connection = Connection::cookie(now, options, seg, &kept, offset, link.path());
+        let key = self
+            .add_connection(now, connection, ends, Owner::Half(listener), link)
+            .ok_or(DropReason::TcpTooMany)?;
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return Err(DropReason::TcpTooMany);
+        };
+        if let Err(reason) = entry.connection.handle_segment(now, seg, data) {
+            self.free(key);
+            return Err(reason);
+        }
+        self.stats.tcp.passive_opens += 1;
+        self.stats.tcp.cookies_accepted += 1;
         self.refresh(now, key);
         Ok(Fate::Delivered(Consumer::Tcp))
     }
@@ -224,4 +329,48 @@ impl Host {
         }
         self.stats.tcp.accepted += 1;
     }
+}
+
+/// What a SYN asks for that we would grant, as a cookie has room for it.
+fn asked(options: &tcp::Options, seg: &Segment) -> CookieOptions {
+    CookieOptions {
+        mss: seg.mss.unwrap_or(DEFAULT_MSS),
+        wscale: seg.wscale.filter(|_| options.window_scaling),
+        sack: options.sack && seg.sack_permitted,
+        timestamps: options.timestamps && seg.timestamps.is_some(),
+        ecn: options.ecn != Ecn::Off && seg.flags.contains(Flags::ECE | Flags::CWR),
+    }
+}
+
+/// A SYN that asks for no more than a cookie keeps.
+fn as_kept(seg: &Segment, kept: &CookieOptions) -> Segment {
+    let flags = match kept.ecn {
+        true => seg.flags,
+        false => seg.flags.without(Flags::ECE | Flags::CWR),
+    };
+    Segment {
+        flags,
+        wscale: kept.wscale,
+        sack_permitted: kept.sack,
+        timestamps: seg.timestamps.filter(|_| kept.timestamps),
+        fast_open: None,
+        ..*seg
+    }
+}
+
+/// A SYN-ACK's options, with a cookie's low bits in the timestamp.
+fn with_bits(options: &OptionBuffer, bits: u32) -> OptionBuffer {
+    let mut changed = OptionBuffer::new();
+    for option in Options::new(options.as_bytes()).flatten() {
+        let option = match option {
+            TcpOption::Timestamps { value, echo_reply } => TcpOption::Timestamps {
+                value: cookies::Cookies::tsval(value, bits),
+                echo_reply,
+            },
+            other => other,
+        };
+        // As long as what it takes the place of.
+        let _ = changed.push(&option);
+    }
+    changed
 }

@@ -32,6 +32,7 @@ use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::transport::demux::Demux;
+use crate::transport::tcp::cookies::Cookies;
 use crate::transport::tcp::isn::Isn;
 use crate::transport::tcp::{self, Connection, State, Why};
 use crate::transport::{ErrorKind, Key, Slab};
@@ -57,6 +58,7 @@ pub(super) struct Tcp {
     last: Option<(Ends, Key)>,
     wheel: Wheel<Key>,
     isn: Isn,
+    cookies: Cookies,
     /// Connections that wait for a next hop on an interface to be known.
     held: BTreeMap<(u16, IpAddr), Vec<Key>>,
     /// Connections to ourselves that wait for what is on its way there to arrive.
@@ -178,6 +180,7 @@ impl Tcp {
             last: None,
             wheel: Wheel::new(),
             isn: Isn::new(&mut draws),
+            cookies: Cookies::new(&mut draws),
             held: BTreeMap::new(),
             looping: Vec::new(),
             time_waits: VecDeque::new(),
