@@ -3,8 +3,8 @@
 //! ```text
 //!   handle_frame ->  ingress: link -> net -> transport -> socket, or a queued reply, or a forward
 //!   poll_transmit <- egress:  ARP, replies, forwarded, sockets -> neighbour -> cut -> link
-//!   udp_*, raw_*, echo_*      user calls, by handle
-//!   poll_event                which sockets became ready, what became of addresses
+//!   udp_*, tcp_*, raw_*, echo_*   user calls, by handle
+//!   poll_event                    which sockets became ready, what became of addresses
 //! ```
 //!
 //! Read first: RFC 1122 §3 (hosts), RFC 1812 §5 (routers).
@@ -34,9 +34,14 @@
 //! | IGMP timers | 256 groups, 64 sources each | the query is answered for the whole group | 256 KiB |
 //! | a socket's queues | 256 KiB in, 256 KiB out, 16 errors | the newest; of errors the oldest | 512 KiB |
 //! | whom a socket sent to, of whom errors are believed | 16 | the one sent to longest ago | 64 B |
+//! | TCP connections | 1,048,576, 1 KiB each beyond buffers | the oldest that nobody holds in TIME-WAIT; else the newest | 1 GiB |
+//! | a connection's buffers | `tcp::Options`: 4 MiB out, 6 MiB in | what does not fit: a call would block, the window closes | 10 MiB |
+//! | half-open connections, each listener | `ListenOptions`: 256 | the newest, which gets a cookie | 256 KiB |
+//! | connections to be accepted, each listener | `ListenOptions`: 128 | the newest SYN or acknowledgment | their buffers |
+//! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: IPv6 beyond its wire formats, and TCP beyond resets.
+//! Left out: IPv6 beyond its wire formats.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};

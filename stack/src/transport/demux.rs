@@ -202,23 +202,6 @@ impl Demux {
         true
     }
 
-    /// Adds a pair of ends that was never bound, as a connection's; `false` where it is taken.
-    pub fn add_flow(&mut self, local: SocketAddr, remote: SocketAddr, key: Key) -> bool {
-        let flow = flow_key(local, remote);
-        let free = !self.connected.contains_key(&flow);
-        if free {
-            self.connected.insert(flow, key);
-        }
-        free
-    }
-
-    /// What has this pair of ends.
-    #[inline]
-    #[must_use]
-    pub fn flow(&self, local: SocketAddr, remote: SocketAddr) -> Option<Key> {
-        self.connected.get(&flow_key(local, remote)).copied()
-    }
-
     /// What is bound to this address, or else to its port.
     #[inline(always)]
     #[must_use]

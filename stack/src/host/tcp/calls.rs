@@ -124,7 +124,7 @@ impl Host {
         }
         let local = self.local_end(now, to, from, way.src)?;
         let ends = Ends::new(local, to);
-        if let Some(old) = self.tcp.demux.flow(local, to) {
+        if let Some(old) = self.tcp.table.find(&ends, &self.tcp.connections) {
             if !self.tcp.is_reusable(now, old) {
                 return Err(ConnectError::InUse);
             }
@@ -175,8 +175,11 @@ impl Host {
     /// one, none that is in TIME-WAIT either.
     fn free_port(&mut self, now: Instant, addr: IpAddr, to: SocketAddr) -> Option<u16> {
         let Self { ports, tcp, .. } = self;
-        let flow = |port| tcp.demux.flow(SocketAddr::new(addr, port), to);
-        let listened = |port| !tcp.demux.on_port(port).is_empty();
+        let flow = |port| {
+            let ends = Ends::new(SocketAddr::new(addr, port), to);
+            tcp.table.find(&ends, &tcp.connections)
+        };
+        let listened = |port| !tcp.bound.on_port(port).is_empty();
         let free = |port| !listened(port) && flow(port).is_none();
         let reusable =
             |port| !listened(port) && flow(port).is_none_or(|key| tcp.is_reusable(now, key));

@@ -68,7 +68,7 @@ impl Host {
             let data = take_data(packet, start + header_len);
             return self.receive_connected(now, key, &seg, data);
         }
-        match self.tcp.demux.bound(ends.local()) {
+        match self.tcp.bound.bound(ends.local()) {
             Some(listener) => {
                 let data = take_data(packet, start + header_len);
                 self.receive_listen(now, header, ends, listener, &seg, data)
@@ -133,7 +133,7 @@ impl Host {
         key: Key,
         seg: &Segment,
     ) -> Result<Fate, DropReason> {
-        let Some(listener) = self.tcp.demux.bound(ends.local()) else {
+        let Some(listener) = self.tcp.bound.bound(ends.local()) else {
             self.answer_reset(header, seg);
             return Err(DropReason::TcpNoSocket);
         };

@@ -75,11 +75,11 @@ impl Host {
         let Self { ports, tcp, .. } = self;
         let port = match addr.port() {
             0 => ports
-                .pick(None, |port| tcp.demux.on_port(port).is_empty())
+                .pick(None, |port| tcp.bound.on_port(port).is_empty())
                 .ok_or(BindError::NoPort)?,
             port => port,
         };
-        if !tcp.demux.at(bound, port).is_empty() {
+        if !tcp.bound.at(bound, port).is_empty() {
             return Err(BindError::InUse);
         }
         let listener = Listener {
@@ -98,7 +98,7 @@ impl Host {
             .listeners
             .insert(listener)
             .map_err(|_| BindError::TooMany)?;
-        tcp.demux.bind(bound, port, key);
+        tcp.bound.bind(bound, port, key);
         Ok(ListenHandle(key))
     }
 
@@ -123,7 +123,7 @@ impl Host {
         let Some(gone) = self.tcp.listeners.remove(listener.0) else {
             return;
         };
-        self.tcp.demux.unbind(gone.addr, gone.port, listener.0);
+        self.tcp.bound.unbind(gone.addr, gone.port, listener.0);
         for key in gone.half_open.into_iter().chain(gone.waiting) {
             if let Some(entry) = self.tcp.connections.get_mut(key) {
                 entry.connection.abort(now);

@@ -22,6 +22,7 @@ mod calls;
 mod input;
 mod listen;
 mod output;
+mod table;
 
 pub use calls::ConnectError;
 
@@ -53,7 +54,10 @@ const HOLD: Duration = Duration::from_secs(1);
 pub(super) struct Tcp {
     connections: Slab<Box<Entry>>,
     listeners: Slab<listen::Listener>,
-    demux: Demux,
+    /// Connections by their ends.
+    table: table::Table,
+    /// Listeners by what they are bound to.
+    bound: Demux,
     /// Whose segment came last.
     last: Option<(Ends, Key)>,
     wheel: Wheel<Key>,
@@ -176,7 +180,8 @@ impl Tcp {
         Self {
             connections: Slab::new(config.max_connections),
             listeners: Slab::new(config.max_sockets),
-            demux: Demux::new(&mut draws),
+            table: table::Table::new(&mut draws),
+            bound: Demux::new(&mut draws),
             last: None,
             wheel: Wheel::new(),
             isn: Isn::new(&mut draws),
@@ -188,6 +193,14 @@ impl Tcp {
             orphans: 0,
             note: None,
         }
+    }
+
+    /// How many connections, orphans, those in TIME-WAIT, held ones and timers there are.
+    #[cfg(test)]
+    pub(super) fn books(&self) -> [usize; 5] {
+        let held = self.held.values().map(Vec::len).sum();
+        let (all, timers) = (self.connections.len(), self.wheel.len());
+        [all, self.orphans, self.time_wait_count, held, timers]
     }
 
     /// When the first connection has something to do.
@@ -211,7 +224,7 @@ impl Tcp {
         {
             return Some(*key);
         }
-        let key = self.demux.flow(ends.local(), ends.remote())?;
+        let key = self.table.find(ends, &self.connections)?;
         self.last = Some((*ends, key));
         Some(key)
     }
@@ -223,7 +236,7 @@ impl Tcp {
         };
         if core::mem::take(&mut entry.found) {
             let ends = entry.ends;
-            self.demux.disconnect(ends.local(), ends.remote(), key);
+            self.table.remove(&ends, key);
             self.last = None;
         }
     }
@@ -309,8 +322,7 @@ impl Host {
             class: Class::Owned,
         };
         let key = self.tcp.connections.insert(Box::new(entry)).ok()?;
-        let free = self.tcp.demux.add_flow(ends.local(), ends.remote(), key);
-        debug_assert!(free, "the caller has looked");
+        self.tcp.table.add(&ends, key);
         Some(key)
     }
 

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use std::string::ToString;
 
 /// a (0) - router (1) - b (2); the second net's MTU as given.
-fn routed(mtu: usize) -> Net {
+pub(super) fn routed(mtu: usize) -> Net {
     let mut a = host(1, "10.1.0.2/24");
     a.add_route(Route::via(
         "0.0.0.0/0".parse().unwrap(),
@@ -42,7 +42,7 @@ fn routed(mtu: usize) -> Net {
     )
 }
 
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
+pub(super) const FAR: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
 
 fn data(len: usize) -> Payload {
     Payload::from(Bytes::from(std::vec![5; len]))

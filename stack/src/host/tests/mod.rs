@@ -7,6 +7,7 @@ mod icmp;
 mod link;
 mod ports;
 mod queues;
+mod tcp;
 mod udp;
 
 use super::*;
