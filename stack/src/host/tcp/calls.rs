@@ -69,7 +69,7 @@ impl Host {
     /// # Errors
     /// See [`ConnectError`].
     ///
-    /// ```no_run
+    /// ```
     /// use stack::host::{Config, Event, Host, InterfaceConfig};
     /// use stack::machine::{Machine, Port};
     /// use stack::rng::Rng;
