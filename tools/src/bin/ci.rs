@@ -2,8 +2,8 @@
 //! reader wants to hear bad news.
 //!
 //! ```text
-//!   packages -> fmt -> clippy -> test -> doctest -> doc -> interop      each commit
-//!                               seeds -> fuzz -> bench                  with --long
+//!   packages -> fmt -> clippy -> test -> doctest -> doc -> interop -> grid      each commit
+//!                                       seeds -> fuzz -> bench                  with --long
 //! ```
 //!
 //! It stops at the first failure and says how to repeat it. All steps build the same workspace
@@ -88,6 +88,7 @@ const STEPS: &[Step] = &[
         "the kernel and real peers, in network namespaces",
         interop,
     ),
+    Step::each("grid", "TCP over bad paths, smoltcp beside it", grid),
     Step::long(
         "seeds",
         "robustness tests and runs of the lab with many seeds",
@@ -461,6 +462,13 @@ fn interop(place: &Place) -> Outcome {
         .run_and_keep(NOT_RUN)
 }
 
+/// Minutes of virtual time in seconds of ours: only as the optimiser leaves it.
+fn grid(place: &Place) -> Outcome {
+    place
+        .cargo("test --workspace --release --test grid")
+        .run_and_keep(NOT_RUN)
+}
+
 fn seeds(place: &Place) -> Outcome {
     if !place.root.join("tests/robust.rs").is_file() {
         return Ok(vec!["seeds: there is no tests/robust.rs yet".to_owned()]);
@@ -468,7 +476,10 @@ fn seeds(place: &Place) -> Outcome {
     let line = place.cargo("test --workspace --release --test robust");
     line.env("TAPLINE_SEEDS", LONG_SEEDS).run()?;
     let line = place.cargo("test -p tapline --release --test lab_runs");
-    line.env("TAPLINE_SEEDS", LAB_SEEDS).run()
+    line.env("TAPLINE_SEEDS", LAB_SEEDS).run()?;
+    let line = place.cargo("test --workspace --release --test grid");
+    let line = line.env("TAPLINE_SEEDS", LONG_SEEDS);
+    line.env("TAPLINE_GRID", "1").run()
 }
 
 /// cargo-fuzz asks for flags that only a nightly compiler takes; `RUSTC_BOOTSTRAP` lets the stable
@@ -558,7 +569,7 @@ mod tests {
     #[test]
     fn steps_run_in_one_order_however_they_are_asked_for() {
         let usual = [
-            "packages", "fmt", "clippy", "test", "doctest", "doc", "interop",
+            "packages", "fmt", "clippy", "test", "doctest", "doc", "interop", "grid",
         ];
         assert_eq!(names(&[]).unwrap(), usual);
         assert_eq!(names(&["test", "fmt", "test"]).unwrap(), ["fmt", "test"]);
