@@ -37,6 +37,8 @@ pub struct Way {
     flight: Flight,
     /// The latest arrival of a frame that was not held back.
     last_arrival: Instant,
+    /// The rule that dropped a frame last.
+    dropped_by: u64,
     up: bool,
     ledger: Ledger,
 }
@@ -103,6 +105,7 @@ impl Way {
             transmitter: Transmitter::default(),
             flight: Flight::default(),
             last_arrival: Instant::ZERO,
+            dropped_by: 0,
             up: true,
             ledger: Ledger::default(),
         };
@@ -156,6 +159,13 @@ impl Way {
     /// The rules laid over it, first come first served.
     pub const fn rules_mut(&mut self) -> &mut Vec<Rule> {
         &mut self.rules
+    }
+
+    /// The id of the rule that dropped a frame last, for whoever asks right after
+    /// [`send`](Self::send) said [`WireFault`](DropReason::WireFault).
+    #[must_use]
+    pub const fn dropped_by(&self) -> u64 {
+        self.dropped_by
     }
 
     /// Takes it down or up. Down, what waits or is in flight is dropped, and what comes too; what
@@ -328,7 +338,10 @@ impl Way {
             *left -= 1;
         }
         let (by, mark) = match rule.act {
-            Act::Drop => return Err(DropReason::WireFault),
+            Act::Drop => {
+                self.dropped_by = rule.id;
+                return Err(DropReason::WireFault);
+            }
             Act::Duplicate => {
                 plan.twice = true;
                 return Ok(());
