@@ -7,9 +7,14 @@
 //! ```
 //!
 //! `cause` makes happened-before a matter of following numbers: an arrival's cause is the sending,
-//! a sending's cause is what its node did last (an arrival, a timer, the start of a program), a
-//! drop's cause is the sending of what was dropped. A frame on a wire is named by the `seq` of its
+//! a sending's cause is what its node did last (an arrival, a timer, the start of a program, a fault),
+//! a fault's cause is the note that it waited for. A drop's cause is the fault that took the frame,
+//! where one did (a rule, a wire that is down, a node that is, a loss or an MTU that a line set); else,
+//! on a wire, its sending, and at a node its arrival. A frame on a wire is named by the `seq` of its
 //! [`Kind::Send`]; the same packet on the next wire is another frame, whose cause leads back.
+//!
+//! What a node refuses is told twice: by its arrival, whose fate says so, and by a [`Kind::Drop`]
+//! right after it, so that all drops are found by their kind.
 //!
 //! Nothing is recorded unless asked for ([`World::watch`](super::World::watch)).
 
@@ -63,13 +68,13 @@ pub enum Kind {
         /// What the node did with it.
         fate: Fate,
     },
-    /// A frame was lost: on a wire, or in a node that had accepted it.
+    /// A frame was lost: on a wire, at a node that refused it, or in one that had accepted it.
     Drop {
-        /// On which wire, where it was one.
+        /// On which wire, where a wire lost it.
         lane: Option<Lane>,
-        /// The number of its sending; 0 where it was never sent.
+        /// The number of its sending; 0 where it was never sent, or is not known any more.
         frame_id: Seq,
-        /// The bytes, where they are known still.
+        /// The bytes, where they are known still; a node knows them of what it refused at once.
         frame: Option<Frame>,
         /// Why.
         reason: DropReason,
@@ -89,9 +94,10 @@ pub enum Kind {
         /// The rest: `seq=3 rtt=1.2ms`.
         text: String,
     },
-    /// The node's state as it shows itself changed.
+    /// The node's state as it shows itself changed: whether it runs, whether a port is up, whether
+    /// an address may be used, what a path carries.
     State {
-        /// What it is now.
+        /// What changed, and what it is now: `down`, `port 0: up`, `10.0.0.1: usable`.
         view: String,
     },
     /// A line of the fault script took effect or ended.
@@ -124,5 +130,19 @@ impl Kind {
             Self::Fault { .. } => "fault",
             Self::Verdict { .. } => "verdict",
         }
+    }
+
+    /// Whether it is the drop of a frame that a node refused when it came, which its arrival just
+    /// before has told already.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Drop {
+                lane: None,
+                frame: Some(_),
+                ..
+            }
+        )
     }
 }

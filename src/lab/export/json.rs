@@ -18,7 +18,7 @@
 //! | `seq` | number of the event, from 1 |
 //! | `node` | name of the node where it happened; `null`: the whole world |
 //! | `kind` | `send`, `arrive`, `drop`, `timer`, `note`, `state`, `fault` or `verdict` |
-//! | `cause` | `seq` of the event that made it happen; `null` where none did |
+//! | `cause` | `seq` of the event that made it happen; `null` where none did; see [`trace`](crate::lab::trace) |
 //!
 //! and goes on by kind:
 //!
@@ -34,11 +34,12 @@
 //! | | `consumer` | where delivered: to whom, as `icmp` or `udp` |
 //! | | `reason` | where dropped: why, as `ttl-expired` |
 //! | | `marks` | what befell it: `duplicate`, `corrupted`, `ce`, `reordered`, `delayed` |
-//! | `drop` | `wire`, `packet` | where and which; `null` where a host gave it up after it had taken it |
+//! | `drop` | `wire` | which wire lost it; `null` where the node refused it or gave it up |
+//! | | `packet` | `id` of the frame; `null` where the node gave it up after it had taken it |
 //! | | `reason`, `detail` | why, and more on that (may be empty) |
 //! | | `count` | how many at once |
 //! | `note` | `program`, `name`, `text` | who says what about what |
-//! | `state` | `view` | what the node shows now |
+//! | `state` | `view` | what changed at the node, and what it is now: `running`, `paused`, `down`; `port 0: up` or `down`; `10.0.0.1: usable`, `in conflict with MAC` or `given up to MAC`; `path to 10.0.2.2: MTU 1400` |
 //! | `fault` | `line`, `text` | line of the script, and what it did |
 //! | `verdict` | `assertion`, `holds` | what was judged, and how |
 //!

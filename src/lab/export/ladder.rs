@@ -294,6 +294,10 @@ fn arrow(line: &mut [char], from: usize, to: usize, end: End) {
 
 /// What an event looks like.
 fn row(names: &Directory, event: &Event) -> Option<Row> {
+    if event.kind.is_refusal() {
+        // Its arrow ends in an X.
+        return None;
+    }
     let ends = |lane: Lane| names.between(lane);
     let (took, mark, words) = match &event.kind {
         Kind::Arrive {

@@ -75,9 +75,14 @@ impl Shiviz {
         };
         let mut clock = self.clocks.remove(&process).unwrap_or_default();
         let own = Arc::make_mut(&mut clock);
-        // The cause of a local event is in the node's clock already.
-        if let Some(cause) = self.causes.get(&event.cause) {
-            for (who, when) in &**cause {
+        // The cause of a local event is in the node's clock already. Whatever took a frame, it was
+        // sent before.
+        let sent = match event.kind {
+            Kind::Drop { frame_id, .. } => frame_id,
+            _ => 0,
+        };
+        for cause in [event.cause, sent] {
+            for (who, when) in self.causes.get(&cause).into_iter().flat_map(|c| c.iter()) {
                 let known = own.entry(*who).or_default();
                 *known = (*known).max(*when);
             }

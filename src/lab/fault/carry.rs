@@ -12,7 +12,8 @@ use super::run::{Phase, Run};
 use super::{Fault, FaultLine, Harm, Kind, Link, Only, Party, Place, Share};
 use crate::lab::ids::{Lane, NodeId, WireId};
 use crate::lab::world::World;
-use stack::link::impair::{Chance, Match, Rule};
+use stack::link::impair::{Act, Chance, Match, Rule};
+use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
 use std::net::IpAddr;
 
@@ -39,7 +40,7 @@ impl Run {
         let mut follow = Vec::new();
         match phase {
             Phase::Begin => {
-                world.tell_fault(line.line, line.fault.to_string());
+                world.tell_fault(number, line.line, line.fault.to_string());
                 self.begin(world, i, &line);
                 if let Fault::Flap { down, .. } = &line.fault {
                     follow.push((now + *down, self.plan(i, Phase::Flap(true))));
@@ -51,7 +52,7 @@ impl Run {
             Phase::Flap(up) => {
                 if let Fault::Flap { link, every, down } = &line.fault {
                     let word = if up { "up" } else { "down" };
-                    world.tell_fault(line.line, format!("{word} {link}"));
+                    world.tell_fault(number, line.line, format!("{word} {link}"));
                     set_link(world, link, up);
                     let wait = if up {
                         every.saturating_sub(*down)
@@ -63,7 +64,7 @@ impl Run {
                 }
             }
             Phase::End => {
-                world.tell_fault(line.line, format!("end of {}", line.fault));
+                world.tell_fault(number, line.line, format!("end of {}", line.fault));
                 self.planned.retain(|_, (of, _)| *of != i);
                 self.end(world, i, &line);
             }
@@ -89,7 +90,7 @@ impl Run {
             }
             Fault::Wire { change, place } => {
                 for lane in lanes_of(world, place) {
-                    self.changes.push((i, lane, *change));
+                    self.changes.push((i, lane, *change, world.fault_now()));
                     self.recompute(world, lane);
                 }
             }
@@ -163,6 +164,10 @@ impl Run {
 
     fn lay(&mut self, world: &mut World, i: usize, lane: Lane, rule: Rule) {
         self.rules.entry(i).or_default().insert(rule.id);
+        world.blame_rule(rule.id);
+        if rule.act == Act::Corrupt {
+            world.blame_way(lane, DropReason::WireFrameCheck, world.fault_now());
+        }
         world.with_way(lane, |way| way.rules_mut().push(rule));
     }
 
@@ -214,8 +219,14 @@ impl Run {
             return;
         };
         let mut config = self.base.entry(lane).or_insert(present).clone();
-        for (_, _, change) in self.changes.iter().filter(|c| c.1 == lane) {
+        for reason in [DropReason::WireLoss, DropReason::FrameTooLong] {
+            world.blame_way(lane, reason, 0);
+        }
+        for (_, _, change, fault) in self.changes.iter().filter(|c| c.1 == lane) {
             change.apply(&mut config);
+            if let Some(reason) = change.costs() {
+                world.blame_way(lane, reason, *fault);
+            }
         }
         world.set_way(lane, config);
     }

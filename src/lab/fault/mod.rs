@@ -32,6 +32,7 @@ pub(in crate::lab) use run::Run;
 use super::names::{Names, unknown};
 use super::units::{write_chance, write_duration, write_rate};
 use stack::link::impair::{Act, Chance, Config, Loss, Matched};
+use stack::reason::DropReason;
 use stack::time::Duration;
 use stack::wire::Protocol;
 use std::collections::BTreeMap;
@@ -320,6 +321,15 @@ impl Change {
             Self::Mtu(mtu) => config.mtu = mtu,
             Self::Loss(chance) => config.loss = Loss::Independent(chance),
             Self::Jitter(jitter) => config.jitter = jitter,
+        }
+    }
+
+    /// Why packets are lost to it, where they are.
+    const fn costs(self) -> Option<DropReason> {
+        match self {
+            Self::Mtu(_) => Some(DropReason::FrameTooLong),
+            Self::Loss(_) => Some(DropReason::WireLoss),
+            Self::Rate(_) | Self::Jitter(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use super::{Change, Script, When};
 use crate::lab::ids::Lane;
+use crate::lab::trace::Seq;
 use stack::link::impair::{Config, Match};
 use stack::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +24,8 @@ pub(in crate::lab) struct Run {
     heard: Vec<u64>,
     /// Wires as they were before any line changed them.
     pub(super) base: BTreeMap<Lane, Config>,
-    /// What lines changed on wires, in the order of their beginning.
-    pub(super) changes: Vec<(usize, Lane, Change)>,
+    /// What lines changed on wires, in the order of their beginning, and the events that tell of it.
+    pub(super) changes: Vec<(usize, Lane, Change, Seq)>,
     /// Rules laid, by line.
     pub(super) rules: BTreeMap<usize, BTreeSet<u64>>,
     /// Holding back, by line.

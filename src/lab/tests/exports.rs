@@ -4,12 +4,15 @@
 //! `TAPLINE_PICTURES=DIR` a run is left there to be looked at.
 
 use super::*;
+use crate::lab::Lane;
 use crate::lab::build::Options;
 use crate::lab::export::{Output, Recorder, Wanted};
 use crate::lab::export::{ladder, pcapng};
+use crate::lab::fault::Script;
 use crate::lab::topology::{Client, Service, Topology};
 use impair::{Chance, Config, Loss, Queue};
 use serde_json::Value;
+use stack::reason::DropReason;
 use stack::transport::udp::PathMtu;
 use stack::wire::pcap::{Capture, Direction};
 use std::collections::{BTreeMap, BTreeSet};
@@ -212,6 +215,7 @@ fn every_line_has_the_keys_of_its_kind() {
             "drop" => &["wire", "packet", "reason", "detail", "count"],
             "timer" => &[],
             "note" => &["program", "name", "text"],
+            "state" => &["view"],
             "fault" => &["line", "text"],
             "verdict" => &["assertion", "holds"],
             other => panic!("{other}"),
@@ -238,7 +242,45 @@ fn every_line_has_the_keys_of_its_kind() {
             assert_eq!(found.contains(&"consumer"), line["fate"] == "delivered");
         }
     }
-    assert_eq!(kinds.len(), 7, "{kinds:?}");
+    assert_eq!(kinds.len(), 8, "{kinds:?}");
+}
+
+/// Found by its kind alone: each drop at a node or on a wire, with its reason.
+#[test]
+fn the_drops_of_a_trace_are_those_that_were_counted() {
+    for seed in 1..4 {
+        let mut topology = busy(seed);
+        let script = "between 100ms and 150ms crash c\nbetween 300ms and 340ms pause b\n\
+                      between 400ms and 450ms partition a | b";
+        topology.faults = Script::parse(script).unwrap();
+        let (written, _, world) = record(&topology, seed, all());
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        for line in lines(&written).iter().filter(|l| l["kind"] == "drop") {
+            let reason = line["reason"].as_str().unwrap().to_owned();
+            *told.entry(reason).or_default() += line["count"].as_u64().unwrap();
+        }
+        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+        for reason in DropReason::ALL {
+            let nodes = world.nodes().map(|(_, n)| {
+                let host = n.total(|s| s.dropped_in(*reason) + s.dropped_out(*reason));
+                host + match reason {
+                    DropReason::NodeDown => n.counters().down,
+                    DropReason::NodePaused => n.counters().paused,
+                    _ => 0,
+                }
+            });
+            let wires = world
+                .wires()
+                .flat_map(|(wire, _)| [0, 1].map(|from| Lane { wire, from }));
+            let wires = wires.map(|lane| world.way(lane).unwrap().stats().dropped(*reason));
+            let sum: u64 = nodes.chain(wires).sum();
+            if sum > 0 {
+                counted.insert(reason.to_string(), sum);
+            }
+        }
+        assert!(counted.len() >= 8, "{counted:?}");
+        assert_eq!(told, counted, "seed {seed}");
+    }
 }
 
 /// An identification that no two packets of a test share tells by itself what is one packet.
@@ -399,6 +441,8 @@ fn clocks_agree_with_causes() {
     for seed in 1..4 {
         let mut topology = busy(seed);
         topology.until = Some(Duration::from_millis(120));
+        let script = "between 60ms and 70ms down r2-b\nbetween 80ms and 90ms crash r1";
+        topology.faults = Script::parse(script).unwrap();
         let (written, ..) = record(&topology, seed, all());
         let trace = lines(&written);
         let log = text(&written, &Output::Shiviz);
@@ -428,7 +472,12 @@ fn clocks_agree_with_causes() {
                 .map(|c| usize::try_from(c).unwrap() - 1);
             let own = last.insert(host, i);
             let mut all = BTreeSet::new();
-            for j in cause.into_iter().chain(own) {
+            // Whatever took a frame, it was sent before.
+            let sent = (line["kind"] == "drop")
+                .then(|| line["packet"].as_str())
+                .flatten();
+            let sent = sent.map(|id| id[1..].parse::<usize>().unwrap() - 1);
+            for j in cause.into_iter().chain(sent).chain(own) {
                 all.insert(j);
                 all.extend(before[j].iter().copied());
             }

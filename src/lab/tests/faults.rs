@@ -3,8 +3,8 @@
 use super::*;
 use crate::lab::build::Options;
 use crate::lab::topology::{Client, Topology};
-use crate::lab::trace::Kind;
-use crate::lab::{Lane, World};
+use crate::lab::trace::{Event, Kind};
+use crate::lab::{Lane, NodeId, World};
 use stack::link::impair::{Config, Loss};
 
 /// `a` and `b` on either side of `r`, 1 ms from it; `p` pings from `a` to `b` every 10 ms for a
@@ -141,4 +141,117 @@ fn the_script_is_told_in_the_trace() {
     }
     let line = |ms, text: &str| (at(ms), 3, text.to_owned());
     assert_eq!(told, [line(2, "down a-b"), line(5, "end of down a-b")]);
+}
+
+/// `a` and `b` on either side of `r`, with a ping; what was told.
+fn told(script: &str) -> Vec<Event> {
+    let way = Config {
+        delay: MS,
+        ..Config::default()
+    };
+    let mut ping = Client::ping("p", "a", "b").count(40);
+    ping.interval = Some(10 * MS);
+    let topology = Topology::new()
+        .host("a")
+        .router("r")
+        .host("b")
+        .wire("a", "r", way.clone())
+        .wire("r", "b", way)
+        .client(ping)
+        .faults(script)
+        .unwrap();
+    let options = Options {
+        watch: true,
+        ..Options::default()
+    };
+    let mut world = topology.build(&options).unwrap();
+    world.run_until(at(2000));
+    std::iter::from_fn(|| world.poll_trace()).collect()
+}
+
+#[test]
+fn what_a_fault_takes_names_the_fault() {
+    for (script, reason) in [
+        ("between 90500us and 205ms down a-r", "wire-down"),
+        (
+            "between 90500us and 205ms flap a-r every 40ms down 20ms",
+            "wire-down",
+        ),
+        ("between 95ms and 205ms crash r", "node-down"),
+        ("between 95ms and 205ms pause b", "node-paused"),
+        (
+            "between 95ms and 205ms drop all on r-b from b",
+            "wire-fault",
+        ),
+        ("between 95ms and 205ms partition a | b", "wire-fault"),
+        (
+            "between 95ms and 205ms corrupt all on a-r",
+            "wire-frame-check",
+        ),
+        ("between 95ms and 205ms loss all on a-r", "wire-loss"),
+        ("between 95ms and 205ms mtu 70 on a-r", "frame-too-long"),
+        ("on 9th a.p.reply drop next 5 on r-b from b", "wire-fault"),
+    ] {
+        let events = told(script);
+        let by_seq = |seq: u64| &events[usize::try_from(seq).unwrap() - 1];
+        let mut found = 0;
+        for event in &events {
+            let Kind::Drop { reason: r, .. } = &event.kind else {
+                continue;
+            };
+            let fault = event.cause > 0 && matches!(by_seq(event.cause).kind, Kind::Fault { .. });
+            assert_eq!(r.name() == reason, fault, "{script}: {event:?}");
+            found += u32::from(fault);
+        }
+        assert!(found >= 1, "{script}: {found}");
+    }
+}
+
+#[test]
+fn a_fault_names_the_note_it_waited_for_and_is_the_cause_of_what_follows() {
+    let events = told("on 9th a.p.reply crash b for 20ms");
+    let by_seq = |seq: u64| &events[usize::try_from(seq).unwrap() - 1];
+    let faults: Vec<&Event> = events
+        .iter()
+        .filter(|e| matches!(e.kind, Kind::Fault { .. }))
+        .collect();
+    assert_eq!(faults.len(), 2);
+    assert!(matches!(&by_seq(faults[0].cause).kind, Kind::Note { name, .. } if name == "reply"));
+    // What `b` says when it is back, it says because it is back.
+    let first = events.iter().find(|e| {
+        e.seq > faults[1].seq && e.node == Some(NodeId(2)) && matches!(e.kind, Kind::Send { .. })
+    });
+    assert_eq!(first.unwrap().cause, faults[1].seq);
+}
+
+#[test]
+fn states_are_told_as_they_change() {
+    let script = "at 95ms crash r\nat 105ms restart r\nbetween 200ms and 210ms pause b\n\
+                  between 300ms and 305ms down a-r";
+    let states: Vec<_> = told(script)
+        .into_iter()
+        .filter_map(|e| match e.kind {
+            Kind::State { view } => Some((e.at.as_nanos() / 1_000_000, e.node.unwrap().0, view)),
+            _ => None,
+        })
+        .collect();
+    let usable = |at, node, addr: &str| (at, node, format!("{addr}: usable"));
+    let says = |at, node, view: &str| (at, node, view.to_owned());
+    let want = [
+        usable(0, 0, "10.0.1.1"),
+        usable(0, 1, "10.0.1.2"),
+        usable(0, 1, "10.0.2.1"),
+        usable(0, 2, "10.0.2.2"),
+        says(95, 1, "down"),
+        says(105, 1, "running"),
+        usable(105, 1, "10.0.1.2"),
+        usable(105, 1, "10.0.2.1"),
+        says(200, 2, "paused"),
+        says(210, 2, "running"),
+        says(300, 0, "port 0: down"),
+        says(300, 1, "port 0: down"),
+        says(305, 0, "port 0: up"),
+        says(305, 1, "port 0: up"),
+    ];
+    assert_eq!(states, want);
 }

@@ -8,6 +8,7 @@ use crate::lab::queue::What;
 use stack::host::Host;
 use stack::link::impair::{Config as Impair, Match, Way};
 use stack::machine::Port;
+use stack::reason::DropReason;
 use stack::rng::Rng;
 use stack::time::Instant;
 use std::sync::Arc;
@@ -33,8 +34,11 @@ impl World {
     /// Plugs a wire in or pulls it out: both ends notice at once, and what is on it is lost.
     pub fn set_wire_up(&mut self, wire: WireId, up: bool) {
         let now = self.now;
+        let fault = if up { 0 } else { self.fault_now() };
         for from in 0..2 {
-            self.with_way(Lane { wire, from }, |way| way.set_up(now, up));
+            let lane = Lane { wire, from };
+            self.blame_way(lane, DropReason::WireDown, fault);
+            self.with_way(lane, |way| way.set_up(now, up));
         }
         let Some(ends) = self.wires.get(wire.0 as usize).map(|w| w.ends) else {
             return;
@@ -46,10 +50,18 @@ impl World {
 
     /// Takes the interfaces on a host's port up or down.
     pub fn set_port_up(&mut self, node: NodeId, port: Port, up: bool) {
+        let Some(host) = self.host(node) else { return };
+        let interfaces = (0..).zip(host.interfaces());
+        let on_port = interfaces.filter(|(_, i)| i.port() == port && i.is_up() != up);
+        let numbers: Vec<u16> = on_port.map(|(n, _)| n).collect();
+        if !numbers.is_empty() {
+            if !up {
+                self.blame_node(node, DropReason::InterfaceDown);
+            }
+            let word = if up { "up" } else { "down" };
+            self.tell_state(node, format!("port {}: {word}", port.0));
+        }
         self.with_host(node, |host, now| {
-            let interfaces = (0..).zip(host.interfaces());
-            let on_port = interfaces.filter(|(_, i)| i.port() == port);
-            let numbers: Vec<u16> = on_port.map(|(n, _)| n).collect();
             for number in numbers {
                 host.set_up(now, number, up);
             }
@@ -102,6 +114,8 @@ impl World {
         {
             n.state = State::Paused;
             n.planned = Instant::FAR_FUTURE;
+            self.blame_node(node, DropReason::NodePaused);
+            self.tell_state(node, "paused".to_owned());
         }
     }
 
@@ -111,15 +125,20 @@ impl World {
             && n.state == State::Paused
         {
             n.state = State::Running;
+            self.tell_state(node, "running".to_owned());
             self.attend(node);
         }
     }
 
     /// The node is gone, and all it knew.
     pub fn crash(&mut self, node: NodeId) {
-        if let Some(n) = self.nodes.get_mut(node.0 as usize) {
+        if let Some(n) = self.nodes.get_mut(node.0 as usize)
+            && n.state != State::Down
+        {
             n.state = State::Down;
             n.planned = Instant::FAR_FUTURE;
+            self.blame_node(node, DropReason::NodeDown);
+            self.tell_state(node, "down".to_owned());
         }
     }
 
@@ -156,6 +175,7 @@ impl World {
             let told = Box::new((fresh.dropped_in, fresh.dropped_out));
             watch.told.insert(node, told);
         }
+        self.tell_state(node, "running".to_owned());
         self.attend(node);
         Ok(())
     }
@@ -171,6 +191,7 @@ impl World {
         for (at, number) in f(&mut script, self) {
             self.queue.plan(at.max(self.now), What::Fault(number));
         }
+        self.set_fault_now(0);
         self.script = Some(script);
     }
 }

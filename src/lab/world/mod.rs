@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Read first: this file's [`World::step`]. Beside it, `building` puts a world together, `breaking` is
-//! what faults do to it, `telling` records what happens.
+//! what faults do to it, `telling` records what happens, `blame` remembers which fault is to blame.
 //!
 //! Promises: all of it is plain data, and `Clone` forks it, frames in flight and all. Two runs of
 //! one seed put the same bytes on every wire at the same instants. A run costs what happens in it:
@@ -21,10 +21,12 @@
 //! driver's full ring stops a kernel; a router is asked for all it has, and what finds no room is
 //! dropped by the queue, with its reason.
 
+mod blame;
 mod breaking;
 mod building;
 mod telling;
 
+use self::blame::Blame;
 use super::digest::Digest;
 use super::fault::Run;
 use super::ids::{Lane, NodeId, WireId};
@@ -163,6 +165,8 @@ struct Watch {
     events: VecDeque<Event>,
     /// Drops that were told already, by node, in and out.
     told: BTreeMap<NodeId, Box<(DropTable, DropTable)>>,
+    /// Which fault is to blame for what is lost.
+    blame: Blame,
 }
 
 type DropTable = [u64; DropReason::COUNT];
@@ -539,6 +543,7 @@ impl World {
             // This one is told by its arrival.
             told.0[reason.index()] += 1;
         }
+        let refused = matches!(fate, Fate::Dropped(_)).then(|| frame.clone());
         let kind = Told::Arrive {
             lane,
             frame_id,
@@ -547,7 +552,19 @@ impl World {
             marks,
             fate,
         };
-        self.tell(Some(to), frame_id, kind);
+        let arrived = self.tell(Some(to), frame_id, kind);
+        if let Fate::Dropped(reason) = fate {
+            let fault = self.fault_at(to, reason);
+            let kind = Told::Drop {
+                lane: None,
+                frame_id,
+                frame: refused,
+                reason,
+                detail: String::new(),
+                count: 1,
+            };
+            self.tell_caused(Some(to), fault.unwrap_or(arrived), kind);
+        }
     }
 
     /// Lets a node's programs act and its frames leave.
@@ -556,12 +573,21 @@ impl World {
         let Kind::Host(station) = &mut self.nodes[id.0 as usize].kind else {
             return;
         };
+        let has_tasks = !station.tasks.is_empty();
+        let mut views = Vec::new();
         while let Some(event) = station.host.poll_event() {
+            if self.watch.is_some() {
+                views.extend(telling::view(&event));
+            }
             for task in &mut station.tasks {
                 task.handle_event(now, &mut station.host, &event);
             }
         }
-        if !station.tasks.is_empty() {
+        for view in views {
+            let cause = self.nodes[id.0 as usize].cause;
+            self.tell_caused(Some(id), cause, Told::State { view });
+        }
+        if has_tasks {
             self.collect_notes(id);
         }
         self.pull_all(id);

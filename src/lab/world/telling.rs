@@ -5,6 +5,7 @@ use crate::lab::ids::{Lane, NodeId};
 use crate::lab::queue::What;
 use crate::lab::trace::{Event, Kind as Told, Seq};
 use stack::frame::Frame;
+use stack::host;
 use stack::reason::DropReason;
 use std::sync::Arc;
 
@@ -51,26 +52,44 @@ impl World {
         }
         for (program, name, text) in notes {
             let node = Arc::clone(&self.nodes[id.0 as usize].name);
-            if let Some(script) = &mut self.script {
-                for line in script.noted(&node, &program, &name) {
-                    self.queue.plan(self.now, What::Fault(line));
-                }
-            }
+            let script = self.script.as_mut();
+            let due = script.map_or_else(Vec::new, |s| s.noted(&node, &program, &name));
             let kind = Told::Note {
                 program,
                 name,
                 text,
             };
-            if self.watch.is_some() {
-                let cause = self.nodes[id.0 as usize].cause;
-                self.tell_caused(Some(id), cause, kind);
+            let cause = self.nodes[id.0 as usize].cause;
+            let note = self.tell_caused(Some(id), cause, kind);
+            for line in due {
+                self.blame_note(line, note);
+                self.queue.plan(self.now, What::Fault(line));
             }
         }
     }
 
-    /// A line of the fault script took effect or ended.
-    pub(in crate::lab) fn tell_fault(&mut self, line: u32, text: String) {
-        self.tell_caused(None, 0, Told::Fault { line, text });
+    /// A line of the fault script takes effect or ends, as planned under `number`; what happens before
+    /// the script is done is its doing.
+    pub(in crate::lab) fn tell_fault(&mut self, number: u32, line: u32, text: String) {
+        let cause = self.note_behind(number);
+        let fault = self.tell_caused(None, cause, Told::Fault { line, text });
+        self.set_fault_now(fault);
+    }
+
+    /// A fault changed what a node shows: it is the cause of what the node does next.
+    pub(super) fn tell_state(&mut self, id: NodeId, view: String) {
+        if self.watch.is_none() {
+            return;
+        }
+        let fault = self.fault_now();
+        let Some(node) = self.nodes.get_mut(id.0 as usize) else {
+            return;
+        };
+        if fault > 0 {
+            node.cause = fault;
+        }
+        let cause = node.cause;
+        self.tell_caused(Some(id), cause, Told::State { view });
     }
 
     /// An assertion was judged.
@@ -114,7 +133,8 @@ impl World {
             detail,
             count: 1,
         };
-        self.tell_caused(Some(from), tag, kind);
+        let cause = self.fault_on(Lane::of(i), reason).unwrap_or(tag);
+        self.tell_caused(Some(from), cause, kind);
     }
 
     /// What a host gave up after it had accepted it shows in its counters only.
@@ -152,7 +172,30 @@ impl World {
                 detail: detail.to_owned(),
                 count,
             };
+            let cause = self.fault_at(id, reason).unwrap_or(cause);
             self.tell_caused(Some(id), cause, kind);
         }
+    }
+}
+
+/// What a host shows of itself, where an event changes that.
+pub(super) fn view(event: &host::Event) -> Option<String> {
+    match event {
+        host::Event::AddressUsable { addr, .. } => Some(format!("{addr}: usable")),
+        host::Event::AddressConflict {
+            addr, mac, lost, ..
+        } => {
+            let how = if *lost {
+                "given up to"
+            } else {
+                "in conflict with"
+            };
+            Some(format!("{addr}: {how} {mac}"))
+        }
+        host::Event::PathMtu { dst, mtu } => Some(match mtu {
+            Some(mtu) => format!("path to {dst}: MTU {mtu}"),
+            None => format!("path to {dst}: MTU of the link"),
+        }),
+        _ => None,
     }
 }

@@ -1,0 +1,104 @@
+//! Which line of the fault script is to blame for what is lost, while somebody looks on.
+//!
+//! ```text
+//!   a fault begins --> way 3, wire-down: #17    rule 0x9e..: #21    node b, node-down: #30
+//!                              |                      |                   |
+//!   a frame is lost for that reason there --> its drop's cause is #17, #21, #30
+//! ```
+
+use super::World;
+use crate::lab::ids::{Lane, NodeId};
+use crate::lab::trace::Seq;
+use stack::link::impair::Chance;
+use stack::reason::DropReason;
+use std::collections::BTreeMap;
+
+/// Faults, by what they cost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blame {
+    /// The fault that is being carried out; 0 is none.
+    now: Seq,
+    ways: BTreeMap<(Lane, DropReason), Seq>,
+    nodes: BTreeMap<(NodeId, DropReason), Seq>,
+    /// By the id of a rule that drops.
+    rules: BTreeMap<u64, Seq>,
+    /// The notes that what is planned under a number waited for.
+    notes: BTreeMap<u32, Seq>,
+}
+
+impl World {
+    /// The fault that is being carried out; 0 where there is none, or nobody looks on.
+    pub(in crate::lab) fn fault_now(&self) -> Seq {
+        self.watch.as_ref().map_or(0, |w| w.blame.now)
+    }
+
+    /// From now on (until 0) a fault is being carried out.
+    pub(super) fn set_fault_now(&mut self, fault: Seq) {
+        if let Some(watch) = &mut self.watch {
+            watch.blame.now = fault;
+        }
+    }
+
+    /// What the script plans under a number follows from a note.
+    pub(super) fn blame_note(&mut self, number: u32, note: Seq) {
+        if let Some(watch) = &mut self.watch {
+            watch.blame.notes.insert(number, note);
+        }
+    }
+
+    /// The note that it follows from.
+    pub(super) fn note_behind(&mut self, number: u32) -> Seq {
+        let watch = self.watch.as_mut();
+        watch
+            .and_then(|w| w.blame.notes.remove(&number))
+            .unwrap_or_default()
+    }
+
+    /// What a direction of a wire loses for this reason is this fault's doing; nobody's, where it is 0.
+    pub(in crate::lab) fn blame_way(&mut self, lane: Lane, reason: DropReason, fault: Seq) {
+        if let Some(watch) = &mut self.watch {
+            set(&mut watch.blame.ways, (lane, reason), fault);
+        }
+    }
+
+    /// What a node loses for this reason is the doing of the fault that is being carried out.
+    pub(super) fn blame_node(&mut self, node: NodeId, reason: DropReason) {
+        if let Some(watch) = &mut self.watch {
+            set(&mut watch.blame.nodes, (node, reason), watch.blame.now);
+        }
+    }
+
+    /// What a rule drops is the doing of the fault that is being carried out.
+    pub(in crate::lab) fn blame_rule(&mut self, rule: u64) {
+        if let Some(watch) = &mut self.watch {
+            set(&mut watch.blame.rules, rule, watch.blame.now);
+        }
+    }
+
+    /// The fault by which a way lost a frame just now, if it was one.
+    pub(super) fn fault_on(&self, lane: Lane, reason: DropReason) -> Option<Seq> {
+        let blame = &self.watch.as_ref()?.blame;
+        if reason == DropReason::WireFault {
+            return blame.rules.get(&self.way(lane)?.dropped_by()).copied();
+        }
+        let way = self.way(lane)?;
+        if reason == DropReason::WireFrameCheck && way.config().bit_errors != Chance::NEVER {
+            // Whose bits they were is not known.
+            return None;
+        }
+        blame.ways.get(&(lane, reason)).copied()
+    }
+
+    /// The fault by which a node lost a frame just now, if it was one.
+    pub(super) fn fault_at(&self, node: NodeId, reason: DropReason) -> Option<Seq> {
+        let blame = &self.watch.as_ref()?.blame;
+        blame.nodes.get(&(node, reason)).copied()
+    }
+}
+
+fn set<K: Ord>(map: &mut BTreeMap<K, Seq>, key: K, fault: Seq) {
+    match fault {
+        0 => map.remove(&key),
+        _ => map.insert(key, fault),
+    };
+}
