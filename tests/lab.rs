@@ -248,6 +248,23 @@ fn runs_are_compared_event_by_event() {
 }
 
 #[test]
+fn two_networks_are_compared_in_words() {
+    let ran = tapline(&["lab", "diff", "arp", "hub"]).exits(1);
+    assert!(
+        ran.out.starts_with("these are two networks: only "),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("\ndiffer in "), "{ran:?}");
+    assert!(!ran.out.contains('{'), "no JSON: {ran:?}");
+    let words = |side: &str| {
+        let line = ran.out.lines().find(|l| l.starts_with(side)).unwrap();
+        assert!(line.contains(" #"), "{line}");
+    };
+    words("A ");
+    words("B ");
+}
+
+#[test]
 fn files_are_written_and_do_not_change_the_run() {
     let folder = Folder::new();
     let file = folder.write("lossy.toml", LOSSY);

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Promises: neither run is kept; what is remembered is the last few events. Two runs of worlds with
-//! the same names are compared event by event, bytes and all; otherwise as the lines of a trace.
+//! the same names are compared event by event, bytes and all; otherwise as the lines of a trace. Either
+//! way what differs is told in words.
 
 use super::super::Failure;
 use super::super::progress::Progress;
@@ -18,10 +19,11 @@ use crate::lab::World;
 use crate::lab::export::Directory;
 use crate::lab::export::json::Json;
 use crate::lab::trace::{Event, Kind};
+use serde_json::{Map, Value};
 use stack::frame::Frame;
 use stack::time::Instant;
 use stack::wire::pcap::LinkType;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -69,13 +71,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             seek.tell(args, found, |event| in_words(&a.names, event), why)
         }
         (mut a, mut b) => {
+            let apart = apart(&a, &b);
             let mut seek = Seek::new(args.context);
             let found = seek.first(|| {
                 let line = a.line()?;
                 progress.reach(a.position());
                 Ok((line, b.line()?))
             })?;
-            seek.tell(args, found, |line: &String| line.clone(), |_, _| None)
+            let (text, equal) = seek.tell(args, found, |line| said(line), |a, b| keys(a, b));
+            (format!("{apart}{text}"), equal)
         }
     };
     drop(progress);
@@ -154,13 +158,17 @@ impl Run {
 
     /// Whether numbers of nodes and wires mean the same in both.
     fn names_are(&self, other: &Self) -> bool {
-        let nodes = |run: &Self| -> Vec<String> {
-            let nodes = run.world.nodes().map(|(_, n)| n.name().to_owned());
-            nodes
-                .chain(run.world.wires().map(|(_, w)| w.name.to_string()))
-                .collect()
-        };
-        nodes(self) == nodes(other)
+        self.nodes() == other.nodes() && self.wires() == other.wires()
+    }
+
+    fn nodes(&self) -> Vec<String> {
+        let nodes = self.world.nodes();
+        nodes.map(|(_, n)| n.name().to_owned()).collect()
+    }
+
+    fn wires(&self) -> Vec<String> {
+        let wires = self.world.wires();
+        wires.map(|(_, w)| w.name.to_string()).collect()
     }
 
     fn next(&mut self) -> Option<Event> {
@@ -283,6 +291,108 @@ impl<T: PartialEq> Seek<T> {
         out.push_str(&format!("A is {}, B is {}\n", args.a, args.b));
         (out, false)
     }
+}
+
+/// That two runs are of different networks, and what only one of them has.
+fn apart(a: &Source, b: &Source) -> String {
+    let (Source::Run(a), Source::Run(b)) = (a, b) else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    for (kind, of_a, of_b) in [
+        ("node", a.nodes(), b.nodes()),
+        ("wire", a.wires(), b.wires()),
+    ] {
+        for (side, of, other) in [("A", &of_a, &of_b), ("B", &of_b, &of_a)] {
+            let other: BTreeSet<&String> = other.iter().collect();
+            let only: Vec<&str> = of
+                .iter()
+                .filter(|n| !other.contains(n))
+                .map(String::as_str)
+                .collect();
+            let more = only.len().saturating_sub(NAMED);
+            if !only.is_empty() {
+                let s = if only.len() == 1 { "" } else { "s" };
+                let mut names = only
+                    .iter()
+                    .take(NAMED)
+                    .copied()
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                if more > 0 {
+                    names.push_str(&format!(" and {more} more"));
+                }
+                parts.push(format!("only {side} has the {kind}{s} {names}"));
+            }
+        }
+    }
+    if parts.is_empty() {
+        parts.push("they have the same nodes and wires in another order".to_owned());
+    }
+    format!("these are two networks: {}\n", parts.join("; "))
+}
+
+/// Nodes or wires that are named one by one.
+const NAMED: usize = 5;
+
+/// A line of a trace in words; as it is, where it is none.
+fn said(line: &str) -> String {
+    let Ok(Value::Object(event)) = serde_json::from_str(line) else {
+        return line.to_owned();
+    };
+    let text = |key: &str| match event.get(key) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let nanos = event.get("t").and_then(Value::as_u64).unwrap_or_default();
+    let kind = text("kind");
+    let what = match kind.as_str() {
+        "send" => format!("{} to {}: {}", text("wire"), text("to"), text("text")),
+        "arrive" => {
+            let why = ["consumer", "reason"].map(|key| event.get(key).and_then(Value::as_str));
+            let why: String = why.iter().flatten().map(|w| format!(" ({w})")).collect();
+            let marks = event.get("marks").and_then(Value::as_array);
+            let marks = marks.into_iter().flatten().filter_map(Value::as_str);
+            let marks: String = marks.map(|m| format!(" [{m}]")).collect();
+            let (wire, packet, fate) = (text("wire"), text("packet"), text("fate"));
+            format!("{wire}: {packet}{marks}: {fate}{why}")
+        }
+        "drop" => {
+            let place = match text("wire").as_str() {
+                "-" => "here".to_owned(),
+                wire => format!("on {wire}"),
+            };
+            let (packet, reason, count) = (text("packet"), text("reason"), text("count"));
+            format!("{place}: {packet}: {reason} x{count} {}", text("detail"))
+        }
+        "note" => format!("{}: {} {}", text("program"), text("name"), text("text")),
+        "state" => text("view"),
+        "fault" => format!("line {}: {}", text("line"), text("text")),
+        "verdict" => {
+            let holds = event.get("holds") == Some(&Value::Bool(true));
+            let holds = if holds { "holds" } else { "fails" };
+            format!("{} ({holds})", text("assertion"))
+        }
+        _ => String::new(),
+    };
+    let time = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let line = format!("{time} #{} {} {kind} {what}", text("seq"), text("node"));
+    line.trim_end().to_owned()
+}
+
+/// The keys in which two lines of a trace differ.
+fn keys(a: &str, b: &str) -> Option<String> {
+    let parsed = |line| serde_json::from_str::<Map<String, Value>>(line).ok();
+    let (a, b) = (parsed(a)?, parsed(b)?);
+    let all: BTreeSet<&String> = match a.get("kind") == b.get("kind") {
+        true => a.keys().chain(b.keys()).collect(),
+        // What only one kind has says nothing more.
+        false => a.keys().filter(|key| b.contains_key(*key)).collect(),
+    };
+    let differ = all.into_iter().filter(|key| a.get(*key) != b.get(*key));
+    let differ: Vec<&str> = differ.map(String::as_str).collect();
+    (!differ.is_empty()).then(|| differ.join(", "))
 }
 
 /// An event as one line.
