@@ -481,6 +481,9 @@ fn check_when(when: &When, names: &Names) -> Result<(), String> {
         return Ok(());
     };
     if let Some(node) = &trigger.node {
+        if names.clients.contains(node) {
+            return Err(clients_note(node, &trigger.note, names));
+        }
         names.node(node)?;
     }
     if !names.notes.is_empty() && !names.notes.contains(&trigger.note) {
@@ -488,6 +491,18 @@ fn check_when(when: &When, names: &Names) -> Result<(), String> {
         return Err(unknown("note", &trigger.note, all));
     }
     Ok(())
+}
+
+/// A client stands where its node should: what to say instead.
+fn clients_note(client: &str, note: &str, names: &Names) -> String {
+    let prefix = format!("{client}.");
+    let mut own = names.notes.iter().filter_map(|n| n.strip_prefix(&prefix));
+    let own: Vec<&str> = own.by_ref().collect();
+    if own.contains(&note) {
+        return format!("`{client}` is a client, and notes are of a node: say `*.{client}.{note}`");
+    }
+    let wrong = unknown("note", note, own.iter().copied());
+    format!("{wrong} (`{client}` is a client: its notes are `*.{client}.NOTE`)")
 }
 
 impl Fault {

@@ -61,6 +61,9 @@ const REORDER_BY: Duration = Duration::from_millis(10);
 const LEAST_MTU: u64 = 68;
 /// The largest packet of IPv4.
 const MOST_MTU: u64 = 65_535;
+/// The shortest time from one going down to the next: each costs two events, and nothing else ends
+/// a run that is all flapping.
+const LEAST_FLAP: Duration = Duration::from_millis(1);
 /// Words that end the share of a fault on packets.
 const CLAUSES: &[&str] = &["of", "on", "from", "source", "to", "port", "for"];
 /// Other words that stand where a name could.
@@ -419,6 +422,12 @@ impl<'a> Words<'a> {
         } else {
             every / 2
         };
+        if every < LEAST_FLAP {
+            return Err(format!(
+                "a wire flaps every {} at most",
+                units::write_duration(LEAST_FLAP)
+            ));
+        }
         if down.is_zero() || down >= every {
             return Err("it must be down for less than from one time to the next".to_owned());
         }

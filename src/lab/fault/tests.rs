@@ -310,6 +310,10 @@ const WRONG: &[(&str, &str)] = &[
         "it must be down for less than from one time to the next",
     ),
     (
+        "at 1s flap a-r1 every 2ns",
+        "a wire flaps every 1ms at most",
+    ),
+    (
         "at 1s partition {a,b}",
         "a partition has two groups or more: `{a,b} | {c}`",
     ),
