@@ -286,6 +286,7 @@ fn traceroute(client: &Client, to: Ipv4Addr) -> Traceroute {
 fn refuse(what: String) -> TopologyError {
     TopologyError {
         place: Place::World,
+        keys: &[],
         what,
     }
 }

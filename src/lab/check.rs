@@ -31,20 +31,22 @@ impl Topology {
         self.check_wires()?;
         let ports = self.ports();
         for (i, (node, ports)) in self.nodes.iter().zip(&ports).enumerate() {
-            check_addresses(node, ports.len()).map_err(|what| at(Place::Node(i), what))?;
+            check_addresses(node, ports.len())
+                .map_err(|(keys, what)| at(Place::Node(i), keys, what))?;
         }
         let kinds = self.nodes.iter().map(|n| (n.name.as_str(), n.kind));
         let kinds: BTreeMap<&str, Kind> = kinds.collect();
         for (i, client) in self.clients.iter().enumerate() {
-            check_client(client, &kinds).map_err(|what| at(Place::Client(i), what))?;
+            check_client(client, &kinds)
+                .map_err(|(keys, what)| at(Place::Client(i), keys, what))?;
         }
         let names = self.names_and_notes();
         let faults = self.faults.check(&names);
-        faults.map_err(|e| at(Place::Fault(e.line), e.what))?;
+        faults.map_err(|e| at(Place::Fault(e.line), &[], e.what))?;
         for (i, assertion) in self.asserts.iter().enumerate() {
             let checked = assertion.check(&names);
             let checked = checked.and_then(|()| self.check_metrics(assertion));
-            checked.map_err(|what| at(Place::Assert(i), what))?;
+            checked.map_err(|what| at(Place::Assert(i), &[], what))?;
         }
         plan(self)
     }
@@ -62,16 +64,17 @@ impl Topology {
                 let rule = "letters, digits, - and _, and no word of the fault script";
                 return Err(at(
                     place,
+                    &["name"],
                     format!("{what} cannot be called `{name}`: {rule}"),
                 ));
             }
             if let Some(other) = taken.insert(name, what) {
                 let wrong = format!("{what} cannot be called `{name}`: {other} is called that");
-                return Err(at(place, wrong));
+                return Err(at(place, &["name"], wrong));
             }
         }
         for (i, node) in self.nodes.iter().enumerate() {
-            check_node(node).map_err(|what| at(Place::Node(i), what))?;
+            check_node(node).map_err(|(keys, what)| at(Place::Node(i), keys, what))?;
         }
         Ok(())
     }
@@ -79,33 +82,39 @@ impl Topology {
     fn check_wires(&self) -> Result<(), TopologyError> {
         let names: BTreeSet<&str> = self.nodes.iter().map(|n| n.name.as_str()).collect();
         for (i, wire) in self.wires.iter().enumerate() {
-            check_wire(wire, &names).map_err(|what| at(Place::Wire(i), what))?;
+            check_wire(wire, &names).map_err(|(keys, what)| at(Place::Wire(i), keys, what))?;
         }
         Ok(())
     }
 }
 
-const fn at(place: Place, what: String) -> TopologyError {
-    TopologyError { place, what }
+const fn at(place: Place, keys: Keys, what: String) -> TopologyError {
+    TopologyError { place, keys, what }
 }
 
-fn check_node(node: &Node) -> Result<(), String> {
+/// The keys that an error may be about.
+type Keys = &'static [&'static str];
+/// What is wrong with a part, and under which of its keys.
+type Checked = Result<(), (Keys, String)>;
+
+fn check_node(node: &Node) -> Checked {
     let name = &node.name;
     if node.kind == Kind::Hub && !(node.services.is_empty() && node.routes.is_empty()) {
-        return Err(format!(
-            "hub `{name}` only repeats frames: it has no services and no routes"
-        ));
+        let wrong = "only repeats frames: it has no services and no routes";
+        return Err((&["services", "routes"], format!("hub `{name}` {wrong}")));
     }
     let mut services: BTreeSet<Service> = BTreeSet::new();
     if let Some(twice) = node.services.iter().find(|s| !services.insert(**s)) {
         let port = twice.name();
-        return Err(format!(
-            "node `{name}` serves {port} twice, but its port can be open once only"
+        let wrong = "twice, but its port can be open once only";
+        return Err((
+            &["services"],
+            format!("node `{name}` serves {port} {wrong}"),
         ));
     }
     let mtu = node.settings.mtu.and_then(|m| usize::try_from(m.0).ok());
     match mtu {
-        Some(mtu) if !MTU.contains(&mtu) => Err(bad_mtu(mtu)),
+        Some(mtu) if !MTU.contains(&mtu) => Err((&["mtu", "settings"], bad_mtu(mtu))),
         _ => Ok(()),
     }
 }
@@ -114,22 +123,22 @@ fn bad_mtu(mtu: usize) -> String {
     format!("an MTU is {} to {}, not {mtu}", MTU.start(), MTU.end())
 }
 
-fn check_addresses(node: &Node, ports: usize) -> Result<(), String> {
+fn check_addresses(node: &Node, ports: usize) -> Checked {
     let name = &node.name;
     if node.addresses.iter().flatten().next().is_some() && node.kind == Kind::Hub {
-        return Err(format!(
-            "hub `{name}` only repeats frames: it has no addresses"
-        ));
+        let wrong = format!("hub `{name}` only repeats frames: it has no addresses");
+        return Err((&["addresses"], wrong));
     }
     let given = node.addresses.len();
     if given > ports {
-        return Err(format!(
-            "node `{name}` has addresses for {given} ports, but {ports} wires end there"
-        ));
+        let wrong =
+            format!("node `{name}` has addresses for {given} ports, but {ports} wires end there");
+        return Err((&["addresses"], wrong));
     }
     match node.addresses.iter().flatten().find(|c| !is_a_hosts(**c)) {
-        Some(cidr) => Err(format!(
-            "node `{name}`: {cidr} is no address that a host may have"
+        Some(cidr) => Err((
+            &["addresses"],
+            format!("node `{name}`: {cidr} is no address that a host may have"),
         )),
         None => Ok(()),
     }
@@ -148,67 +157,79 @@ fn is_a_hosts(cidr: Cidr) -> bool {
     }
 }
 
-fn check_wire(wire: &Wire, nodes: &BTreeSet<&str>) -> Result<(), String> {
+fn check_wire(wire: &Wire, nodes: &BTreeSet<&str>) -> Checked {
     let name = &wire.name;
     for end in &wire.between {
         if !nodes.contains(end.as_str()) {
             let wrong = unknown("node", end, nodes.iter().copied());
-            return Err(format!("wire `{name}`: {wrong}"));
+            return Err((&["between"], format!("wire `{name}`: {wrong}")));
         }
     }
     let [a, b] = &wire.between;
     if a == b {
-        return Err(format!("wire `{name}` leads from `{a}` to itself"));
+        let wrong = format!("wire `{name}` leads from `{a}` to itself");
+        return Err((&["between"], wrong));
     }
     match wire.ways.iter().find(|way| !MTU.contains(&way.mtu)) {
-        Some(way) => Err(format!("wire `{name}`: {}", bad_mtu(way.mtu))),
+        Some(way) => Err((
+            &["mtu", "from"],
+            format!("wire `{name}`: {}", bad_mtu(way.mtu)),
+        )),
         None => Ok(()),
     }
 }
 
-fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Result<(), String> {
+fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
     let name = &client.name;
-    let parties = [Some(&client.to), client.claims.as_ref()];
-    let parties = parties.into_iter().flatten().filter_map(|p| match p {
-        Party::Node(node) => Some(node),
-        Party::Addr(_) => None,
-    });
-    for node in std::iter::once(&client.node).chain(parties) {
+    let mut named: Vec<(Keys, &String)> = vec![(&["node"], &client.node)];
+    let to: (Keys, _) = (&["to"], Some(&client.to));
+    let claims: (Keys, _) = (&["claims"], client.claims.as_ref());
+    for (key, party) in [to, claims] {
+        if let Some(Party::Node(node)) = party {
+            named.push((key, node));
+        }
+    }
+    for (key, node) in named {
         match kinds.get(node.as_str()) {
             None => {
                 let wrong = unknown("node", node, kinds.keys().copied());
-                return Err(format!("client `{name}`: {wrong}"));
+                return Err((key, format!("client `{name}`: {wrong}")));
             }
             Some(Kind::Hub) => {
-                return Err(format!(
-                    "client `{name}`: hub `{node}` only repeats frames: nobody is there"
-                ));
+                let wrong = format!("hub `{node}` only repeats frames: nobody is there");
+                return Err((key, format!("client `{name}`: {wrong}")));
             }
             Some(_) => {}
         }
     }
-    let wrong = if client.count == Some(0) {
-        "a count of 0 asks nothing"
+    let (keys, wrong): (Keys, _) = if client.count == Some(0) {
+        (&["count"], "a count of 0 asks nothing")
     } else if client.interval.is_some_and(|i| i.is_zero()) {
-        "an interval of 0 would never end"
+        (&["interval"], "an interval of 0 would never end")
     } else if client.size.is_some_and(|size| size > MOST_PAYLOAD) {
-        "at most 65507 bytes fit in a datagram"
+        (&["size"], "at most 65507 bytes fit in a datagram")
     } else if client.stop.is_some_and(|stop| stop <= client.start) {
-        "it stops before it starts"
+        (&["stop"], "it stops before it starts")
     } else if client.ttl == Some(0) {
-        "a time to live of 0 leads nowhere"
+        (&["ttl"], "a time to live of 0 leads nowhere")
     } else if client.dont_fragment && client.fragment {
-        "routers either may cut its packets or must not"
+        (
+            &["fragment"],
+            "routers either may cut its packets or must not",
+        )
     } else if matches!((client.port, client.last_port), (Some(a), Some(b)) if b < a) {
-        "the last port is below the first"
+        (
+            &["last_port", "last-port"],
+            "the last port is below the first",
+        )
     } else if client.kind == ClientKind::ArpForger && client.claims.is_none() {
-        "whose address does it forge? Say `claims`"
+        (&["kind"], "whose address does it forge? Say `claims`")
     } else if client.kind != ClientKind::ArpForger && client.claims.is_some() {
-        "only an arp-forger `claims` an address"
+        (&["claims"], "only an arp-forger `claims` an address")
     } else if client.kind != ClientKind::Scan && client.last_port.is_some() {
-        "only a scan has a `last_port`"
+        (&["last_port", "last-port"], "only a scan has a `last_port`")
     } else {
         return Ok(());
     };
-    Err(format!("client `{name}`: {wrong}"))
+    Err((keys, format!("client `{name}`: {wrong}")))
 }

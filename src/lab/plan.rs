@@ -149,6 +149,7 @@ fn lay_out(topology: &Topology) -> Result<Plan, TopologyError> {
             }
             let number = u16::try_from(p).map_err(|_| TopologyError {
                 place: Place::Node(n),
+                keys: &[],
                 what: format!("node `{}` has more than 65,536 ports", node.name),
             })?;
             let set = node.settings.mtu.and_then(|m| usize::try_from(m.0).ok());
@@ -196,6 +197,7 @@ fn segments(
             {
                 let name = &topology.wires[wire].name;
                 return Err(TopologyError {
+                    keys: &["between"],
                     place: Place::Wire(wire),
                     what: format!(
                         "wire `{name}` closes a ring of hubs, in which frames would circle for \
@@ -268,6 +270,7 @@ fn give_addresses(topology: &Topology, plan: &mut Plan) -> Result<(), TopologyEr
             let next = free.find(|c| !used.contains(&c.addr()));
             let cidr = next.ok_or_else(|| TopologyError {
                 place: Place::Node(n),
+                keys: &["addresses"],
                 what: match network {
                     Some(network) => format!(
                         "no address is left in {network} for node `{}`: give it one",
@@ -364,6 +367,7 @@ fn no_overlap(
                     let (name, holder) = (&topology.nodes[n].name, &topology.nodes[m].name);
                     return Err(TopologyError {
                         place: Place::Node(n.max(m)),
+                        keys: &["addresses"],
                         what: format!(
                             "{network} at node `{name}` overlaps {wide} at node `{holder}`, which \
                              is on another wire: each needs a network of its own"
@@ -387,6 +391,7 @@ fn no_duplicate(topology: &Topology, plan: &Plan) -> Result<(), TopologyError> {
             let (first, second) = (&topology.nodes[before].name, &topology.nodes[n].name);
             return Err(TopologyError {
                 place: Place::Node(n),
+                keys: &["addresses"],
                 what: format!(
                     "{addr} is at node `{first}` and at node `{second}`: change one, or say \
                      `duplicate_addresses = true` where that is the point"
@@ -416,6 +421,7 @@ fn routes_of(topology: &Topology, plan: &Plan, node: usize) -> Result<Vec<Route>
         let Some((port, via)) = hop else {
             return Err(TopologyError {
                 place: Place::Node(node),
+                keys: &["routes"],
                 what: format!(
                     "route to {}: `{}` is no neighbour of node `{}`",
                     route.to, route.via, spec.name

@@ -516,6 +516,8 @@ pub enum Place {
 pub struct TopologyError {
     /// Where.
     pub place: Place,
+    /// Under which of its keys, the first that it has; else it is about the whole.
+    pub keys: &'static [&'static str],
     /// What, and what to do.
     pub what: String,
 }

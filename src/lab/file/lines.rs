@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Lines {
     /// The file's name.
     pub file: String,
+    /// What stands in it.
+    pub(super) text: String,
     pub(super) nodes: Vec<u32>,
     pub(super) wires: Vec<u32>,
     pub(super) clients: Vec<u32>,
@@ -61,10 +63,35 @@ impl Lines {
     pub fn locate(&self, error: TopologyError) -> FileError {
         FileError {
             file: self.file.clone(),
-            line: self.of(error.place),
+            line: self.of(error.place).map(|line| match error.place {
+                Place::Fault(_) | Place::Assert(_) => line,
+                _ => key_below(&self.text, line, error.keys),
+            }),
             what: error.what,
         }
     }
+}
+
+/// The line of the first of `keys` that the table at `line` has; else that of the table.
+pub(super) fn key_below(text: &str, line: u32, keys: &[&str]) -> u32 {
+    let head = usize::try_from(line).unwrap_or(usize::MAX);
+    let below = || {
+        let lines = (line..).zip(text.lines().skip(head.saturating_sub(1)));
+        // Up to the next part; `[node.settings]` is of this one.
+        lines
+            .enumerate()
+            .take_while(|(i, (_, l))| *i == 0 || !l.trim_start().starts_with("[["))
+            .map(|(_, found)| found)
+    };
+    let has = |l: &str, key: &str| {
+        let l = l.trim_start().trim_start_matches('[');
+        let l = l.split_once('=').map_or(l, |(before, _)| before);
+        l.split(['.', ']']).any(|word| word.trim() == key)
+    };
+    let mut found = keys
+        .iter()
+        .filter_map(|key| below().skip(1).find(|(_, l)| has(l, key)));
+    found.next().map_or(line, |(number, _)| number)
 }
 
 pub(super) fn line_at(text: &str, byte: usize) -> u32 {

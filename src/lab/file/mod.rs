@@ -122,6 +122,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, FileError> {
         .map_err(|(line, what)| error(line, what))?;
     let lines = Lines {
         file: file.to_owned(),
+        text: text.to_owned(),
         ..lines
     };
     // Names are given in the file's order, so a wire's default name is known only now.

@@ -4,7 +4,7 @@
 //!   [[node]] --RawNode--> Node     [[wire]] + [wire.from.a] --RawWire--> Wire { ways: [there, back] }
 //! ```
 
-use super::lines::{Lines, line_at, reworded};
+use super::lines::{Lines, key_below, line_at, reworded};
 use super::scalar::{PortAddresses, Rate, RawRoutes, ScalarOr, Seed, Share, Text, share};
 use crate::lab::assertion::Assertion;
 use crate::lab::fault::{Party, Script};
@@ -74,7 +74,8 @@ impl RawTopology {
             let at = line(wire.span().start);
             lines.wires.push(at);
             let wire = wire.into_inner().wire();
-            topology.wires.push(wire.map_err(|what| (Some(at), what))?);
+            let wire = wire.map_err(|what| (Some(key_below(text, at, &["from"])), what))?;
+            topology.wires.push(wire);
         }
         for client in self.clients {
             lines.clients.push(line(client.span().start));

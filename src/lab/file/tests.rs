@@ -173,17 +173,17 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'a'",
-        10,
+        11,
         "a node cannot be called `a`: a node is called that",
     ),
     (
         "[[node]]\nname = 'world'",
-        10,
+        11,
         "a node cannot be called `world`: the whole world is called that",
     ),
     (
         "[[node]]\nname = 'a.b'",
-        10,
+        11,
         "a node cannot be called `a.b`: letters, digits, - and _, and no word of the fault script",
     ),
     (
@@ -203,12 +203,12 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'c'\naddresses = ['10.0.9.3/24']",
-        10,
+        12,
         "node `c` has addresses for 1 ports, but 0 wires end there",
     ),
     (
         "[[node]]\nname = 'c'\naddresses = ['10.0.9.255/24']\n[[wire]]\nbetween = ['c', 'a']",
-        10,
+        12,
         "node `c`: 10.0.9.255/24 is no address that a host may have",
     ),
     (
@@ -218,12 +218,12 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'c'\naddresses = ['10.0.1.2/24']\n[[node]]\nname = 'd'\n[[wire]]\nbetween = ['c', 'd']\n[[wire]]\nbetween = ['a', 'd']\n[[node]]\nname = 'e'\naddresses = ['10.0.1.2/24']\n[[wire]]\nbetween = ['e', 'd']",
-        19,
+        21,
         "10.0.1.0/24 at node `e` overlaps 10.0.1.0/24 at node `c`, which is on another wire: each needs a network of its own",
     ),
     (
         "[[node]]\nname = 'c'\naddresses = ['10.3.0.1/16', '10.3.1.1/24']\n[[wire]]\nbetween = ['c', 'a']\n[[wire]]\nbetween = ['c', 'b']",
-        10,
+        12,
         "10.3.1.0/24 at node `c` overlaps 10.3.0.0/16 at node `c`, which is on another wire: each needs a network of its own",
     ),
     (
@@ -233,7 +233,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'c'\nroutes = [{ to = '10.9.0.0/16', via = '10.8.0.1' }]",
-        10,
+        12,
         "route to 10.9.0.0/16: `10.8.0.1` is no neighbour of node `c`",
     ),
     (
@@ -248,7 +248,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'c'\nservices = ['echo', 'echo']",
-        10,
+        12,
         "node `c` serves echo twice, but its port can be open once only",
     ),
     (
@@ -258,22 +258,27 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'c'\nsettings = { mtu = 20 }",
-        10,
+        12,
+        "an MTU is 68 to 65535, not 20",
+    ),
+    (
+        "[[node]]\nname = 'c'\n# mtu = 30\n[node.settings]\nttl = 3\nmtu = 20",
+        15,
         "an MTU is 68 to 65535, not 20",
     ),
     (
         "[[node]]\nname = 'c'\nkind = 'hub'\nservices = ['echo']",
-        10,
+        13,
         "hub `c` only repeats frames: it has no services and no routes",
     ),
     (
         "[[wire]]\nbetween = ['a', 'c']",
-        10,
+        11,
         "wire `a-c`: there is no node `c`; there is a, b",
     ),
     (
         "[[wire]]\nbetween = ['a', 'a']",
-        10,
+        11,
         "wire `a-a` leads from `a` to itself",
     ),
     (
@@ -283,7 +288,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[wire]]\nname = 'x'\nbetween = ['a', 'b']\n[[wire]]\nname = 'x'\nbetween = ['a', 'b']",
-        13,
+        14,
         "a wire cannot be called `x`: a wire is called that",
     ),
     (
@@ -323,7 +328,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[wire]]\nbetween = ['a', 'b']\nfrom.c = { delay = '3ms' }",
-        10,
+        12,
         "`from.c`: the wire is between `a` and `b`; did you mean `from.a`?",
     ),
     (
@@ -333,22 +338,22 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[wire]]\nbetween = ['a', 'b']\nmtu = 12",
-        10,
+        12,
         "wire `a-b-2`: an MTU is 68 to 65535, not 12",
     ),
     (
         "[[node]]\nname = 'h'\nkind = 'hub'\n[[node]]\nname = 'i'\nkind = 'hub'\n[[wire]]\nbetween = ['h', 'i']\n[[wire]]\nbetween = ['i', 'h']",
-        18,
+        19,
         "wire `i-h` closes a ring of hubs, in which frames would circle for ever: leave it out, or put a router between",
     ),
     (
         "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'z'",
-        10,
+        13,
         "client `ping1`: there is no node `z`; there is a, b",
     ),
     (
         "[[client]]\nnode = 'z9'\nkind = 'ping'\nto = 'a'",
-        10,
+        11,
         "client `ping1`: there is no node `z9`; there is a, b",
     ),
     (
@@ -368,22 +373,22 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[client]]\nname = 'a'\nnode = 'a'\nkind = 'ping'\nto = 'b'",
-        10,
+        11,
         "a client cannot be called `a`: a node is called that",
     ),
     (
         "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'b'\nsize = '64KiB'",
-        10,
+        14,
         "client `ping1`: at most 65507 bytes fit in a datagram",
     ),
     (
         "[[client]]\nnode = 'a'\nkind = 'arp-forger'\nto = 'b'",
-        10,
+        12,
         "client `arp-forger1`: whose address does it forge? Say `claims`",
     ),
     (
         "[[client]]\nnode = 'a'\nkind = 'scan'\nto = 'b'\nport = 9\nlast_port = 3",
-        10,
+        15,
         "client `scan1`: the last port is below the first",
     ),
 ];
@@ -473,6 +478,16 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "faults = 'on a.servin crash a'",
             1,
             "there is no note `servin`; did you mean `serving`?",
+        ),
+        (
+            "faults = 'on p.nothing crash a'\n[[client]]\nname='p'\nnode='a'\nkind='traceroute'\nto='b'",
+            1,
+            "there is no note `nothing`; there is done, hop, refused (`p` is a client: its notes are `*.p.NOTE`)",
+        ),
+        (
+            "faults = 'on p.hop crash a'\n[[client]]\nname='p'\nnode='a'\nkind='traceroute'\nto='b'",
+            1,
+            "`p` is a client, and notes are of a node: say `*.p.hop`",
         ),
         (
             "\nfaults = '''\nat 1s heal\nat 1s dwon a-b\n'''",
