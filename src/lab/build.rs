@@ -16,6 +16,7 @@ use crate::endpoint::scan::{self, Scan};
 use crate::endpoint::services::{Server, Service};
 use crate::endpoint::traceroute::{self, Traceroute};
 use crate::endpoint::traffic::{self, Pace, Sender};
+use stack::machine::Port;
 use stack::time::Duration;
 use stack::transport::udp::PathMtu;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,8 +30,9 @@ pub struct Options {
     pub watch: bool,
     /// Keep a digest of the whole run.
     pub digest: bool,
-    /// Nodes that live outside of the world, in the order of their ports on it.
-    pub outside: Vec<String>,
+    /// Nodes that live outside of the world, each with the port of its that is handed out, in the
+    /// order of the world's own ports.
+    pub outside: Vec<(String, Port)>,
 }
 
 /// How long a client of the echo service waits for what it sent.
@@ -88,7 +90,7 @@ impl Topology {
     }
 
     fn add_nodes(&self, world: &mut World, options: &Options) -> Result<(), TopologyError> {
-        for name in &options.outside {
+        for (name, _) in &options.outside {
             match self.nodes.iter().find(|n| n.name == *name) {
                 Some(node) if node.kind != Kind::Hub => {}
                 Some(_) => return Err(refuse(format!("{name} is a hub: attach to a host"))),
@@ -100,7 +102,7 @@ impl Topology {
                 Kind::Hub => {
                     world.add_hub(&node.name);
                 }
-                _ if options.outside.contains(&node.name) => {
+                _ if options.outside.iter().any(|(name, _)| *name == node.name) => {
                     world.add_outside(&node.name);
                 }
                 _ => {
@@ -108,8 +110,11 @@ impl Topology {
                 }
             }
         }
-        // Ports are numbered as they were asked for, not as the nodes come.
-        world.order_outside(&options.outside);
+        for (name, port) in &options.outside {
+            if let Some(node) = world.find(name) {
+                world.hand_out(node, *port);
+            }
+        }
         Ok(())
     }
 

@@ -17,6 +17,11 @@ pub(crate) const TESTS: &[Test] = &[
         lab_ends_with_the_command,
     ),
     (
+        Anyone,
+        "lab_attaches_to_each_port_of_a_node",
+        lab_attaches_to_each_port,
+    ),
+    (
         Root,
         "lab_joins_two_kernels_that_were_moved_away",
         lab_joins_two_kernels,
@@ -167,7 +172,12 @@ fn lab_ends_with_the_command() {
     }
     for (node, why) in [
         ("c", "there is no node `c`"),
-        ("r1", "2 wires end there"),
+        (
+            "r1",
+            "2 wires end there: say r1.0 (wire a-r1) or r1.1 (wire r1-r2)",
+        ),
+        ("r1.2", "2 wires end there: say r1.0"),
+        ("a.x", "one wire ends there: a.0 (wire a-r1)"),
         ("a=tap/0", "no interface name"),
     ] {
         let ran = attach(&["--attach", node, "--", "true"]).exits(2);
@@ -179,6 +189,32 @@ fn lab_ends_with_the_command() {
         ran.err.contains("runs until") && ran.out.contains("virtual"),
         "{ran}"
     );
+}
+
+/// The kernel is a router with two bad wires, and pings to either side.
+fn lab_attaches_to_each_port() {
+    let file = TempFile::new(
+        "three-wires.toml",
+        &THREE_WIRES.replace("loss = \"20%\"\n", ""),
+    );
+    let attach = |words: &[&str]| run(&[&["lab", "run", file.path()], words].concat());
+    let script = "ip route; ping -c 2 -W 3 10.0.1.1 && ping -c 2 -W 3 10.0.3.2";
+    let both = ["--attach", "r1.1=far", "--attach", "r1.0=near"];
+    let ran = attach(&[&both[..], &["--", "sh", "-c", script]].concat()).exits(0);
+    assert!(
+        ran.out.contains("10.0.3.0/24 via 10.0.2.2 dev far"),
+        "{ran}"
+    );
+    let (_, times) = pings(&ran);
+    assert_eq!(times.len(), 4, "{ran}");
+    assert!(
+        times[..2].iter().all(|t| (20.0..100.0).contains(t)),
+        "{ran}"
+    );
+    assert!(times[2..].iter().all(|t| *t >= 100.0), "{ran}");
+    // One side alone: the other is dark.
+    let script = "ping -c 1 -W 3 10.0.1.1 && ! ping -c 1 -W 1 10.0.3.2";
+    attach(&["--attach", "r1.0", "--", "sh", "-c", script]).exits(0);
 }
 
 fn lab_joins_two_kernels() {

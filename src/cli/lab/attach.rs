@@ -39,8 +39,10 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Real programs in a node's place")]
 pub struct Options {
-    /// The kernel is this node, by this TAP; may be repeated [default for TAP: tap0, tap1, ..].
-    #[arg(long, value_name = "NODE[=TAP]")]
+    /// The kernel is this node, by this TAP; may be repeated [default for TAP: tap0, tap1, ..]. Where
+    /// several wires end at the node, PORT says at which of them the TAP is, as in a fault script:
+    /// r1.0 is its first. What comes by the others is lost, unless they are attached too.
+    #[arg(long, value_name = "NODE[.PORT][=TAP]")]
     attach: Vec<String>,
 
     /// With --attach: make the TAP in the network this is started in (needs root), which is yours
@@ -86,7 +88,8 @@ struct Place {
 pub(super) fn run(wish: Wish<'_>) -> Result<ExitCode, Failure> {
     let private = !wish.options.here;
     let places = places(&wish)?;
-    let outside = places.iter().map(|p| p.node.clone()).collect();
+    let outside = places.iter().map(|p| (p.node.clone(), p.interface.port));
+    let outside = outside.collect();
     let mut world = build(wish.subject, wish.seed, wish.files.any(), outside)?;
     let record = wish.files.record(&world, &title(wish.subject, wish.seed))?;
     if private {
@@ -153,7 +156,7 @@ fn asserted(wish: &Wish<'_>) -> Topology {
     let mut topology = wish.subject.topology.clone();
     let attached = |node: &str| {
         let mut words = wish.options.attach.iter();
-        words.any(|word| word.split('=').next() == Some(node))
+        words.any(|word| word.split(['=', '.']).next() == Some(node))
     };
     let gone = topology.clients.iter().filter(|c| attached(&c.node));
     let gone: Vec<String> = gone.map(|c| c.name.clone()).collect();
@@ -176,15 +179,15 @@ fn words(wish: &Wish<'_>, private: bool) -> Vec<OsString> {
 fn places(wish: &Wish<'_>) -> Result<Vec<Place>, Failure> {
     let mut places: Vec<Place> = Vec::new();
     for (i, word) in wish.options.attach.iter().enumerate() {
-        let (node, tap) = match word.split_once('=') {
-            Some((node, tap)) => (node, tap.to_owned()),
+        let (seat, tap) = match word.split_once('=') {
+            Some((seat, tap)) => (seat, tap.to_owned()),
             None => (word.as_str(), format!("tap{i}")),
         };
-        let place = place(wish, node, &tap)?;
-        if places
-            .iter()
-            .any(|p| p.node == node || p.device.name == tap)
-        {
+        let place = place(wish, seat, &tap)?;
+        if places.iter().any(|p| {
+            (&p.node, p.interface.port) == (&place.node, place.interface.port)
+                || p.device.name == tap
+        }) {
             return Err(Failure::usage(format!(
                 "--attach {word}: it is there twice"
             )));
@@ -194,8 +197,13 @@ fn places(wish: &Wish<'_>) -> Result<Vec<Place>, Failure> {
     Ok(places)
 }
 
-fn place(wish: &Wish<'_>, node: &str, tap: &str) -> Result<Place, Failure> {
-    let wrong = |what: String| Failure::usage(format!("--attach {node}: {what}"));
+/// `seat` is a node, or one of its ports.
+fn place(wish: &Wish<'_>, seat: &str, tap: &str) -> Result<Place, Failure> {
+    let wrong = |what: String| Failure::usage(format!("--attach {seat}: {what}"));
+    let (node, port) = match seat.split_once('.') {
+        Some((node, port)) => (node, Some(port)),
+        None => (seat, None),
+    };
     let topology = &wish.subject.topology;
     let names = topology.nodes.iter().map(|n| n.name.as_str());
     let index = topology.index_of(node);
@@ -210,16 +218,18 @@ fn place(wish: &Wish<'_>, node: &str, tap: &str) -> Result<Place, Failure> {
     let Some(planned) = wish.subject.plan.nodes.get(index) else {
         return Err(wrong("it is not in the plan".to_owned()));
     };
-    let [interface] = planned.interfaces.as_slice() else {
-        let wires = planned.interfaces.len();
-        return Err(wrong(format!(
-            "{wires} wires end there; attach to a node with one"
-        )));
+    let interfaces = planned.interfaces.as_slice();
+    let chosen = match (port, interfaces) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(port), all) => all.iter().find(|i| i.port.0.to_string() == port),
     };
+    let interface = chosen.ok_or_else(|| wrong(choices(topology, index)))?;
     if tap.is_empty() || tap.len() > 15 || tap.contains(|c: char| c.is_whitespace() || c == '/') {
         return Err(wrong(format!("'{tap}' is no interface name")));
     }
-    let routes = planned.routes.iter().filter_map(|route| match route.kind {
+    let own = planned.routes.iter().filter(|r| r.port == interface.port);
+    let routes = own.filter_map(|route| match route.kind {
         RouteKind::Via(via) => Some((route.destination, via)),
         _ => None,
     });
@@ -244,6 +254,26 @@ fn place(wish: &Wish<'_>, node: &str, tap: &str) -> Result<Place, Failure> {
         routes: routes.collect(),
         interface: interface.clone(),
     })
+}
+
+/// Where at a node one can attach.
+fn choices(topology: &Topology, node: usize) -> String {
+    let name = topology.nodes.get(node).map_or("", |n| n.name.as_str());
+    let ports = topology.ports().into_iter().nth(node).unwrap_or_default();
+    let wire = |wire: usize| topology.wires.get(wire).map_or("?", |w| w.name.as_str());
+    let each = (0..).zip(&ports);
+    let each: Vec<String> = each
+        .map(|(port, (at, _))| format!("{name}.{port} (wire {})", wire(*at)))
+        .collect();
+    match each.as_slice() {
+        [] => "no wire ends there".to_owned(),
+        [only] => format!("one wire ends there: {only}"),
+        several => format!(
+            "{} wires end there: say {}",
+            several.len(),
+            several.join(" or ")
+        ),
+    }
 }
 
 /// All networks of the lab but that of the interface, by one router.

@@ -14,6 +14,7 @@ use super::subject::Subject;
 use crate::lab::World;
 use crate::lab::build::Options;
 use crate::lab::run::Outcome;
+use stack::machine::Port;
 use stack::time::Duration;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -58,7 +59,7 @@ pub(super) fn build(
     subject: &Subject,
     seed: u64,
     watch: bool,
-    outside: Vec<String>,
+    outside: Vec<(String, Port)>,
 ) -> Result<World, Failure> {
     let options = Options {
         seed,

@@ -10,7 +10,7 @@ use stack::link::impair::{Config as Impair, Way};
 use stack::machine::Port;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl World {
@@ -66,23 +66,22 @@ impl World {
         self.add(name, Kind::Hub)
     }
 
-    /// Adds a node that lives outside of the world: what reaches it is handed out by
-    /// [`poll_transmit`](stack::machine::Machine::poll_transmit) at the port that this gives, and what it sends comes in there.
-    pub fn add_outside(&mut self, name: &str) -> (NodeId, Port) {
-        let id = self.add(name, Kind::Outside(VecDeque::new()));
-        let port = u16::try_from(self.outside.len()).unwrap_or(u16::MAX);
-        self.outside.push(id);
-        (id, Port(port))
+    /// Adds a node that lives outside of the world. Where its ports lead, [`hand_out`](Self::hand_out)
+    /// says; what comes to another port is dropped.
+    pub fn add_outside(&mut self, name: &str) -> NodeId {
+        self.add(name, Kind::Outside(BTreeMap::new()))
     }
 
-    /// Numbers the ports of those outside in the order of `names`.
-    pub fn order_outside(&mut self, names: &[String]) {
-        let nodes = &self.nodes;
-        let place = |id: &NodeId| {
-            let name = nodes.get(id.0 as usize).map(Node::name);
-            names.iter().position(|n| Some(n.as_str()) == name)
-        };
-        self.outside.sort_by_key(place);
+    /// Hands out a port of a node that lives outside: what reaches it is given by
+    /// [`poll_transmit`](stack::machine::Machine::poll_transmit) at the world's port that this gives,
+    /// and what it sends comes in there.
+    pub fn hand_out(&mut self, node: NodeId, port: Port) -> Port {
+        if let Some(Kind::Outside(queues)) = self.kind_mut(node) {
+            queues.entry(port).or_default();
+        }
+        let own = u16::try_from(self.outside.len()).unwrap_or(u16::MAX);
+        self.outside.push((node, port));
+        Port(own)
     }
 
     fn add(&mut self, name: &str, kind: Kind) -> NodeId {

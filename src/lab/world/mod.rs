@@ -56,7 +56,8 @@ pub struct World {
     nodes: Vec<Node>,
     lanes: Vec<Direction>,
     wires: Vec<Wire>,
-    outside: Vec<NodeId>,
+    /// Who is out there: the nodes and ports of theirs behind the world's own ports.
+    outside: Vec<(NodeId, Port)>,
     /// Room for a list that is made again and again.
     ports_to_ask: Vec<Port>,
     node_names: BTreeMap<Arc<str>, NodeId>,
@@ -116,8 +117,8 @@ enum Kind {
     Host(Box<Station>),
     /// Repeats what comes to all other ports.
     Hub,
-    /// Somebody out there: frames for it are handed out.
-    Outside(VecDeque<Frame>),
+    /// Somebody out there: frames for it are handed out, by the ports where somebody takes them.
+    Outside(BTreeMap<Port, VecDeque<Frame>>),
 }
 
 /// A host with its programs.
@@ -513,10 +514,15 @@ impl World {
                 self.repeat(to, port, &frame);
                 return;
             }
-            (State::Running, Kind::Outside(queue)) => {
+            (State::Running, Kind::Outside(queues)) => {
                 node.counters.passed += 1;
-                queue.push_back(frame);
-                Fate::Forwarded
+                match queues.get_mut(&port) {
+                    Some(queue) => {
+                        queue.push_back(frame);
+                        Fate::Forwarded
+                    }
+                    None => Fate::Dropped(DropReason::InterfaceDown),
+                }
             }
         };
         self.note_arrival(i, (tag, sent, marks), seen, fate);
@@ -740,14 +746,15 @@ impl World {
 }
 
 /// A world is itself a machine, driven in real time where nodes of it live outside: port `i` is the
-/// `i`-th of them.
+/// `i`-th that was [handed out](World::hand_out).
 impl Machine for World {
     fn handle_frame(&mut self, now: Instant, port: Port, frame: Frame) -> Fate {
         self.run_until(now);
-        let Some(&node) = self.outside.get(usize::from(port.0)) else {
+        let Some(&(node, port)) = self.outside.get(usize::from(port.0)) else {
             return Fate::Dropped(DropReason::InterfaceDown);
         };
-        let lane = self.node(node).and_then(|n| n.ports.first().copied());
+        let lanes = self.node(node).map(|n| &n.ports);
+        let lane = lanes.and_then(|l| l.get(usize::from(port.0)).copied());
         match lane {
             Some(lane) => {
                 self.transmit(node, lane as usize, frame);
@@ -759,9 +766,9 @@ impl Machine for World {
 
     fn poll_transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
         self.run_until(now);
-        let node = *self.outside.get(usize::from(port.0))?;
+        let (node, port) = *self.outside.get(usize::from(port.0))?;
         match self.kind_mut(node)? {
-            Kind::Outside(queue) => queue.pop_front(),
+            Kind::Outside(queues) => queues.get_mut(&port)?.pop_front(),
             _ => None,
         }
     }
