@@ -159,7 +159,7 @@ impl core::error::Error for RouteError {}
 /// The limits of a [`RouteTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Most routes held. 16,384 take about 3 MiB; a full Internet table needs a million.
+    /// Most routes held. 16,384 take about 2.5 MiB; a full Internet table needs a million.
     pub max_routes: usize,
 }
 
@@ -184,8 +184,11 @@ impl Default for Config {
 pub struct RouteTable {
     config: Config,
     nodes: Vec<Node>,
-    /// Places in `nodes` to be used again.
-    free: Vec<u32>,
+    /// The first of the places in `nodes` to be used again, each with the next as its left child.
+    free_node: u32,
+    entries: Vec<Entry>,
+    /// The first of the places in `entries` to be used again, each with the next behind it.
+    free_entry: u32,
     /// The roots: v4, v6.
     roots: [u32; 2],
     /// Ports that are down, sorted.
@@ -200,14 +203,16 @@ struct Node {
     bits: u128,
     len: u8,
     child: [u32; 2],
-    /// By metric, then port.
-    routes: Vec<Entry>,
+    /// The best of its routes; the others follow it by metric, then port.
+    first: u32,
 }
 
+/// A route, and the next of the same prefix.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     route: Route,
     up: bool,
+    next: u32,
 }
 
 /// No node.
@@ -220,7 +225,9 @@ impl RouteTable {
         Self {
             config,
             nodes: Vec::new(),
-            free: Vec::new(),
+            free_node: NIL,
+            entries: Vec::new(),
+            free_entry: NIL,
             roots: [NIL; 2],
             down: Vec::new(),
             len: 0,
@@ -268,13 +275,17 @@ impl RouteTable {
     pub fn remove(&mut self, destination: Cidr, metric: u32, port: Port) -> Option<Route> {
         let (root, bits) = key(destination.addr());
         let bits = bits & mask(destination.prefix_len());
-        let at = self.find(root, bits, destination.prefix_len())?;
-        let node = self.node_mut(at)?;
-        let place = node
-            .routes
-            .binary_search_by_key(&(metric, port), |e| e.route.rank())
-            .ok()?;
-        let gone = node.routes.remove(place).route;
+        let node = self.find(root, bits, destination.prefix_len())?;
+        let (before, at) = self.place(node, (metric, port));
+        let entry = *self
+            .entry(at)
+            .filter(|e| e.route.rank() == (metric, port))?;
+        let gone = entry.route;
+        self.chain(node, before, entry.next);
+        let free = core::mem::replace(&mut self.free_entry, at);
+        if let Some(entry) = self.entry_mut(at) {
+            entry.next = free;
+        }
         self.len -= 1;
         self.generation += 1;
         self.prune(root, bits, destination.prefix_len());
@@ -301,7 +312,8 @@ impl RouteTable {
             (Err(place), false) => self.down.insert(place, port),
             _ => return,
         }
-        for entry in self.nodes.iter_mut().flat_map(|n| &mut n.routes) {
+        // Those that are free are set anew when they are used again.
+        for entry in &mut self.entries {
             if entry.route.port == port && entry.route.kind.uses_port() {
                 entry.up = up;
             }
@@ -334,7 +346,7 @@ impl RouteTable {
                 let at = stack.pop()?;
                 if let Some(node) = self.node(at) {
                     stack.extend([node.child[1], node.child[0]]);
-                    return Some(node.routes.iter().map(|e| &e.route));
+                    return Some(self.routes_of(node).map(|e| &e.route));
                 }
             }
         })
@@ -349,7 +361,9 @@ impl RouteTable {
             if (node.bits ^ bits) & mask(node.len) != 0 {
                 break;
             }
-            best = node.routes.iter().find(|e| usable(e)).or(best);
+            if node.first != NIL {
+                best = self.routes_of(node).find(|e| usable(e)).or(best);
+            }
             at = node.child[branch(bits, node.len)];
         }
         best.map(|e| &e.route)
@@ -361,34 +375,85 @@ impl RouteTable {
         let (root, bits) = key(route.destination.addr());
         let len = route.destination.prefix_len();
         let up = !route.kind.uses_port() || self.down.binary_search(&route.port).is_err();
-        let entry = Entry { route, up };
-        let held = self
-            .find(root, bits, len)
-            .and_then(|at| self.node_mut(at))
-            .and_then(|n| n.routes.iter_mut().find(|e| e.route.rank() == route.rank()));
-        if let Some(held) = held {
-            if !replace {
-                return Err(RouteError::Exists);
+        let entry = Entry {
+            route,
+            up,
+            next: NIL,
+        };
+        if let Some(node) = self.find(root, bits, len) {
+            let (_, at) = self.place(node, route.rank());
+            if let Some(held) = self.entry_mut(at)
+                && held.route.rank() == route.rank()
+            {
+                if !replace {
+                    return Err(RouteError::Exists);
+                }
+                let next = held.next;
+                let old = core::mem::replace(held, Entry { next, ..entry }).route;
+                self.generation += 1;
+                return Ok(Some(old));
             }
-            let old = core::mem::replace(held, entry).route;
-            self.generation += 1;
-            return Ok(Some(old));
         }
         if self.len >= self.config.max_routes {
             return Err(RouteError::Full);
         }
-        let at = self.make(root, bits, len);
-        if let Some(node) = self.node_mut(at) {
-            let place = node
-                .routes
-                .partition_point(|e| e.route.rank() < route.rank());
-            node.routes.insert(place, entry);
-        }
+        let node = self.make(root, bits, len);
+        let (before, next) = self.place(node, route.rank());
+        let at = self.keep(Entry { next, ..entry });
+        self.chain(node, before, at);
         self.len += 1;
         self.generation += 1;
         Ok(None)
     }
 
+    /// Where among a node's routes one of this rank belongs: behind the first (if any), at or before
+    /// the second.
+    fn place(&self, node: u32, rank: (u32, Port)) -> (u32, u32) {
+        let (mut before, mut at) = (NIL, self.node(node).map_or(NIL, |n| n.first));
+        while let Some(entry) = self.entry(at).filter(|e| e.route.rank() < rank) {
+            (before, at) = (at, entry.next);
+        }
+        (before, at)
+    }
+
+    /// Lets `next` follow `before` among a node's routes, or be the first.
+    fn chain(&mut self, node: u32, before: u32, next: u32) {
+        if before != NIL {
+            if let Some(entry) = self.entry_mut(before) {
+                entry.next = next;
+            }
+        } else if let Some(node) = self.node_mut(node) {
+            node.first = next;
+        }
+    }
+
+    fn keep(&mut self, entry: Entry) -> u32 {
+        let at = self.free_entry;
+        if let Some(place) = self.entry_mut(at) {
+            let free = core::mem::replace(place, entry).next;
+            self.free_entry = free;
+            return at;
+        }
+        push(&mut self.entries, entry)
+    }
+
+    /// A node's routes, best first.
+    #[inline]
+    fn routes_of(&self, node: &Node) -> impl Iterator<Item = &Entry> {
+        let first = self.entry(node.first);
+        core::iter::successors(first, |entry| self.entry(entry.next))
+    }
+
+    #[inline]
+    fn entry(&self, at: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    fn entry_mut(&mut self, at: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(at).ok()?)
+    }
+
+    #[inline]
     fn node(&self, at: u32) -> Option<&Node> {
         self.nodes.get(usize::try_from(at).ok()?)
     }
@@ -443,17 +508,15 @@ impl RouteTable {
             bits,
             len,
             child,
-            routes: Vec::new(),
+            first: NIL,
         };
-        let at = if let Some(at) = self.free.pop() {
-            if let Some(place) = self.node_mut(at) {
-                *place = node;
-            }
-            at
+        let mut at = self.free_node;
+        if let Some(place) = self.node_mut(at) {
+            let [free, _] = core::mem::replace(place, node).child;
+            self.free_node = free;
         } else {
-            self.nodes.push(node);
-            u32::try_from(self.nodes.len() - 1).unwrap_or(NIL)
-        };
+            at = push(&mut self.nodes, node);
+        }
         self.relink(link, at);
         at
     }
@@ -485,7 +548,7 @@ impl RouteTable {
                 if node.len > len || (node.bits ^ bits) & mask(node.len) != 0 {
                     break;
                 }
-                if node.routes.is_empty() && node.child.contains(&NIL) {
+                if node.first == NIL && node.child.contains(&NIL) {
                     let [left, right] = node.child;
                     idle = Some((link, if left == NIL { right } else { left }));
                 }
@@ -494,7 +557,11 @@ impl RouteTable {
             let Some((link, heir)) = idle else {
                 return;
             };
-            self.free.push(self.follow(link));
+            let gone = self.follow(link);
+            let free = core::mem::replace(&mut self.free_node, gone);
+            if let Some(node) = self.node_mut(gone) {
+                node.child = [free, NIL];
+            }
             self.relink(link, heir);
         }
     }
@@ -504,6 +571,16 @@ impl Default for RouteTable {
     fn default() -> Self {
         Self::new(Config::default())
     }
+}
+
+/// Takes room for an eighth more at a time, since there are worlds of thousands of tables; gives the
+/// item's place.
+fn push<T>(list: &mut Vec<T>, item: T) -> u32 {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 2);
+    }
+    list.push(item);
+    u32::try_from(list.len() - 1).unwrap_or(NIL)
 }
 
 /// Where a node hangs.

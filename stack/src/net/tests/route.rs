@@ -227,6 +227,24 @@ fn agrees_with_a_plain_scan() {
     t.retain(|_| false);
     // Every node is free again: nothing leaks.
     assert_eq!(t.roots, [NIL; 2]);
-    assert_eq!(t.free.len(), t.nodes.len());
-    assert!(t.nodes.len() <= 2 * peak);
+    let free = core::iter::successors(t.node(t.free_node), |n| t.node(n.child[0]));
+    assert_eq!(free.count(), t.nodes.len());
+    let free = core::iter::successors(t.entry(t.free_entry), |e| t.entry(e.next));
+    assert_eq!(free.count(), t.entries.len());
+    assert!(t.nodes.len() <= 2 * peak && t.entries.len() <= peak);
+}
+
+#[test]
+fn a_route_takes_little() {
+    for count in [3, 2000, 16_000] {
+        let mut t = RouteTable::default();
+        for i in 0..count {
+            let net = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + (i << 8)));
+            t.add(Route::on_link(Cidr::new(net, 24).unwrap(), Port(0)))
+                .unwrap();
+        }
+        let nodes = t.nodes.capacity() * size_of::<Node>();
+        let bytes = nodes + t.entries.capacity() * size_of::<Entry>();
+        assert!(bytes <= 160 * (t.len() + 2), "{count}: {bytes}");
+    }
 }
