@@ -248,6 +248,24 @@ fn runs_are_compared_event_by_event() {
 }
 
 #[test]
+fn a_hub_that_will_cost_much_is_announced() {
+    let folder = Folder::new();
+    let hub = |hosts: u32| {
+        let mut text = String::from("until = '1ns'\n[[node]]\nname = 'h'\nkind = 'hub'\n");
+        for i in 0..hosts {
+            let node = format!("[[node]]\nname = 'a{i}'\n[[wire]]\nbetween = ['h', 'a{i}']\n");
+            text.push_str(&node);
+        }
+        text.replace("between = ['h'", "delay = '1s'\nbetween = ['h'")
+    };
+    let ran = tapline(&["lab", "run", &folder.write("few.toml", &hub(50))]).exits(0);
+    assert_eq!(ran.err, "");
+    let ran = tapline(&["lab", "run", &folder.write("many.toml", &hub(1000))]).exits(0);
+    assert!(ran.err.contains("999000 frames at once"), "{}", ran.err);
+    assert!(ran.err.contains("about 289 MB"), "{}", ran.err);
+}
+
+#[test]
 fn two_networks_are_compared_in_words() {
     let ran = tapline(&["lab", "diff", "arp", "hub"]).exits(1);
     assert!(

@@ -91,6 +91,14 @@ impl Plan {
         cidrs.map(|c| c.addr())
     }
 
+    /// Frames that hubs make of what all hosts announce at the beginning: each of `n` on a segment is
+    /// heard by all others, which is `n * (n - 1)`, all under way at once.
+    #[must_use]
+    pub fn copies_at_start(&self) -> u64 {
+        let members = self.segments.iter().map(|s| s.members.len() as u64);
+        members.filter(|n| *n > 2).map(|n| n * (n - 1)).sum()
+    }
+
     /// The address that a name means: the node's first.
     #[must_use]
     pub fn resolve(&self, topology: &Topology, party: &Party) -> Option<IpAddr> {

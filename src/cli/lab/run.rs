@@ -82,6 +82,9 @@ pub struct Args {
 /// Exit code 2 for a bad topology, 3 where a file cannot be written or a device cannot be had.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut subject = Subject::find(&args.subject)?;
+    if let Some(cost) = costly(&subject) {
+        eprintln!("tapline: {cost}");
+    }
     subject.end_at(args.until);
     if let Some(seeds) = &args.seeds {
         return seeds::run(&subject, seeds.clone(), args.jobs, args.json);
@@ -118,6 +121,24 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     verdict(&subject, &report)
 }
+
+/// What a large hub costs, where it costs much: better said before than after.
+fn costly(subject: &Subject) -> Option<String> {
+    let copies = subject.plan.copies_at_start();
+    (copies >= MANY_COPIES).then(|| {
+        let megabytes = copies * BYTES_A_COPY / 1_000_000;
+        format!(
+            "{}: at its beginning hubs repeat what each host announces to each other, {copies} \
+             frames at once, which takes about {megabytes} MB a run: put routers between",
+            subject.word
+        )
+    })
+}
+
+/// Copies that are worth a word: a hub with a thousand hosts.
+const MANY_COPIES: u64 = 900_000;
+/// A frame under way and a flow of its wire, measured with a thousand hosts on a hub.
+const BYTES_A_COPY: u64 = 290;
 
 fn virtual_time(text: &str) -> Result<Duration, String> {
     match units::duration(text) {
