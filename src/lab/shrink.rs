@@ -26,6 +26,7 @@ use super::{assertion::Metrics, build::Options};
 use stack::link::impair::{Chance, Config, Loss};
 use stack::time::{Duration, Instant};
 use std::fmt;
+use std::ops::Range;
 
 /// How far a shrinking is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +200,10 @@ struct Search<'a> {
 const ROUNDS: u32 = 8;
 /// Seeds tried, the present one first, for a run with fewer nodes or with a single packet.
 const SEEDS: u64 = 16;
+/// Seeds tried where the smallest run has more packets than [`ENOUGH`].
+const MORE_SEEDS: u64 = 256;
+/// Packets that one reads without a sigh.
+const ENOUGH: u64 = 20;
 
 impl<'a> Search<'a> {
     fn begin(
@@ -248,12 +253,10 @@ impl<'a> Search<'a> {
     fn run(mut self) -> Result<Shrunk, ShrinkError> {
         self.try_with(|t| t.asserts.truncate(1));
         self.try_with(|t| t.asserts.clear());
-        for _ in 0..ROUNDS {
-            let before = self.best.clone();
-            self.round();
-            if self.best == before {
-                break;
-            }
+        self.rounds();
+        self.stage = "seeds";
+        if self.failed.packets > ENOUGH && self.luckier_seed(SEEDS..MORE_SEEDS) {
+            self.rounds();
         }
         self.best.faults.renumber();
         Ok(Shrunk {
@@ -263,6 +266,16 @@ impl<'a> Search<'a> {
             packets: self.failed.packets,
             runs: self.runs,
         })
+    }
+
+    fn rounds(&mut self) {
+        for _ in 0..ROUNDS {
+            let before = self.best.clone();
+            self.round();
+            if self.best == before {
+                break;
+            }
+        }
     }
 
     fn round(&mut self) {
@@ -290,7 +303,7 @@ impl<'a> Search<'a> {
         self.fewer_packets();
         self.stage = "time";
         self.less_time();
-        self.luckier_seed();
+        self.luckier_seed(1..SEEDS);
     }
 
     /// How it fails, and whether there was something to measure.
@@ -553,10 +566,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Another seed may need fewer packets for the same, where chance has a part in it.
-    fn luckier_seed(&mut self) {
+    /// Another seed may need fewer packets for the same, where chance has a part in it. Whether one
+    /// did better.
+    fn luckier_seed(&mut self, tries: Range<u64>) -> bool {
         let seed = self.best.seed.unwrap_or_default();
-        for more in 1..SEEDS {
+        let first = self.failed.packets;
+        for more in tries {
             let before = (
                 self.best.clone(),
                 self.failed.packets,
@@ -568,6 +583,7 @@ impl<'a> Search<'a> {
                 (self.best, self.failed.packets, self.failed.what) = before;
             }
         }
+        self.failed.packets < first
     }
 
     fn less_time(&mut self) {

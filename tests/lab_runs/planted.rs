@@ -48,6 +48,9 @@ fn made_small(good_wires: bool, apart: usize) {
         // Few need more: where a router has to cut both copies of an answer, or two wires must
         // lose the right ones, and no near seed does it sooner.
         assert!(shrunk.packets <= 30, "seed {seed}: {shrunk}");
+        if std::env::var_os("SAY").is_some() {
+            eprintln!("{seed}: {} after {}", shrunk.packets, shrunk.runs);
+        }
         small += usize::from(shrunk.packets <= 20);
         all += 1;
         assert!(faults <= 3, "seed {seed}: {shrunk}");
