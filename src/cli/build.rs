@@ -42,6 +42,7 @@ pub fn host(
             },
             mac: wanted.mac.map_or(random, |Text(mac)| mac),
             mtu: smaller(wanted.mtu, device.mtu()),
+            tso: device.offloads().tcp4 && device.offloads().tcp6,
             ..interface(config, wanted)
         };
         host.add_interface(now, base.clone());
