@@ -603,6 +603,25 @@ impl Payload {
         self.tidy();
     }
 
+    /// Takes the first `n` bytes out, sharing the chunks; fewer where there are not so many.
+    #[inline]
+    pub fn split_to(&mut self, n: usize) -> Self {
+        if n < self.first.len() {
+            return Self::from(self.first.split_to(n));
+        }
+        if self.rest.is_none() {
+            return core::mem::take(self);
+        }
+        self.split_chunks(n)
+    }
+
+    #[inline(never)]
+    fn split_chunks(&mut self, n: usize) -> Self {
+        let front = self.slice(0, n);
+        self.drop_chunks(n);
+        front
+    }
+
     /// `len` bytes from `start`, sharing the chunks; shorter where there are fewer.
     #[must_use]
     pub fn slice(&self, start: usize, len: usize) -> Self {
@@ -692,6 +711,9 @@ mod tests {
                 q.advance(start);
                 q.truncate(len);
                 assert_eq!(&q.to_bytes()[..], want, "advance {start}, truncate {len}");
+                let mut r = p.clone();
+                assert_eq!(&r.split_to(start).to_bytes()[..], &flat[..start.min(8)]);
+                assert_eq!(&r.to_bytes()[..], &flat[start.min(8)..], "split at {start}");
             }
         }
     }
