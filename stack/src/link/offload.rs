@@ -15,11 +15,14 @@
 //! Linux does), sequence number, flags, header checksum and transport checksum are right; the data
 //! is shared.
 //!
-//! Left out: super-frames to be forwarded, or taken by a TCP, whole. A router has to see segments:
-//! what exceeds the next link's MTU is judged one by one (RFC 1191 §4).
+//! Super-frames may be forwarded whole, where the next device has them cut: [`longest`] says whether
+//! all that they stand for fits. The rest is cut first, since what exceeds the next link's MTU is
+//! judged segment by segment (RFC 1191 §4), and an error quotes the [`first`].
+//!
+//! Left out: AccECN, whose counter takes the place of CWR and would go into each segment.
 
-use crate::frame::{Checksum, Frame, GsoKind, Head, Offload, Payload};
-use crate::wire::checksum::{self, Sum};
+use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload, Payload};
+use crate::wire::checksum::Sum;
 use crate::wire::{EtherType, Protocol, ethernet, ipv6, tcp, udp, vlan};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -31,11 +34,30 @@ pub struct Cutter {
     places: Places,
     protocol: Protocol,
     payload: Payload,
+    /// Bytes of payload.
+    left: usize,
     size: usize,
-    cut: u16,
+    next: Next,
+    /// What each piece's header checksum covers alike: all but the length and the identification.
+    of_header: Sum,
+    /// What each piece's transport checksum covers alike, with the pseudo-header: all but lengths,
+    /// sequence number and flags.
+    of_transport: Sum,
 }
 
-/// Hands on a frame, or each packet of a super-frame; `bare` as in [`Cutter::new`].
+/// What differs from piece to piece.
+#[derive(Clone, Copy, Debug, Default)]
+struct Next {
+    ident: u16,
+    /// By how much the identification grows.
+    ident_step: u16,
+    seq: u32,
+    /// With the data offset in front of them.
+    flags: [u8; 2],
+}
+
+/// Hands on a frame, or each packet of a super-frame; `bare` as in [`Cutter::new`]. One that cannot
+/// be cut is a long frame like any other.
 #[inline]
 pub fn cut(frame: Frame, bare: bool, mut each: impl FnMut(Frame)) {
     if frame.offload.gso.is_none() {
@@ -47,7 +69,59 @@ pub fn cut(frame: Frame, bare: bool, mut each: impl FnMut(Frame)) {
                 each(piece);
             }
         }
-        Err(whole) => each(*whole),
+        Err(mut whole) => {
+            whole.offload.gso = None;
+            each(*whole);
+        }
+    }
+}
+
+/// The first packet that a packet stands for, its checksum complete: what an error quotes.
+#[must_use]
+pub fn first(packet: Frame) -> Frame {
+    let mut packet = match Cutter::new(packet, true) {
+        Ok(mut cutter) => cutter.next_piece().unwrap_or_default(),
+        Err(whole) => *whole,
+    };
+    packet.offload.gso = None;
+    packet.complete_checksum();
+    packet
+}
+
+/// Length of the longest packet that a packet, which starts at its IP header, stands for: the first,
+/// of a super-frame that can be cut, else all of it.
+#[must_use]
+#[inline]
+pub fn longest(packet: &Frame) -> usize {
+    match packet.offload.gso {
+        None => packet.len(),
+        Some(gso) => longest_piece(packet, gso),
+    }
+}
+
+fn longest_piece(packet: &Frame, gso: Gso) -> usize {
+    let places = Places::find(&Front::of(packet), packet, gso, true);
+    let piece = places.map(|places| places.data + usize::from(gso.size));
+    piece.map_or(packet.len(), |piece| piece.min(packet.len()))
+}
+
+/// A copy of a frame's first bytes: of one that was forwarded, its headers lie in pieces.
+struct Front {
+    room: [u8; Head::CAPACITY],
+    len: usize,
+}
+
+impl Front {
+    #[inline]
+    fn of(frame: &Frame) -> Self {
+        let mut room = [0; Head::CAPACITY];
+        let len = frame.copy_to(&mut room);
+        Self { room, len }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.room.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -66,156 +140,213 @@ impl Cutter {
     /// Gives the frame back where it is no super-frame, or its headers are not to be made out;
     /// boxed, since it is the usual case and a frame is large.
     pub fn new(mut frame: Frame, bare: bool) -> Result<Self, alloc::boxed::Box<Frame>> {
-        let gso = frame.offload.gso.filter(|g| g.size > 0);
-        let Some((gso, protocol, places)) = gso.and_then(|gso| {
-            let protocol = match gso.kind {
-                GsoKind::Udp => Protocol::UDP,
-                GsoKind::Tcp4 | GsoKind::Tcp6 => Protocol::TCP,
-            };
-            Some((gso, protocol, Places::find(&mut frame, protocol, bare)?))
-        }) else {
+        let front = Front::of(&frame);
+        let found = frame.offload.gso.and_then(|gso| {
+            let places = Places::find(&front, &frame, gso, bare)?;
+            Some((gso, places))
+        });
+        let Some((gso, places)) = found else {
             return Err(frame.into());
         };
         let mut headers = Head::default();
-        let bytes = frame.front().get(..places.data);
+        let bytes = front.bytes().get(..places.data);
         if let (Some(room), Some(bytes)) = (headers.push_front(places.data), bytes) {
             room.copy_from_slice(bytes);
         }
         frame.advance(places.data);
-        let mut payload = Payload::new();
+        let mut payload = frame.payload;
         if !frame.head.is_empty() {
-            payload.push(bytes::Bytes::copy_from_slice(frame.head.as_slice()));
+            let mut whole = Payload::from(bytes::Bytes::copy_from_slice(frame.head.as_slice()));
+            whole.append(payload);
+            payload = whole;
         }
-        payload.append(frame.payload);
-        Ok(Self {
+        let mut cutter = Self {
             headers,
             places,
-            protocol,
+            protocol: protocol_of(gso.kind),
+            left: payload.len(),
             payload,
             size: usize::from(gso.size),
-            cut: 0,
-        })
+            next: Next::default(),
+            of_header: Sum::new(),
+            of_transport: Sum::new(),
+        };
+        // Found where they are: they are all there.
+        let _ = cutter.prepare();
+        Ok(cutter)
+    }
+
+    /// Zeroes in the headers what differs from piece to piece, and sums the rest.
+    fn prepare(&mut self) -> Option<()> {
+        let Places { ip, transport, .. } = self.places;
+        let (packet, segment) = self
+            .headers
+            .as_mut_slice()
+            .get_mut(ip..)?
+            .split_at_mut_checked(transport - ip)?;
+        if packet.first()? >> 4 == 4 {
+            let ident = u16::from_be_bytes(*packet.get(4..)?.first_chunk()?);
+            // RFC 6864 §4.1: who numbers nothing that must not be cut has zero in each.
+            let unnumbered = ident == 0 && packet.get(6)? & 0x40 != 0;
+            self.next.ident = ident;
+            self.next.ident_step = u16::from(!unnumbered);
+            put(packet, 2, 0)?;
+            put(packet, 4, 0)?;
+            put(packet, 10, 0)?;
+            self.of_header.add(packet);
+            let src = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
+            let dst = Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?);
+            self.of_transport.add_pseudo4(src, dst, self.protocol, 0);
+        } else {
+            let src = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
+            let dst = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
+            self.of_transport.add_pseudo6(src, dst, self.protocol, 0);
+        }
+        if self.protocol == Protocol::UDP {
+            put(segment, 4, 0)?;
+            put(segment, 6, 0)?;
+        } else {
+            self.next.seq = u32::from_be_bytes(*segment.get(4..)?.first_chunk()?);
+            self.next.flags = *segment.get(12..)?.first_chunk()?;
+            put(segment, 4, 0)?;
+            put(segment, 6, 0)?;
+            put(segment, 12, 0)?;
+            put(segment, 16, 0)?;
+        }
+        self.of_transport.add(segment);
+        Some(())
     }
 
     /// The next packet; `None` when all have been given.
     pub fn next_piece(&mut self) -> Option<Frame> {
-        let data = self.payload.slice(0, self.size);
-        if data.is_empty() {
+        if self.left == 0 {
             return None;
         }
-        self.payload.advance(data.len());
+        let len = self.size.min(self.left);
+        self.left -= len;
         let mut piece = Frame {
             head: self.headers,
-            payload: data,
+            payload: self.payload.split_to(len),
             offload: Offload {
                 gso: None,
                 checksum: Checksum::Complete,
             },
         };
-        self.rewrite(&mut piece)?;
-        self.cut = self.cut.wrapping_add(1);
+        self.rewrite(&mut piece, len)?;
         Some(piece)
     }
 
-    /// Lengths, identification, sequence and checksums of one piece.
-    fn rewrite(&self, piece: &mut Frame) -> Option<()> {
-        let Places { ip, transport, .. } = self.places;
-        let total = piece.len();
-        let len = u16::try_from(total - transport).ok()?;
+    /// Lengths, identification, sequence number, flags and checksums of one piece.
+    #[inline]
+    fn rewrite(&mut self, piece: &mut Frame, data: usize) -> Option<()> {
+        let Places {
+            ip,
+            transport,
+            data: headers,
+        } = self.places;
+        let len = u16::try_from(headers - transport + data).ok()?;
         let (packet, segment) = piece
             .head
             .as_mut_slice()
             .get_mut(ip..)?
             .split_at_mut_checked(transport - ip)?;
-        let check_at = match self.protocol {
-            Protocol::UDP => {
-                put(segment, 4, len)?;
-                6
-            }
-            _ => {
-                self.rewrite_tcp(segment)?;
-                16
-            }
-        };
-        put(segment, check_at, 0)?;
-        let mut sum = Sum::new();
         if packet.first()? >> 4 == 4 {
-            put(packet, 2, u16::try_from(total - ip).ok()?)?;
-            let ident = packet.get(4..6)?.first_chunk().copied()?;
-            put(packet, 4, u16::from_be_bytes(ident).wrapping_add(self.cut))?;
-            put(packet, 10, 0)?;
-            let header_len = usize::from(packet.first()? & 15) * 4;
-            let check = checksum::of(packet.get(..header_len)?);
-            put(packet, 10, check)?;
-            let src = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
-            let dst = Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?);
-            sum.add_pseudo4(src, dst, self.protocol, usize::from(len));
+            let total = u16::try_from(headers - ip + data).ok()?;
+            let fixed = packet.first_chunk_mut::<12>()?;
+            [fixed[2], fixed[3]] = total.to_be_bytes();
+            [fixed[4], fixed[5]] = self.next.ident.to_be_bytes();
+            let mut sum = self.of_header;
+            sum.add_u16(total);
+            sum.add_u16(self.next.ident);
+            [fixed[10], fixed[11]] = sum.finish().to_be_bytes();
+            self.next.ident = self.next.ident.wrapping_add(self.next.ident_step);
         } else {
-            let payload_len = u16::try_from(total - ip - ipv6::HEADER_LEN).ok()?;
-            put(packet, 4, payload_len)?;
-            let src = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
-            let dst = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
-            sum.add_pseudo6(src, dst, self.protocol, usize::from(len));
+            let total = u16::try_from(headers - ip - ipv6::HEADER_LEN + data).ok()?;
+            put(packet, 4, total)?;
         }
-        piece.sum_from(transport, &mut sum);
-        let check = match (sum.finish(), self.protocol) {
+        let mut sum = self.of_transport;
+        sum.add_u16(len);
+        if self.protocol == Protocol::UDP {
+            sum.add_u16(len);
+            piece.payload.sum_into(&mut sum);
+            let fixed = segment.first_chunk_mut::<{ udp::HEADER_LEN }>()?;
+            [fixed[4], fixed[5]] = len.to_be_bytes();
             // RFC 768: zero would say that there is none.
-            (0, Protocol::UDP) => 0xffff,
-            (check, _) => check,
-        };
-        put(piece.head.as_mut_slice(), transport + check_at, check)
+            let check = match sum.finish() {
+                0 => 0xffff_u16,
+                check => check,
+            };
+            [fixed[6], fixed[7]] = check.to_be_bytes();
+            return Some(());
+        }
+        let seq = self.next.seq.to_be_bytes();
+        let flags = self.flags();
+        sum.add_even(seq);
+        sum.add_u16(u16::from_be_bytes(flags));
+        piece.payload.sum_into(&mut sum);
+        let fixed = segment.first_chunk_mut::<{ tcp::HEADER_LEN }>()?;
+        [fixed[4], fixed[5], fixed[6], fixed[7]] = seq;
+        [fixed[12], fixed[13]] = flags;
+        [fixed[16], fixed[17]] = sum.finish().to_be_bytes();
+        self.next.seq = self.next.seq.wrapping_add(u32::try_from(data).ok()?);
+        Some(())
     }
 
-    /// Sequence number and flags: what ends the data belongs to the last segment, and that the
-    /// window was reduced is said once, in the first.
-    fn rewrite_tcp(&self, segment: &mut [u8]) -> Option<()> {
-        const FLAGS: usize = 13;
+    /// Flags of this piece: what ends the data belongs to the last segment, and that the window was
+    /// reduced is said once, in the first.
+    fn flags(&mut self) -> [u8; 2] {
         const FIN_PSH: u8 = 0x09;
         const CWR: u8 = 0x80;
-        let before = u32::from(self.cut).wrapping_mul(u32::try_from(self.size).ok()?);
-        let seq = segment.get_mut(4..)?.first_chunk_mut::<4>()?;
-        *seq = u32::from_be_bytes(*seq).wrapping_add(before).to_be_bytes();
-        let flags = segment.get_mut(FLAGS)?;
-        if !self.payload.is_empty() {
-            *flags &= !FIN_PSH;
+        let [offset, mut flags] = self.next.flags;
+        if self.left > 0 {
+            flags &= !FIN_PSH;
         }
-        if self.cut > 0 {
-            *flags &= !CWR;
-        }
-        Some(())
+        self.next.flags = [offset, self.next.flags[1] & !CWR];
+        [offset, flags]
+    }
+}
+
+const fn protocol_of(kind: GsoKind) -> Protocol {
+    match kind {
+        GsoKind::Udp => Protocol::UDP,
+        GsoKind::Tcp4 | GsoKind::Tcp6 => Protocol::TCP,
     }
 }
 
 impl Places {
-    fn find(frame: &mut Frame, protocol: Protocol, bare: bool) -> Option<Self> {
+    /// The places in a frame whose headers are those of its note.
+    fn find(front: &Front, frame: &Frame, gso: Gso, bare: bool) -> Option<Self> {
         let Checksum::Partial { start, .. } = frame.offload.checksum else {
             return None;
         };
         let transport = usize::from(start);
+        let front = front.bytes();
+        let protocol = protocol_of(gso.kind);
         let fixed = match protocol {
+            Protocol::UDP => udp::HEADER_LEN,
+            _ => usize::from(front.get(transport + 12)? >> 4) * 4,
+        };
+        let least = match protocol {
             Protocol::UDP => udp::HEADER_LEN,
             _ => tcp::HEADER_LEN,
         };
-        let mut data = transport + fixed;
-        let fits = |data, frame: &Frame| data <= Head::CAPACITY && data < frame.len();
-        if !fits(data, frame) {
+        let data = transport + fixed;
+        let fits = data <= Head::CAPACITY && data <= front.len() && data < frame.len();
+        if !fits || fixed < least || gso.size == 0 {
             return None;
         }
-        if protocol == Protocol::TCP {
-            let words = frame.pull_up(data).get(transport + 12)? >> 4;
-            data = transport + usize::from(words) * 4;
-            if data < transport + fixed || !fits(data, frame) {
-                return None;
-            }
-        }
-        let front = frame.pull_up(data);
         let ip = if bare { 0 } else { link_len(front)? };
-        let header = match front.get(ip)? >> 4 {
-            4 => 20,
-            6 => ipv6::HEADER_LEN,
-            _ => return None,
+        let header = front.get(ip..)?;
+        let first = *header.first()?;
+        let right = match (first >> 4, gso.kind) {
+            (4, GsoKind::Tcp4 | GsoKind::Udp) => {
+                let len = usize::from(first & 15) * 4;
+                len >= 20 && ip + len == transport && *header.get(9)? == protocol.0
+            }
+            (6, GsoKind::Tcp6 | GsoKind::Udp) => ip + ipv6::HEADER_LEN <= transport,
+            _ => false,
         };
-        (ip + header <= transport).then_some(Self {
+        right.then_some(Self {
             ip,
             transport,
             data,
