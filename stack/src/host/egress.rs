@@ -10,7 +10,8 @@ use super::config::Medium;
 use super::event::Who;
 use super::interface::{Hop, make_ready};
 use super::{Host, Interface, Readiness, sockets};
-use crate::frame::Frame;
+use crate::frame::{Frame, GsoKind};
+use crate::link::offload;
 use crate::machine::{Fate, Port};
 use crate::net::arp::request;
 use crate::net::icmp::Error;
@@ -329,12 +330,14 @@ impl Host {
     fn cut(&mut self, at: u16, mac: MacAddr, mut frame: Frame) -> Option<Frame> {
         let mtu = self.carries(at, &frame);
         let interface = self.interfaces.get_mut(usize::from(at))?;
-        // A super-frame is cut by whoever takes it off the interface, into what fits.
-        if frame.len() <= mtu || frame.offload.gso.is_some() {
+        if offload::longest(&frame) <= mtu {
             interface.encapsulate(&mut frame, mac, EtherType::IPV4);
             return Some(frame);
         }
-        match Fragmenter::new(frame, mtu) {
+        // A segment of a super-frame that fits no more, its path having got narrower since it was
+        // made, comes again from its TCP.
+        let whole = Some(frame).filter(|frame| frame.offload.gso.is_none());
+        match whole.and_then(|frame| Fragmenter::new(frame, mtu)) {
             Some(cutter) => {
                 interface.cutting = Some((cutter, mac));
                 self.stats.fragmented += 1;
@@ -381,7 +384,15 @@ impl Host {
         if out.queues.forwarded.len() >= limit {
             return Err(DropReason::ForwardQueueFull);
         }
-        if packet.len() > way.mtu {
+        let longest = offload::longest(&packet);
+        if let Some(gso) = packet.offload.gso {
+            let tells = longest > way.mtu && header.dont_fragment;
+            let leaves_whole = out.config.tso && gso.kind != GsoKind::Udp && longest <= way.mtu;
+            if !tells && !leaves_whole {
+                return self.forward_pieces(now, at, header, packet);
+            }
+        }
+        if longest > way.mtu {
             if header.dont_fragment {
                 let mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
                 self.report(now, at, Error::FragmentationNeeded(mtu), packet);
@@ -402,6 +413,30 @@ impl Host {
             place.frame.fill(&mut packet);
         }
         self.list(way.interface);
+        Ok(Fate::Forwarded)
+    }
+
+    /// Forwards each packet that a super-frame stands for. It counts as one that was forwarded where
+    /// any is; the others then are drops on the way out.
+    fn forward_pieces(
+        &mut self,
+        now: Instant,
+        at: u16,
+        header: &Accepted,
+        packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let (mut forwarded, mut refused) = (false, None);
+        offload::cut(packet, true, |piece| {
+            match self.forward(now, at, header, piece) {
+                Ok(_) => forwarded = true,
+                Err(reason) => refused = Some((reason, refused.map_or(1, |(_, n)| n + 1))),
+            }
+        });
+        match refused {
+            Some((reason, pieces)) if forwarded => self.stats.drop_out(reason, pieces),
+            Some((reason, _)) => return Err(reason),
+            None => {}
+        }
         Ok(Fate::Forwarded)
     }
 
@@ -453,7 +488,10 @@ impl Host {
             self.stats.drop_out(DropReason::ReplyQueueFull, 1);
             return;
         }
-        frame.complete_checksum();
+        // Of a super-frame it stays open, which is as good here: only so it can be cut.
+        if frame.offload.gso.is_none() {
+            frame.complete_checksum();
+        }
         self.looped_bytes = bytes;
         self.looped.push_back((at, frame));
     }

@@ -4,6 +4,7 @@
 use super::routing::Way;
 use super::{Host, Readiness, sockets};
 use crate::frame::{Checksum, Frame};
+use crate::link::offload;
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
 use crate::net::ipv4::{self, Accepted};
@@ -364,7 +365,7 @@ impl Host {
         } else {
             way.src
         };
-        let mut frame = icmp::report(error, packet);
+        let mut frame = icmp::report(error, offload::first(packet));
         let out = ipv4::Outgoing {
             //= RFC 1812 §4.3.2.5 internetwork control precedence for errors of a router.
             tos: 0xc0,

@@ -5,6 +5,7 @@ use super::config::{InterfaceConfig, Medium};
 use super::event::Who;
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
+use crate::link::offload::longest;
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
@@ -321,7 +322,7 @@ pub(super) fn make_ready(
     hop: &Hop,
     frame: &mut Frame,
 ) -> bool {
-    if frame.len() > config.mtu {
+    if frame.len() > config.mtu && longest(frame) > config.mtu {
         return false;
     }
     let Hop::Neighbor(ip) = hop else {

@@ -3,6 +3,7 @@
 use super::interface::Hop;
 use super::{Host, Interface};
 use crate::frame::Frame;
+use crate::link::offload::longest;
 use crate::net::route::{Route, RouteError, RouteKind, RouteTable};
 use crate::reason::DropReason;
 use crate::time::Instant;
@@ -150,7 +151,8 @@ impl Host {
         })
     }
 
-    /// Where a packet goes next on its way, and whether it must be cut for it.
+    /// Where a packet goes next on its way, and whether it must be cut for it. A super-frame is judged
+    /// by the longest packet that it stands for.
     #[inline]
     pub(super) fn hop_for(&self, way: &Way, packet: &Frame) -> Hop {
         if packet.len() <= way.mtu && self.pmtu.is_empty() {
@@ -162,7 +164,7 @@ impl Host {
     #[cold]
     fn narrow_hop(&self, way: &Way, packet: &Frame) -> Hop {
         match way.hop {
-            Hop::Neighbor(ip) if packet.len() > self.carries(way.interface, packet) => {
+            Hop::Neighbor(ip) if longest(packet) > self.carries(way.interface, packet) => {
                 Hop::Narrow(ip)
             }
             hop => hop,

@@ -80,12 +80,15 @@ pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
 
 /// A note that a transport checksum is still to be filled in, but which points into the IP header,
 /// is none: whoever completed it would overwrite the header. The checksum is then verified as any.
+/// Nor is one that a packet is to be cut, whose checksum is not left open.
 #[inline]
 pub fn check_note(packet: &mut Frame, header_len: usize) {
-    if let Checksum::Partial { start, .. } = packet.offload.checksum
-        && usize::from(start) < header_len
-    {
-        packet.offload.checksum = Checksum::Unchecked;
+    let open = match packet.offload.checksum {
+        Checksum::Partial { start, .. } => usize::from(start) >= header_len,
+        _ => return packet.offload.gso = None,
+    };
+    if !open {
+        packet.offload = Offload::default();
     }
 }
 

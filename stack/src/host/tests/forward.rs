@@ -1,5 +1,5 @@
 use super::*;
-use crate::frame::{Checksum, Payload};
+use crate::frame::{Checksum, Gso, GsoKind, Offload, Payload};
 use crate::net::route::Route;
 use crate::reason::DropReason;
 use crate::transport::ErrorKind;
@@ -299,4 +299,175 @@ fn fragments_of_our_own_fit_the_path() {
         );
     }
     assert_eq!(net.hosts[1].stats().fragmented, 0, "nothing left to cut");
+}
+
+/// A segment of `len` bytes from A's net to B, as its kernel hands it over to be cut in pieces of
+/// `size`.
+fn super_frame(len: u16, size: u16, dont_fragment: bool) -> Frame {
+    use crate::wire::{Protocol, Writer, ethernet, ipv4, tcp};
+    let mut packet = std::vec![0; 54 + usize::from(len)];
+    let mut w = Writer::new(&mut packet);
+    let link = ethernet::Header {
+        dst: mac(10),
+        src: mac(1),
+        ethertype: crate::wire::EtherType::IPV4,
+    };
+    link.emit(&mut w).unwrap();
+    let header = ipv4::Header {
+        dscp: 0,
+        ecn: 0,
+        total_len: 40 + len,
+        ident: 7,
+        reserved_flag: false,
+        dont_fragment,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: 9,
+        protocol: Protocol::TCP,
+        checksum: 0,
+        src: "10.1.0.2".parse().unwrap(),
+        dst: FAR,
+        options: &[],
+    };
+    header.with_checksum().emit(&mut w).unwrap();
+    let segment = tcp::Header {
+        src_port: 9,
+        dst_port: 7,
+        seq: crate::wire::seq::SeqNum(1),
+        ack: crate::wire::seq::SeqNum(1),
+        flags: tcp::Flags::ACK | tcp::Flags::PSH,
+        window: 1000,
+        checksum: 0,
+        urgent: 0,
+        options: &[],
+    };
+    segment.emit(&mut w).unwrap();
+    let mut pseudo = crate::wire::checksum::Sum::new();
+    pseudo.add_pseudo4(header.src, FAR, Protocol::TCP, 20 + usize::from(len));
+    packet[50..52].copy_from_slice(&pseudo.partial().to_be_bytes());
+    let mut frame = Frame::copy_from(&packet);
+    frame.offload = Offload {
+        gso: Some(Gso {
+            kind: GsoKind::Tcp4,
+            size,
+        }),
+        checksum: Checksum::Partial {
+            start: 34,
+            offset: 16,
+        },
+    };
+    frame
+}
+
+/// A router whose second interface may send super-frames, or not; all next hops are known.
+fn router_of_segments(mtu: usize, tso: bool) -> Net {
+    let mut net = routed(mtu);
+    net.hosts[1].interfaces[1].config.tso = tso;
+    let now = net.now;
+    let (ping, _) = net.hosts[0].echo_open(0).unwrap();
+    net.hosts[0]
+        .echo_send(now, ping, FAR, 1, data(9), &[])
+        .unwrap();
+    net.settle();
+    assert!(net.hosts[0].raw_recv(ping).is_some());
+    net
+}
+
+fn forwarded(net: &mut Net, frame: Frame) -> Vec<Frame> {
+    let now = net.now;
+    let fate = net.hosts[1].handle_frame(now, Port(0), frame);
+    assert_eq!(fate, Fate::Forwarded);
+    core::iter::from_fn(|| net.hosts[1].poll_transmit(now, Port(1))).collect()
+}
+
+#[test]
+fn a_super_frame_leaves_whole_where_its_segments_fit() {
+    let mut net = router_of_segments(1500, true);
+    // The TTL is one less; sums and notes are as they were.
+    let out = forwarded(&mut net, super_frame(60_000, 1460, true));
+    let [whole] = &out[..] else {
+        panic!("{} frames", out.len());
+    };
+    let came = super_frame(60_000, 1460, true);
+    assert_eq!(whole.offload, came.offload);
+    let bytes = whole.to_bytes();
+    assert!(crate::wire::ipv4::verify(&bytes[14..34]));
+    assert_eq!(bytes[22], 8);
+    assert_eq!(bytes[34..], came.to_bytes()[34..]);
+    assert_eq!(net.hosts[1].stats().forwarded, 2 + 1);
+}
+
+#[test]
+fn a_super_frame_is_cut_where_the_next_device_cuts_none() {
+    let mut net = router_of_segments(1500, false);
+    for (size, want) in [(1460, 1500), (536, 576)] {
+        let out = forwarded(&mut net, super_frame(14_600, size, true));
+        assert_eq!(out.len(), 14_600_usize.div_ceil(usize::from(size)));
+        for piece in out {
+            assert!(piece.offload.gso.is_none() && piece.len() <= 14 + want);
+            let bytes = piece.to_bytes();
+            assert!(crate::wire::ipv4::verify(&bytes[14..34]) && bytes[22] == 8);
+            let (src, dst) = ("10.1.0.2".parse().unwrap(), FAR.into());
+            assert!(crate::wire::tcp::verify(src, dst, &bytes[34..]));
+        }
+    }
+    // Even one that is no longer than a packet: there is no device that would cut it.
+    let out = forwarded(&mut net, super_frame(1000, 500, true));
+    assert_eq!(out.len(), 2);
+}
+
+#[test]
+fn segments_that_do_not_fit_are_told_of_once_or_cut() {
+    for tso in [true, false] {
+        let mut net = router_of_segments(600, tso);
+        let now = net.now;
+        let fate = net.hosts[1].handle_frame(now, Port(0), super_frame(29_200, 1460, true));
+        assert_eq!(fate, Fate::Dropped(DropReason::FragmentationNeeded));
+        assert!(net.hosts[1].poll_transmit(now, Port(1)).is_none());
+        let told = net.hosts[1].poll_transmit(now, Port(0)).expect("an error");
+        assert!(net.hosts[1].poll_transmit(now, Port(0)).is_none(), "one");
+        let bytes = told.to_bytes();
+        assert_eq!(bytes[34..36], [3, 4]);
+        assert_eq!(bytes[40..42], 600_u16.to_be_bytes());
+        // What is quoted is the first segment, as a wire would have had it.
+        let (quoted, _) = crate::wire::ipv4::Header::parse(&bytes[42..]).unwrap();
+        assert_eq!((quoted.total_len, quoted.ident, quoted.ttl), (1500, 7, 9));
+
+        // May it be cut, each segment is, and none longer than the link carries leaves.
+        let out = forwarded(&mut net, super_frame(2920, 1460, false));
+        assert_eq!(out.len(), 2 * 3);
+        assert!(
+            out.iter()
+                .all(|f| f.len() <= 614 && f.offload.gso.is_none())
+        );
+        // Short enough segments pass.
+        let out = forwarded(&mut net, super_frame(2000, 500, true));
+        assert_eq!(out.len(), if tso { 1 } else { 4 });
+    }
+}
+
+#[test]
+fn a_super_frame_that_cannot_be_cut_is_one_long_packet() {
+    let mut net = router_of_segments(1500, true);
+    let now = net.now;
+    let mut frame = super_frame(29_200, 1460, true);
+    frame.offload.checksum = Checksum::Unchecked;
+    let fate = net.hosts[1].handle_frame(now, Port(0), frame);
+    assert_eq!(fate, Fate::Dropped(DropReason::FragmentationNeeded));
+    let mut small = super_frame(100, 50, true);
+    small.offload.checksum = Checksum::Unchecked;
+    let out = forwarded(&mut net, small);
+    assert!(out.len() == 1 && out[0].offload.gso.is_none());
+}
+
+#[test]
+fn segments_beyond_the_queue_are_counted() {
+    let mut net = router_of_segments(1500, false);
+    net.hosts[1].config.max_forwarded = 10;
+    let out = forwarded(&mut net, super_frame(29_200, 1460, true));
+    assert_eq!(out.len(), 10);
+    let dropped = net.hosts[1]
+        .stats()
+        .dropped_out(DropReason::ForwardQueueFull);
+    assert_eq!(dropped, 10);
 }
