@@ -5,6 +5,8 @@
 //!           --send-->        --send-->
 //! ```
 //!
+//! A super-frame is cut first: a fault hits one packet, as on a wire.
+//!
 //! For trying a host by hand against a poor link. Each fault is drawn per frame and independently;
 //! the same seed and the same frames give the same faults. Left out: delay, rate and queues, and
 //! decisions that stay put when a flow is added: the bad wire has those.
@@ -12,6 +14,7 @@
 use super::{Device, Medium, Offloads, Received};
 use bytes::BytesMut;
 use stack::frame::{Checksum, Frame, Payload};
+use stack::link::offload;
 use stack::machine::Fate;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
@@ -180,8 +183,11 @@ impl<D: Device> Device for Faults<D> {
             }
             match self.inner.recv(now)? {
                 Received::Frame(frame) => {
-                    let how = (self.config, &mut self.rng, &mut self.stats);
-                    self.incoming.pass(now, frame, how);
+                    let bare = self.inner.medium() == Medium::Ip;
+                    offload::cut(frame, bare, |frame| {
+                        let how = (self.config, &mut self.rng, &mut self.stats);
+                        self.incoming.pass(now, frame, how);
+                    });
                 }
                 other => return Ok(other),
             }
@@ -190,8 +196,11 @@ impl<D: Device> Device for Faults<D> {
 
     fn send(&mut self, now: Instant, frame: &Frame) -> io::Result<()> {
         self.flush(now)?;
-        let how = (self.config, &mut self.rng, &mut self.stats);
-        self.outgoing.pass(now, frame.clone(), how);
+        let bare = self.inner.medium() == Medium::Ip;
+        offload::cut(frame.clone(), bare, |frame| {
+            let how = (self.config, &mut self.rng, &mut self.stats);
+            self.outgoing.pass(now, frame, how);
+        });
         // Accepted in any case: what finds no room waits here, and a later call sends it.
         let _ = self.flush(now);
         Ok(())

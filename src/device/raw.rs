@@ -16,8 +16,9 @@
 //! system call a frame and to be told that nothing is there; and it writes from one contiguous
 //! buffer, where a frame is headers and chunks. What would be left of it is the call to `socket`.
 //!
-//! A super-frame (of a peer's TCP, or `UDP_SEGMENT`) is cut here into the packets that it stands
-//! for: a socket must see each datagram, and a router each segment.
+//! TCP super-frames are handed up whole, and go out whole: behind the socket, the kernel cuts them
+//! where the interface does not. One of UDP (`UDP_SEGMENT`) is cut here into the packets that it
+//! stands for: a socket must see each datagram.
 //!
 //! Promises: frames that this machine's kernel sends by the interface are not seen (they would look
 //! like a duplicate of ours); nothing of the interface's own configuration is changed.
@@ -25,7 +26,7 @@
 use super::ring::Ring;
 use super::{Device, Medium, Offloads, Received, sys, vnet};
 use bytes::Buf as _;
-use stack::frame::Frame;
+use stack::frame::{Frame, GsoKind};
 use stack::link::offload::Cutter;
 use stack::time::Instant;
 use stack::wire::MacAddr;
@@ -44,7 +45,7 @@ pub struct Raw {
     medium: Medium,
     mac: MacAddr,
     ring: Ring,
-    /// What is left of a super-frame that is being handed up packet by packet.
+    /// What is left of a super-frame of UDP that is being handed up packet by packet.
     cutter: Option<Cutter>,
     truncated: u64,
 }
@@ -143,7 +144,7 @@ impl Device for Raw {
             };
             let mut frame = Frame::from_bytes(bytes.freeze());
             frame.offload = vnet::decode(&packet.vnet, u16::try_from(shift).unwrap_or(0));
-            if frame.offload.gso.is_none() {
+            if frame.offload.gso.is_none_or(|gso| gso.kind != GsoKind::Udp) {
                 return Ok(Received::Frame(frame));
             }
             match Cutter::new(frame, self.medium == Medium::Ip) {
@@ -168,7 +169,9 @@ impl Device for Raw {
     fn offloads(&self) -> Offloads {
         Offloads {
             checksum: true,
-            ..Offloads::default()
+            tcp4: true,
+            tcp6: true,
+            udp: false,
         }
     }
 

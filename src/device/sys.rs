@@ -279,7 +279,8 @@ pub(super) fn write_frame<'a>(
     vnet: &'a [u8; VNET_HDR_LEN],
     frame: &'a stack::frame::Frame,
 ) -> io::Result<()> {
-    const PIECES: usize = 16;
+    /// The vnet header, the frame's own, and 64 KiB of data in chunks of 2 KiB or more.
+    const PIECES: usize = 34;
     let mut slices = [IoSlice::new(&[]); PIECES];
     slices[0] = IoSlice::new(vnet);
     let mut used = 1;

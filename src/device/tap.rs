@@ -12,10 +12,12 @@
 //! only its generic unsafe one, so that they would be ours all the same. They are in `sys.rs`,
 //! through `libc`, which std needs anyway.
 //!
-//! Promises: opened with `IFF_VNET_HDR` from the start, so that a frame's checksum note is
-//! understood in both directions. Left out for now: what [`Tap::open`] gives has `TUNSETOFFLOAD`
-//! off, so that the kernel hands its machine no super-frames; it comes with TCP, which is who gains.
-//! [`Tap::create`] is for a machine that cuts them.
+//! Promises: opened with `IFF_VNET_HDR`, then `TUNSETVNETHDRSZ` and `TUNSETOFFLOAD` with checksums, TSO
+//! for both families and TSO with ECN: the kernel leaves the checksums of what it hands us open, and
+//! what its TCP wants cut comes as one super-frame of up to 64 KiB; both are taken from us likewise.
+//! Where a kernel will not have that, nothing is offloaded towards us.
+//!
+//! Left out: USO, UDP's like: its datagrams come and go one by one.
 
 use super::ring::Ring;
 use super::{Device, Medium, Offloads, Received, netlink::Netlink, sys, vnet};
@@ -47,16 +49,12 @@ impl Tap {
         Self::attach(name, mtu, Medium::Ethernet, 0)
     }
 
-    /// Makes interface `name`, which must not exist. The kernel leaves checksums out, and hands us
-    /// as one super-frame what a TCP wants cut.
+    /// Makes interface `name`, which must not exist.
     ///
     /// # Errors
     /// As for [`open`](Self::open); [`io::ErrorKind::ResourceBusy`] where the name is taken.
     pub fn create(name: &str, mtu: Option<u32>) -> io::Result<Self> {
-        let tap = Self::attach(name, mtu, Medium::Ethernet, libc::IFF_TUN_EXCL)?;
-        let tcp = libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
-        sys::tun_set_offload(&tap.file, libc::TUN_F_CSUM | tcp)?;
-        Ok(tap)
+        Self::attach(name, mtu, Medium::Ethernet, libc::IFF_TUN_EXCL)
     }
 
     /// The same for a TUN.
@@ -80,7 +78,10 @@ impl Tap {
         let flags = kind | libc::IFF_NO_PI | libc::IFF_VNET_HDR | more;
         let name = sys::tun_attach(&file, name, flags)?;
         sys::tun_set_vnet_hdr_len(&file)?;
-        sys::tun_set_offload(&file, 0)?;
+        let tcp = libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+        // An older owner may have left other settings: they are the interface's.
+        sys::tun_set_offload(&file, libc::TUN_F_CSUM | tcp)
+            .or_else(|_| sys::tun_set_offload(&file, 0))?;
         if let Some(mtu) = mtu {
             Netlink::open()?.set_mtu(&name, mtu)?;
         }
@@ -132,7 +133,9 @@ impl Device for Tap {
     fn offloads(&self) -> Offloads {
         Offloads {
             checksum: true,
-            ..Offloads::default()
+            tcp4: true,
+            tcp6: true,
+            udp: false,
         }
     }
 

@@ -120,7 +120,15 @@ impl Trace {
             return;
         }
         let timestamp = shared.epoch.0.saturating_add(now.as_nanos());
-        let data = frame.to_bytes();
+        let data = match frame.offload.checksum {
+            Checksum::Partial { .. } => {
+                // As the wire has it, so that whoever reads the trace need not know better.
+                let mut frame = frame.clone();
+                frame.complete_checksum();
+                frame.to_bytes()
+            }
+            _ => frame.to_bytes(),
+        };
         shared.writer.packet(&Packet {
             interface,
             timestamp,
@@ -224,8 +232,10 @@ fn notes(frame: &Frame, direction: Direction) -> Vec<String> {
     let mut notes = Vec::new();
     if let Checksum::Partial { .. } = frame.offload.checksum {
         notes.push(match direction {
-            Direction::In => "checksum: left open by the sender's kernel".to_owned(),
-            Direction::Out => "checksum: left to the device".to_owned(),
+            Direction::In => {
+                "checksum: left open by the sender's kernel, filled in here".to_owned()
+            }
+            Direction::Out => "checksum: left to the device, filled in here".to_owned(),
         });
     }
     if let Some(gso) = frame.offload.gso {
@@ -344,7 +354,12 @@ mod tests {
         let (inward, outward) = (Some(Direction::In), Some(Direction::Out));
         let want = [
             (0, inward, 1, "drop: udp-no-socket"),
-            (0, outward, 3, "checksum: left to the device"),
+            (
+                0,
+                outward,
+                3,
+                "checksum: left to the device, filled in here",
+            ),
             (1, inward, 1, ""),
             (1, inward, 2, ""),
         ];

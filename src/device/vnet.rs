@@ -8,6 +8,9 @@
 //!  +-------+----------+---------+----------+------------+-------------+
 //! ```
 //!
+//! A super-frame's checksum field holds the sum of the pseudo-header with the length of the whole, as
+//! Linux has it: who cuts it puts each segment's own length in.
+//!
 //! Left out: fragmentation offload of UDP (`UFO`), which kernels no longer ask for; a frame so
 //! marked is one datagram above the MTU and is handed up as that.
 
@@ -19,8 +22,11 @@ const DATA_VALID: u8 = 2;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
-/// A TCP super-frame whose first segment carries CWR.
+/// A TCP super-frame whose first segment carries CWR, and no other (RFC 3168 §6.1.2): a device that
+/// copied the flags to each would have the window halved again. Coming in, the header says the same.
 const GSO_ECN: u8 = 0x80;
+const TCP_FLAGS: usize = 13;
+const TCP_CWR: u8 = 0x80;
 
 /// What the kernel says of a frame that it hands us. `shift` is how many bytes were put in front
 /// of the checksum's place since.
@@ -33,9 +39,13 @@ pub(super) fn decode(header: &[u8; VNET_HDR_LEN], shift: u16) -> Offload {
         _ => None,
     };
     let size = u16::from_ne_bytes([s0, s1]);
+    let open = flags & NEEDS_CSUM != 0;
     Offload {
-        gso: kind.filter(|_| size > 0).map(|kind| Gso { kind, size }),
-        checksum: if flags & NEEDS_CSUM != 0 {
+        // §5.1.6.2 of the same: what is to be cut needs its checksums, too.
+        gso: kind
+            .filter(|_| size > 0 && open)
+            .map(|kind| Gso { kind, size }),
+        checksum: if open {
             Checksum::Partial {
                 start: u16::from_ne_bytes([c0, c1]).saturating_add(shift),
                 offset: u16::from_ne_bytes([o0, o1]),
@@ -60,6 +70,9 @@ pub(super) fn encode(frame: &Frame) -> [u8; VNET_HDR_LEN] {
             GsoKind::Tcp6 => GSO_TCPV6,
             GsoKind::Udp => GSO_UDP_L4,
         };
+        if gso.kind != GsoKind::Udp && transport_byte(frame, start, TCP_FLAGS) & TCP_CWR != 0 {
+            gso_type |= GSO_ECN;
+        }
         hdr_len = start.saturating_add(transport_header_len(frame, gso.kind, start));
         size = gso.size;
     }
@@ -81,11 +94,23 @@ fn transport_header_len(frame: &Frame, kind: GsoKind, start: u16) -> u16 {
     const DATA_OFFSET: usize = 12;
     match kind {
         GsoKind::Udp => UDP_HEADER,
-        GsoKind::Tcp4 | GsoKind::Tcp6 => frame
-            .front()
-            .get(usize::from(start) + DATA_OFFSET)
-            .map_or(TCP_HEADER, |b| u16::from(b >> 4) * 4),
+        GsoKind::Tcp4 | GsoKind::Tcp6 => {
+            let words = transport_byte(frame, start, DATA_OFFSET) >> 4;
+            TCP_HEADER.max(u16::from(words) * 4)
+        }
     }
+}
+
+/// A byte of the transport header, which may begin in a later piece; 0 where there is none.
+fn transport_byte(frame: &Frame, start: u16, at: usize) -> u8 {
+    let mut at = usize::from(start) + at;
+    for piece in frame.pieces() {
+        if let Some(byte) = piece.get(at) {
+            return *byte;
+        }
+        at -= piece.len();
+    }
+    0
 }
 
 /// Puts a tag that the kernel took out back behind the two addresses. `frame` has four free bytes
@@ -125,6 +150,15 @@ mod tests {
                 assert_eq!(decode(&header, 0), frame.offload);
                 let hdr_len = u16::from_ne_bytes([header[2], header[3]]);
                 assert_eq!(hdr_len, if kind == GsoKind::Udp { 42 } else { 54 });
+                // 0x50 has no CWR; 0xd0 has.
+                let mut bytes = [0x50; 80];
+                bytes[34 + TCP_FLAGS] = 0xd0;
+                frame.payload = Frame::copy_from(&bytes).payload;
+                let marked = encode(&frame);
+                assert_eq!(marked[1] & GSO_ECN != 0, kind != GsoKind::Udp);
+                assert_eq!(header[1] & GSO_ECN, 0);
+                assert_eq!(decode(&marked, 0), frame.offload);
+                frame.payload = Frame::copy_from(&[0x50; 80]).payload;
             }
         }
         let valid = [DATA_VALID, 0, 0, 0, 0, 0, 0, 0, 0, 0];
