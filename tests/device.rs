@@ -8,7 +8,7 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-use stack::frame::{Checksum, Frame, Payload};
+use stack::frame::{Checksum, Frame, Gso, GsoKind, Offload, Payload};
 use stack::time::Instant;
 use stack::wire::{Cidr, EtherType, MacAddr, Protocol, Writer, checksum::Sum, ethernet};
 use std::io;
@@ -28,6 +28,7 @@ fn main() {
         Ok(_) => {
             tap_carries_frames_both_ways();
             tun_carries_packets_both_ways();
+            super_frames_cross_a_tap_whole();
         }
         Err(e) => println!("left for root: the TAP and TUN checks (/dev/net/tun: {e})"),
     }
@@ -35,6 +36,7 @@ fn main() {
     tags_come_back();
     own_frames_are_not_seen();
     a_full_size_frame_passes();
+    super_frames_cross_a_veth_whole();
     println!("device: all checks hold");
 }
 
@@ -243,4 +245,85 @@ fn a_full_size_frame_passes() {
     let over = Frame::copy_from(&vec![0xff; 65_600]);
     let refused = raw.send(Instant::ZERO, &over).unwrap_err();
     assert_ne!(refused.kind(), io::ErrorKind::WouldBlock);
+}
+
+/// 40,000 bytes of TCP to be cut, in two chunks; with CWR where asked.
+fn super_frame(v6: bool, cwr: bool) -> Frame {
+    let data: Vec<u8> = (0..40_000_u32).map(|i| i.to_be_bytes()[2] ^ 0x5a).collect();
+    let mut frame = Frame::copy_from(&data[..30_000]);
+    frame
+        .payload
+        .append(Frame::copy_from(&data[30_000..]).payload);
+    let len = 20 + 40_000_u16;
+    let flags = 0x18 | if cwr { 0x80 } else { 0 };
+    let mut tcp = [0; 20];
+    tcp[..14].copy_from_slice(&[0, 9, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags]);
+    let (mut ip4, mut ip6) = ([0; 20], [0; 40]);
+    ip4[..10].copy_from_slice(&[0x45, 0, 0, 0, 0, 7, 0x40, 0, 64, 6]);
+    ip4[2..4].copy_from_slice(&(20 + len).to_be_bytes());
+    ip4[12..].copy_from_slice(&[10, 76, 0, 9, 10, 76, 0, 8]);
+    let check = stack::wire::checksum::of(&ip4).to_be_bytes();
+    ip4[10..12].copy_from_slice(&check);
+    ip6[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 0, 6, 64]);
+    ip6[4..6].copy_from_slice(&len.to_be_bytes());
+    ip6[8..10].copy_from_slice(&[0xfd, 7]);
+    ip6[24..26].copy_from_slice(&[0xfd, 8]);
+    let mut sum = Sum::new();
+    sum.add(if v6 { &ip6[8..] } else { &ip4[12..] });
+    sum.add_u16(6);
+    sum.add_u16(len);
+    tcp[16..18].copy_from_slice(&sum.partial().to_be_bytes());
+    frame.head.push_front(20).unwrap().copy_from_slice(&tcp);
+    let ip = if v6 { &ip6[..] } else { &ip4[..] };
+    frame.head.push_front(ip.len()).unwrap().copy_from_slice(ip);
+    let header = ethernet::Header {
+        dst: MacAddr([2, 0, 0, 0, 0, 8]),
+        src: OURS,
+        ethertype: if v6 { EtherType::IPV6 } else { EtherType::IPV4 },
+    };
+    let room = frame.head.push_front(14).unwrap();
+    header.emit(&mut Writer::new(room)).unwrap();
+    frame.offload = Offload {
+        gso: Some(Gso {
+            kind: if v6 { GsoKind::Tcp6 } else { GsoKind::Tcp4 },
+            size: 1000,
+        }),
+        checksum: Checksum::Partial {
+            start: if v6 { 54 } else { 34 },
+            offset: 16,
+        },
+    };
+    frame
+}
+
+/// What one end sends as one frame, the other gets as one, with its notes.
+fn super_frames_cross(a: &mut dyn Device, b: &mut dyn Device) {
+    for (v6, cwr) in [(false, false), (true, false), (false, true), (true, true)] {
+        let sent = super_frame(v6, cwr);
+        a.send(Instant::ZERO, &sent).unwrap();
+        let got = receive(b, |bytes| bytes[6..12] == OURS.0).expect("the super-frame");
+        assert_eq!(got.len(), sent.len(), "v6 {v6}, CWR {cwr}");
+        assert_eq!(
+            (got.to_bytes(), got.offload),
+            (sent.to_bytes(), sent.offload)
+        );
+    }
+    assert!(a.offloads().tcp4 && a.offloads().tcp6 && !a.offloads().udp);
+}
+
+/// A packet socket on the kernel's end stands for a TCP that sends and one that receives.
+fn super_frames_cross_a_tap_whole() {
+    let mut tap = Tap::open("t1", None).unwrap();
+    namespace::disable_ipv6("t1");
+    Netlink::open().unwrap().set_up("t1").unwrap();
+    let mut kernel = Raw::open("t1").unwrap();
+    super_frames_cross(&mut tap, &mut kernel);
+    super_frames_cross(&mut kernel, &mut tap);
+}
+
+fn super_frames_cross_a_veth_whole() {
+    let (mut near, _) = veth("v4", "10.76.0.1/24", 1500);
+    let mut far = Raw::open("v4").unwrap();
+    super_frames_cross(&mut near, &mut far);
+    super_frames_cross(&mut far, &mut near);
 }

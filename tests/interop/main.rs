@@ -22,6 +22,7 @@ mod clients;
 mod common;
 mod lab;
 mod oddities;
+mod offload;
 mod routers;
 mod tools;
 mod up;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         verbs::TESTS,
         wire_verb::TESTS,
         lab::TESTS,
+        offload::TESTS,
     ];
     let tests = stories.concat();
     let is_left = |needs: Needs| needs == Root && !is_root();
