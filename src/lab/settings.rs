@@ -63,6 +63,8 @@ settings! {
     probe_addresses: bool,
     /// Take frames for other stations.
     promiscuous: bool,
+    /// TCP hands over up to 64 KiB at once, which is cut at the wire; else segment by segment.
+    tso: bool,
     /// Reverse path check.
     reverse_path: super::topology::ReversePath,
     /// ICMP errors a second to all; 0 with `icmp_burst = 0` for a node that never says why.
@@ -165,6 +167,7 @@ impl Settings {
         set(&mut config.mtu, count(self.mtu));
         set(&mut config.probe_addresses, self.probe_addresses);
         set(&mut config.promiscuous, self.promiscuous);
+        set(&mut config.tso, self.tso);
         let path = self.reverse_path.map(|path| match path {
             ReversePath::Off => host::ReversePath::Off,
             ReversePath::Strict => host::ReversePath::Strict,

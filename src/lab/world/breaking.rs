@@ -39,6 +39,9 @@ impl World {
             let lane = Lane { wire, from };
             self.blame_way(lane, DropReason::WireDown, fault);
             self.with_way(lane, |way| way.set_up(now, up));
+            if let Some(direction) = self.lanes.get_mut(lane.index()) {
+                direction.rest = None;
+            }
         }
         let Some(ends) = self.wires.get(wire.0 as usize).map(|w| w.ends) else {
             return;
@@ -125,7 +128,11 @@ impl World {
             && n.state == State::Paused
         {
             n.state = State::Running;
+            let ports = n.ports.clone();
             self.tell_state(node, "running".to_owned());
+            for lane in ports {
+                self.pull_rest(lane as usize);
+            }
             self.attend(node);
         }
     }
@@ -137,6 +144,9 @@ impl World {
         {
             n.state = State::Down;
             n.planned = Instant::FAR_FUTURE;
+            for &lane in &n.ports {
+                self.lanes[lane as usize].rest = None;
+            }
             self.blame_node(node, DropReason::NodeDown);
             self.tell_state(node, "down".to_owned());
         }

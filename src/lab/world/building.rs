@@ -124,6 +124,7 @@ impl World {
                 port,
                 planned: Instant::FAR_FUTURE,
                 starved: false,
+                rest: None,
                 holds: None,
             });
             let index = u32::try_from(index).unwrap_or(u32::MAX);

@@ -19,7 +19,9 @@
 //!
 //! A host that does not forward is asked for frames only while the wire's queue has room, as a
 //! driver's full ring stops a kernel; a router is asked for all it has, and what finds no room is
-//! dropped by the queue, with its reason.
+//! dropped by the queue, with its reason. A wire never carries more than its MTU: super-frames are
+//! cut before they are put on it, each piece when there is room, and each is numbered, lost, traced
+//! and digested as a frame of its own.
 
 mod blame;
 mod breaking;
@@ -36,7 +38,7 @@ use super::trace::{Event, Kind as Told, Seq};
 use stack::frame::Frame;
 use stack::host::{Host, Stats};
 use stack::link::impair::{Arrival, Marks, Match, Sent, Way};
-use stack::link::offload;
+use stack::link::offload::{self, Cutter};
 use stack::machine::{Fate, Machine, Port};
 use stack::reason::DropReason;
 use stack::rng::Rng;
@@ -87,6 +89,8 @@ struct Direction {
     planned: Instant,
     /// The sender waits for room.
     starved: bool,
+    /// What there was no room for yet of a super-frame that the sender has handed over.
+    rest: Option<Box<Cutter>>,
     /// What shall not arrive for now, and what of it waits.
     holds: Option<Box<Holds>>,
 }
@@ -447,6 +451,7 @@ impl World {
         if lane.starved && lane.way.has_room() {
             lane.starved = false;
             let from = lane.from;
+            self.pull_rest(i);
             self.pull_all(from);
         }
         if self.watch.is_some() {
@@ -622,6 +627,20 @@ impl World {
         self.ports_to_ask = ports;
     }
 
+    /// Goes on with the super-frame that has begun to leave, if there is one: its host knows no more
+    /// of it.
+    fn pull_rest(&mut self, i: usize) {
+        let lane = &self.lanes[i];
+        if lane.rest.is_none() {
+            return;
+        }
+        let id = lane.from;
+        let ports = &self.nodes[id.0 as usize].ports;
+        if let Some(port) = ports.iter().position(|&lane| lane as usize == i) {
+            self.pull(id, port);
+        }
+    }
+
     fn pull(&mut self, id: NodeId, port: usize) {
         let now = self.now;
         let number = Port(u16::try_from(port).unwrap_or(u16::MAX));
@@ -639,8 +658,15 @@ impl World {
                 direction.starved = true;
                 return;
             }
+            if let Some(rest) = &mut direction.rest {
+                match rest.next_piece() {
+                    Some(piece) => self.put(id, lane, piece),
+                    None => direction.rest = None,
+                }
+                continue;
+            }
             if let Some(frame) = station.host.poll_transmit(now, number) {
-                self.transmit(id, lane, frame);
+                self.begin(id, lane, frame);
                 continue;
             }
             // A program's own frames, where it makes such, leave by the first port.
@@ -659,6 +685,17 @@ impl World {
                 let lane = self.nodes[hub.0 as usize].ports[port] as usize;
                 self.transmit(hub, lane, frame.clone());
             }
+        }
+    }
+
+    /// Puts a host's frame on a wire; of a super-frame, as much of it as there is room for.
+    fn begin(&mut self, from: NodeId, lane: usize, frame: Frame) {
+        if frame.offload.gso.is_none() {
+            return self.put(from, lane, frame);
+        }
+        match Cutter::new(frame, false) {
+            Ok(cutter) => self.lanes[lane].rest = Some(Box::new(cutter)),
+            Err(whole) => self.transmit(from, lane, *whole),
         }
     }
 
@@ -779,5 +816,95 @@ impl Machine for World {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.run_until(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{MS, at, pair, slow};
+    use super::*;
+    use stack::frame::{Checksum, Gso, GsoKind};
+    use stack::link::impair::Queue;
+
+    /// 60 datagrams of 1000 bytes from `a` to `b`, as one frame.
+    fn super_frame() -> Frame {
+        let mut bytes = vec![0; 42 + 60_000];
+        bytes[..12].copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+        bytes[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 7, 0x40, 0, 64, 17]);
+        bytes[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+        bytes[34..38].copy_from_slice(&[0, 9, 0, 9]);
+        let mut frame = Frame::copy_from(&bytes);
+        frame.offload.gso = Some(Gso {
+            kind: GsoKind::Udp,
+            size: 1000,
+        });
+        frame.offload.checksum = Checksum::Partial {
+            start: 34,
+            offset: 6,
+        };
+        frame
+    }
+
+    fn narrow() -> World {
+        let ways = slow(MS).map(|mut way| {
+            way.rate = Some(10_000_000);
+            way.queue = Queue::DropTail {
+                packets: Some(4),
+                bytes: None,
+                mark: None,
+            };
+            way
+        });
+        let mut world = pair(1, ways);
+        world.keep_digest();
+        world.run_until(at(100));
+        world
+    }
+
+    #[test]
+    fn a_super_frame_leaves_as_the_wire_takes_it() {
+        let mut world = narrow();
+        let (a, b) = (world.find("a").unwrap(), world.find("b").unwrap());
+        let before = world.node(b).unwrap().counters().arrived;
+        world.begin(a, 0, super_frame());
+        world.pull_rest(0);
+        assert!(world.lanes[0].rest.is_some() && world.lanes[0].starved);
+        let mut fork = world.clone();
+        world.run_until(at(900));
+        fork.run_until(at(900));
+        assert_eq!(world.digest(), fork.digest());
+        assert!(world.lanes[0].rest.is_none());
+        let arrived = world.node(b).unwrap().counters().arrived - before;
+        let pings = 10;
+        assert!((60..=60 + pings).contains(&arrived), "{arrived}");
+        assert_eq!(world.lanes[0].way.stats().dropped_in_all(), 0);
+        world.audit().unwrap();
+    }
+
+    #[test]
+    fn what_has_not_left_does_not_outlive_its_host_or_wire() {
+        for how in 0..3 {
+            let mut world = narrow();
+            let (a, b) = (world.find("a").unwrap(), world.find("b").unwrap());
+            let before = world.node(b).unwrap().counters().arrived;
+            world.begin(a, 0, super_frame());
+            world.pull_rest(0);
+            match how {
+                0 => world.crash(a),
+                1 => world.set_wire_up(WireId(0), false),
+                _ => {
+                    // Paused, it only waits.
+                    world.pause(a);
+                    world.run_until(at(300));
+                    assert!(world.lanes[0].rest.is_some());
+                    world.resume(a);
+                }
+            }
+            world.run_until(at(900));
+            assert!(world.lanes[0].rest.is_none());
+            let arrived = world.node(b).unwrap().counters().arrived - before;
+            assert_eq!(arrived >= 60, how == 2, "{arrived}");
+            world.audit().unwrap();
+        }
     }
 }
