@@ -206,19 +206,26 @@ fn sum_short(bytes: &[u8]) -> u64 {
     add_carry(high, low)
 }
 
-/// Sums whole blocks in 32-bit lanes widened to 64 bits, which the compiler turns into vector code
-/// (64 KiB cannot overflow them); gives what is left over.
+/// Sums whole blocks in lanes of 64 bits, which the compiler turns into vector code; gives what is
+/// left over. Each lane sums its words as they come, forgetting carries, and their upper halves
+/// apart (64 KiB cannot overflow those): the lower halves' sum is the difference, exactly.
 #[inline(never)]
 fn sum_lanes(bytes: &[u8]) -> (u64, &[u8]) {
     let (blocks, tail) = bytes.as_chunks::<32>();
-    let mut lanes = [0u64; 8];
+    let (mut all, mut upper) = ([0u64; 4], [0u64; 4]);
     for block in blocks {
-        let (words, _) = block.as_chunks::<4>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
+        let (words, _) = block.as_chunks::<8>();
+        for ((all, upper), word) in all.iter_mut().zip(&mut upper).zip(words) {
+            let word = u64::from_ne_bytes(*word);
+            *all = all.wrapping_add(word);
+            *upper += word >> 32;
         }
     }
-    let total = lanes.into_iter().fold(0, add_carry);
+    let lower = all
+        .iter()
+        .zip(&upper)
+        .map(|(all, upper)| all.wrapping_sub(upper << 32));
+    let total = lower.chain(upper).fold(0, add_carry);
     (total, tail)
 }
 
