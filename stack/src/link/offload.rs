@@ -33,6 +33,7 @@ pub struct Cutter {
     headers: Head,
     places: Places,
     protocol: Protocol,
+    v6: bool,
     payload: Payload,
     /// Bytes of payload.
     left: usize,
@@ -54,6 +55,17 @@ struct Next {
     seq: u32,
     /// With the data offset in front of them.
     flags: [u8; 2],
+}
+
+/// The same, of one piece, and what follows from it.
+struct Fields {
+    total: u16,
+    ident: u16,
+    header_check: u16,
+    len: u16,
+    seq: u32,
+    flags: [u8; 2],
+    check: u16,
 }
 
 /// Hands on a frame, or each packet of a super-frame; `bare` as in [`Cutter::new`]. One that cannot
@@ -164,6 +176,7 @@ impl Cutter {
             headers,
             places,
             protocol: protocol_of(gso.kind),
+            v6: front.bytes().get(places.ip).is_some_and(|b| b >> 4 == 6),
             left: payload.len(),
             payload,
             size: usize::from(gso.size),
@@ -184,7 +197,7 @@ impl Cutter {
             .as_mut_slice()
             .get_mut(ip..)?
             .split_at_mut_checked(transport - ip)?;
-        if packet.first()? >> 4 == 4 {
+        if !self.v6 {
             let ident = u16::from_be_bytes(*packet.get(4..)?.first_chunk()?);
             // RFC 6864 §4.1: who numbers nothing that must not be cut has zero in each.
             let unnumbered = ident == 0 && packet.get(6)? & 0x40 != 0;
@@ -218,77 +231,98 @@ impl Cutter {
     }
 
     /// The next packet; `None` when all have been given.
+    #[inline]
     pub fn next_piece(&mut self) -> Option<Frame> {
         if self.left == 0 {
             return None;
         }
-        let len = self.size.min(self.left);
-        self.left -= len;
+        let data = self.size.min(self.left);
+        self.left -= data;
+        let payload = self.payload.split_to(data);
+        let fields = self.fields(&payload, data);
         let mut piece = Frame {
             head: self.headers,
-            payload: self.payload.split_to(len),
+            payload,
             offload: Offload {
                 gso: None,
                 checksum: Checksum::Complete,
             },
         };
-        self.rewrite(&mut piece, len)?;
+        // Last, and no wider than they are: a copy made now would wait for them.
+        self.fill_in(piece.head.as_mut_slice(), &fields);
         Some(piece)
     }
 
-    /// Lengths, identification, sequence number, flags and checksums of one piece.
+    /// What this piece's headers say that no other's do.
     #[inline]
-    fn rewrite(&mut self, piece: &mut Frame, data: usize) -> Option<()> {
+    fn fields(&mut self, payload: &Payload, data: usize) -> Fields {
         let Places {
             ip,
             transport,
             data: headers,
         } = self.places;
-        let len = u16::try_from(headers - transport + data).ok()?;
-        let (packet, segment) = piece
-            .head
-            .as_mut_slice()
-            .get_mut(ip..)?
-            .split_at_mut_checked(transport - ip)?;
-        if packet.first()? >> 4 == 4 {
-            let total = u16::try_from(headers - ip + data).ok()?;
-            let fixed = packet.first_chunk_mut::<12>()?;
-            [fixed[2], fixed[3]] = total.to_be_bytes();
-            [fixed[4], fixed[5]] = self.next.ident.to_be_bytes();
-            let mut sum = self.of_header;
-            sum.add_u16(total);
-            sum.add_u16(self.next.ident);
-            [fixed[10], fixed[11]] = sum.finish().to_be_bytes();
-            self.next.ident = self.next.ident.wrapping_add(self.next.ident_step);
-        } else {
-            let total = u16::try_from(headers - ip - ipv6::HEADER_LEN + data).ok()?;
-            put(packet, 4, total)?;
-        }
+        let flags = self.flags();
+        let Next { ident, seq, .. } = self.next;
+        // Fits: the whole was a packet, or its length is wrong in each piece.
+        let word = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
+        let total = match self.v6 {
+            false => word(headers - ip + data),
+            true => word((headers - ip + data).saturating_sub(ipv6::HEADER_LEN)),
+        };
+        let mut header = self.of_header;
+        header.add_u16(total);
+        header.add_u16(ident);
+        let len = word(headers - transport + data);
         let mut sum = self.of_transport;
         sum.add_u16(len);
         if self.protocol == Protocol::UDP {
             sum.add_u16(len);
-            piece.payload.sum_into(&mut sum);
+        } else {
+            sum.add_even(seq.to_be_bytes());
+            sum.add_u16(u16::from_be_bytes(flags));
+        }
+        payload.sum_into(&mut sum);
+        self.next.ident = ident.wrapping_add(self.next.ident_step);
+        self.next.seq = seq.wrapping_add(u32::try_from(data).unwrap_or(0));
+        Fields {
+            total,
+            ident,
+            header_check: header.finish(),
+            len,
+            seq,
+            flags,
+            check: sum.finish(),
+        }
+    }
+
+    #[inline]
+    fn fill_in(&self, headers: &mut [u8], fields: &Fields) -> Option<()> {
+        let packet = headers.get_mut(self.places.ip..)?;
+        if self.v6 {
+            let fixed = packet.first_chunk_mut::<6>()?;
+            [fixed[4], fixed[5]] = fields.total.to_be_bytes();
+        } else {
+            let fixed = packet.first_chunk_mut::<12>()?;
+            [fixed[2], fixed[3]] = fields.total.to_be_bytes();
+            [fixed[4], fixed[5]] = fields.ident.to_be_bytes();
+            [fixed[10], fixed[11]] = fields.header_check.to_be_bytes();
+        }
+        let segment = headers.get_mut(self.places.transport..)?;
+        if self.protocol == Protocol::UDP {
             let fixed = segment.first_chunk_mut::<{ udp::HEADER_LEN }>()?;
-            [fixed[4], fixed[5]] = len.to_be_bytes();
+            [fixed[4], fixed[5]] = fields.len.to_be_bytes();
             // RFC 768: zero would say that there is none.
-            let check = match sum.finish() {
+            let check = match fields.check {
                 0 => 0xffff_u16,
                 check => check,
             };
             [fixed[6], fixed[7]] = check.to_be_bytes();
-            return Some(());
+        } else {
+            let fixed = segment.first_chunk_mut::<{ tcp::HEADER_LEN }>()?;
+            [fixed[4], fixed[5], fixed[6], fixed[7]] = fields.seq.to_be_bytes();
+            [fixed[12], fixed[13]] = fields.flags;
+            [fixed[16], fixed[17]] = fields.check.to_be_bytes();
         }
-        let seq = self.next.seq.to_be_bytes();
-        let flags = self.flags();
-        sum.add_even(seq);
-        sum.add_u16(u16::from_be_bytes(flags));
-        piece.payload.sum_into(&mut sum);
-        let fixed = segment.first_chunk_mut::<{ tcp::HEADER_LEN }>()?;
-        [fixed[4], fixed[5], fixed[6], fixed[7]] = seq;
-        [fixed[12], fixed[13]] = flags;
-        [fixed[16], fixed[17]] = sum.finish().to_be_bytes();
-        self.next.seq = self.next.seq.wrapping_add(u32::try_from(data).ok()?);
         Some(())
     }
 
