@@ -1,4 +1,5 @@
-//! Cuts a super-frame into the packets it stands for, where nobody below or above does it.
+//! Cuts a super-frame into the packets it stands for, where nobody below or above does it, and
+//! ([`Joiner`]) joins them again.
 //!
 //! ```text
 //!   | link | IP, length of all | UDP or TCP | data 1 | data 2 | data 3 |      gso: kind, size
@@ -20,6 +21,10 @@
 //! judged segment by segment (RFC 1191 §4), and an error quotes the [`first`].
 //!
 //! Left out: AccECN, whose counter takes the place of CWR and would go into each segment.
+
+mod join;
+
+pub use join::Joiner;
 
 use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload, Payload};
 use crate::wire::checksum::Sum;
@@ -118,6 +123,7 @@ fn longest_piece(packet: &Frame, gso: Gso) -> usize {
 }
 
 /// A copy of a frame's first bytes: of one that was forwarded, its headers lie in pieces.
+#[derive(Clone, Debug)]
 struct Front {
     room: [u8; Head::CAPACITY],
     len: usize,
