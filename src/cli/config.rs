@@ -22,7 +22,8 @@ use std::str::FromStr;
 pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or an example:
   forwarding = false              # be a router (RFC 1812)
   probe_addresses = false         # look for other holders before using an address (RFC 5227)
-  services = ["echo", "discard", "chargen"]     # on UDP; [] for none
+  services = ["echo", "discard", "chargen", "http"]   # on UDP and TCP, http on TCP; [] for none;
+                                  # "sink" checks what a bulk sender sends
 
   [[device]]                      # none at all means this one, without what follows `kernel`
   name = "tap0"                   # what the kernel calls its end, or the interface for "raw"
@@ -77,7 +78,12 @@ impl Default for Config {
         Self {
             forwarding: false,
             probe_addresses: false,
-            services: vec![Service::Echo, Service::Discard, Service::Chargen],
+            services: vec![
+                Service::Echo,
+                Service::Discard,
+                Service::Chargen,
+                Service::Http,
+            ],
             devices: Vec::new(),
             routes: Vec::new(),
         }

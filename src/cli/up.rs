@@ -19,6 +19,7 @@ use crate::runtime::{Clock, Driver, Next, Wake};
 use stack::host::{Event, Host};
 use stack::rng::Rng;
 use stack::time::{Instant, UnixTime, earliest};
+use stack::transport::tcp;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   tapline up -- ping -c 3 10.7.0.2
   tapline up                              # a shell with the host beside it
   tapline up --config lab.toml -- traceroute -n 10.9.0.1
+  tapline up -- curl http://10.7.0.2/
   tapline up --pcap all.pcapng -- ping -c 3 10.7.0.2
   tapline up --status end.json -- ping -c 3 10.7.0.2
   tapline up --raw veth0                  # on an existing interface, until ^C";
@@ -273,6 +275,9 @@ impl Up {
     fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Next<Turn> {
         let done = self.events(host, now).and_then(|()| {
             self.open_services(host)?;
+            if let Some(services) = &mut self.services {
+                services.handle_timeout(now, host);
+            }
             self.mind_program(now, wake)
         });
         match done {
@@ -281,6 +286,8 @@ impl Up {
             Err(failure) => return Next::Break(Turn::Ended(Err(failure))),
         }
         let grace = self.guest.as_ref().and_then(Guest::deadline);
+        let served = self.services.as_ref().and_then(Services::poll_timeout);
+        let grace = earliest(grace, served);
         match &mut self.control {
             Some((number, _)) if wake.readable.contains(number) => Next::Break(Turn::Asked),
             Some((_, control)) => Next::Continue(earliest(control.feed(now), grace)),
@@ -297,9 +304,9 @@ impl Up {
     fn events(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         while let Some(event) = host.poll_event() {
             match event {
-                Event::Udp(handle, _) => {
+                Event::Udp(..) | Event::Tcp(..) | Event::Listener(_) => {
                     if let Some(services) = &mut self.services {
-                        services.handle(host, now, handle);
+                        services.handle_event(now, host, &event);
                     }
                 }
                 Event::AddressConflict {
@@ -323,7 +330,8 @@ impl Up {
         if self.services.is_some() || !addresses.all(|a| a.usable) {
             return Ok(());
         }
-        let services = Services::open(host, &self.config.services, &self.rng);
+        let usual = tcp::Options::default();
+        let services = Services::open(host, &self.config.services, &usual, &self.rng);
         self.services = Some(services.map_err(|e| Failure::usage(format!("services: {e}")))?);
         Ok(())
     }

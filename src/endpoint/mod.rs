@@ -15,19 +15,21 @@
 //! Promises: a program is plain data, so a copy of it beside a copy of its host goes on as the
 //! first would have; it draws no numbers but from a fork it was given; what it keeps is bounded by
 //! its configuration and not by what peers send.
-//!
-//! Left out: programs over TCP, until there is TCP.
 
 pub mod arp_forger;
+pub mod bulk;
+pub mod http;
+pub mod iperf;
 pub mod measure;
 pub mod ping;
 pub mod scan;
 pub mod services;
+pub mod streams;
 pub mod traceroute;
 pub mod traffic;
 
 use stack::frame::Frame;
-use stack::host::{AskError, BindError, Event, Host, SendError};
+use stack::host::{AskError, BindError, ConnectError, Event, Host, SendError};
 use stack::time::{Duration, Instant};
 use stack::transport::{ErrorKind, SocketError};
 use std::collections::VecDeque;
@@ -82,6 +84,8 @@ pub enum StartError {
     Bind(BindError),
     /// The host gave no link.
     Link(AskError),
+    /// The host cannot connect.
+    Connect(ConnectError),
     /// The settings make no sense, and why.
     Settings(&'static str),
 }
@@ -91,6 +95,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Link(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
             Self::Settings(why) => f.write_str(why),
         }
     }
@@ -107,6 +112,12 @@ impl From<BindError> for StartError {
 impl From<AskError> for StartError {
     fn from(error: AskError) -> Self {
         Self::Link(error)
+    }
+}
+
+impl From<ConnectError> for StartError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
     }
 }
 

@@ -1,55 +1,81 @@
-//! Services on UDP: echo (RFC 862), discard (RFC 863), chargen (RFC 864).
+//! Services of a host: echo (RFC 862), discard (RFC 863), chargen (RFC 864) on UDP and TCP, and a
+//! page and a sink on TCP.
 //!
 //! ```text
-//!   host.poll_event -> Udp(handle, READABLE) --> Services::handle --> udp_send
+//!   host.poll_event -> Udp(handle, READABLE) --> Services::handle_event --> udp_send
+//!                   -> Listener, Tcp         --> Streams
 //! ```
+//!
+//! Read first: RFC 862, 863, 864; [`streams`](super::streams) for TCP.
 //!
 //! Promises: one socket per address and service, so that an answer comes from the address that was
 //! asked (RFC 1122 §4.1.3.5) and broadcasts get none. Nothing is answered to a port below 1024:
 //! two such services, one with a forged source, would otherwise talk to each other for ever.
 
+use super::iperf::{self, server::Server as Iperf};
+use super::streams::Streams;
 use super::{Endpoint, Note, StartError, Waiting};
 use bytes::Bytes;
 use serde::Deserialize;
 use stack::frame::Payload;
 use stack::host::{BindError, Event, Host, UdpHandle};
 use stack::rng::Rng;
-use stack::time::Instant;
+use stack::time::{Instant, earliest};
+use stack::transport::tcp;
 use stack::transport::udp::Datagram;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 /// Ports of servers, who ask nothing (RFC 6335 §6).
 const SYSTEM_PORTS: std::ops::Range<u16> = 0..1024;
-/// RFC 864: between 0 and 512 characters.
+/// RFC 864: between 0 and 512 characters in a datagram.
 const CHARGEN_MAX: usize = 512;
 /// RFC 864's pattern: lines of 72 out of the 95 printing characters, each begun one further.
 const LINE: usize = 72;
 const PRINTABLE: usize = 95;
+/// Times that the pattern is repeated in what is kept of it: one super-segment takes it whole.
+const REPEATS: usize = 9;
 
-/// A service on UDP (RFC 862, 863, 864).
+/// What a host serves.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// Port 7: what comes is sent back.
+    /// Port 7, UDP and TCP: what comes is sent back.
     Echo,
-    /// Port 9: what comes is thrown away.
+    /// Port 9, UDP and TCP: what comes is thrown away.
     Discard,
-    /// Port 19: characters for every datagram.
+    /// Port 19: characters for every datagram, and on TCP without end.
     Chargen,
+    /// Port 80, TCP: a page that says how the host is.
+    Http,
+    /// Port 5001, TCP: checks what a bulk sender sends.
+    Sink,
+    /// Port 5201, TCP: the server's end of iperf3.
+    Iperf,
 }
 
 /// The services and their sockets.
 #[derive(Clone, Debug)]
 pub struct Services {
     sockets: Vec<(UdpHandle, Service)>,
-    /// Only where chargen is among them: there may be ten thousand of us.
-    pattern: Bytes,
+    streams: Streams,
+    iperf: Option<Box<Iperf>>,
     rng: Rng,
     received: u64,
     answered: u64,
 }
 
 impl Service {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
+        Self::Echo,
+        Self::Discard,
+        Self::Chargen,
+        Self::Http,
+        Self::Sink,
+        Self::Iperf,
+    ];
+
     /// Its name in a file.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -57,6 +83,9 @@ impl Service {
             Self::Echo => "echo",
             Self::Discard => "discard",
             Self::Chargen => "chargen",
+            Self::Http => "http",
+            Self::Sink => "sink",
+            Self::Iperf => "iperf",
         }
     }
 
@@ -67,22 +96,35 @@ impl Service {
             Self::Echo => 7,
             Self::Discard => 9,
             Self::Chargen => 19,
+            Self::Http => 80,
+            Self::Sink => 5001,
+            Self::Iperf => iperf::PORT,
         }
+    }
+
+    /// Whether there is such a service on UDP as well.
+    const fn has_datagrams(self) -> bool {
+        matches!(self, Self::Echo | Self::Discard | Self::Chargen)
     }
 }
 
 impl Services {
-    /// Opens a socket for each service on each of the host's addresses.
+    /// Opens, for each service, a socket on each of the host's addresses and a listener on all.
     ///
     /// # Errors
     /// Where one is taken.
-    pub fn open(host: &mut Host, wanted: &[Service], rng: &Rng) -> Result<Self, BindError> {
+    pub fn open(
+        host: &mut Host,
+        wanted: &[Service],
+        options: &tcp::Options,
+        rng: &Rng,
+    ) -> Result<Self, BindError> {
         let interfaces = host.interfaces().iter();
         let addresses: Vec<IpAddr> = interfaces
             .flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()))
             .collect();
         let mut sockets = Vec::new();
-        for &service in wanted {
+        for &service in wanted.iter().filter(|s| s.has_datagrams()) {
             for &addr in &addresses {
                 let handle = host.udp_bind(SocketAddr::new(addr, service.port()))?;
                 sockets.push((handle, service));
@@ -90,9 +132,10 @@ impl Services {
         }
         Ok(Self {
             sockets,
-            pattern: match wanted.contains(&Service::Chargen) {
-                true => pattern(),
-                false => Bytes::new(),
+            streams: Streams::open(host, wanted, options)?,
+            iperf: match wanted.contains(&Service::Iperf) {
+                true => Some(Box::new(Iperf::open(host, iperf::PORT, options)?)),
+                false => None,
             },
             rng: rng.fork("chargen"),
             received: 0,
@@ -100,8 +143,44 @@ impl Services {
         })
     }
 
-    /// Serves what waits on `handle`, where it is one of ours.
-    pub fn handle(&mut self, host: &mut Host, now: Instant, handle: UdpHandle) {
+    /// Serves what an event is about, where it is one of ours.
+    pub fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
+        match event {
+            Event::Udp(handle, _) => self.datagrams(host, now, *handle),
+            event => {
+                self.streams.handle_event(now, host, event);
+                if let Some(iperf) = &mut self.iperf {
+                    iperf.handle_event(now, host, event);
+                    while let Some(outcome) = iperf.poll_outcome() {
+                        log::info!("iperf: {outcome:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let iperf = self.iperf.as_ref().and_then(|iperf| iperf.poll_timeout());
+        earliest(self.streams.poll_timeout(), iperf)
+    }
+
+    /// Ends connections that have been silent for too long.
+    pub fn handle_timeout(&mut self, now: Instant, host: &mut Host) {
+        self.streams.handle_timeout(now, host);
+        if let Some(iperf) = &mut self.iperf {
+            iperf.handle_timeout(now, host);
+        }
+    }
+
+    /// Those on TCP.
+    #[must_use]
+    pub const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    fn datagrams(&mut self, host: &mut Host, now: Instant, handle: UdpHandle) {
         let Some((_, service)) = self.sockets.iter().find(|(h, _)| *h == handle).copied() else {
             return;
         };
@@ -125,12 +204,13 @@ impl Services {
     fn answer(&mut self, service: Service, datagram: Datagram) -> Option<Payload> {
         match service {
             Service::Echo => Some(datagram.payload),
-            Service::Discard => None,
             Service::Chargen => {
                 let bound = u64::try_from(CHARGEN_MAX).unwrap_or(0) + 1;
                 let len = usize::try_from(self.rng.below(bound)).unwrap_or(0);
-                Some(self.pattern.slice(..len.min(self.pattern.len())).into())
+                let pattern = pattern();
+                Some(pattern.slice(..len.min(pattern.len())).into())
             }
+            _ => None,
         }
     }
 }
@@ -139,6 +219,7 @@ impl Services {
 #[derive(Clone, Debug)]
 pub struct Server {
     wanted: Vec<Service>,
+    options: tcp::Options,
     rng: Rng,
     services: Option<Services>,
     failed: Option<BindError>,
@@ -151,6 +232,7 @@ impl Server {
     pub fn new(wanted: Vec<Service>, rng: &Rng) -> Self {
         Self {
             wanted,
+            options: tcp::Options::default(),
             rng: rng.clone(),
             services: None,
             failed: None,
@@ -158,11 +240,18 @@ impl Server {
         }
     }
 
+    /// The same, with connections that are not the usual.
+    #[must_use]
+    pub fn with_options(mut self, options: tcp::Options) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Opens the sockets, unless an address is still being probed for.
     fn open(&mut self, host: &mut Host) -> Result<(), BindError> {
         let mut addresses = host.interfaces().iter().flat_map(|i| i.addresses());
         if self.services.is_none() && addresses.all(|a| a.usable) {
-            let services = Services::open(host, &self.wanted, &self.rng)?;
+            let services = Services::open(host, &self.wanted, &self.options, &self.rng)?;
             self.services = Some(services);
             self.notes.push(Note::new("serving"));
         }
@@ -171,7 +260,26 @@ impl Server {
 }
 
 impl Endpoint for Server {
-    const METRICS: &'static [&'static str] = &["received", "answered"];
+    const METRICS: &'static [&'static str] = &[
+        "received",
+        "answered",
+        "accepted",
+        "closed",
+        "broken",
+        "silent",
+        "evicted",
+        "connections",
+        "bytes-in",
+        "bytes-out",
+        "requests",
+        "sink.flows",
+        "sink.whole",
+        "sink.bytes",
+        "sink.wrong",
+        "sink.foreign",
+        "sink.goodput",
+        "sink.checksum",
+    ];
 
     const NOTES: &'static [&'static str] = &["serving", "failed"];
 
@@ -181,7 +289,7 @@ impl Endpoint for Server {
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
         match (event, &mut self.services) {
-            (Event::Udp(handle, _), Some(services)) => services.handle(host, now, *handle),
+            (event, Some(services)) => services.handle_event(now, host, event),
             (Event::AddressUsable { .. }, None) if self.failed.is_none() => {
                 if let Err(error) = self.open(host) {
                     self.failed = Some(error);
@@ -193,10 +301,14 @@ impl Endpoint for Server {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.services.as_ref().and_then(Services::poll_timeout)
     }
 
-    fn handle_timeout(&mut self, _: Instant, _: &mut Host) {}
+    fn handle_timeout(&mut self, now: Instant, host: &mut Host) {
+        if let Some(services) = &mut self.services {
+            services.handle_timeout(now, host);
+        }
+    }
 
     fn poll_note(&mut self) -> Option<Note> {
         self.notes.pop()
@@ -204,21 +316,36 @@ impl Endpoint for Server {
 
     fn measure(&self, metric: &str) -> Option<u64> {
         let services = self.services.as_ref()?;
-        match metric {
-            "received" => Some(services.received),
-            "answered" => Some(services.answered),
-            _ => None,
-        }
+        let streams = &services.streams;
+        let stats = streams.stats();
+        Some(match metric {
+            "received" => services.received,
+            "answered" => services.answered,
+            "accepted" => stats.accepted,
+            "closed" => stats.closed,
+            "broken" => stats.broken,
+            "silent" => stats.silent,
+            "evicted" => stats.evicted,
+            "connections" => super::count(streams.len()),
+            "bytes-in" => stats.bytes_in,
+            "bytes-out" => stats.bytes_out,
+            "requests" => stats.requests,
+            _ => return streams.sunk().measure(metric.strip_prefix("sink.")?),
+        })
     }
 }
 
-fn pattern() -> Bytes {
-    let printable = (b' '..=b'~').cycle();
-    let lines = (0..PRINTABLE).flat_map(|start| {
-        let line = printable.clone().skip(start).take(LINE);
-        line.chain(*b"\r\n")
+/// The pattern of RFC 864, which is the same for all: there may be ten thousand who send it.
+pub(super) fn pattern() -> Bytes {
+    static PATTERN: LazyLock<Bytes> = LazyLock::new(|| {
+        let printable = (b' '..=b'~').cycle();
+        let lines = (0..PRINTABLE * REPEATS).flat_map(|start| {
+            let line = printable.clone().skip(start % PRINTABLE).take(LINE);
+            line.chain(*b"\r\n")
+        });
+        lines.collect()
     });
-    lines.take(CHARGEN_MAX).collect()
+    PATTERN.clone()
 }
 
 #[cfg(test)]
@@ -228,7 +355,12 @@ mod tests {
     #[test]
     fn the_pattern_is_the_rfcs() {
         let bytes = pattern();
-        assert_eq!(bytes.len(), CHARGEN_MAX);
+        assert_eq!(bytes.len(), (LINE + 2) * PRINTABLE * REPEATS);
+        assert_eq!(
+            bytes[..74],
+            bytes[74 * PRINTABLE..][..74],
+            "it begins again"
+        );
         let lines: Vec<_> = bytes.split(|&b| b == b'\n').collect();
         assert!(lines[0].starts_with(b" !\"#$%&'()") && lines[0].len() == LINE + 1);
         assert!(lines[1].starts_with(b"!\"#") && lines[2].starts_with(b"\"#$"));

@@ -30,8 +30,8 @@ use asks::{Asker, STOPS};
 use chain::Chain;
 use printer::{Page, Printer, SharedPage};
 use serde_json::Value;
-use stack::host::Event;
 use stack::time::{Duration, Instant};
+use stack::transport::tcp;
 use std::process::ExitCode;
 
 /// How long an answer may take; all of it happens on this machine.
@@ -88,7 +88,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     let rng = os_rng()?;
     let mut chain = Chain::new(clock.now(), device.mtu(), page.clone())?;
     let services = chain.hosts_mut().map(|host| {
-        let opened = Services::open(host, &[Service::Echo], &rng);
+        let opened = Services::open(host, &[Service::Echo], &tcp::Options::default(), &rng);
         opened.map_err(|e| Failure::usage(format!("services: {e}")))
     });
     let mut tour = Tour {
@@ -140,9 +140,7 @@ impl Tour {
         }
         for (host, services) in chain.hosts_mut().zip(&mut self.services) {
             while let Some(event) = host.poll_event() {
-                if let Event::Udp(handle, _) = event {
-                    services.handle(host, now, handle);
-                }
+                services.handle_event(now, host, &event);
             }
         }
         let (stop, question) = self.at;

@@ -1,0 +1,479 @@
+//! Services on TCP: echo (RFC 862), discard (RFC 863), chargen (RFC 864), a page over HTTP, and a
+//! sink that checks what a [`bulk`](super::bulk) sender sends.
+//!
+//! ```text
+//!   Listener(handle) --> tcp_accept --> Talk --+-- echo     recv_bytes --> send_bytes: one piece held
+//!                                              +-- discard  recv_bytes
+//!   Tcp(handle, ..) --> turn -->               +-- chargen  one pattern for all, sent by reference
+//!                                              +-- http     super::http::server
+//!                                              +-- sink     super::bulk::Intake
+//!   watch: (when to look, handle) .. --> silent for too long: reset
+//! ```
+//!
+//! Read first: RFC 862, 863, 864 (each "TCP Based").
+//!
+//! Promises: what comes is not read before what it caused has been taken by the host, so a peer
+//! that does not read fills its own window and none of our memory; payload is passed on by
+//! reference. At most [`MAX_TALKS`] are open: one more puts an end to the one that has been silent
+//! longest, as far as is known (it is looked at when its time may be up, not at each segment).
+
+use super::bulk::Intake;
+use super::count;
+use super::http::server::{self, Page};
+use super::services::{Service, pattern};
+use bytes::{Buf as _, Bytes};
+use stack::host::{BindError, Event, Host, ListenHandle, ListenOptions, Readiness, TcpHandle};
+use stack::time::{Duration, Instant};
+use stack::transport::tcp::{self, Error};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Connections open at a time, of all services together.
+pub const MAX_TALKS: usize = 16_384;
+/// Connections that wait to be accepted, of each service: `wrk` opens a thousand at once.
+const BACKLOG: usize = 1024;
+/// How long echo, discard, chargen and the sink bear silence.
+const IDLE: Duration = Duration::from_secs(600);
+/// Bytes taken from the host at a time.
+const PIECE: usize = 256 << 10;
+
+/// What a turn of a conversation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It goes on when the host says that there is more to read, or room.
+    Open,
+    /// All has been heard and handed over: close.
+    Over,
+    /// It cannot go on: reset.
+    Broken,
+}
+
+/// What a user's call came to, where it gave nothing.
+pub(super) const fn stuck(error: Error) -> Turn {
+    match error {
+        Error::WouldBlock => Turn::Open,
+        _ => Turn::Broken,
+    }
+}
+
+/// Counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections that ended as they should.
+    pub closed: u64,
+    /// Connections that an error ended.
+    pub broken: u64,
+    /// Connections that were silent for too long.
+    pub silent: u64,
+    /// Connections that made room for others.
+    pub evicted: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes handed over.
+    pub bytes_out: u64,
+    /// Requests that the page server answered.
+    pub requests: u64,
+}
+
+/// The listeners and their connections.
+#[derive(Clone, Debug, Default)]
+pub struct Streams {
+    listeners: Vec<(ListenHandle, Service)>,
+    talks: BTreeMap<TcpHandle, Talk>,
+    /// When to look whether a conversation is still alive; one entry each.
+    watch: BTreeSet<(Instant, TcpHandle)>,
+    page: Page,
+    stats: Stats,
+    /// What the sink has taken from senders that have ended.
+    sunk: Sunk,
+}
+
+/// What a sink has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sunk {
+    /// Senders.
+    pub flows: u64,
+    /// Of these such as ended after all they had announced.
+    pub whole: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+    /// Bytes that were not what the sender's seed gives.
+    pub wrong: u64,
+    /// Streams that were no sender's.
+    pub foreign: u64,
+    /// Bits a second, of the flows together.
+    pub goodput: u64,
+    /// The sum of the checksums.
+    pub checksum: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Talk {
+    kind: Kind,
+    /// When it last had something to say or to hear.
+    last: Instant,
+    /// Its entry in `watch`.
+    watched: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// What was read and is not handed over yet.
+    Echo(Bytes),
+    Discard,
+    Chargen {
+        /// Where in the pattern.
+        at: usize,
+        /// The peer has finished: there is nothing more to throw away.
+        deaf: bool,
+    },
+    Http(Box<server::Talk>),
+    Sink(Box<Intake>),
+}
+
+/// What all conversations share, apart from their table.
+struct Shared<'a> {
+    page: &'a mut Page,
+    stats: &'a mut Stats,
+}
+
+impl Streams {
+    /// Listens for each of the services on every address.
+    ///
+    /// # Errors
+    /// Where a port is taken.
+    pub fn open(
+        host: &mut Host,
+        wanted: &[Service],
+        options: &tcp::Options,
+    ) -> Result<Self, BindError> {
+        let mut listeners = Vec::new();
+        for &service in wanted.iter().filter(|s| **s != Service::Iperf) {
+            let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let at = SocketAddr::new(any, service.port());
+            let handle = host.tcp_listen(at, listening(service, options))?;
+            listeners.push((handle, service));
+        }
+        Ok(Self {
+            listeners,
+            ..Self::default()
+        })
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Connections open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.talks.len()
+    }
+
+    /// Whether no connection is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.talks.is_empty()
+    }
+
+    /// What the sink has taken, from senders that have ended and from those that are at it.
+    #[must_use]
+    pub fn sunk(&self) -> Sunk {
+        let mut sum = self.sunk;
+        for talk in self.talks.values() {
+            if let Kind::Sink(intake) = &talk.kind {
+                sum.add(intake);
+            }
+        }
+        sum
+    }
+
+    /// Takes an event that concerns one of ours.
+    pub fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
+        match *event {
+            Event::Listener(handle) => {
+                let found = self.listeners.iter().find(|(h, _)| *h == handle);
+                if let Some((_, service)) = found.copied() {
+                    self.accept(now, host, handle, service);
+                }
+            }
+            Event::Tcp(handle, ready) => self.turn(now, host, handle, ready),
+            _ => {}
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.watch.first().map(|(at, _)| *at)
+    }
+
+    /// Ends what has been silent for too long.
+    pub fn handle_timeout(&mut self, now: Instant, host: &mut Host) {
+        while let Some((at, handle)) = self.watch.first().copied().filter(|w| w.0 <= now) {
+            let Some(talk) = self.talks.get_mut(&handle) else {
+                self.watch.remove(&(at, handle));
+                continue;
+            };
+            let due = talk.deadline();
+            if due > now {
+                self.watch.remove(&(at, handle));
+                self.watch.insert((due, handle));
+                talk.watched = due;
+                continue;
+            }
+            // A page's client is told why, and has a moment to read it.
+            let told = match &mut talk.kind {
+                Kind::Http(http) => http.expire(now),
+                _ => false,
+            };
+            self.stats.silent += 1;
+            match told {
+                true => self.turn(now, host, handle, Readiness::NONE),
+                false => self.end(now, host, handle, Turn::Broken),
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant, host: &mut Host, listener: ListenHandle, service: Service) {
+        while let Some((handle, peer)) = host.tcp_accept(listener) {
+            self.stats.accepted += 1;
+            log::debug!("{} to {peer}", service.name());
+            if self.talks.len() >= MAX_TALKS {
+                self.evict(now, host);
+            }
+            let talk = Talk::new(service, now);
+            self.watch.insert((talk.watched, handle));
+            self.talks.insert(handle, talk);
+            self.turn(now, host, handle, Readiness::NONE);
+        }
+    }
+
+    /// Ends the one whose time is up first.
+    fn evict(&mut self, now: Instant, host: &mut Host) {
+        if let Some((_, handle)) = self.watch.first().copied() {
+            self.stats.evicted += 1;
+            self.end(now, host, handle, Turn::Broken);
+        }
+    }
+
+    fn turn(&mut self, now: Instant, host: &mut Host, handle: TcpHandle, ready: Readiness) {
+        let Some(talk) = self.talks.get_mut(&handle) else {
+            return;
+        };
+        talk.last = now;
+        let mut shared = Shared {
+            page: &mut self.page,
+            stats: &mut self.stats,
+        };
+        let turn = talk.turn(now, host, handle, &mut shared);
+        let turn = match ready.has(Readiness::ERROR) {
+            true => Turn::Broken,
+            false => turn,
+        };
+        if turn != Turn::Open {
+            self.end(now, host, handle, turn);
+            return;
+        }
+        // It may have less time now than before: a request that has begun, for one.
+        let due = talk.deadline();
+        if due < talk.watched {
+            self.watch.remove(&(talk.watched, handle));
+            self.watch.insert((due, handle));
+            talk.watched = due;
+        }
+    }
+
+    fn end(&mut self, now: Instant, host: &mut Host, handle: TcpHandle, turn: Turn) {
+        let Some(talk) = self.talks.remove(&handle) else {
+            return;
+        };
+        self.watch.remove(&(talk.watched, handle));
+        if let Kind::Sink(intake) = &talk.kind {
+            self.sunk.add(intake);
+        }
+        if turn == Turn::Over {
+            self.stats.closed += 1;
+            host.tcp_close(now, handle);
+            return;
+        }
+        self.stats.broken += 1;
+        if let Some(error) = host.tcp_take_error(handle) {
+            log::debug!("{:?}: {error}", host.tcp_remote(handle));
+        }
+        host.tcp_abort(now, handle);
+    }
+}
+
+impl Sunk {
+    fn add(&mut self, intake: &Intake) {
+        self.flows += 1;
+        self.whole += u64::from(intake.is_whole());
+        self.bytes += intake.bytes();
+        self.wrong += intake.wrong();
+        self.foreign += u64::from(intake.is_foreign());
+        self.goodput += intake.goodput();
+        self.checksum = self.checksum.wrapping_add(intake.checksum());
+    }
+
+    /// A value by its name in [`METRICS`](super::services::Server::METRICS), without `sink.`.
+    pub(super) fn measure(&self, what: &str) -> Option<u64> {
+        Some(match what {
+            "flows" => self.flows,
+            "whole" => self.whole,
+            "bytes" => self.bytes,
+            "wrong" => self.wrong,
+            "foreign" => self.foreign,
+            "goodput" => self.goodput,
+            "checksum" => self.checksum,
+            _ => return None,
+        })
+    }
+}
+
+/// How a service listens: a page is one write, which must not wait for company.
+fn listening(service: Service, options: &tcp::Options) -> ListenOptions {
+    let mut options = options.clone();
+    if service == Service::Http {
+        options.nagle = tcp::options::Nagle::Off;
+    }
+    ListenOptions {
+        backlog: BACKLOG,
+        options,
+        ..ListenOptions::default()
+    }
+}
+
+impl Talk {
+    fn new(service: Service, now: Instant) -> Self {
+        let kind = match service {
+            Service::Echo => Kind::Echo(Bytes::new()),
+            // iperf has a listener of its own.
+            Service::Discard | Service::Iperf => Kind::Discard,
+            Service::Chargen => Kind::Chargen { at: 0, deaf: false },
+            Service::Http => Kind::Http(Box::new(server::Talk::new(now))),
+            Service::Sink => Kind::Sink(Box::new(Intake::new(now))),
+        };
+        let mut talk = Self {
+            kind,
+            last: now,
+            watched: now,
+        };
+        talk.watched = talk.deadline();
+        talk
+    }
+
+    /// When it has been silent for too long.
+    fn deadline(&self) -> Instant {
+        match &self.kind {
+            Kind::Http(http) => http.deadline(),
+            _ => self.last + IDLE,
+        }
+    }
+
+    fn turn(
+        &mut self,
+        now: Instant,
+        host: &mut Host,
+        handle: TcpHandle,
+        shared: &mut Shared<'_>,
+    ) -> Turn {
+        let stats = &mut *shared.stats;
+        match &mut self.kind {
+            Kind::Echo(held) => echo(now, host, handle, held, stats),
+            Kind::Discard => drain(now, host, handle, stats, |_| {}),
+            Kind::Chargen { at, deaf } => {
+                if !*deaf {
+                    match drain(now, host, handle, stats, |_| {}) {
+                        Turn::Open => {}
+                        // Half-closed: it may still want to listen.
+                        Turn::Over => *deaf = true,
+                        Turn::Broken => return Turn::Broken,
+                    }
+                }
+                chargen(now, host, handle, at, stats)
+            }
+            Kind::Http(http) => http.turn(now, host, handle, shared.page, stats),
+            Kind::Sink(intake) => {
+                let turn = drain(now, host, handle, stats, |piece| intake.take(now, &piece));
+                if turn == Turn::Over {
+                    intake.end();
+                }
+                turn
+            }
+        }
+    }
+}
+
+/// Hands back what comes, a piece at a time.
+fn echo(
+    now: Instant,
+    host: &mut Host,
+    handle: TcpHandle,
+    held: &mut Bytes,
+    stats: &mut Stats,
+) -> Turn {
+    loop {
+        if held.is_empty() {
+            match host.tcp_recv_bytes(now, handle, PIECE) {
+                Ok(piece) if piece.is_empty() => return Turn::Over,
+                Ok(piece) => *held = piece,
+                Err(e) => return stuck(e),
+            }
+            stats.bytes_in += count(held.len());
+        }
+        match host.tcp_send_bytes(now, handle, held.clone()) {
+            Ok(0) => return Turn::Open,
+            Ok(n) => {
+                held.advance(n.min(held.len()));
+                stats.bytes_out += count(n);
+            }
+            Err(e) => return stuck(e),
+        }
+    }
+}
+
+/// Reads what there is; over once the peer has finished.
+fn drain(
+    now: Instant,
+    host: &mut Host,
+    handle: TcpHandle,
+    stats: &mut Stats,
+    mut take: impl FnMut(Bytes),
+) -> Turn {
+    loop {
+        match host.tcp_recv_bytes(now, handle, PIECE) {
+            Ok(piece) if piece.is_empty() => return Turn::Over,
+            Ok(piece) => {
+                stats.bytes_in += count(piece.len());
+                take(piece);
+            }
+            Err(e) => return stuck(e),
+        }
+    }
+}
+
+/// Hands over characters while there is room.
+fn chargen(
+    now: Instant,
+    host: &mut Host,
+    handle: TcpHandle,
+    at: &mut usize,
+    stats: &mut Stats,
+) -> Turn {
+    let pattern = pattern();
+    loop {
+        match host.tcp_send_bytes(now, handle, pattern.slice((*at).min(pattern.len())..)) {
+            Ok(0) => return Turn::Open,
+            Ok(n) => {
+                *at = (*at + n) % pattern.len().max(1);
+                stats.bytes_out += count(n);
+            }
+            Err(e) => return stuck(e),
+        }
+    }
+}
