@@ -11,6 +11,7 @@ use super::program::Program;
 use super::topology::{Client, ClientKind, Kind, Node, Place, Topology, TopologyError};
 use super::world::World;
 use crate::endpoint::arp_forger::{self, ArpForger};
+use crate::endpoint::bulk::{self, Bulk};
 use crate::endpoint::ping::{self, Pinger};
 use crate::endpoint::scan::{self, Scan};
 use crate::endpoint::services::{Server, Service};
@@ -170,6 +171,7 @@ impl Topology {
         let program = match client.kind {
             ClientKind::Ping => pinger(client, to).into(),
             ClientKind::Udp => sender(client, to).into(),
+            ClientKind::Tcp => self.bulk(world, client, to).into(),
             ClientKind::Scan => scanner(client, to).into(),
             ClientKind::Traceroute => traceroute(client, to).into(),
             ClientKind::ArpForger => {
@@ -180,6 +182,29 @@ impl Topology {
         };
         world.add_program(id, &client.name, client.start, program);
         Ok(())
+    }
+
+    /// Sends bytes over TCP as its node does.
+    fn bulk(&self, world: &World, client: &Client, to: Ipv4Addr) -> Bulk {
+        let port = client.port.unwrap_or(Service::Sink.port());
+        let default = bulk::Config::new(SocketAddr::new(to.into(), port));
+        let node = self.nodes.iter().find(|n| n.name == client.node);
+        let mut options = node.map(|n| n.settings.tcp()).unwrap_or_default();
+        if let Some(congestion) = client.congestion {
+            options.congestion = congestion.into();
+        }
+        let mut chance = world.chance_of(&format!("tcp/{}", client.name));
+        Bulk::new(bulk::Config {
+            bytes: match (client.bytes, client.stop) {
+                (None, None) => default.bytes,
+                (bytes, _) => bytes,
+            },
+            until: span(client),
+            warm_up: client.warm_up.unwrap_or(default.warm_up),
+            seed: chance.next_u64(),
+            options,
+            ..default
+        })
     }
 
     /// Claims an address towards whoever it is to fool, or towards all.
@@ -208,6 +233,7 @@ fn serve(world: &mut World, id: NodeId, node: &Node) {
     if !node.services.is_empty() {
         let rng = world.chance_of(&format!("services/{}", node.name));
         let server = Server::new(node.services.clone(), &rng);
+        let server = server.with_options(node.settings.tcp());
         let name = format!("{}.services", node.name);
         world.add_program(id, &name, Duration::ZERO, server);
     }

@@ -157,6 +157,30 @@ fn is_a_hosts(cidr: Cidr) -> bool {
     }
 }
 
+fn check_tcp(client: &Client) -> Option<(Keys, &'static str)> {
+    let tcp = client.kind == ClientKind::Tcp;
+    let wrong: (Keys, _) = if !tcp && client.bytes.is_some() {
+        (
+            &["bytes"],
+            "only over tcp are `bytes` sent; a datagram has a `size`",
+        )
+    } else if !tcp && client.congestion.is_some() {
+        (&["congestion"], "only tcp has congestion control")
+    } else if !tcp && client.warm_up.is_some() {
+        (
+            &["warm_up", "warm-up"],
+            "only a tcp client has a `warm_up`",
+        )
+    } else if tcp && (client.size.is_some() || client.count.is_some()) {
+        (&["size", "count"], "over tcp, say `bytes`")
+    } else if client.bytes == Some(0) {
+        (&["bytes"], "0 bytes say nothing")
+    } else {
+        return None;
+    };
+    Some(wrong)
+}
+
 fn check_wire(wire: &Wire, nodes: &BTreeSet<&str>) -> Checked {
     let name = &wire.name;
     for end in &wire.between {
@@ -228,6 +252,8 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
         (&["claims"], "only an arp-forger `claims` an address")
     } else if client.kind != ClientKind::Scan && client.last_port.is_some() {
         (&["last_port", "last-port"], "only a scan has a `last_port`")
+    } else if let Some(wrong) = check_tcp(client) {
+        wrong
     } else {
         return Ok(());
     };

@@ -6,11 +6,12 @@
 //! ```
 
 use super::assertion::Assertion;
-use super::metric::{NODE, WIRE, WORLD};
+use super::metric::{NODE, SERVICES, WIRE, WORLD};
 use super::names::{self, Names};
-use super::topology::{ClientKind, Topology};
+use super::topology::{ClientKind, Node, Topology};
 use crate::endpoint::Endpoint;
 use crate::endpoint::arp_forger::ArpForger;
+use crate::endpoint::bulk::Bulk;
 use crate::endpoint::ping::Pinger;
 use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
@@ -25,6 +26,7 @@ impl ClientKind {
         match self {
             Self::Ping => Pinger::METRICS,
             Self::Udp => Sender::METRICS,
+            Self::Tcp => Bulk::METRICS,
             Self::Scan => Scan::METRICS,
             Self::ArpForger => ArpForger::METRICS,
             Self::Traceroute => Traceroute::METRICS,
@@ -37,6 +39,7 @@ impl ClientKind {
         match self {
             Self::Ping => Pinger::NOTES,
             Self::Udp => Sender::NOTES,
+            Self::Tcp => Bulk::NOTES,
             Self::Scan => Scan::NOTES,
             Self::ArpForger => ArpForger::NOTES,
             Self::Traceroute => Traceroute::NOTES,
@@ -75,7 +78,14 @@ impl Topology {
         }
         match subject {
             names::WORLD => owned(WORLD),
-            _ => with_drops(NODE),
+            node => {
+                let mut all = with_drops(NODE);
+                let serves = |n: &&Node| n.name == node && !n.services.is_empty();
+                if self.nodes.iter().any(|n| serves(&n)) {
+                    all.extend(Server::METRICS.iter().map(|m| format!("{SERVICES}{m}")));
+                }
+                all
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   r1.drops.ttl-expired     a node:    its host's counters
+//!   b.services.sink.wrong               what its services measured
 //!   a-r1.lost                a wire:    both directions together; a-r1.from.a.lost one of them
 //!   ping1.rtt.max            a program: what it measured
 //!   world.arrivals           the whole
@@ -47,6 +48,8 @@ pub const NODE: &[&str] = &[
     "malformed",
     "conserved",
 ];
+/// Before what a node's services measure.
+pub const SERVICES: &str = "services.";
 /// What can be asked of a wire, or of a direction of it, besides `drops.REASON`.
 pub const WIRE: &[&str] = &[
     "frames-in",
@@ -69,6 +72,11 @@ impl World {
             return self.measure_world(metric);
         }
         if let Some(node) = self.find(subject).and_then(|id| self.node(id)) {
+            if let Some(metric) = metric.strip_prefix(SERVICES) {
+                let name = format!("{subject}.services");
+                let (_, program) = node.programs().find(|(n, _)| *n == name)?;
+                return program.measure(metric).map(i128::from);
+            }
             return measure_node(node, metric);
         }
         if let Some(wire) = self.find_wire(subject) {

@@ -9,6 +9,7 @@
 //! An enum and not a trait object: a world is cloned, and its programs with it.
 
 use crate::endpoint::arp_forger::ArpForger;
+use crate::endpoint::bulk::Bulk;
 use crate::endpoint::ping::Pinger;
 use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
@@ -80,6 +81,8 @@ programs! {
     Sender(Sender),
     /// Takes datagrams, and measures or sends them back.
     Sink(Sink),
+    /// Sends bytes over TCP, and measures the connection.
+    Bulk(Bulk),
     /// Tries one port after another.
     Scan(Scan),
     /// Finds the routers on a way.

@@ -13,8 +13,78 @@ use super::units::{duration, size, write_duration, write_size};
 use serde::Deserialize;
 use stack::host::{self, InterfaceConfig};
 use stack::time::Duration;
+use stack::transport::tcp;
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
+
+macro_rules! words {
+    ($($(#[$meta:meta])* $name:ident as $of:path { $($(#[$doc:meta])* $variant:ident: $word:literal,)* })*) => {
+        $(
+            $(#[$meta])*
+            #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+            pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)* }
+
+            impl $name {
+                /// Its name in a file.
+                #[must_use]
+                pub const fn name(self) -> &'static str {
+                    match self { $(Self::$variant => $word,)* }
+                }
+            }
+
+            impl From<$name> for $of {
+                fn from(word: $name) -> Self {
+                    match word { $($name::$variant => Self::$variant,)* }
+                }
+            }
+
+            impl Value for $name {
+                fn write(&self) -> String {
+                    format!("\"{}\"", self.name())
+                }
+            }
+        )*
+    };
+}
+
+words! {
+    /// Congestion control.
+    Congestion as tcp::Algorithm {
+        /// RFC 5681.
+        Reno: "reno",
+        /// RFC 9438.
+        Cubic: "cubic",
+        /// BBR.
+        Bbr: "bbr",
+    }
+    /// Explicit congestion notification.
+    Ecn as tcp::options::Ecn {
+        /// Never.
+        Off: "off",
+        /// Where the peer asks for it.
+        Passive: "passive",
+        /// Asked for.
+        Active: "active",
+    }
+    /// When small segments wait.
+    Nagle as tcp::options::Nagle {
+        /// While anything is unacknowledged.
+        Classic: "classic",
+        /// While another small one is.
+        Minshall: "minshall",
+        /// Never.
+        Off: "off",
+    }
+    /// Path MTU discovery without ICMP.
+    MtuProbing as tcp::options::MtuProbing {
+        /// Never.
+        Off: "off",
+        /// Once the path looks like a black hole.
+        BlackHole: "black-hole",
+        /// From the start.
+        Always: "always",
+    }
+}
 
 /// A value that a file can hold.
 trait Value: Sized {
@@ -105,6 +175,44 @@ settings! {
     udp_receive: Bytes,
     /// Bytes that wait in a socket to be sent.
     udp_send: Bytes,
+    /// TCP: congestion control of its clients and services.
+    tcp_congestion: Congestion,
+    /// TCP: explicit congestion notification: off, passive or active.
+    tcp_ecn: Ecn,
+    /// TCP: when small segments wait: classic, minshall or off.
+    tcp_nagle: Nagle,
+    /// TCP: path MTU discovery without ICMP: off, black-hole or always.
+    tcp_mtu_probing: MtuProbing,
+    /// TCP: selective acknowledgments.
+    tcp_sack: bool,
+    /// TCP: timestamps.
+    tcp_timestamps: bool,
+    /// TCP: window scaling.
+    tcp_window_scaling: bool,
+    /// TCP: find losses by time (RFC 8985); else by three duplicates.
+    tcp_rack: bool,
+    /// TCP: probe for a lost tail.
+    tcp_tail_loss_probe: bool,
+    /// TCP: detect spurious timeouts.
+    tcp_frto: bool,
+    /// TCP: leave slow start early.
+    tcp_hystart: bool,
+    /// TCP: spread segments over the round trip.
+    tcp_pacing: bool,
+    /// TCP: segments of the initial window.
+    tcp_initial_window: u16,
+    /// TCP: largest segment.
+    tcp_mss: u16,
+    /// TCP: most bytes of a receive buffer.
+    tcp_receive_buffer: Bytes,
+    /// TCP: most bytes of a send buffer.
+    tcp_send_buffer: Bytes,
+    /// TCP: how long an acknowledgment waits.
+    tcp_delayed_ack: Time,
+    /// TCP: lower bound of the retransmission timeout.
+    tcp_rto_min: Time,
+    /// TCP: timeouts in a row that end a connection.
+    tcp_retries: u8,
     /// Forwarded packets that wait for one port.
     forward_queue: Bytes,
     /// ICMP messages that wait for one port.
@@ -161,6 +269,36 @@ impl Settings {
         set(&mut config.max_replies, count(self.reply_queue));
     }
 
+    /// The options of its connections.
+    #[must_use]
+    pub fn tcp(&self) -> tcp::Options {
+        let mut options = tcp::Options::default();
+        set(&mut options.ttl, self.ttl);
+        set(&mut options.congestion, self.tcp_congestion.map(Into::into));
+        set(&mut options.ecn, self.tcp_ecn.map(Into::into));
+        set(&mut options.nagle, self.tcp_nagle.map(Into::into));
+        set(
+            &mut options.mtu_probing,
+            self.tcp_mtu_probing.map(Into::into),
+        );
+        set(&mut options.sack, self.tcp_sack);
+        set(&mut options.timestamps, self.tcp_timestamps);
+        set(&mut options.window_scaling, self.tcp_window_scaling);
+        set(&mut options.rack, self.tcp_rack);
+        set(&mut options.tail_loss_probe, self.tcp_tail_loss_probe);
+        set(&mut options.frto, self.tcp_frto);
+        set(&mut options.hystart, self.tcp_hystart);
+        set(&mut options.pacing, self.tcp_pacing);
+        set(&mut options.initial_window, self.tcp_initial_window);
+        set(&mut options.mss, self.tcp_mss.map(Some));
+        buffer(&mut options.recv_buffer, self.tcp_receive_buffer);
+        buffer(&mut options.send_buffer, self.tcp_send_buffer);
+        set(&mut options.delayed_ack, self.tcp_delayed_ack.map(|t| t.0));
+        set(&mut options.rto_min, self.tcp_rto_min.map(|t| t.0));
+        set(&mut options.retries2, self.tcp_retries);
+        options
+    }
+
     /// Sets what is set of one interface.
     pub fn apply_to_interface(&self, config: &mut InterfaceConfig) {
         use super::topology::ReversePath;
@@ -174,6 +312,14 @@ impl Settings {
             ReversePath::Loose => host::ReversePath::Loose,
         });
         set(&mut config.reverse_path, path);
+    }
+}
+
+/// A buffer that grows no further.
+fn buffer(place: &mut tcp::options::Buffer, max: Option<Bytes>) {
+    if let Some(Bytes(max)) = max {
+        place.max = u32::try_from(max).unwrap_or(u32::MAX);
+        place.initial = place.initial.min(place.max);
     }
 }
 
@@ -321,6 +467,15 @@ mod tests {
         settings.apply_to_interface(&mut port);
         assert_eq!(port.mtu, 600);
         assert_eq!(port.reverse_path, host::ReversePath::Strict);
+        let file: Settings = toml::from_str(
+            "tcp_congestion = 'bbr'\ntcp_sack = false\ntcp_receive_buffer = '32KiB'",
+        )
+        .unwrap();
+        let options = file.tcp();
+        assert_eq!(options.congestion, tcp::Algorithm::Bbr);
+        assert!(!options.sack && options.timestamps);
+        let buffer = options.recv_buffer;
+        assert_eq!((buffer.initial, buffer.max), (32 << 10, 32 << 10));
         let again: Settings = toml::from_str(&settings.to_toml().replace(", ", "\n")).unwrap();
         assert_eq!(again, settings);
     }

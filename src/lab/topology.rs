@@ -16,6 +16,7 @@
 use super::assertion::Assertion;
 use super::fault::{Party, Script, ScriptError};
 use super::names::Names;
+pub use super::settings::Congestion;
 pub use super::settings::Settings;
 pub use crate::endpoint::services::Service;
 use serde::Deserialize;
@@ -176,6 +177,12 @@ pub struct Client {
     pub last_port: Option<u16>,
     /// Of a forger: whose address it says is its own.
     pub claims: Option<Party>,
+    /// Over TCP: bytes to send in all; where neither they nor an end are given, a megabyte.
+    pub bytes: Option<u64>,
+    /// Over TCP: congestion control; `None` is that of its node.
+    pub congestion: Option<Congestion>,
+    /// Over TCP: how long after its start the goodput is counted from.
+    pub warm_up: Option<Duration>,
 }
 
 /// What a client does.
@@ -186,6 +193,8 @@ pub enum ClientKind {
     Ping,
     /// Datagrams to a service, and its answers.
     Udp,
+    /// Bytes over TCP to a service.
+    Tcp,
     /// One datagram to each of many ports.
     Scan,
     /// ARP replies that claim another's address.
@@ -201,6 +210,7 @@ impl ClientKind {
         match self {
             Self::Ping => "ping",
             Self::Udp => "udp",
+            Self::Tcp => "tcp",
             Self::Scan => "scan",
             Self::ArpForger => "arp-forger",
             Self::Traceroute => "traceroute",
@@ -284,6 +294,9 @@ impl Client {
             port: None,
             last_port: None,
             claims: None,
+            bytes: None,
+            congestion: None,
+            warm_up: None,
         }
     }
 
@@ -297,6 +310,26 @@ impl Client {
     #[must_use]
     pub fn udp(name: &str, node: &str, to: &str) -> Self {
         Self::new(name, node, ClientKind::Udp, Party::from(to))
+    }
+
+    /// Bytes to the sink of another node.
+    #[must_use]
+    pub fn tcp(name: &str, node: &str, to: &str) -> Self {
+        Self::new(name, node, ClientKind::Tcp, Party::from(to))
+    }
+
+    /// So many bytes, over TCP.
+    #[must_use]
+    pub const fn bytes(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// With this congestion control.
+    #[must_use]
+    pub const fn congestion(mut self, congestion: Congestion) -> Self {
+        self.congestion = Some(congestion);
+        self
     }
 
     /// So many requests.

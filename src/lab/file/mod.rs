@@ -51,7 +51,7 @@ settings = { icmp_rate = 100, ttl = 64 }       # policies and limits
 
 [[node]]
 name = "b"
-services = ["echo", "discard", "chargen"]
+services = ["echo", "discard", "chargen", "sink"]    # http and iperf too
 
 [[wire]]
 between = ["a", "r1"]              # called a-r1, or name = ".."
@@ -76,7 +76,7 @@ from.b = { delay = "80ms" }        # one direction       target, interval, ecn; 
 [[client]]
 name = "p"                         # else ping1, ping2, ..
 node = "a"
-kind = "ping"                      # ping, udp, scan, arp-forger or traceroute
+kind = "ping"                      # ping, udp, tcp, scan, arp-forger or traceroute
 to = "b"                           # a node or an address
 start = "0s"
 stop = "9s"
@@ -85,6 +85,15 @@ interval = "500ms"
 size = 56
 ttl = 64
 dont_fragment = true               # or fragment = true: routers may always cut
+
+[[client]]
+name = "t"
+node = "a"
+kind = "tcp"
+to = "b"                           # its sink, or port = 9 for its discard
+bytes = "10MB"                     # in all; or stop, for as many as go
+congestion = "bbr"                 # cubic, reno; else the node's tcp_congestion
+warm_up = "1s"                     # goodput is counted from then on
 "#;
 
 /// A topology that came from a file.

@@ -10,7 +10,9 @@ use crate::lab::assertion::Assertion;
 use crate::lab::fault::{Party, Script};
 use crate::lab::names::nearest;
 use crate::lab::settings::{Bytes, Settings, Time, scalar};
-use crate::lab::topology::{Client, ClientKind, Kind, Node, Route, Service, Topology, Wire};
+use crate::lab::topology::{
+    Client, ClientKind, Congestion, Kind, Node, Route, Service, Topology, Wire,
+};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IntoDeserializer};
 use stack::link::impair::{self, Chance, Loss, Queue, codel, fq_codel};
@@ -446,6 +448,10 @@ struct RawClient {
     #[serde(alias = "last-port")]
     last_port: Option<u16>,
     claims: Option<Text<Party>>,
+    bytes: Option<Bytes>,
+    congestion: Option<Congestion>,
+    #[serde(alias = "warm-up")]
+    warm_up: Option<Time>,
 }
 
 impl RawClient {
@@ -461,6 +467,9 @@ impl RawClient {
             port: self.port,
             last_port: self.last_port,
             claims: self.claims.map(|c| c.0),
+            bytes: self.bytes.map(|b| b.0),
+            congestion: self.congestion,
+            warm_up: self.warm_up.map(|t| t.0),
             start: self.start.map(|t| t.0).unwrap_or_default(),
             ..Client::new(&self.name, &self.node, self.kind, self.to.0)
         }

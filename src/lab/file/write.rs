@@ -8,7 +8,7 @@
 
 use crate::lab::fault::Party;
 use crate::lab::topology::{Client, Kind, Node, Topology, Wire};
-use crate::lab::units::{write_chance, write_duration, write_rate};
+use crate::lab::units::{write_chance, write_duration, write_rate, write_size};
 use stack::link::impair::{Config, Loss, Queue};
 use std::fmt::{Display, Write as _};
 
@@ -278,4 +278,7 @@ fn write_client(out: &mut Keys, client: &Client) {
     out.some("port", client.port);
     out.some("last_port", client.last_port);
     out.some("claims", client.claims.as_ref().map(party));
+    out.some("bytes", client.bytes.map(|n| quote(&write_size(n))));
+    out.some("congestion", client.congestion.map(|c| quote(c.name())));
+    out.some("warm_up", client.warm_up.map(time));
 }
