@@ -22,9 +22,9 @@ use super::count;
 use super::http::server::{self, Page};
 use super::services::{Service, pattern};
 use bytes::{Buf as _, Bytes};
-use stack::host::{BindError, Event, Host, ListenHandle, ListenOptions, Readiness, TcpHandle};
+use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant};
-use stack::transport::tcp::{self, Error};
+use stack::transport::tcp::{self, Error, ListenOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -7,9 +7,9 @@
 //! ```
 
 use super::{Broken, COOKIE, Control, Flow, MAX_STREAMS, Params, Results, results, state};
-use stack::host::{BindError, Event, Host, ListenHandle, ListenOptions, Readiness, TcpHandle};
+use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant, earliest};
-use stack::transport::tcp::{self, Error};
+use stack::transport::tcp::{self, Error, ListenOptions};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

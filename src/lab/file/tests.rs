@@ -14,7 +14,7 @@ fn the_example_says_what_it_says() {
     assert_eq!(t.until, Some(Duration::from_secs(10)));
     assert_eq!(t.nodes[1].kind, Kind::Router);
     assert_eq!(t.nodes[1].settings.icmp_rate, Some(100));
-    assert_eq!(t.nodes[2].services.len(), 3);
+    assert_eq!(t.nodes[2].services.len(), 4);
     let [there, back] = &t.wires[1].ways;
     assert_eq!(t.wires[1].name, "r1-b");
     assert_eq!(there.delay, Duration::from_millis(20));
@@ -244,7 +244,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     (
         "[[node]]\nname = 'c'\nservices = ['ftp']",
         12,
-        "there is no value `ftp`; there is echo, discard, chargen",
+        "there is no value `ftp`; there is echo, discard, chargen, http, sink, iperf",
     ),
     (
         "[[node]]\nname = 'c'\nservices = ['echo', 'echo']",
