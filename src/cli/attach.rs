@@ -11,12 +11,13 @@ use super::config::{self, Config, Kind, Text};
 use super::{Failure, build, sandbox};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver};
-use stack::host::{Event, Host};
+use stack::host::{ConnectError, Event, Host};
 use stack::machine::Port;
 use stack::net::route::Route;
 use stack::rng::Rng;
+use stack::transport::tcp::State;
 use stack::wire::{Cidr, MacAddr};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 /// The kernel's address and the host's, where none are given.
@@ -264,6 +265,26 @@ pub fn warn(event: &Event) {
     }
 }
 
+/// A connection that was not begun, as the user shall read it.
+#[must_use]
+pub fn cannot_connect(to: SocketAddr, error: ConnectError) -> Failure {
+    let failure = Failure::usage(format!("{to}: {error}"));
+    match error {
+        ConnectError::NoRoute => Failure {
+            remedy: Some("--gateway IP, or --address CIDR with a network that has it".to_owned()),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+/// Whether all connections have ended, or wait only for what may still be on the way.
+#[must_use]
+pub fn is_quiet(host: &Host) -> bool {
+    let mut states = host.tcp_connections().map(|(_, _, _, state)| state);
+    states.all(|state| matches!(state, State::Closed | State::TimeWait))
+}
+
 /// A failed send as the user shall read it.
 #[must_use]
 pub fn cannot_send(to: Ipv4Addr, error: stack::host::SendError) -> Failure {
@@ -311,6 +332,15 @@ pub mod simulated {
     /// frame a millisecond under way; the first host's user is `turn`.
     pub fn run<T>(
         hosts: &mut [Host],
+        turn: impl FnMut(&mut Host, Instant) -> Next<T>,
+    ) -> (T, Instant) {
+        run_both(hosts, |_, _| {}, turn)
+    }
+
+    /// The same, with a user of the second host as well.
+    pub fn run_both<T>(
+        hosts: &mut [Host],
+        mut serve: impl FnMut(&mut Host, Instant),
         mut turn: impl FnMut(&mut Host, Instant) -> Next<T>,
     ) -> (T, Instant) {
         let mut now = Instant::ZERO;
@@ -324,6 +354,9 @@ pub mod simulated {
                 if host.poll_timeout().is_some_and(|at| at <= now) {
                     host.handle_timeout(now);
                 }
+            }
+            if let Some(second) = hosts.get_mut(1) {
+                serve(second, now);
             }
             let wanted = match turn(&mut hosts[0], now) {
                 ControlFlow::Break(done) => return (done, now),

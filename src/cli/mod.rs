@@ -24,7 +24,9 @@ pub mod build;
 pub mod command;
 pub mod config;
 pub mod dissect;
+pub mod fetch;
 pub mod guest;
+pub mod iperf;
 pub mod lab;
 pub mod nc;
 pub mod ping;
@@ -70,6 +72,8 @@ enum Verb {
     Traceroute(traceroute::Args),
     Arping(arping::Args),
     Nc(nc::Args),
+    Fetch(fetch::Args),
+    Iperf(iperf::Args),
     Replay(replay::Args),
     Wire(Box<wire::Args>),
     Lab(lab::Args),
@@ -151,6 +155,8 @@ pub fn main() -> ExitCode {
         Verb::Traceroute(args) => traceroute::run(args),
         Verb::Arping(args) => arping::run(args),
         Verb::Nc(args) => nc::run(args),
+        Verb::Fetch(args) => fetch::run(args),
+        Verb::Iperf(args) => iperf::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Wire(args) => wire::run(args),
         Verb::Lab(args) => lab::run(args),

@@ -13,7 +13,7 @@ use super::status::{self, Control};
 use super::{Failure, build, sandbox, tour};
 use crate::device::tracer::{Trace, Tracer};
 use crate::device::{self, process};
-use crate::endpoint::services::Services;
+use crate::endpoint::services::{Service, Services};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
 use stack::host::{Event, Host};
@@ -31,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   tapline up                              # a shell with the host beside it
   tapline up --config lab.toml -- traceroute -n 10.9.0.1
   tapline up -- curl http://10.7.0.2/
+  tapline up --serve iperf -- iperf3 -c 10.7.0.2
   tapline up --pcap all.pcapng -- ping -c 3 10.7.0.2
   tapline up --status end.json -- ping -c 3 10.7.0.2
   tapline up --raw veth0                  # on an existing interface, until ^C";
@@ -77,9 +78,21 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
 
+    /// Serve this as well, as a configuration's `services` would: `--serve iperf,sink`.
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',', value_parser = service)]
+    serve: Vec<Service>,
+
     /// What to run inside, once every address is usable.
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+fn service(text: &str) -> Result<Service, String> {
+    let named = Service::ALL.into_iter().find(|s| s.name() == text);
+    named.ok_or_else(|| {
+        let all = Service::ALL.map(Service::name).join(", ");
+        format!("one of {all}")
+    })
 }
 
 /// What `up` does besides driving the host.
@@ -165,6 +178,11 @@ fn read_config(args: &Args) -> Result<Config, Failure> {
         Some(path) => Config::read(path)?,
         None => Config::usual(),
     };
+    for service in &args.serve {
+        if !config.services.contains(service) {
+            config.services.push(*service);
+        }
+    }
     if let Some(name) = &args.raw {
         // With a file as well, the file says what the first device's addresses are.
         let first = config.devices.remove(0);

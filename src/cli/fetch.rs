@@ -1,0 +1,424 @@
+//! `fetch`: a page over HTTP/1.1, to standard output or a file.
+//!
+//! ```text
+//!   http://10.7.0.1/x --connect--> GET --> http::client::Reader --+-- body --> stdout or FILE
+//!                                     ^                           `-- 3xx Location
+//!                                     '------- the next URL ----------'
+//! ```
+//!
+//! Read first: RFC 9110 §15.4 (redirects), [`client`](crate::endpoint::http::client).
+//!
+//! Left out: https, names, proxies and going on where a transfer was cut.
+
+use super::attach::{self, Attach};
+use super::progress::Progress;
+use super::{Failure, report};
+use crate::endpoint::http::client::{Got, Head, Reader};
+use crate::endpoint::http::url::Url;
+use crate::runtime::{Next, Wake};
+use bytes::{Buf as _, Bytes};
+use serde_json::json;
+use stack::host::{Host, TcpHandle};
+use stack::time::{Duration, Instant};
+use stack::transport::tcp::{self, Error, Status};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "Examples:
+  tapline fetch --tap tap0 http://10.7.0.1:8000/
+  tapline fetch -o disk.img --raw veth0 --address 10.1.0.9/24 http://10.1.0.1/disk.img
+  tapline fetch --json -o /dev/null --tap tap0 10.7.0.1:8000/file | jq .bytes_per_second";
+
+/// How long the end of a connection may take.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes taken from the host at a time.
+const PIECE: usize = 1 << 20;
+
+/// A page over HTTP, to standard output or a file.
+///
+/// Follows redirects. Exits 1 where there is no such page (a status of 400 or more), where the
+/// connection is refused, reset or times out, and where the answer is cut off.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// What to fetch, as http://10.7.0.1:8000/path; names are not looked up yet.
+    #[arg(value_name = "URL", value_parser = Url::parse)]
+    url: Url,
+
+    /// Write to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Ask for the head alone, and print it.
+    #[arg(short = 'I', long)]
+    head: bool,
+
+    /// Follow so many redirects at most.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    redirects: u8,
+
+    /// Give up after this many seconds in which nothing came.
+    #[arg(short, long, value_name = "S", default_value = "30", value_parser = report::seconds)]
+    wait: Duration,
+
+    /// A summary as one JSON object on standard output.
+    #[arg(long, requires = "output")]
+    json: bool,
+
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Exit code 1 where there is no such page, 2 where there is no way, 3 with a remedy where the
+/// machine lacks something.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut attached = args.attach.open()?;
+    let out: Box<dyn Write> = match &args.output {
+        None => Box::new(io::stdout().lock()),
+        Some(path) => {
+            let unwritten =
+                |e| Failure::lacks(format!("{}: {e}", path.display()), "choose another file");
+            Box::new(File::create(path).map_err(unwritten)?)
+        }
+    };
+    let mut fetch = Fetch::new(args.clone(), out);
+    let code = attached
+        .driver
+        .run(|host, now, wake| fetch.turn(host, now, wake))??;
+    Ok(ExitCode::from(code))
+}
+
+/// A page on its way.
+struct Fetch<W> {
+    args: Args,
+    url: Url,
+    out: W,
+    handle: Option<TcpHandle>,
+    /// Of the request.
+    unsent: Bytes,
+    reader: Reader,
+    head: Option<Head>,
+    redirects: u8,
+    bytes: u64,
+    progress: Option<Progress>,
+    started: Instant,
+    connected: Option<Instant>,
+    /// When the head was whole.
+    answered: Option<Instant>,
+    last_active: Instant,
+    /// All is said: until when to wait for the last acknowledgments, and the exit code.
+    closing: Option<(Instant, u8)>,
+}
+
+impl<W: Write> Fetch<W> {
+    fn new(args: Args, out: W) -> Self {
+        Self {
+            url: args.url.clone(),
+            reader: Reader::new(args.head),
+            args,
+            out,
+            handle: None,
+            unsent: Bytes::new(),
+            head: None,
+            redirects: 0,
+            bytes: 0,
+            progress: None,
+            started: Instant::ZERO,
+            connected: None,
+            answered: None,
+            last_active: Instant::ZERO,
+            closing: None,
+        }
+    }
+
+    fn turn(&mut self, host: &mut Host, now: Instant, wake: &Wake) -> Next<Result<u8, Failure>> {
+        if let Some((until, code)) = self.closing {
+            attach::pass_events(host);
+            return match attach::is_quiet(host) || now >= until || wake.stop {
+                true => ControlFlow::Break(Ok(code)),
+                false => ControlFlow::Continue(Some(until)),
+            };
+        }
+        let late = self.last_active + self.args.wait;
+        let step = match self.step(host, now) {
+            Ok(()) if wake.stop => Err(Failure::unmet("interrupted")),
+            Ok(()) if self.closing.is_none() && self.handle.is_some() && now >= late => {
+                let what = format!("{}: nothing came for {:?}", self.url, self.args.wait);
+                Err(Failure::unmet(what))
+            }
+            other => other,
+        };
+        match step {
+            Ok(()) => ControlFlow::Continue(Some(self.closing.map_or(late, |(until, _)| until))),
+            Err(failure) => {
+                if let Some(handle) = self.handle.take() {
+                    host.tcp_abort(now, handle);
+                }
+                ControlFlow::Break(Err(failure))
+            }
+        }
+    }
+
+    fn step(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
+        attach::pass_events(host);
+        let handle = match self.handle {
+            Some(handle) => handle,
+            None => self.connect(host, now)?,
+        };
+        if let Some(error) = host.tcp_take_error(handle) {
+            return Err(Failure::unmet(format!("{}: {error}", self.url.to)));
+        }
+        let state = host.tcp_state(handle).unwrap_or_default();
+        if self.connected.is_none() && state.is_synchronized() {
+            self.connected = Some(now);
+            self.last_active = now;
+        }
+        if self.connected.is_none() {
+            return Ok(());
+        }
+        while !self.unsent.is_empty() {
+            match host.tcp_send_bytes(now, handle, self.unsent.clone()) {
+                Ok(n @ 1..) => self.unsent.advance(n.min(self.unsent.len())),
+                _ => break,
+            }
+        }
+        self.receive(host, now, handle)
+    }
+
+    fn connect(&mut self, host: &mut Host, now: Instant) -> Result<TcpHandle, Failure> {
+        if self.redirects == 0 {
+            self.started = now;
+        }
+        self.last_active = now;
+        self.connected = None;
+        self.reader = Reader::new(self.args.head);
+        let method = if self.args.head { "HEAD" } else { "GET" };
+        let Url {
+            authority, target, ..
+        } = &self.url;
+        //= RFC 9112 §9.6: who wants one answer says so, and the server closes after it.
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: tapline\r\n\
+             Accept: */*\r\nConnection: close\r\n\r\n"
+        );
+        self.unsent = request.into();
+        let to = self.url.to;
+        let connecting = host.tcp_connect(now, to, None, tcp::Options::default());
+        let handle = connecting.map_err(|e| attach::cannot_connect(to, e))?;
+        self.handle = Some(handle);
+        Ok(handle)
+    }
+
+    fn receive(&mut self, host: &mut Host, now: Instant, handle: TcpHandle) -> Result<(), Failure> {
+        loop {
+            while let Some(got) = self.reader.poll().map_err(|e| self.wrong(&e))? {
+                match got {
+                    Got::Head(head) => {
+                        if self.redirect(host, now, handle, &head)? {
+                            return Ok(());
+                        }
+                        self.begin_body(now, head)?;
+                    }
+                    Got::Body(piece) => {
+                        self.bytes += piece.len() as u64;
+                        self.out.write_all(&piece).map_err(report::untold)?;
+                        if let Some(progress) = &mut self.progress {
+                            progress.reach(self.bytes);
+                        }
+                    }
+                    Got::End => return self.end(host, now, handle),
+                }
+            }
+            match host.tcp_recv_bytes(now, handle, PIECE) {
+                Ok(piece) if piece.is_empty() => self.reader.finish(),
+                Ok(piece) => {
+                    self.last_active = now;
+                    self.reader.push(piece);
+                }
+                Err(Error::WouldBlock) => return Ok(()),
+                Err(e) => return Err(self.wrong(&e)),
+            }
+        }
+    }
+
+    fn wrong(&self, error: &dyn std::fmt::Display) -> Failure {
+        let Self { url, bytes, .. } = self;
+        match bytes {
+            0 => Failure::unmet(format!("{url}: {error}")),
+            n => Failure::unmet(format!("{url}: {error}, after {n} bytes")),
+        }
+    }
+
+    /// Goes where a redirect says; whether it was one.
+    fn redirect(
+        &mut self,
+        host: &mut Host,
+        now: Instant,
+        handle: TcpHandle,
+        head: &Head,
+    ) -> Result<bool, Failure> {
+        let Some(location) = &head.location else {
+            return Ok(false);
+        };
+        if !matches!(head.status, 301 | 302 | 303 | 307 | 308) || self.args.redirects == 0 {
+            return Ok(false);
+        }
+        if self.redirects >= self.args.redirects {
+            let what = format!("{}: more than {} redirects", self.url, self.redirects);
+            return Err(Failure::unmet(what));
+        }
+        let next = self.url.join(location);
+        let next = next.map_err(|e| Failure::unmet(format!("{}: to {location}: {e}", self.url)))?;
+        log::info!("{} {}: {next}", head.status, head.reason);
+        host.tcp_abort(now, handle);
+        self.handle = None;
+        self.redirects += 1;
+        self.url = next;
+        self.connect(host, now)?;
+        Ok(true)
+    }
+
+    fn begin_body(&mut self, now: Instant, head: Head) -> Result<(), Failure> {
+        self.answered = Some(now);
+        if self.args.head && !self.args.json {
+            let line = |name: &str, value: Option<String>| {
+                value.map_or(String::new(), |value| format!("{name}: {value}\n"))
+            };
+            let text = format!(
+                "{} {}\n{}{}{}",
+                head.status,
+                head.reason,
+                line("Content-Type", head.kind.clone()),
+                line("Content-Length", head.length.map(|n| n.to_string())),
+                line("Location", head.location.clone()),
+            );
+            self.out
+                .write_all(text.as_bytes())
+                .map_err(report::untold)?;
+        }
+        let talks = self.args.output.is_none() && io::stdout().is_terminal();
+        let bar = head.length.filter(|_| !self.args.head);
+        self.progress = bar.map(|len| Progress::of(len, talks));
+        self.head = Some(head);
+        Ok(())
+    }
+
+    fn end(&mut self, host: &mut Host, now: Instant, handle: TcpHandle) -> Result<(), Failure> {
+        self.progress = None;
+        self.out.flush().map_err(report::untold)?;
+        let status = host.tcp_status(now, handle).unwrap_or_default();
+        host.tcp_close(now, handle);
+        self.handle = None;
+        let found = self.head.as_ref().map_or(0, |head| head.status);
+        if self.args.json {
+            let line = self.summary(now, &status);
+            report::json_line(&mut io::stdout().lock(), &line).map_err(report::untold)?;
+        } else if let Some(head) = self.head.as_ref().filter(|h| h.status >= 400) {
+            eprintln!("tapline: {}: {} {}", self.url, head.status, head.reason);
+        } else if let Some(path) = &self.args.output {
+            let seconds = (now - self.started).as_secs_f64();
+            let (bytes, path) = (self.bytes, path.display());
+            eprintln!("tapline: {path}: {bytes} bytes in {seconds:.3} s");
+        }
+        self.closing = Some((now + LINGER, u8::from(found >= 400)));
+        Ok(())
+    }
+
+    fn summary(&self, now: Instant, status: &Status) -> serde_json::Value {
+        let since = |at: Option<Instant>| at.map(|at| (at - self.started).as_secs_f64());
+        let seconds = (now - self.started).as_secs_f64();
+        let body = self.answered.map_or(0.0, |at| (now - at).as_secs_f64());
+        let head = self.head.as_ref();
+        json!({
+            "url": self.url.to_string(),
+            "status": head.map(|h| h.status),
+            "reason": head.map(|h| h.reason.clone()),
+            "content_type": head.and_then(|h| h.kind.clone()),
+            "content_length": head.and_then(|h| h.length),
+            "bytes": self.bytes,
+            "redirects": self.redirects,
+            "seconds": seconds,
+            "seconds_to_connect": since(self.connected),
+            "seconds_to_head": since(self.answered),
+            "bytes_per_second": if body > 0.0 { Some(self.bytes as f64 / body) } else { None },
+            "rtt_ms": status.srtt.map(report::millis),
+            "segments_in": status.segs_in,
+            "bytes_out_of_order": status.out_of_order,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attach::simulated;
+    use super::*;
+    use crate::endpoint::services::{Service, Services};
+    use clap::Parser as _;
+    use stack::rng::Rng;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// From a host of ours that serves a page.
+    fn fetch(line: &str) -> (Vec<u8>, Result<u8, Failure>) {
+        let words = std::iter::once("fetch").chain(line.split_whitespace());
+        let args = Line::try_parse_from(words).unwrap().args;
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let usual = tcp::Options::default();
+        let rng = Rng::from_seed(1);
+        let mut served = Services::open(&mut peer, &[Service::Http], &usual, &rng).unwrap();
+        let mut fetch = Fetch::new(args, Vec::new());
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let (code, _) = simulated::run_both(
+            &mut hosts,
+            |host, now| {
+                while let Some(event) = host.poll_event() {
+                    served.handle_event(now, host, &event);
+                }
+            },
+            |host, now| fetch.turn(host, now, &Wake::default()),
+        );
+        (fetch.out, code)
+    }
+
+    #[test]
+    fn a_page_and_bytes_and_what_is_not_there() {
+        let (page, code) = fetch("http://10.7.0.1/");
+        assert_eq!(code.unwrap(), 0);
+        assert!(
+            String::from_utf8(page)
+                .unwrap()
+                .contains("<h1>A Tapline host</h1>")
+        );
+        let (bytes, code) = fetch("10.7.0.1/bytes/300000");
+        assert_eq!((bytes.len(), code.unwrap()), (300_000, 0));
+        let (_, code) = fetch("http://10.7.0.1/nothing");
+        assert_eq!(code.unwrap(), 1);
+        let (head, code) = fetch("-I http://10.7.0.1/bytes/7");
+        let head = String::from_utf8(head).unwrap();
+        assert!(
+            head.starts_with("200 OK\n") && head.contains("Content-Length: 7\n"),
+            "{head}"
+        );
+        assert_eq!(code.unwrap(), 0);
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let (_, code) = fetch("http://10.7.0.1:8080/");
+        let failure = code.unwrap_err();
+        assert!(
+            failure.code == 1 && failure.message.contains("refused"),
+            "{failure}"
+        );
+    }
+}

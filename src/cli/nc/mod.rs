@@ -1,0 +1,289 @@
+//! `nc`: standard input to a connection and back; with `-u`, to datagrams.
+//!
+//! ```text
+//!   Args --ends--> our port, the peer's end --+-- stream::Line      TCP, either end of it
+//!                                             +-- datagrams::Cat    UDP
+//! ```
+
+mod datagrams;
+mod stream;
+
+use super::attach::{self, Attach};
+use super::{Failure, report};
+use crate::runtime::stdin::{Chunk, Input};
+use datagrams::Cat;
+use stack::time::Duration;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use stream::Line;
+
+const EXAMPLES: &str = "Examples:
+  echo hello | tapline nc 10.7.0.1 7              # the kernel refuses: nobody listens there
+  tapline nc --tap tap0 10.7.0.1 5000             # lines typed here, answers from there
+  tapline nc -l -p 5000 --raw veth0 --address 10.1.0.9/24 >file
+  tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24
+  tapline nc -u -l -k -p 5000 --tap tap0 --join 239.1.2.3 --source 10.7.0.1   # only from there";
+
+/// The most that one read becomes: what fits a datagram.
+const MAX_DATAGRAM: usize = 65_507;
+const DEFAULT_DATAGRAM: u16 = 16_384;
+
+/// Bytes of standard input read at a time for a connection.
+const PIECE: usize = 64 << 10;
+
+/// Standard input to a TCP connection and back; with -u, to UDP datagrams.
+///
+/// Over TCP, the end of standard input closes our direction (a half-close), and what the peer still
+/// sends is written until it has finished too. Ends then, with ^C, or after -w seconds of silence;
+/// exit 1 where the connection was refused, reset or timed out. A listener (-l) takes one
+/// connection, or with -k one after another.
+///
+/// Over UDP, each read of standard input becomes one datagram, and it ends with ^C, after -w
+/// seconds of silence, or when the peer's machine says that nobody listens (exit 1).
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Where to; with -l, only who may speak to us, or just the PORT to listen on.
+    #[arg(value_name = "HOST PORT", num_args = 0..=2)]
+    dest: Vec<String>,
+
+    /// UDP instead of TCP.
+    #[arg(short, long)]
+    udp: bool,
+
+    /// Listen, and answer who speaks first.
+    #[arg(short, long)]
+    listen: bool,
+
+    /// Our port.
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+
+    /// With -l, take the next connection when one has ended; with -u, hear everyone, and answer who
+    /// spoke last.
+    #[arg(short, long, requires = "listen")]
+    keep: bool,
+
+    /// End after this many seconds in which nothing came or went.
+    #[arg(short, long, value_name = "S", value_parser = report::seconds)]
+    wait: Option<Duration>,
+
+    /// Bytes of standard input in a datagram, at most.
+    #[arg(long, requires = "udp", value_name = "BYTES", default_value_t = DEFAULT_DATAGRAM,
+          value_parser = clap::value_parser!(u16).range(1..=65_507))]
+    datagram: u16,
+
+    /// Allow a broadcast address.
+    #[arg(short, long, requires = "udp")]
+    broadcast: bool,
+
+    /// With -l, be in this multicast group too.
+    #[arg(long, value_name = "GROUP", requires_all = ["listen", "udp"], value_parser = group)]
+    join: Option<Ipv4Addr>,
+
+    /// Of the group, hear only this source; give it again for more.
+    #[arg(long, value_name = "IP", requires = "join")]
+    source: Vec<Ipv4Addr>,
+
+    #[command(flatten)]
+    attach: Attach,
+}
+
+fn group(text: &str) -> Result<Ipv4Addr, String> {
+    let addr = text.parse().ok();
+    let group = addr.filter(Ipv4Addr::is_multicast);
+    group.ok_or_else(|| "a group is 224.0.0.0 to 239.255.255.255".to_owned())
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Exit code 2 for bad usage, 3 with a remedy where the machine lacks something.
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let ends = ends(args)?;
+    let mut attached = args.attach.open()?;
+    // After the namespace: a process with threads may not enter one.
+    let piece = match args.udp {
+        true => usize::from(args.datagram).min(MAX_DATAGRAM),
+        false => PIECE,
+    };
+    let input = Input::start(piece)?;
+    attached.driver.watch(input.raw_fd())?;
+    let (out, driver) = (io::stdout().lock(), &mut attached.driver);
+    let code = if args.udp {
+        let mut cat = Cat::new(args.clone(), ends, attached.interface, input, out);
+        driver.run(|host, now, wake| cat.turn(host, now, wake))??
+    } else {
+        let mut line = Line::new(args.clone(), ends, input, out);
+        driver.run(|host, now, wake| line.turn(host, now, wake))??
+    };
+    Ok(ExitCode::from(code))
+}
+
+/// Our port, and the peer's end where there is one from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    port: u16,
+    peer: Option<SocketAddr>,
+}
+
+fn ends(args: &Args) -> Result<Ends, Failure> {
+    let port = |text: &str| match text.parse() {
+        Ok(0) | Err(_) => Err(Failure::usage(format!("'{text}' is no port (1 to 65535)"))),
+        Ok(port) => Ok(port),
+    };
+    let host = |text: &str| {
+        let wrong = |why| Failure::usage(format!("'{text}': {why}"));
+        attach::destination(text).map_err(wrong)
+    };
+    let wanted = |what: &str| Failure::usage(format!("{what}; `tapline help nc` has examples"));
+    match (args.listen, args.dest.as_slice()) {
+        (false, [to, at]) => {
+            let peer = SocketAddr::new(host(to)?.into(), port(at)?);
+            let port = args.port.unwrap_or(0);
+            Ok(Ends {
+                port,
+                peer: Some(peer),
+            })
+        }
+        (false, _) => Err(wanted("give HOST and PORT to send to, or -l to listen")),
+        (true, []) => {
+            let port = args
+                .port
+                .ok_or_else(|| wanted("give -p PORT to listen on"))?;
+            Ok(Ends { port, peer: None })
+        }
+        (true, [at]) if args.port.is_none() => Ok(Ends {
+            port: port(at)?,
+            peer: None,
+        }),
+        (true, [from, at]) if args.port.is_some() => Ok(Ends {
+            port: args.port.unwrap_or(0),
+            peer: Some(SocketAddr::new(host(from)?.into(), port(at)?)),
+        }),
+        (true, _) => Err(wanted("with -l, give -p PORT or just PORT")),
+    }
+}
+
+/// Where what is sent comes from.
+trait Source {
+    fn next_chunk(&mut self) -> io::Result<Chunk>;
+}
+
+impl Source for Input {
+    fn next_chunk(&mut self) -> io::Result<Chunk> {
+        self.recv()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attach::simulated;
+    use super::*;
+    use crate::runtime::Wake;
+    use bytes::Bytes;
+    use clap::Parser as _;
+    use stack::frame::Payload;
+    use stack::host::Host;
+    use stack::time::Instant;
+    use std::collections::VecDeque;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &str) -> Args {
+        let words = std::iter::once("nc").chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap().args
+    }
+
+    struct Script(VecDeque<Chunk>);
+
+    impl Source for Script {
+        fn next_chunk(&mut self) -> io::Result<Chunk> {
+            Ok(self.0.pop_front().unwrap_or(Chunk::Empty))
+        }
+    }
+
+    fn cat(line: &str, input: &[&str], peer: Host) -> (String, Result<u8, Failure>) {
+        let args = args(line);
+        let ends = ends(&args).unwrap();
+        let chunks = input.iter().map(|t| Chunk::Bytes(t.as_bytes().to_vec()));
+        let script = Script(chunks.chain([Chunk::End]).collect());
+        let mut cat = Cat::new(args, ends, 0, script, Vec::new());
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let (code, _) = simulated::run(&mut hosts, |h, now| cat.turn(h, now, &Wake::default()));
+        (String::from_utf8(cat.out).unwrap(), code)
+    }
+
+    #[test]
+    fn our_words_wait_for_who_is_there() {
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let socket = peer.udp_bind("10.7.0.1:40000".parse().unwrap()).unwrap();
+        let to = "10.7.0.2:5000".parse().unwrap();
+        for text in ["one ", "two"] {
+            let text = Payload::from(Bytes::from(text));
+            peer.udp_send(Instant::ZERO, socket, text, Some(to))
+                .unwrap();
+        }
+        let (out, code) = cat("-u -l -p 5000 -w 1", &["hello"], peer);
+        assert_eq!((out.as_str(), code.unwrap()), ("one two", 0));
+    }
+
+    #[test]
+    fn a_group_is_heard_by_its_sources() {
+        for (line, want) in [
+            ("", ""),
+            ("--join 239.1.2.3", "hello"),
+            (
+                "--join 239.1.2.3 --source 10.7.0.9 --source 10.7.0.1",
+                "hello",
+            ),
+            ("--join 239.1.2.3 --source 10.7.0.9", ""),
+        ] {
+            let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+            let socket = peer.udp_bind("10.7.0.1:40000".parse().unwrap()).unwrap();
+            let to = "239.1.2.3:5000".parse().unwrap();
+            let hello = Payload::from(Bytes::from("hello"));
+            peer.udp_send(Instant::ZERO, socket, hello, Some(to))
+                .unwrap();
+            let (out, code) = cat(&format!("-u -l -p 5000 -w 1 {line}"), &[], peer);
+            assert_eq!((out.as_str(), code.unwrap()), (want, 0), "{line}");
+        }
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let (out, code) = cat("-u 10.7.0.1 9999", &["hello"], peer);
+        assert_eq!((out.as_str(), code.unwrap()), ("", 1));
+    }
+
+    #[test]
+    fn both_ends_are_read_from_the_line() {
+        let to = |text: &str| Some(text.parse().unwrap());
+        for (line, port, peer) in [
+            ("10.0.0.1 7", 0, to("10.0.0.1:7")),
+            ("-u 10.0.0.1 7", 0, to("10.0.0.1:7")),
+            ("-u -p 9 10.0.0.1 7", 9, to("10.0.0.1:7")),
+            ("-u -l 7", 7, None),
+            ("-u -l -p 7", 7, None),
+            ("-u -l -p 7 10.0.0.1 9", 7, to("10.0.0.1:9")),
+        ] {
+            let got = ends(&args(line)).unwrap();
+            assert_eq!(got, Ends { port, peer }, "{line}");
+        }
+        for (line, want) in [
+            ("-u 10.0.0.1", "give HOST and PORT"),
+            ("-u 10.0.0.1 0", "'0' is no port"),
+            ("-u x 7", "names are not looked up"),
+            ("-u -l", "give -p PORT"),
+        ] {
+            let f = ends(&args(line)).unwrap_err();
+            assert!(f.code == 2 && f.message.contains(want), "{line}: {f}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! `nc` over TCP: either end of a connection, each direction ended by itself.
+//!
+//! ```text
+//!   stdin  --pieces--> tcp_send_bytes ... end of input --> FIN       what is not taken waits here
+//!   stdout <--pieces-- tcp_recv_bytes ... peer's FIN                 and is not read before
+//!                       both --> close, and stay until the peer has acknowledged it
+//! ```
+
+use super::{Args, Ends, Source};
+use crate::cli::{Failure, attach, report};
+use crate::runtime::stdin::Chunk;
+use crate::runtime::{Next, Wake};
+use bytes::{Buf as _, Bytes};
+use stack::host::{Host, ListenHandle, TcpHandle};
+use stack::time::{Duration, Instant, earliest};
+use stack::transport::tcp::{self, Error, ListenOptions};
+use stack::wire::Cidr;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+
+/// How long the end of a connection may take: the host goes with this process.
+const LINGER: Duration = Duration::from_secs(10);
+/// Bytes written to standard output at a time.
+const PIECE: usize = 256 << 10;
+
+/// The two streams and the connection between them.
+pub(super) struct Line<S, W> {
+    args: Args,
+    ends: Ends,
+    input: S,
+    pub(super) out: W,
+    listener: Option<ListenHandle>,
+    open: Option<Open>,
+    begun: bool,
+    /// Read, and not sent yet.
+    unsent: Bytes,
+    /// Standard input has ended.
+    ended: bool,
+    last_active: Instant,
+    /// All is said: until when to wait for the last acknowledgments, and the exit code.
+    closing: Option<(Instant, u8)>,
+}
+
+/// A connection.
+struct Open {
+    handle: TcpHandle,
+    peer: SocketAddr,
+    connected: bool,
+    /// We have finished.
+    shut: bool,
+    /// The peer has.
+    deaf: bool,
+}
+
+impl Open {
+    const fn new(handle: TcpHandle, peer: SocketAddr) -> Self {
+        Self {
+            handle,
+            peer,
+            connected: false,
+            shut: false,
+            deaf: false,
+        }
+    }
+}
+
+impl<S: Source, W: Write> Line<S, W> {
+    pub(super) fn new(args: Args, ends: Ends, input: S, out: W) -> Self {
+        Self {
+            args,
+            ends,
+            input,
+            out,
+            listener: None,
+            open: None,
+            begun: false,
+            unsent: Bytes::new(),
+            ended: false,
+            last_active: Instant::ZERO,
+            closing: None,
+        }
+    }
+
+    pub(super) fn turn(
+        &mut self,
+        host: &mut Host,
+        now: Instant,
+        wake: &Wake,
+    ) -> Next<Result<u8, Failure>> {
+        match self.step(host, now) {
+            Ok(()) => {}
+            Err(failure) => {
+                self.leave(host, now);
+                return ControlFlow::Break(Err(failure));
+            }
+        }
+        if wake.stop {
+            self.leave(host, now);
+            return ControlFlow::Break(Ok(0));
+        }
+        if let Some((until, code)) = self.closing {
+            return match attach::is_quiet(host) || now >= until {
+                true => ControlFlow::Break(Ok(code)),
+                false => ControlFlow::Continue(Some(until)),
+            };
+        }
+        let silence = self.args.wait.map(|w| self.last_active + w);
+        if silence.is_some_and(|at| now >= at) {
+            let unanswered = self.open.as_ref().is_some_and(|o| !o.connected);
+            self.leave(host, now);
+            self.closing = Some((now + LINGER, u8::from(unanswered)));
+            return ControlFlow::Continue(Some(now));
+        }
+        ControlFlow::Continue(earliest(silence, None))
+    }
+
+    /// What the kernel does for a program that ends.
+    fn leave(&mut self, host: &mut Host, now: Instant) {
+        if let Some(open) = self.open.take() {
+            host.tcp_close(now, open.handle);
+        }
+    }
+
+    fn step(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
+        if !self.begun {
+            self.begin(host, now)?;
+        }
+        attach::pass_events(host);
+        if self.closing.is_some() {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            self.accept(host, now);
+        }
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        if let Some(error) = host.tcp_take_error(open.handle) {
+            host.tcp_abort(now, open.handle);
+            let failed = Failure::unmet(format!("{}: {error}", open.peer));
+            return match self.args.listen && self.args.keep {
+                true => {
+                    eprintln!("tapline: {failed}");
+                    Ok(())
+                }
+                false => Err(failed),
+            };
+        }
+        let state = host.tcp_state(open.handle).unwrap_or_default();
+        if !open.connected && !state.is_synchronized() {
+            self.open = Some(open);
+            return Ok(());
+        }
+        if !open.connected {
+            open.connected = true;
+            self.last_active = now;
+            log::info!("{} is connected", open.peer);
+        }
+        let done = self
+            .receive(host, now, &mut open)
+            .and_then(|()| self.send(host, now, &mut open));
+        let over = open.deaf && (open.shut || (self.args.listen && self.unsent.is_empty()));
+        if over && done.is_ok() {
+            host.tcp_close(now, open.handle);
+            if !self.args.keep {
+                self.closing = Some((now + LINGER, 0));
+            }
+        } else {
+            self.open = Some(open);
+        }
+        done
+    }
+
+    fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
+        self.begun = true;
+        self.last_active = now;
+        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.ends.port);
+        if self.args.listen {
+            let only = self.ends.peer.and_then(|peer| match peer.ip() {
+                ip @ IpAddr::V4(_) => Cidr::new(ip, 32),
+                ip @ IpAddr::V6(_) => Cidr::new(ip, 128),
+            });
+            let options = ListenOptions {
+                accept_from: only.into_iter().collect(),
+                ..ListenOptions::default()
+            };
+            let listener = host.tcp_listen(any, options);
+            let refused = |e| Failure::usage(format!("port {}: {e}", self.ends.port));
+            self.listener = Some(listener.map_err(refused)?);
+            return Ok(());
+        }
+        let Some(peer) = self.ends.peer else {
+            return Err(Failure::usage("nobody to connect to"));
+        };
+        let from = (self.ends.port != 0).then_some(any);
+        let connecting = host.tcp_connect(now, peer, from, tcp::Options::default());
+        let handle = connecting.map_err(|e| attach::cannot_connect(peer, e))?;
+        self.open = Some(Open::new(handle, peer));
+        Ok(())
+    }
+
+    fn accept(&mut self, host: &mut Host, now: Instant) {
+        let Some(listener) = self.listener else {
+            return;
+        };
+        let Some((handle, peer)) = host.tcp_accept(listener) else {
+            return;
+        };
+        self.last_active = now;
+        self.open = Some(Open::new(handle, peer));
+        if !self.args.keep {
+            host.tcp_stop_listening(now, listener);
+            self.listener = None;
+        }
+    }
+
+    fn receive(&mut self, host: &mut Host, now: Instant, open: &mut Open) -> Result<(), Failure> {
+        while !open.deaf {
+            match host.tcp_recv_bytes(now, open.handle, PIECE) {
+                Ok(piece) if piece.is_empty() => open.deaf = true,
+                Ok(piece) => {
+                    self.last_active = now;
+                    self.out.write_all(&piece).map_err(report::untold)?;
+                }
+                Err(Error::WouldBlock) => break,
+                // What ended it is taken, and told, in the next turn.
+                Err(_) => break,
+            }
+        }
+        self.out.flush().map_err(report::untold)
+    }
+
+    fn send(&mut self, host: &mut Host, now: Instant, open: &mut Open) -> Result<(), Failure> {
+        while !open.shut {
+            if self.unsent.is_empty() && !self.ended {
+                match self.input.next_chunk().map_err(report::untold)? {
+                    Chunk::Bytes(bytes) => self.unsent = bytes.into(),
+                    Chunk::End => self.ended = true,
+                    Chunk::Empty => return Ok(()),
+                }
+            }
+            if self.unsent.is_empty() {
+                host.tcp_shutdown(now, open.handle);
+                open.shut = true;
+                return Ok(());
+            }
+            match host.tcp_send_bytes(now, open.handle, self.unsent.clone()) {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(n) => {
+                    self.last_active = now;
+                    self.unsent.advance(n.min(self.unsent.len()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
