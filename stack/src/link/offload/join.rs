@@ -362,7 +362,8 @@ impl Seen {
             plain: false,
             front,
         };
-        seen.plain = seen.data > 0
+        seen.plain = frame.offload.gso.is_none()
+            && seen.data > 0
             && flags & (ACK | SYN_RST_URG) == ACK
             // Padding, or bytes that are not there.
             && frame.len() == ip + len
@@ -664,6 +665,17 @@ mod tests {
             assert_eq!(got.len(), 2);
             assert!(got[1].offload.gso.is_none());
         }
+    }
+
+    #[test]
+    fn what_has_been_joined_already_is_not_joined_again() {
+        let (first, second) = (Plan::new(false, 1), Plan::new(false, 1).next());
+        let third = second.next();
+        let [whole] = &joined([first.frame(), second.frame()])[..] else {
+            panic!("they are one");
+        };
+        let got = joined([whole.clone(), third.frame(), third.next().frame()]);
+        assert!(got.len() == 2 && got[0] == *whole);
     }
 
     #[test]
