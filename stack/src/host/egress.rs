@@ -384,6 +384,7 @@ impl Host {
         if out.queues.forwarded.len() >= limit {
             return Err(DropReason::ForwardQueueFull);
         }
+        offload::check(&mut packet);
         let longest = offload::longest(&packet);
         if let Some(gso) = packet.offload.gso {
             let tells = longest > way.mtu && header.dont_fragment;

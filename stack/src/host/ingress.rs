@@ -550,6 +550,10 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         let raw = !self.raw.is_empty() && self.deliver_raw(at, header, packet);
         let unicast = destination == Destination::Ours;
+        // What the others make an answer of is cut by nobody.
+        if header.protocol != Protocol::TCP {
+            packet.offload.gso = None;
+        }
         let fate = match header.protocol {
             Protocol::ICMP => self.receive_icmp(now, at, unicast, header, packet),
             Protocol::UDP => self.receive_udp(now, at, unicast, header, packet),

@@ -105,6 +105,14 @@ pub fn first(packet: Frame) -> Frame {
     packet
 }
 
+/// Forgets that a packet, which starts at its IP header, is to be cut, where it cannot be.
+pub fn check(packet: &mut Frame) {
+    let gso = packet.offload.gso;
+    if gso.is_some_and(|gso| Places::find(&Front::of(packet), packet, gso, true).is_none()) {
+        packet.offload.gso = None;
+    }
+}
+
 /// Length of the longest packet that a packet, which starts at its IP header, stands for: the first,
 /// of a super-frame that can be cut, else all of it.
 #[must_use]
