@@ -5,6 +5,7 @@ use crate::chance::Chance;
 use crate::craft::{self, Target};
 use stack::frame::{Checksum, Frame, Gso, GsoKind, Head, Payload};
 use stack::host::{Config, Host, InterfaceConfig, RawHandle, ReversePath, UdpHandle};
+use stack::link::offload::{self, Joiner};
 use stack::machine::{Consumer, Fate, Machine, Port};
 use stack::net::groups::FilterMode;
 use stack::net::route::{Route, RouteKind};
@@ -49,6 +50,8 @@ pub(crate) struct Drive {
     is_ip: bool,
     udp: Vec<UdpHandle>,
     raw: Vec<RawHandle>,
+    joiner: Joiner,
+    joined_bytes: usize,
 }
 
 fn cidr(text: &str) -> Cidr {
@@ -112,6 +115,7 @@ fn interfaces(kind: &str) -> Vec<InterfaceConfig> {
                 first,
                 InterfaceConfig {
                     vlan: Some(10),
+                    tso: true,
                     ..eth("eth0.10", 0, 1).with_address(cidr("10.2.0.1/24"))
                 },
                 InterfaceConfig {
@@ -122,10 +126,12 @@ fn interfaces(kind: &str) -> Vec<InterfaceConfig> {
                 },
                 InterfaceConfig {
                     mtu: 68,
+                    tso: true,
                     ..eth("eth1", 1, 2).with_address(cidr("10.4.0.1/16"))
                 },
                 InterfaceConfig {
                     mtu: 65_535,
+                    tso: kind == "strict",
                     ..eth("eth2", 2, 3).with_address(cidr("fd07::1/64"))
                 }
                 .with_address(cidr("10.5.0.1/31")),
@@ -202,13 +208,15 @@ impl Drive {
             host,
             now,
             is_ip: target.is_ip,
-            target,
             digest: 0xcbf2_9ce4_8422_2325,
             frames_in: 0,
             frames_out: 0,
             ports,
             udp: Vec::new(),
             raw: Vec::new(),
+            joiner: Joiner::new(target.is_ip),
+            joined_bytes: 0,
+            target,
         }
     }
 
@@ -239,10 +247,27 @@ impl Drive {
         let right = self.host.interfaces().iter().find(to).map(|i| i.port());
         let port = right.filter(|_| !c.one_in(8)).unwrap_or(Port(any));
         let frame = split(c, bytes);
+        self.rejoin(&frame, c);
         let fate = self.host.handle_frame(self.now, port, frame);
         self.frames_in += 1;
         self.note(fate_number(fate));
         self.check();
+    }
+
+    /// What a joiner is given, it gives back, cut or not.
+    fn rejoin(&mut self, frame: &Frame, c: &mut Chance) {
+        let mut frame = frame.clone();
+        frame.offload.gso = None;
+        self.joined_bytes += frame.len();
+        self.joiner.push(frame);
+        if c.one_in(16) {
+            self.joiner.flush();
+            let mut bytes = 0;
+            while let Some(frame) = self.joiner.pop() {
+                offload::cut(frame, self.is_ip, |piece| bytes += piece.len());
+            }
+            assert_eq!(bytes, std::mem::take(&mut self.joined_bytes));
+        }
     }
 
     /// Undoes what users did, so that frames get in again: links up, addresses and routes there.
@@ -319,7 +344,15 @@ impl Drive {
                 pulled += 1;
                 assert!(pulled < ENDLESS, "poll_transmit never gives None");
                 let bytes = frame.to_bytes();
-                self.check_frame(&bytes);
+                if frame.offload.gso.is_some() {
+                    let cuts =
+                        |i: &stack::host::Interface| i.port() == Port(port) && i.config().tso;
+                    assert!(self.host.interfaces().iter().any(cuts), "nobody cuts that");
+                }
+                // What is cut below is judged by its pieces.
+                offload::cut(frame, self.is_ip, |piece| {
+                    self.check_frame(&piece.to_bytes());
+                });
                 self.frames_out += 1;
                 self.note(u64::from(port));
                 self.digest = hash(self.digest, &bytes);
@@ -660,12 +693,18 @@ fn split(c: &mut Chance, bytes: &[u8]) -> Frame {
             start: c.u16(),
             offset: c.u16(),
         },
+        4 => Checksum::Partial {
+            start: 34,
+            offset: 16,
+        },
         _ => Checksum::Unchecked,
     };
-    if c.one_in(40) {
+    let is_open = matches!(frame.offload.checksum, Checksum::Partial { .. });
+    if c.one_in(if is_open { 2 } else { 40 }) {
+        let kinds = [GsoKind::Udp, GsoKind::Tcp4, GsoKind::Tcp6];
         frame.offload.gso = Some(Gso {
-            kind: GsoKind::Udp,
-            size: c.u16(),
+            kind: kinds[c.below(kinds.len())],
+            size: c.u16() >> c.below(16),
         });
     }
     frame
