@@ -75,13 +75,12 @@ struct Seen {
     plain: bool,
 }
 
-/// What a frame means to the segments around it.
-enum Look {
+/// What a frame that is no segment means to those around it.
+enum Other {
     /// Nothing: it is of no flow of TCP.
     Foreign,
     /// It may be of any flow.
     Strange,
-    Segment(Seen),
 }
 
 const FIN: u8 = 0x01;
@@ -105,12 +104,12 @@ impl Joiner {
     /// Takes the next frame of a batch.
     pub fn push(&mut self, frame: Frame) {
         let seen = match Seen::look(&frame, self.bare) {
-            Look::Foreign => return self.frames.push_back(frame),
-            Look::Strange => {
+            Ok(seen) => seen,
+            Err(Other::Foreign) => return self.frames.push_back(frame),
+            Err(Other::Strange) => {
                 self.flush();
                 return self.frames.push_back(frame);
             }
-            Look::Segment(seen) => seen,
         };
         if let Some(i) = self
             .open
@@ -294,7 +293,7 @@ impl Open {
 }
 
 impl Seen {
-    fn look(frame: &Frame, bare: bool) -> Look {
+    fn look(frame: &Frame, bare: bool) -> Result<Self, Other> {
         let front = Front::of(frame);
         let bytes = front.bytes();
         let ip = match bare {
@@ -302,7 +301,7 @@ impl Seen {
             false => super::link_len(bytes),
         };
         let Some(packet) = ip.and_then(|ip| bytes.get(ip..)) else {
-            return Look::Foreign;
+            return Err(Other::Foreign);
         };
         // Extension headers may hide TCP; of other protocols nothing is to be kept in order.
         const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
@@ -312,14 +311,14 @@ impl Seen {
             _ => None,
         };
         match protocol {
-            None => return Look::Foreign,
+            None => return Err(Other::Foreign),
             Some(p) if p == Protocol::TCP.0 => {}
             Some(p) if packet.first().is_some_and(|b| b >> 4 == 6) && EXTENSIONS.contains(&p) => {
-                return Look::Strange;
+                return Err(Other::Strange);
             }
-            Some(_) => return Look::Foreign,
+            Some(_) => return Err(Other::Foreign),
         }
-        Self::of_segment(frame, front, ip.unwrap_or(0)).map_or(Look::Strange, Look::Segment)
+        Self::of_segment(frame, front, ip.unwrap_or(0)).ok_or(Other::Strange)
     }
 
     /// A segment right behind a plain IP header; none where the checks of IP would refuse it.
