@@ -13,19 +13,6 @@ use stack::link::impair::Chance;
 use stack::reason::DropReason;
 use std::collections::BTreeMap;
 
-/// Faults, by what they cost.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Blame {
-    /// The fault that is being carried out; 0 is none.
-    now: Seq,
-    ways: BTreeMap<(Lane, DropReason), Seq>,
-    nodes: BTreeMap<(NodeId, DropReason), Seq>,
-    /// By the id of a rule that drops.
-    rules: BTreeMap<u64, Seq>,
-    /// The notes that what is planned under a number waited for.
-    notes: BTreeMap<u32, Seq>,
-}
-
 impl World {
     /// The fault that is being carried out; 0 where there is none, or nobody looks on.
     pub(in crate::lab) fn fault_now(&self) -> Seq {

@@ -28,7 +28,6 @@ mod breaking;
 mod building;
 mod telling;
 
-use self::blame::Blame;
 use super::digest::Digest;
 use super::fault::Run;
 use super::ids::{Lane, NodeId, WireId};
@@ -172,6 +171,19 @@ struct Watch {
     told: BTreeMap<NodeId, Box<(DropTable, DropTable)>>,
     /// Which fault is to blame for what is lost.
     blame: Blame,
+}
+
+/// Faults, by what they cost.
+#[derive(Clone, Debug, Default)]
+struct Blame {
+    /// The fault that is being carried out; 0 is none.
+    now: Seq,
+    ways: BTreeMap<(Lane, DropReason), Seq>,
+    nodes: BTreeMap<(NodeId, DropReason), Seq>,
+    /// By the id of a rule that drops.
+    rules: BTreeMap<u64, Seq>,
+    /// The notes that what is planned under a number waited for.
+    notes: BTreeMap<u32, Seq>,
 }
 
 type DropTable = [u64; DropReason::COUNT];
