@@ -167,10 +167,7 @@ fn check_tcp(client: &Client) -> Option<(Keys, &'static str)> {
     } else if !tcp && client.congestion.is_some() {
         (&["congestion"], "only tcp has congestion control")
     } else if !tcp && client.warm_up.is_some() {
-        (
-            &["warm_up", "warm-up"],
-            "only a tcp client has a `warm_up`",
-        )
+        (&["warm_up", "warm-up"], "only a tcp client has a `warm_up`")
     } else if tcp && (client.size.is_some() || client.count.is_some()) {
         (&["size", "count"], "over tcp, say `bytes`")
     } else if client.bytes == Some(0) {

@@ -547,6 +547,15 @@ impl Payload {
         }
     }
 
+    /// Hands over each chunk.
+    #[inline]
+    pub fn into_chunks(self, mut each: impl FnMut(Bytes)) {
+        each(self.first);
+        if let Some(rest) = self.rest {
+            rest.0.into_iter().for_each(each);
+        }
+    }
+
     /// Appends all chunks of another payload.
     pub fn append(&mut self, other: Self) {
         self.push(other.first);

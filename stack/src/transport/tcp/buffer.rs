@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Promises: bytes handed over in one piece are never copied; small ones are copied together, so
-//! that memory is used for bytes and not for the places they lie in; an empty buffer holds no
-//! memory.
+//! that memory is used for bytes and not for the places they lie in; an empty buffer gives its
+//! memory back when it is told that it is idle.
 
 use crate::frame::Payload;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
@@ -28,12 +29,17 @@ const GATHER: usize = 4096;
 /// first of the stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SendBuffer {
+    queue: Option<Box<SendQueue>>,
+    start: u64,
+    end: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SendQueue {
     /// With the number of each one's first byte.
     chunks: VecDeque<(u64, Bytes)>,
     /// The last bytes, not in a chunk yet.
     tail: BytesMut,
-    start: u64,
-    end: u64,
 }
 
 impl SendBuffer {
@@ -48,32 +54,26 @@ impl SendBuffer {
         self.start
     }
 
-    /// Number of the byte that is handed over next.
-    #[inline]
-    pub(super) const fn end(&self) -> u64 {
-        self.end
-    }
-
     /// Appends a copy.
-    pub(super) fn write(&mut self, mut data: &[u8]) {
-        self.end += data.len() as u64;
-        while !data.is_empty() {
-            let room = self.tail.capacity() - self.tail.len();
+    pub(super) fn write(&mut self, data: &[u8]) {
+        let in_use = usize::try_from(self.end - self.start).unwrap_or(TAIL);
+        let start = self.start;
+        let queue = self.queue.get_or_insert_default();
+        let mut rest = data;
+        while !rest.is_empty() {
+            let room = queue.tail.capacity() - queue.tail.len();
             if room == 0 {
-                self.flush();
+                queue.flush(start);
                 // Twice what was in use last, so that a little costs little.
-                let size = data.len().max(self.in_use() * 2).clamp(1024, TAIL);
-                self.tail = BytesMut::with_capacity(size);
+                let size = rest.len().max(in_use * 2).clamp(1024, TAIL);
+                queue.tail = BytesMut::with_capacity(size);
                 continue;
             }
-            let (here, rest) = data.split_at(room.min(data.len()));
-            self.tail.extend_from_slice(here);
-            data = rest;
+            let (here, after) = rest.split_at(room.min(rest.len()));
+            queue.tail.extend_from_slice(here);
+            rest = after;
         }
-    }
-
-    fn in_use(&self) -> usize {
-        usize::try_from(self.end - self.start).unwrap_or(TAIL)
+        self.end += data.len() as u64;
     }
 
     /// Appends without a copy.
@@ -81,38 +81,26 @@ impl SendBuffer {
         if data.len() <= SMALL {
             return self.write(&data);
         }
-        self.flush();
+        let queue = self.queue.get_or_insert_default();
+        queue.flush(self.start);
         let at = self.end;
         self.end += data.len() as u64;
-        self.chunks.push_back((at, data));
-    }
-
-    /// Makes a chunk of the tail.
-    fn flush(&mut self) {
-        if self.tail.is_empty() {
-            return;
-        }
-        let at = self.end_of_chunks();
-        let bytes = self.tail.split().freeze();
-        self.chunks.push_back((at, bytes));
-    }
-
-    fn end_of_chunks(&self) -> u64 {
-        self.chunks
-            .back()
-            .map_or(self.start, |(at, bytes)| at + bytes.len() as u64)
+        queue.chunks.push_back((at, data));
     }
 
     /// `len` bytes from number `at`, shared; fewer where there are fewer.
+    #[inline]
     pub(super) fn slice(&mut self, at: u64, len: usize) -> Payload {
         let mut out = Payload::new();
-        if at + len as u64 > self.end_of_chunks() {
-            self.flush();
+        let Some(queue) = &mut self.queue else {
+            return out;
+        };
+        if at + len as u64 > queue.end(self.start) {
+            queue.flush(self.start);
         }
-        let first = self.chunks.partition_point(|(start, _)| *start <= at);
-        let mut at = at;
-        let mut left = len;
-        for (start, chunk) in self.chunks.iter().skip(first.saturating_sub(1)) {
+        let first = queue.chunks.partition_point(|(start, _)| *start <= at);
+        let (mut at, mut left) = (at, len);
+        for (start, chunk) in queue.chunks.range(first.saturating_sub(1)..) {
             if left == 0 {
                 break;
             }
@@ -130,35 +118,66 @@ impl SendBuffer {
 
     /// Lets go of all before number `to`.
     pub(super) fn release(&mut self, to: u64) {
-        self.start = to.clamp(self.start, self.end);
-        while let Some((at, bytes)) = self.chunks.front()
+        let to = to.clamp(self.start, self.end);
+        let Some(queue) = &mut self.queue else {
+            return;
+        };
+        if queue.end(self.start) < to {
+            // What is acknowledged was sent, and so lies in chunks.
+            queue.flush(self.start);
+        }
+        self.start = to;
+        while let Some((at, bytes)) = queue.chunks.front()
             && at + bytes.len() as u64 <= self.start
         {
-            self.chunks.pop_front();
+            queue.chunks.pop_front();
         }
+    }
+
+    /// Gives back the memory of an empty buffer.
+    pub(super) fn shrink(&mut self) {
         if self.start == self.end {
-            self.clear();
-        } else if self.chunks.is_empty() && self.start > self.end - self.tail.len() as u64 {
-            // What is acknowledged was sent, and so lies in chunks.
-            self.flush();
+            self.queue = None;
         }
     }
 
     /// Lets go of all.
     pub(super) fn clear(&mut self) {
         self.start = self.end;
-        self.chunks = VecDeque::new();
-        self.tail = BytesMut::new();
+        self.queue = None;
+    }
+}
+
+impl SendQueue {
+    /// Makes a chunk of the tail, in a buffer that starts at number `start`.
+    fn flush(&mut self, start: u64) {
+        if !self.tail.is_empty() {
+            let at = self.end(start);
+            let bytes = self.tail.split().freeze();
+            self.chunks.push_back((at, bytes));
+        }
+    }
+
+    /// Number behind the last byte that lies in a chunk.
+    #[inline]
+    fn end(&self, start: u64) -> u64 {
+        let last = self.chunks.back();
+        last.map_or(start, |(at, bytes)| at + bytes.len() as u64)
     }
 }
 
 /// What has been received in order and not read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RecvBuffer {
+    queue: Option<Box<RecvQueue>>,
+    len: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RecvQueue {
     chunks: VecDeque<Bytes>,
     /// The last bytes, copied together.
     tail: BytesMut,
-    len: usize,
 }
 
 impl RecvBuffer {
@@ -170,56 +189,29 @@ impl RecvBuffer {
 
     /// Appends what came next.
     #[inline]
-    pub(super) fn push(&mut self, payload: &Payload) {
-        for chunk in payload.chunks() {
-            self.push_bytes(chunk.clone());
-        }
+    pub(super) fn push(&mut self, payload: Payload) {
+        let queue = self.queue.get_or_insert_default();
+        payload.into_chunks(|bytes| {
+            self.len += bytes.len();
+            queue.push(bytes);
+        });
     }
 
     /// Appends one piece.
     #[inline]
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
         self.len += bytes.len();
-        if bytes.len() > SMALL {
-            self.flush();
-            self.chunks.push_back(bytes);
-        } else if !bytes.is_empty() {
-            self.gather(&bytes);
-        }
-    }
-
-    fn gather(&mut self, bytes: &[u8]) {
-        if self.tail.capacity() - self.tail.len() < bytes.len() {
-            self.flush();
-            self.tail = BytesMut::with_capacity(GATHER.max(bytes.len()));
-        }
-        self.tail.extend_from_slice(bytes);
-    }
-
-    fn flush(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
-        }
+        self.queue.get_or_insert_default().push(bytes);
     }
 
     /// Takes up to `max` bytes in one piece.
     #[inline]
     pub(super) fn pop(&mut self, max: usize) -> Bytes {
-        if self.chunks.is_empty() {
-            self.flush();
-        }
-        let Some(front) = self.chunks.front_mut() else {
+        let Some(queue) = &mut self.queue else {
             return Bytes::new();
         };
-        let out = if front.len() <= max {
-            self.chunks.pop_front().unwrap_or_default()
-        } else {
-            front.split_to(max)
-        };
+        let out = queue.pop(max);
         self.len -= out.len();
-        if self.len == 0 {
-            self.tidy();
-        }
         out
     }
 
@@ -242,8 +234,11 @@ impl RecvBuffer {
     /// Copies without taking.
     pub(super) fn peek(&self, room: &mut [u8]) -> usize {
         let mut done = 0;
-        let pieces = self.chunks.iter().map(|b| &b[..]);
-        for piece in pieces.chain(core::iter::once(&self.tail[..])) {
+        let Some(queue) = &self.queue else {
+            return done;
+        };
+        let pieces = queue.chunks.iter().map(|b| &b[..]);
+        for piece in pieces.chain(core::iter::once(&queue.tail[..])) {
             let rest = room.get_mut(done..).unwrap_or_default();
             let n = piece.len().min(rest.len());
             if let (Some(place), Some(piece)) = (rest.get_mut(..n), piece.get(..n)) {
@@ -254,17 +249,49 @@ impl RecvBuffer {
         done
     }
 
-    /// Keeps a little memory only: a connection that goes on soon needs it again.
-    fn tidy(&mut self) {
-        if self.chunks.capacity() > 64 {
-            self.chunks = VecDeque::new();
+    /// Gives back the memory of an empty buffer.
+    pub(super) fn shrink(&mut self) {
+        if self.len == 0 {
+            self.queue = None;
         }
-        self.tail = BytesMut::new();
+    }
+}
+
+impl RecvQueue {
+    #[inline]
+    fn push(&mut self, bytes: Bytes) {
+        if bytes.len() > SMALL {
+            self.flush();
+            self.chunks.push_back(bytes);
+        } else if !bytes.is_empty() {
+            self.gather(&bytes);
+        }
     }
 
-    /// Lets go of all.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    fn gather(&mut self, bytes: &[u8]) {
+        if self.tail.capacity() - self.tail.len() < bytes.len() {
+            self.flush();
+            self.tail = BytesMut::with_capacity(GATHER.max(bytes.len()));
+        }
+        self.tail.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self, max: usize) -> Bytes {
+        if self.chunks.is_empty() {
+            self.flush();
+        }
+        match self.chunks.front_mut() {
+            None => Bytes::new(),
+            Some(front) if front.len() > max => front.split_to(max),
+            Some(_) => self.chunks.pop_front().unwrap_or_default(),
+        }
     }
 }
 
@@ -287,7 +314,7 @@ mod tests {
         for _ in 0..4000 {
             let n =
                 rng.below(3000) as usize * usize::from(rng.below(9) == 0) + rng.below(9) as usize;
-            let data: Vec<u8> = (0..n as u64).map(|i| byte(buffer.end() + i)).collect();
+            let data: Vec<u8> = (0..n as u64).map(|i| byte(buffer.end + i)).collect();
             if rng.below(2) == 0 {
                 buffer.write(&data);
             } else {
@@ -297,7 +324,7 @@ mod tests {
             let at = acked + rng.below(held + 1);
             let len = rng.below(2000);
             let got = buffer.slice(at, len as usize).to_bytes();
-            let want: Vec<u8> = (at..(at + len).min(buffer.end())).map(byte).collect();
+            let want: Vec<u8> = (at..(at + len).min(buffer.end)).map(byte).collect();
             assert_eq!(&got[..], &want[..]);
             if rng.below(3) == 0 {
                 acked = at + got.len() as u64;
@@ -305,14 +332,8 @@ mod tests {
             }
         }
         buffer.release(u64::MAX);
-        assert_eq!(
-            (
-                buffer.len(),
-                buffer.chunks.capacity(),
-                buffer.tail.capacity()
-            ),
-            (0, 0, 0)
-        );
+        buffer.shrink();
+        assert!(buffer.len() == 0 && buffer.queue.is_none());
     }
 
     #[test]

@@ -40,6 +40,9 @@ const LEAST_MSS: u16 = 48;
 /// RFC 4821 §7.7: how long a search that ended rests (ten minutes).
 const MTU_SEARCH_REST: Duration = Duration::from_secs(600);
 
+/// What a connection has in memory for traffic is given back after so long without any.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// What the path to the peer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -472,8 +475,17 @@ impl Connection {
     }
 
     fn before_send(&mut self, now: Instant) {
+        self.watch_idle(now);
         if self.snd.unsent() == 0 {
             self.snd.on_restart(now);
+        }
+    }
+
+    /// From now on there is memory to give back.
+    #[inline]
+    pub(super) fn watch_idle(&mut self, now: Instant) {
+        if !self.timers.runs(Timer::Idle) {
+            self.timers.set(Timer::Idle, now + IDLE);
         }
     }
 
@@ -640,7 +652,20 @@ impl Connection {
                 // poll_transmit looks at the pacer itself.
                 Timer::Pacing => {}
                 Timer::End => self.on_end(now),
+                Timer::Idle => self.on_idle(now),
             }
+        }
+    }
+
+    /// Gives memory back where nothing has happened for a while.
+    fn on_idle(&mut self, now: Instant) {
+        let active = self.last_heard + IDLE;
+        let busy = self.snd.flight() > 0 || self.snd.buffer.len() > 0;
+        if busy || active > now {
+            self.timers.set(Timer::Idle, active.max(now + IDLE));
+        } else {
+            self.snd.shrink();
+            self.rcv.shrink();
         }
     }
 
@@ -686,6 +711,7 @@ impl Connection {
             && self.options.mtu_probing != super::options::MtuProbing::Off
             && self
                 .snd
+                .track
                 .board
                 .first()
                 .is_some_and(|s| s.len() > u32::from(LEAST_MSS) * 4);
@@ -882,9 +908,9 @@ impl Connection {
             cwnd: snd.cc.window(),
             ssthresh: snd.cc.ssthresh(),
             unacked: snd.flight(),
-            sacked: snd.board.sacked(),
-            lost: snd.board.lost(),
-            retrans: snd.board.retrans(),
+            sacked: snd.track.board.sacked(),
+            lost: snd.track.board.lost(),
+            retrans: snd.track.board.retrans(),
             in_flight: snd.in_flight(),
             snd_wnd: snd.wnd,
             rcv_wnd: rcv.window(),
@@ -907,7 +933,11 @@ impl Connection {
             dsack_dups: u64::from(snd.counters.dsacks),
             delivery_rate: snd.delivery_rate,
             pacing_rate: snd.pacer.rate(),
-            last_data_sent: snd.board.last().map_or(Duration::ZERO, |s| now.since(s.at)),
+            last_data_sent: snd
+                .track
+                .board
+                .last()
+                .map_or(Duration::ZERO, |s| now.since(s.at)),
             last_data_received: now.since(rcv.last_data_at),
             app_limited: snd.rate_app_limited,
         }

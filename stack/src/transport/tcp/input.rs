@@ -350,6 +350,7 @@ impl Connection {
             self.abort(now);
             return Err(DropReason::TcpAfterClose);
         }
+        self.watch_idle(now);
         let taken = self.rcv.on_text(now, seg, data)?;
         if taken.readable {
             self.ready |= Ready::READABLE;

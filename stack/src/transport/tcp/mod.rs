@@ -18,6 +18,7 @@ mod input;
 pub mod isn;
 pub mod listen;
 pub mod log;
+mod on_demand;
 pub mod options;
 mod output;
 pub mod pacing;

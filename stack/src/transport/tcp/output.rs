@@ -86,7 +86,7 @@ impl Connection {
             return false;
         }
         let snd = &self.snd;
-        let waits = snd.board.lost() > 0 || snd.unsent() > 0 || snd.fin == Fin::Queued;
+        let waits = snd.track.board.lost() > 0 || snd.unsent() > 0 || snd.fin == Fin::Queued;
         waits && (snd.congestion_room() > 0 || snd.flight() == 0 || snd.owes_retransmission())
     }
 
@@ -323,7 +323,7 @@ impl Connection {
             again: false,
         };
         if !new {
-            let last = self.snd.board.tail(u32::from(mss))?;
+            let last = self.snd.track.board.tail(u32::from(mss))?;
             (plan.seq, plan.len, plan.again) = (last.seq, last.len(), true);
             if last.end.after(self.snd.data_end()) {
                 plan.fin = true;
@@ -355,7 +355,7 @@ impl Connection {
     fn plan(&mut self, now: Instant, max: u32) -> Option<Plan> {
         let sends = !matches!(self.state, State::FinWait2 | State::TimeWait);
         let waits =
-            self.snd.board.lost() > 0 || self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
+            self.snd.track.board.lost() > 0 || self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
         if !sends || !waits {
             if sends {
                 self.snd.note_app_limited();
@@ -369,7 +369,7 @@ impl Connection {
                 return None;
             }
         }
-        if self.snd.board.lost() > 0 {
+        if self.snd.track.board.lost() > 0 {
             if self.snd.prefer_new
                 && let Some(plan) = self.plan_new(now, max)
             {
@@ -381,7 +381,7 @@ impl Connection {
     }
 
     fn plan_lost(&mut self, max: u32) -> Option<Plan> {
-        let lost = self.snd.board.next_lost()?;
+        let lost = self.snd.track.board.next_lost()?;
         let mss = self.room_in_segment();
         let full = u32::from(mss);
         let mut room = self.snd.congestion_room();
@@ -403,7 +403,7 @@ impl Connection {
             seq: lost.seq,
             len,
             fin,
-            why: Some(self.snd.why),
+            why: Some(self.snd.track.why),
             mss,
             again: true,
         })
@@ -439,8 +439,8 @@ impl Connection {
         if snd.flight() == 0 {
             room = room.max(full);
         }
-        let crowded = snd.board.len() >= MANY
-            && snd.board.len() as u64 * u64::from(full) > 2 * u64::from(snd.cc.window());
+        let crowded = snd.track.board.len() >= MANY
+            && snd.track.board.len() as u64 * u64::from(full) > 2 * u64::from(snd.cc.window());
         if room < full.min(unsent) || crowded {
             self.snd.note_cwnd_limited();
             return None;

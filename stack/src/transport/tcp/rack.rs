@@ -28,7 +28,7 @@ pub(super) struct Rack {
     /// Its round trip.
     pub(super) rtt: Duration,
     /// The highest number delivered.
-    fack: SeqNum,
+    fack: Option<SeqNum>,
     dsack_round: Option<SeqNum>,
     reo_wnd_mult: u8,
     reo_wnd_persist: u8,
@@ -36,12 +36,12 @@ pub(super) struct Rack {
 }
 
 impl Rack {
-    pub(super) const fn new(iss: SeqNum) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             xmit_ts: Instant::ZERO,
-            end_seq: iss,
+            end_seq: SeqNum(0),
             rtt: Duration::ZERO,
-            fack: iss,
+            fack: None,
             dsack_round: None,
             reo_wnd_mult: 1,
             reo_wnd_persist: 0,
@@ -59,10 +59,11 @@ impl Rack {
         min_rtt: Option<Duration>,
     ) {
         let again = sent.marks.has(Marks::RETRANSMITTED);
-        if sent.end.after(self.fack) {
-            self.fack = sent.end;
-        } else if sent.end.before(self.fack) && !again {
-            self.reordering_seen = true;
+        match self.fack {
+            Some(fack) if !sent.end.after(fack) => {
+                self.reordering_seen |= sent.end.before(fack) && !again;
+            }
+            _ => self.fack = Some(sent.end),
         }
         let rtt = now.since(sent.at);
         //= RFC 8985 §6.2 step 2: of a retransmission only what cannot be the original's is used.

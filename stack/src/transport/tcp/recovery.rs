@@ -8,7 +8,7 @@ use crate::wire::seq::SeqNum;
 
 /// Proportional rate reduction: over one round trip, as many bytes leave as bring what is in flight
 /// from what it was to the slow start threshold.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Prr {
     /// FlightSize when the episode began.
     recover_fs: u32,
@@ -19,6 +19,15 @@ pub(super) struct Prr {
 }
 
 impl Prr {
+    /// No episode.
+    pub(super) const fn none() -> Self {
+        Self {
+            recover_fs: 1,
+            delivered: 0,
+            out: 0,
+        }
+    }
+
     pub(super) fn new(flight: u32) -> Self {
         Self {
             recover_fs: flight.max(1),

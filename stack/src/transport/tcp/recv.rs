@@ -222,17 +222,18 @@ impl Receiver {
         if fin {
             self.fin = Some(seq + len32(data.len()));
         }
-        let in_order = seq == self.nxt;
         if self.finished {
             return Err(DropReason::TcpAfterFin);
         }
+        let in_order = seq == self.nxt;
+        let any = !data.is_empty();
         if in_order {
-            self.append(now, seg, &data);
-        } else if !data.is_empty() {
+            self.append(now, seg, data);
+        } else if any {
             self.hold(seq, &data)?;
         }
         let mut taken = Taken {
-            readable: in_order && !data.is_empty(),
+            readable: in_order && any,
             fin: false,
         };
         if self.fin == Some(self.nxt) && self.held.is_none() {
@@ -253,7 +254,7 @@ impl Receiver {
         self.dsack = Some((seg.seq, end));
     }
 
-    fn append(&mut self, now: Instant, seg: &Segment, data: &Payload) {
+    fn append(&mut self, now: Instant, seg: &Segment, data: Payload) {
         let len = len32(data.len());
         if len == 0 {
             return;
@@ -466,6 +467,11 @@ impl Receiver {
         let bytes = self.buffer.pop(max);
         self.on_read(now, bytes.len());
         bytes
+    }
+
+    /// Gives back what an idle receiver does not need.
+    pub(super) fn shrink(&mut self) {
+        self.buffer.shrink();
     }
 
     /// All is over: gives memory back.

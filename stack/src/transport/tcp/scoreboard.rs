@@ -84,6 +84,18 @@ pub(super) struct Scoreboard {
 }
 
 impl Scoreboard {
+    /// Nothing is in flight.
+    pub(super) const fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            order: VecDeque::new(),
+            sacked: 0,
+            lost: 0,
+            retrans: 0,
+            hint: SeqNum(0),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -424,17 +436,6 @@ impl Scoreboard {
             }
         }
         None
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Gives memory back where nothing is in flight.
-    pub(super) fn shrink(&mut self) {
-        if self.queue.is_empty() {
-            self.clear();
-        }
     }
 
     #[cfg(test)]

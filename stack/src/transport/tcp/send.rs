@@ -18,6 +18,7 @@
 use super::buffer::SendBuffer;
 use super::congestion::{Ack, Congested, Congestion, Controller as _};
 use super::log::{LogEntry, Undo, What, Why};
+use super::on_demand::{Empty, OnDemand};
 use super::options::Options;
 use super::pacing::{self, Pacer};
 use super::rack::Rack;
@@ -184,6 +185,31 @@ pub(super) struct Acked {
     pub(super) probe_lost: bool,
 }
 
+/// What is kept of what is in flight; made when something first is, and given back when nothing
+/// has been for a while.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    pub(super) board: Scoreboard,
+    rack: Rack,
+    prr: Prr,
+    /// What an episode would have to show to be found needless.
+    doubt: Option<Doubt>,
+    tail_probe: Option<TailProbe>,
+    /// Why what is marked lost is.
+    pub(super) why: Why,
+}
+
+impl Empty for Track {
+    const EMPTY: &'static Self = &Self {
+        board: Scoreboard::new(),
+        rack: Rack::new(),
+        prr: Prr::none(),
+        doubt: None,
+        tail_probe: None,
+        why: Why::Duplicates,
+    };
+}
+
 /// The sender.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
@@ -204,23 +230,18 @@ pub(super) struct Sender {
     pub(super) sack: bool,
     pub(super) buffer: SendBuffer,
     pub(super) fin: Fin,
-    pub(super) board: Scoreboard,
+    pub(super) track: OnDemand<Track>,
     pub(super) rtt: Rtt,
     pub(super) cc: Congested,
     pub(super) pacer: Pacer,
-    rack: Rack,
     pub(super) phase: Phase,
     /// Where the episode that lasts ends (RFC 6675's RecoveryPoint).
     high_seq: SeqNum,
-    prr: Prr,
-    /// What an episode would have to show to be found needless.
-    doubt: Option<Doubt>,
     /// F-RTO looks at whether the timeout was spurious (RFC 5682).
     frto: bool,
     /// F-RTO wants new data sent rather than what is marked lost.
     pub(super) prefer_new: bool,
     dupacks: u16,
-    tail_probe: Option<TailProbe>,
     /// A round trip has been timed since the last tail loss probe.
     timed: bool,
     /// Timeouts in a row.
@@ -240,8 +261,6 @@ pub(super) struct Sender {
     pub(super) small: SeqNum,
     /// The next new data carries CWR (RFC 3168 §6.1.2).
     pub(super) cwr: bool,
-    /// Why what is marked lost is.
-    pub(super) why: Why,
     pub(super) counters: Counters,
     pub(super) log: Log,
 }
@@ -267,19 +286,15 @@ impl Sender {
             sack: false,
             buffer: SendBuffer::default(),
             fin: Fin::Open,
-            board: Scoreboard::default(),
+            track: OnDemand::default(),
             rtt: Rtt::new(&config),
             cc: Self::controller(mss, options, iss),
             pacer: Pacer::new(),
-            rack: Rack::new(iss),
             phase: Phase::Open,
             high_seq: iss,
-            prr: Prr::default(),
-            doubt: None,
             frto: false,
             prefer_new: false,
             dupacks: 0,
-            tail_probe: None,
             timed: true,
             retransmits: 0,
             stalled_since: None,
@@ -292,7 +307,6 @@ impl Sender {
             cwnd_limited: None,
             small: iss,
             cwr: false,
-            why: Why::Duplicates,
             counters: Counters::default(),
             log: Log::new(options.log),
         }
@@ -328,7 +342,7 @@ impl Sender {
     /// What is thought to be in the network: RFC 6675's pipe.
     #[inline]
     pub(super) fn in_flight(&self) -> u32 {
-        let gone = self.board.sacked() + self.board.lost() + self.duplicates();
+        let gone = self.track.board.sacked() + self.track.board.lost() + self.duplicates();
         self.flight().saturating_sub(gone)
     }
 
@@ -436,9 +450,9 @@ impl Sender {
         retried: bool,
         timers: &mut Timers,
     ) {
-        let sent_at = self.board.first().map_or(cx.now, |s| s.at);
+        let sent_at = self.track.board.first().map_or(cx.now, |s| s.at);
         let una = self.iss + 1;
-        self.board.ack(una, |_| {});
+        self.track.board.ack(una, |_| {});
         self.una = una;
         self.retransmits = 0;
         self.stalled_since = (self.flight() > 0).then_some(cx.now);
@@ -499,19 +513,20 @@ impl Sender {
             return out;
         }
         self.end_tail_probe(cx, seg, dsack, duplicate && !news.sacked);
-        self.rack.on_dsack(self.una, self.nxt, dsack);
-        let saw_reordering = self.rack.reordering_seen;
+        self.track.rack.on_dsack(self.una, self.nxt, dsack);
+        let saw_reordering = self.track.rack.reordering_seen;
         self.recover(cx, echo, &news, duplicate, out.advanced, timers);
         let lost = self.detect_losses(cx, timers, &mut out, prior.2);
-        if saw_reordering != self.rack.reordering_seen {
+        if saw_reordering != self.track.rack.reordering_seen {
             let window = self
+                .track
                 .rack
                 .reo_wnd(false, self.rtt.min_rtt(now), self.rtt.srtt());
             self.note(now, What::Reordering(window));
         }
         self.control(cx, &news, cumulative, rtt, lost, prior.1, out.advanced);
         if self.phase == Phase::Open || self.phase == Phase::Disorder {
-            self.phase = if self.board.sacked() > 0 || self.dupacks > 0 {
+            self.phase = if self.track.board.sacked() > 0 || self.dupacks > 0 {
                 Phase::Disorder
             } else {
                 Phase::Open
@@ -542,8 +557,9 @@ impl Sender {
         out.syn = self.una == self.iss;
         out.fin = self.fin == Fin::Sent && ack.after(end);
         let min_rtt = self.rtt.min_rtt(cx.now);
-        let (rack, high_seq) = (&mut self.rack, self.high_seq);
-        self.board.ack(ack, |sent| {
+        let high_seq = self.high_seq;
+        let Track { board, rack, .. } = &mut *self.track;
+        board.ack(ack, |sent| {
             rack.on_delivered(cx.now, sent, is_older(cx, echo, sent.at), min_rtt);
             news.take(sent, high_seq, false);
         });
@@ -578,18 +594,20 @@ impl Sender {
         let dsack = right.at_or_before(seg.ack) || blocks.get(1).is_some_and(inside);
         if dsack {
             self.counters.dsacks += 1;
-            if let Some(doubt) = &mut self.doubt {
+            if let Some(doubt) = &mut self.track.doubt {
                 doubt.on_dsack(left, right, self.una);
             }
         }
         let min_rtt = self.rtt.min_rtt(cx.now);
-        let (rack, high_seq) = (&mut self.rack, self.high_seq);
+        let high_seq = self.high_seq;
+        let (una, nxt) = (self.una, self.nxt);
+        let Track { board, rack, .. } = &mut *self.track;
         for &(left, right) in blocks.iter().skip(usize::from(dsack)) {
             //= RFC 2018 §5 blocks are believed only within what is in flight.
-            if !left.before(right) || right.after(self.nxt) || !right.after(self.una) {
+            if !left.before(right) || right.after(nxt) || !right.after(una) {
                 continue;
             }
-            self.board.sack(left.later(self.una), right, |sent| {
+            board.sack(left.later(una), right, |sent| {
                 rack.on_delivered(cx.now, sent, is_older(cx, echo, sent.at), min_rtt);
                 news.take(sent, high_seq, true);
             });
@@ -642,16 +660,16 @@ impl Sender {
         dsack: bool,
         plain_duplicate: bool,
     ) {
-        let Some(probe) = self.tail_probe else {
+        let Some(probe) = self.track.tail_probe else {
             return;
         };
         if seg.ack.before(probe.end) {
             return;
         }
         if !probe.is_retrans || dsack || plain_duplicate && seg.ack == probe.end {
-            self.tail_probe = None;
+            self.track.tail_probe = None;
         } else if seg.ack.after(probe.end) {
-            self.tail_probe = None;
+            self.track.tail_probe = None;
             if matches!(self.phase, Phase::Open | Phase::Disorder) {
                 self.cc
                     .on_congestion(cx.now, Congestion::Loss, self.flight());
@@ -677,13 +695,14 @@ impl Sender {
         if advanced
             && let Some(echo) = echo
             && self
+                .track
                 .doubt
                 .is_some_and(|d| d.answered_original(echo, self.una))
             && self.phase != Phase::Open
         {
             return self.undo(now, Undo::Timestamp, timers);
         }
-        if self.doubt.is_some_and(|d| d.all_duplicates()) {
+        if self.track.doubt.is_some_and(|d| d.all_duplicates()) {
             return self.undo(now, Undo::Dsack, timers);
         }
         match self.phase {
@@ -694,8 +713,8 @@ impl Sender {
                 if advanced && !self.sack {
                     //= RFC 6582 §3.2 step 3: a partial acknowledgment says that the next segment is
                     //= lost as well.
-                    self.board.mark_first_lost(u32::from(self.mss));
-                    self.why = Why::Partial;
+                    self.track.board.mark_first_lost(u32::from(self.mss));
+                    self.track.why = Why::Partial;
                 }
             }
             Phase::Loss => self.after_timeout(cx, news, duplicate, advanced, passed, timers),
@@ -735,7 +754,7 @@ impl Sender {
         if passed {
             self.end_episode(cx.now);
         } else if advanced && !self.sack {
-            self.board.mark_first_lost(u32::from(self.mss));
+            self.track.board.mark_first_lost(u32::from(self.mss));
         }
     }
 
@@ -746,18 +765,18 @@ impl Sender {
         self.phase = Phase::Open;
         self.frto = false;
         self.prefer_new = false;
-        self.doubt = None;
-        self.rack.on_recovered();
+        self.track.doubt = None;
+        self.track.rack.on_recovered();
         self.cc.on_recovery_exit(now);
         self.note(now, What::Recovered);
     }
 
     /// Takes back a reduction that was needless.
     fn undo(&mut self, now: Instant, how: Undo, timers: &mut Timers) {
-        self.doubt = None;
+        self.track.doubt = None;
         self.frto = false;
         self.prefer_new = false;
-        self.board.forget_losses();
+        self.track.board.forget_losses();
         self.cc.on_undo(now);
         self.counters.undos += 1;
         if self.phase != Phase::Open {
@@ -777,23 +796,23 @@ impl Sender {
         flight: u32,
     ) -> u32 {
         let mss = u32::from(self.mss);
-        let before = self.board.lost();
+        let before = self.track.board.lost();
         if self.sack && cx.options.rack {
             out.probe_lost = self.detect_by_time(cx, timers);
         } else if self.sack {
-            if let Some(below) = self.board.lost_below(mss, DUP_THRESH) {
-                self.why = Why::Duplicates;
-                self.board.mark_lost(|s| s.seq.before(below));
+            if let Some(below) = self.track.board.lost_below(mss, DUP_THRESH) {
+                self.track.why = Why::Duplicates;
+                self.track.board.mark_lost(|s| s.seq.before(below));
             }
         } else if u32::from(self.dupacks) >= DUP_THRESH
             && matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr)
         {
-            self.why = Why::Duplicates;
-            self.board.mark_first_lost(mss);
+            self.track.why = Why::Duplicates;
+            self.track.board.mark_first_lost(mss);
         }
-        let lost = self.board.lost().saturating_sub(before);
+        let lost = self.track.board.lost().saturating_sub(before);
         if lost > 0 && !out.probe_lost {
-            self.note(cx.now, What::Lost(lost, self.why));
+            self.note(cx.now, What::Lost(lost, self.track.why));
             if matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr) {
                 self.enter_recovery(cx.now, flight);
             }
@@ -804,18 +823,18 @@ impl Sender {
     /// RFC 8985 §6.2 steps 4 and 5; whether all that was found lost is a probe of the path MTU.
     fn detect_by_time(&mut self, cx: &Context<'_>, timers: &mut Timers) -> bool {
         timers.stop(Timer::Reorder);
-        if self.rack.xmit_ts == Instant::ZERO && self.board.sacked() == 0 {
+        if self.track.rack.xmit_ts == Instant::ZERO && self.track.board.sacked() == 0 {
             return false;
         }
         let recovering = matches!(self.phase, Phase::Recovery | Phase::Loss);
         let mss = u32::from(self.mss);
-        let certain = recovering || self.board.sacked_segments(mss, DUP_THRESH) >= DUP_THRESH;
+        let certain = recovering || self.track.board.sacked_segments(mss, DUP_THRESH) >= DUP_THRESH;
         let (min_rtt, srtt) = (self.rtt.min_rtt(cx.now), self.rtt.srtt());
-        let reo_wnd = self.rack.reo_wnd(certain, min_rtt, srtt);
-        let rack = &self.rack;
+        let reo_wnd = self.track.rack.reo_wnd(certain, min_rtt, srtt);
         let mut wait = None;
         let (mut probes, mut others) = (false, false);
-        let marked = self.board.mark_lost_by_time(rack.xmit_ts, |sent| {
+        let Track { board, rack, .. } = &mut *self.track;
+        let marked = board.mark_lost_by_time(rack.xmit_ts, |sent| {
             let Some(at) = rack.lost_at(sent, reo_wnd) else {
                 return false;
             };
@@ -830,7 +849,7 @@ impl Sender {
             lost
         });
         if marked > 0 {
-            self.why = Why::Rack { reo_wnd };
+            self.track.why = Why::Rack { reo_wnd };
         }
         if let Some(at) = wait {
             timers.set(Timer::Reorder, at);
@@ -842,12 +861,12 @@ impl Sender {
     fn enter_recovery(&mut self, now: Instant, flight: u32) {
         let reduced = self.phase == Phase::Cwr;
         self.high_seq = self.nxt;
-        self.doubt = Some(Doubt::new(self.una));
-        self.tail_probe = None;
+        self.track.doubt = Some(Doubt::new(self.una));
+        self.track.tail_probe = None;
         if !reduced {
             // A mark in the same window has reduced it already.
             self.cc.on_congestion(now, Congestion::Loss, flight);
-            self.prr = Prr::new(flight);
+            self.track.prr = Prr::new(flight);
         }
         self.phase = Phase::Recovery;
         self.counters.recoveries += 1;
@@ -863,7 +882,7 @@ impl Sender {
         }
         self.high_seq = self.nxt;
         self.phase = Phase::Cwr;
-        self.prr = Prr::new(self.flight());
+        self.track.prr = Prr::new(self.flight());
         self.cc.on_congestion(now, Congestion::Ecn, self.flight());
         self.cwr = true;
         self.note(now, What::CongestionMarked);
@@ -910,6 +929,7 @@ impl Sender {
             let mss = u32::from(self.mss);
             let ssthresh = self.cc.ssthresh();
             let room = self
+                .track
                 .prr
                 .on_ack(news.delivered, progress, in_flight, ssthresh, mss);
             self.cc.set_window(in_flight.saturating_add(room).max(mss));
@@ -959,7 +979,6 @@ impl Sender {
             timers.stop(Timer::Retransmit);
             timers.stop(Timer::Probe);
             timers.stop(Timer::Reorder);
-            self.board.shrink();
             return;
         }
         if advanced || !timers.runs(Timer::Retransmit) {
@@ -977,8 +996,8 @@ impl Sender {
         options.tail_loss_probe
             && self.sack
             && matches!(self.phase, Phase::Open | Phase::Cwr)
-            && self.board.sacked() == 0
-            && !self.board.is_empty()
+            && self.track.board.sacked() == 0
+            && !self.track.board.is_empty()
     }
 
     /// RFC 8985 §7.2.
@@ -999,7 +1018,7 @@ impl Sender {
 
     /// Whether a probe may be sent now (RFC 8985 §7.3).
     pub(super) fn take_probe_turn(&mut self, options: &Options) -> bool {
-        let may = self.tail_probe.is_none() && self.timed && self.may_probe(options);
+        let may = self.track.tail_probe.is_none() && self.timed && self.may_probe(options);
         if may {
             self.timed = false;
         }
@@ -1008,7 +1027,7 @@ impl Sender {
 
     pub(super) fn on_probe_sent(&mut self, now: Instant, is_retrans: bool) {
         let end = self.nxt;
-        self.tail_probe = Some(TailProbe { end, is_retrans });
+        self.track.tail_probe = Some(TailProbe { end, is_retrans });
         self.note(now, What::TailLossProbe);
     }
 
@@ -1020,7 +1039,7 @@ impl Sender {
         if lost > 0 && matches!(self.phase, Phase::Recovery | Phase::Cwr) && self.cc.uses_prr() {
             let in_flight = self.in_flight();
             let (mss, ssthresh) = (u32::from(self.mss), self.cc.ssthresh());
-            let room = self.prr.on_ack(0, false, in_flight, ssthresh, mss);
+            let room = self.track.prr.on_ack(0, false, in_flight, ssthresh, mss);
             self.cc.set_window(in_flight.saturating_add(room).max(mss));
         }
         out
@@ -1034,7 +1053,7 @@ impl Sender {
         self.retransmits = self.retransmits.saturating_add(1);
         self.counters.timeouts += 1;
         if fresh || self.retransmits == 1 {
-            self.doubt = Some(Doubt::new(self.una));
+            self.track.doubt = Some(Doubt::new(self.una));
         }
         if fresh {
             self.cc.on_timeout(now, self.flight());
@@ -1042,25 +1061,27 @@ impl Sender {
             self.cc.set_window(u32::from(self.mss));
         }
         if self
+            .track
             .board
             .first()
             .is_some_and(|s| s.marks.has(Marks::SACKED))
         {
             //= RFC 2018 §8 what was acknowledged selectively may have been dropped again.
-            self.board.forget_sacks();
-            self.why = Why::Reneged;
+            self.track.board.forget_sacks();
+            self.track.why = Why::Reneged;
         } else {
             let times = self.retransmits;
-            self.why = Why::Timeout { times, rto };
+            self.track.why = Why::Timeout { times, rto };
         }
         let una = self.una;
         let (min_rtt, srtt) = (self.rtt.min_rtt(now), self.rtt.srtt());
-        let wait = self.rack.rtt + self.rack.reo_wnd(true, min_rtt, srtt);
-        let by_time = self.sack && cx.options.rack && self.rack.xmit_ts > Instant::ZERO;
-        self.board
+        let wait = self.track.rack.rtt + self.track.rack.reo_wnd(true, min_rtt, srtt);
+        let by_time = self.sack && cx.options.rack && self.track.rack.xmit_ts > Instant::ZERO;
+        self.track
+            .board
             .mark_lost(|s| s.seq == una || !by_time || s.at + wait <= now);
         self.dupacks = 0;
-        self.tail_probe = None;
+        self.track.tail_probe = None;
         //= RFC 5682 §3.1 step 1: not where the timeout repeats within one series.
         self.frto = cx.options.frto && (fresh || self.retransmits > 1 && self.frto);
         self.prefer_new = false;
@@ -1074,14 +1095,14 @@ impl Sender {
     /// §6.5).
     pub(super) fn on_too_big(&mut self, mtu: u16) {
         let mss = u32::from(self.mss);
-        self.why = Why::PathMtu { mtu };
-        self.board.mark_lost(|s| s.len() > mss);
+        self.track.why = Why::PathMtu { mtu };
+        self.track.board.mark_lost(|s| s.len() > mss);
     }
 
     /// Our data in the SYN was not acknowledged with it (RFC 7413 §4.2.1).
     pub(super) fn on_fast_open_refused(&mut self) {
-        self.why = Why::Handshake { times: 1 };
-        self.board.mark_lost(|_| true);
+        self.track.why = Why::Handshake { times: 1 };
+        self.track.board.mark_lost(|_| true);
     }
 
     /// Notes that new data (or SYN, or FIN) was sent up to `end`.
@@ -1103,7 +1124,7 @@ impl Sender {
         if self.app_limited > 0 {
             marks = marks.with(Marks::APP_LIMITED);
         }
-        self.board.push(Sent {
+        self.track.board.push(Sent {
             seq,
             end,
             at: now,
@@ -1114,7 +1135,7 @@ impl Sender {
         });
         self.nxt = end;
         let len = end.since(seq);
-        self.prr.on_sent(len);
+        self.track.prr.on_sent(len);
         self.counters.bytes_sent += u64::from(len);
         self.pacer.on_sent(now, len);
         if !timers.runs(Timer::Retransmit) {
@@ -1142,16 +1163,16 @@ impl Sender {
         let now = cx.now;
         let (delivered, delivered_at, first_at) =
             (self.delivered, self.delivered_at, self.first_at);
-        self.board.resend(seq, len, |sent| {
+        self.track.board.resend(seq, len, |sent| {
             sent.at = now;
             sent.delivered = delivered;
             sent.delivered_at = delivered_at;
             sent.first_at = first_at;
         });
-        if let Some(doubt) = &mut self.doubt {
+        if let Some(doubt) = &mut self.track.doubt {
             doubt.on_resent(len, cx.ts_at(now));
         }
-        self.prr.on_sent(len);
+        self.track.prr.on_sent(len);
         self.pacer.on_sent(now, len);
         self.counters.bytes_sent += u64::from(len);
         self.counters.bytes_retrans += u64::from(len);
@@ -1164,7 +1185,7 @@ impl Sender {
 
     /// Whether fast recovery has sent nothing yet: its first retransmission waits for no room.
     pub(super) fn owes_retransmission(&self) -> bool {
-        self.phase == Phase::Recovery && self.prr.sent() == 0
+        self.phase == Phase::Recovery && self.track.prr.sent() == 0
             || self.phase == Phase::Loss && self.in_flight() == 0
     }
 
@@ -1175,7 +1196,7 @@ impl Sender {
 
     /// There is nothing to send though there is room (draft-cheng §3.4).
     pub(super) fn note_app_limited(&mut self) {
-        if self.board.lost() == 0 && self.congestion_room() > 0 {
+        if self.track.board.lost() == 0 && self.congestion_room() > 0 {
             self.app_limited = (self.delivered + u64::from(self.in_flight())).max(1);
         }
     }
@@ -1190,14 +1211,22 @@ impl Sender {
     }
 
     /// RACK's view, for status.
-    pub(super) const fn reordering_seen(&self) -> bool {
-        self.rack.reordering_seen
+    pub(super) fn reordering_seen(&self) -> bool {
+        self.track.rack.reordering_seen
+    }
+
+    /// Gives back what an idle sender does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.flight() == 0 && matches!(self.phase, Phase::Open | Phase::Disorder) {
+            self.track.release();
+            self.buffer.shrink();
+        }
     }
 
     /// All is over: gives memory back.
     pub(super) fn clear(&mut self) {
         self.buffer.clear();
-        self.board.clear();
+        self.track.release();
         self.una = self.nxt;
     }
 }

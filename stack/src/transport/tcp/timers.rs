@@ -28,11 +28,13 @@ pub enum Timer {
     Pacing,
     /// The next attempt to find a larger path MTU (RFC 4821 §7.7).
     PathMtu,
+    /// A look at whether memory can be given back.
+    Idle,
 }
 
 impl Timer {
     /// Every timer, in the order in which those due at once are handled.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Reorder,
         Self::Probe,
         Self::Retransmit,
@@ -42,6 +44,7 @@ impl Timer {
         Self::PathMtu,
         Self::Pacing,
         Self::End,
+        Self::Idle,
     ];
 
     #[allow(clippy::as_conversions)]
@@ -52,11 +55,11 @@ impl Timer {
 
 /// When each timer runs out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timers([Instant; 9]);
+pub(super) struct Timers([Instant; 10]);
 
 impl Timers {
     pub(super) const fn new() -> Self {
-        Self([Instant::FAR_FUTURE; 9])
+        Self([Instant::FAR_FUTURE; 10])
     }
 
     #[inline]
@@ -114,12 +117,13 @@ mod tests {
         let mut timers = Timers::new();
         assert_eq!((timers.next(), timers.expired(Instant::ZERO)), (None, None));
         for (n, timer) in Timer::ALL.into_iter().enumerate() {
-            timers.set(timer, Instant::from_nanos(10 - n as u64));
+            timers.set(timer, Instant::from_nanos(11 - n as u64));
         }
         timers.stop(Timer::End);
-        assert_eq!(timers.next(), Some(Instant::from_nanos(3)));
-        assert_eq!(timers.expired(Instant::from_nanos(2)), None);
-        let now = Instant::from_nanos(4);
+        timers.stop(Timer::Idle);
+        assert_eq!(timers.next(), Some(Instant::from_nanos(4)));
+        assert_eq!(timers.expired(Instant::from_nanos(3)), None);
+        let now = Instant::from_nanos(5);
         assert_eq!(timers.expired(now), Some(Timer::PathMtu));
         assert_eq!(timers.expired(now), Some(Timer::Pacing));
         assert_eq!(timers.expired(now), None);
