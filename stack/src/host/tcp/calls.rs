@@ -7,7 +7,6 @@ use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
 use crate::transport::Key;
 use crate::transport::tcp::{self, Connection, Error, LogEntry, State, Status, Why};
-use alloc::sync::Arc;
 use bytes::Bytes;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -134,9 +133,10 @@ impl Host {
         let link = self.find_link(to.ip());
         let iss = self.tcp.isn.generate(now, local, to);
         let offset = self.tcp.isn.ts_offset(local, to);
-        let connection = Connection::connect(now, Arc::new(options), iss, offset, link.path());
+        let options = self.tcp.share(options);
+        let connection = Connection::connect(now, options, iss, offset, link.path());
         let key = self
-            .add_connection(now, connection, ends, Owner::User, link)
+            .add_connection(connection, ends, Owner::User, link)
             .ok_or(ConnectError::TooMany)?;
         self.stats.tcp.active_opens += 1;
         self.refresh(now, key);
@@ -347,8 +347,9 @@ impl Host {
 
     /// Changes a connection's options; what its handshake has settled stays.
     pub fn tcp_set_options(&mut self, now: Instant, h: TcpHandle, options: tcp::Options) {
+        let options = self.tcp.share(options);
         let set = |c: &mut Connection| {
-            c.set_options(now, Arc::new(options));
+            c.set_options(now, options);
             Ok(())
         };
         let _ = self.call(now, h, set);

@@ -11,12 +11,9 @@ use crate::time::Instant;
 use crate::transport::tcp::{self, Segment, State};
 use crate::transport::{ErrorKind, Key};
 use crate::wire::checksum::Sum;
-use crate::wire::tcp::{Flags, Header};
+use crate::wire::tcp::{Flags, HEADER_LEN, Header};
 use crate::wire::{Protocol, ipv4};
 use core::net::{IpAddr, Ipv4Addr};
-
-/// The most that a TCP header takes.
-const MAX_HEADER_LEN: usize = 60;
 
 impl Host {
     /// Takes a segment in its packet.
@@ -29,7 +26,10 @@ impl Host {
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
-        packet.pull_up(start + MAX_HEADER_LEN);
+        // No more than the header need lie in one piece: what follows may be shared.
+        let offset = packet.pull_up(start + HEADER_LEN).get(start + 12);
+        let header_len = offset.map_or(0, |o| usize::from(o >> 4) * 4);
+        packet.pull_up(start + header_len.max(HEADER_LEN));
         let front = packet.front().get(start..).unwrap_or_default();
         let (fields, _) = Header::parse(front).map_err(|_| DropReason::TcpMalformed)?;
         let len = packet.len() - start;
@@ -45,7 +45,6 @@ impl Host {
         if !unicast || header.src.is_multicast() || header.src.is_broadcast() {
             return Err(DropReason::TcpNotUnicast);
         }
-        let header_len = fields.header_len();
         let data = len.saturating_sub(header_len);
         let wire = match packet.offload.gso {
             Some(gso) if gso.size > 0 => data.div_ceil(usize::from(gso.size)),

@@ -8,7 +8,7 @@
 //! Read first: RFC 9293 §3.10.7.2; RFC 4987 §3; RFC 7413 §4.2.
 
 use super::{Ends, Owner};
-use crate::frame::Payload;
+use crate::frame::{Frame, Payload};
 use crate::host::event::{ListenHandle, TcpHandle, Who};
 use crate::host::{BindError, Host};
 use crate::machine::{Consumer, Fate};
@@ -72,6 +72,7 @@ impl Host {
             Some(IpAddr::V6(_)) => return Err(BindError::NotAvailable),
             _ => {}
         }
+        let shared = self.tcp.share(options.options);
         let Self { ports, tcp, .. } = self;
         let port = match addr.port() {
             0 => ports
@@ -89,7 +90,7 @@ impl Host {
             syn_backlog: options.syn_backlog,
             cookies: options.cookies,
             accept_from: options.accept_from.into(),
-            options: Arc::new(options.options),
+            options: shared,
             half_open: BTreeSet::new(),
             waiting: VecDeque::new(),
             announced: false,
@@ -201,7 +202,7 @@ impl Host {
         let offset = self.tcp.isn.ts_offset(local, remote);
         let connection = Connection::passive(now, options, seg, iss, offset, link.path());
         let key = self
-            .add_connection(now, connection, ends, Owner::Half(listener), link)
+            .add_connection(connection, ends, Owner::Half(listener), link)
             .ok_or(DropReason::TcpTooMany)?;
         if let Some(l) = self.tcp.listeners.get_mut(listener) {
             l.half_open.insert(key);
@@ -242,8 +243,9 @@ impl Host {
         if let Some(bits) = bits {
             out.options = with_bits(&out.options, bits);
         }
-        let frame = self.packet(&ends, &link, out, marks, false);
-        if let (Some(mut frame), IpAddr::V4(dst)) = (frame, ends.remote)
+        let mut frame = Frame::default();
+        if self.packet(&ends, &link, out, marks, false, &mut frame)
+            && let IpAddr::V4(dst) = ends.remote
             && let Ok(way) = self.way(dst)
         {
             self.stats.tcp.cookies_sent += 1;
@@ -289,7 +291,7 @@ impl Host {
         let offset = self.tcp.isn.ts_offset(local, remote);
         let connection = Connection::cookie(now, options, seg, &kept, offset, link.path());
         let key = self
-            .add_connection(now, connection, ends, Owner::Half(listener), link)
+            .add_connection(connection, ends, Owner::Half(listener), link)
             .ok_or(DropReason::TcpTooMany)?;
         let Some(entry) = self.tcp.connections.get_mut(key) else {
             return Err(DropReason::TcpTooMany);

@@ -40,6 +40,7 @@ use crate::transport::{ErrorKind, Key, Slab};
 use crate::wheel::{Token, Wheel};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -71,6 +72,8 @@ pub(super) struct Tcp {
     time_waits: VecDeque<Key>,
     time_wait_count: usize,
     orphans: usize,
+    /// The options given last: most connections are given the same, and share them.
+    options: Option<Arc<tcp::Options>>,
     /// Why the segment that left last was sent.
     note: Option<Why>,
 }
@@ -114,9 +117,7 @@ struct Entry {
     generation: u64,
     /// In the wheel: no later than the connection's first deadline.
     timer: Option<(Token, Instant)>,
-    /// When its progress was last told to the neighbour cache.
-    confirmed: Instant,
-    /// When TIME-WAIT began.
+    /// When its progress was last told to the neighbour cache; when TIME-WAIT began.
     since: Instant,
     ready: Readiness,
     /// On the host's ready list.
@@ -191,6 +192,7 @@ impl Tcp {
             time_waits: VecDeque::new(),
             time_wait_count: 0,
             orphans: 0,
+            options: None,
             note: None,
         }
     }
@@ -207,6 +209,14 @@ impl Tcp {
     #[inline]
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.wheel.next()
+    }
+
+    /// Options to be shared.
+    fn share(&mut self, options: tcp::Options) -> Arc<tcp::Options> {
+        match &self.options {
+            Some(last) if **last == options => Arc::clone(last),
+            _ => Arc::clone(self.options.insert(Arc::new(options))),
+        }
     }
 
     /// Forgets why a segment was sent: the next frame may be no segment.
@@ -294,7 +304,6 @@ impl Host {
     /// none.
     fn add_connection(
         &mut self,
-        now: Instant,
         connection: Connection,
         ends: Ends,
         owner: Owner,
@@ -312,8 +321,7 @@ impl Host {
             link,
             generation: self.ways(),
             timer: None,
-            confirmed: Instant::ZERO,
-            since: now,
+            since: Instant::ZERO,
             ready: Readiness::NONE,
             announced: false,
             in_turn: false,
@@ -419,9 +427,9 @@ impl Host {
         }
         if entry.connection.take_progress()
             && !entry.link.local
-            && now.since(entry.confirmed) >= CONFIRM_EVERY
+            && now.since(entry.since) >= CONFIRM_EVERY
         {
-            entry.confirmed = now;
+            entry.since = now;
             let (interface, hop) = (entry.link.interface, entry.link.hop);
             // This may move a deadline of the cache.
             self.calm = None;
@@ -434,7 +442,13 @@ impl Host {
         if !silent && !waits && !entry.held && entry.connection.has_output(now) {
             waits = self.put_in_turn(now, key);
         }
-        self.note_state(now, key, state, waits);
+        let Some(entry) = self.tcp.connections.get(key) else {
+            return;
+        };
+        // Most calls change neither who answers for it nor its first deadline.
+        if entry.owner != Owner::User || state == State::Closed {
+            self.note_state(now, key, state, waits);
+        }
         self.arm(now, key);
     }
 
@@ -444,12 +458,7 @@ impl Host {
         let Some(entry) = self.tcp.connections.get(key) else {
             return;
         };
-        let owner = entry.owner;
-        // Most calls change nothing here.
-        if owner == Owner::User && state != State::Closed {
-            return;
-        }
-        if let Owner::Half(listener) = owner {
+        if let Owner::Half(listener) = entry.owner {
             if state == State::Closed {
                 self.leave_listener(key, listener);
             } else if state.is_synchronized() {

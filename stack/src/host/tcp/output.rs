@@ -13,10 +13,10 @@ use crate::time::Instant;
 use crate::transport::Key;
 use crate::transport::tcp::Outgoing;
 use crate::wire::checksum::Sum;
-use crate::wire::tcp::{Flags, Header};
-use crate::wire::{EtherType, MacAddr, Protocol, Writer};
+use crate::wire::tcp::{Flags, HEADER_LEN};
+use crate::wire::{EtherType, MacAddr, Protocol};
 use alloc::collections::VecDeque;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// Data of the largest super-segment: what an IPv4 packet holds beside its own header and TCP's
 /// longest.
@@ -107,22 +107,23 @@ impl Host {
             Door::Open(_) if tso => MAX_DATA,
             _ => 0,
         };
-        let frame = self.next_segment(now, key, max, tso);
-        self.refresh_with(now, key, frame.is_none());
-        let mut frame = frame?;
-        match door {
-            Door::Open(mac) => {
-                let interface = self.interfaces.get_mut(usize::from(at))?;
-                interface.encapsulate(&mut frame, mac, EtherType::IPV4);
-                self.count_out(at, frame.len());
-                Some(frame)
-            }
-            _ => {
-                let frame = self.resolve(now, at, Hop::Neighbor(link.hop), frame)?;
-                self.count_out(at, frame.len());
-                Some(frame)
-            }
+        // Frames are large: it is made where it is returned from.
+        let mut frame = Frame::default();
+        let made = self.next_segment(now, key, max, tso, &mut frame);
+        self.refresh_with(now, key, !made);
+        if !made {
+            return None;
         }
+        let Door::Open(mac) = door else {
+            let frame = self.resolve(now, at, Hop::Neighbor(link.hop), frame)?;
+            self.count_out(at, frame.len());
+            return Some(frame);
+        };
+        let interface = self.interfaces.get_mut(usize::from(at))?;
+        interface.encapsulate(&mut frame, mac, EtherType::IPV4);
+        interface.counters.sent(frame.len());
+        self.stats.frames_out += 1;
+        Some(frame)
     }
 
     /// Whether the next hop is known.
@@ -179,27 +180,40 @@ impl Host {
         !self.tcp.held.is_empty() && self.tcp.held.contains_key(&(at, hop))
     }
 
-    /// A connection's next segment as a packet, and what it counts for.
+    /// A connection's next segment as a packet in `frame`, which is empty, and what it counts for;
+    /// `false` where there is none.
     #[inline]
-    fn next_segment(&mut self, now: Instant, key: Key, max: usize, partial: bool) -> Option<Frame> {
-        let entry = self.tcp.connections.get_mut(key)?;
-        let out = entry.connection.poll_transmit(now, max)?;
+    fn next_segment(
+        &mut self,
+        now: Instant,
+        key: Key,
+        max: usize,
+        partial: bool,
+        frame: &mut Frame,
+    ) -> bool {
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return false;
+        };
+        let Some(out) = entry.connection.poll_transmit(now, max) else {
+            return false;
+        };
         let options = entry.connection.options();
         let (tos, ttl) = (options.tos & !3 | out.ecn & 3, options.ttl.max(1));
         let (ends, link) = (entry.ends, entry.link);
         self.tcp.note = out.why;
         let stats = &mut self.stats.tcp;
         let wire = match out.payload.len() {
-            0 => 1,
+            len if len <= usize::from(out.mss) => 1,
             len => len.div_ceil(usize::from(out.mss).max(1)) as u64,
         };
         stats.segments_out += wire;
         stats.retransmitted += if out.why.is_some() { wire } else { 0 };
         stats.resets_out += u64::from(out.flags.contains(Flags::RST));
-        self.packet(&ends, &link, out, (tos, ttl), partial)
+        self.packet(&ends, &link, out, (tos, ttl), partial, frame)
     }
 
-    /// A segment's headers in front of its data.
+    /// A segment's headers in front of its data, in `frame`; `false` where they do not fit.
+    #[inline]
     pub(super) fn packet(
         &mut self,
         ends: &Ends,
@@ -207,11 +221,12 @@ impl Host {
         out: Outgoing,
         (tos, ttl): (u8, u8),
         partial: bool,
-    ) -> Option<Frame> {
+        frame: &mut Frame,
+    ) -> bool {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (ends.local, ends.remote) else {
-            return None;
+            return false;
         };
-        let mut frame = segment(ends, out, partial)?;
+        segment(ends, (src, dst), out, partial, frame);
         let out = ipv4::Outgoing {
             tos,
             //= RFC 6864 §4.1 what cannot be cut needs no identification of its own.
@@ -228,7 +243,7 @@ impl Host {
             dst,
             options: &[],
         };
-        ipv4::encapsulate(&mut frame, &out).then_some(frame)
+        ipv4::encapsulate(frame, &out)
     }
 
     /// Sends what a connection to ourselves has, as long as there is room for it on the way.
@@ -245,9 +260,10 @@ impl Host {
             return;
         }
         let at = entry.link.interface;
-        let frame = self.next_segment(now, key, MAX_DATA, true);
-        self.refresh_with(now, key, frame.is_none());
-        if let Some(mut frame) = frame {
+        let mut frame = Frame::default();
+        let made = self.next_segment(now, key, MAX_DATA, true, &mut frame);
+        self.refresh_with(now, key, !made);
+        if made {
             // Nothing on the way could have harmed it.
             frame.offload.checksum = Checksum::Verified;
             self.loop_back(at, frame);
@@ -255,45 +271,61 @@ impl Host {
     }
 }
 
-/// A segment: its header in front of its data, with the checksum or, where `partial`, what the
-/// device completes it from.
+/// A segment in `frame`: its header in front of its data, with the checksum or, where `partial`,
+/// what the device completes it from.
 #[inline]
-fn segment(ends: &Ends, out: Outgoing, partial: bool) -> Option<Frame> {
-    let mut header = Header {
-        src_port: ends.local_port,
-        dst_port: ends.remote_port,
-        seq: out.seq,
-        ack: out.ack,
-        flags: out.flags,
-        window: out.window,
-        checksum: 0,
-        urgent: out.urgent,
-        options: out.options.as_bytes(),
-    };
-    let len = out.payload.len();
-    let mut frame = Frame::from_payload(out.payload);
+fn segment(
+    ends: &Ends,
+    (src, dst): (Ipv4Addr, Ipv4Addr),
+    out: Outgoing,
+    partial: bool,
+    frame: &mut Frame,
+) {
+    let options = out.options.as_bytes();
+    let header_len = HEADER_LEN + options.len();
+    let data = out.payload.len();
+    let mut header = fields(ends, &out, header_len);
+    let mut sum = Sum::new();
+    sum.add_pseudo4(src, dst, Protocol::TCP, header_len + data);
     if partial {
-        let mut sum = Sum::new();
-        let total = header.header_len() + len;
-        sum.add_pseudo(ends.local, ends.remote, Protocol::TCP, total);
-        header.checksum = sum.partial();
+        header[16..18].copy_from_slice(&sum.partial().to_be_bytes());
         frame.offload.checksum = Checksum::Partial {
             start: 20,
             offset: 16,
         };
     } else {
-        let mut sum = header.sum(ends.local, ends.remote, len);
-        frame.payload.sum_into(&mut sum);
-        header.checksum = sum.finish();
+        sum.add(&header);
+        sum.add(options);
+        out.payload.sum_into(&mut sum);
+        header[16..18].copy_from_slice(&sum.finish().to_be_bytes());
         frame.offload.checksum = Checksum::Complete;
     }
-    if len > usize::from(out.mss) {
+    if data > usize::from(out.mss) {
         frame.offload.gso = Some(Gso {
             kind: GsoKind::Tcp4,
             size: out.mss,
         });
     }
-    let room = frame.head.push_front(header.emit_len())?;
-    header.emit(&mut Writer::new(room)).ok()?;
-    Some(frame)
+    // The options are behind the header, and so go in front of the data first.
+    if let Some(room) = frame.head.push_front(options.len()) {
+        room.copy_from_slice(options);
+    }
+    frame.push_front(&header);
+    frame.payload = out.payload;
+}
+
+/// The header without its options and checksum.
+#[inline]
+fn fields(ends: &Ends, out: &Outgoing, header_len: usize) -> [u8; HEADER_LEN] {
+    let words = u16::try_from(header_len / 4).unwrap_or(15);
+    let [s0, s1, s2, s3] = out.seq.0.to_be_bytes();
+    let [a0, a1, a2, a3] = out.ack.0.to_be_bytes();
+    let [p0, p1] = ends.local_port.to_be_bytes();
+    let [q0, q1] = ends.remote_port.to_be_bytes();
+    let [f0, f1] = (words << 12 | out.flags.bits()).to_be_bytes();
+    let [w0, w1] = out.window.to_be_bytes();
+    let [u0, u1] = out.urgent.to_be_bytes();
+    [
+        p0, p1, q0, q1, s0, s1, s2, s3, a0, a1, a2, a3, f0, f1, w0, w1, 0, 0, u0, u1,
+    ]
 }

@@ -667,13 +667,10 @@ fn no_segment_to_or_from_everyone() {
     listen(&mut net, ListenOptions::default());
     let now = net.now;
     connect(&mut net);
-    let mut syn = loop {
-        net.settle();
-        let syn = net.log.iter().find(|(_, f, _)| {
-            f.to_bytes()[23] == 6 && f.to_bytes()[12] == 8 && f.to_bytes()[13] == 0
-        });
-        break syn.unwrap().1.to_bytes().to_vec();
-    };
+    net.settle();
+    let is_segment = |f: &Frame| f.to_bytes()[12..14] == [8, 0] && f.to_bytes()[23] == 6;
+    let syn = net.log.iter().find(|(_, f, _)| is_segment(f));
+    let mut syn = syn.unwrap().1.to_bytes().to_vec();
     syn[0..6].copy_from_slice(&[255; 6]);
     syn[30..34].copy_from_slice(&[10, 7, 0, 255]);
     syn[24..26].fill(0);
