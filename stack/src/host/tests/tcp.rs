@@ -681,3 +681,113 @@ fn no_segment_to_or_from_everyone() {
     let fate = net.hosts[1].handle_frame(now, Port(0), frame);
     assert_eq!(fate, Fate::Dropped(DropReason::TcpNotUnicast));
 }
+
+/// Passes frames for so long, of which one in `loss` is lost.
+fn run_lossy(net: &mut Net, rng: &mut Rng, loss: u64, duration: Duration) {
+    let end = net.now + duration;
+    loop {
+        let now = net.now;
+        let mut moved = true;
+        while core::mem::take(&mut moved) {
+            for (from, to) in [(0, 1), (1, 0)] {
+                while let Some(frame) = net.hosts[from].poll_transmit(now, Port(0)) {
+                    moved = true;
+                    if rng.below(loss) != 0 {
+                        net.hosts[to].handle_frame(now, Port(0), frame);
+                    }
+                }
+            }
+            for host in &mut net.hosts {
+                if host.poll_timeout().is_some_and(|t| t <= now) {
+                    host.handle_timeout(now);
+                    moved = true;
+                }
+            }
+        }
+        let next = net.hosts.iter().filter_map(Machine::poll_timeout).min();
+        match next.filter(|t| *t <= end) {
+            Some(next) => net.now = next,
+            None => break,
+        }
+    }
+    net.now = end;
+}
+
+#[test]
+fn lives_at_random_over_a_bad_wire_leave_nothing_behind() {
+    for seed in 0..12 {
+        let mut rng = Rng::from_seed(seed);
+        let mut net = Net::pair();
+        let options = ListenOptions {
+            backlog: 3,
+            syn_backlog: 3,
+            ..ListenOptions::default()
+        };
+        let mut web = listen(&mut net, options.clone());
+        let mut held = [Vec::new(), Vec::new()];
+        for _ in 0..400 {
+            let now = net.now;
+            let side = usize::try_from(rng.below(2)).unwrap();
+            let any = |rng: &mut Rng, of: &[TcpHandle]| {
+                let at = rng.below(of.len() as u64);
+                of.get(usize::try_from(at).unwrap()).copied()
+            };
+            match rng.below(16) {
+                0..4 => held[0].push(connect(&mut net)),
+                4..7 => held[1].extend(net.hosts[1].tcp_accept(web).map(|(h, _)| h)),
+                7..10 => {
+                    if let Some(h) = any(&mut rng, &held[side]) {
+                        let _ = net.hosts[side].tcp_send(now, h, &pattern(20_000));
+                    }
+                }
+                10..12 => {
+                    if let Some(h) = any(&mut rng, &held[side]) {
+                        let _ = net.hosts[side].tcp_recv(now, h, &mut [0; 9000]);
+                    }
+                }
+                12 => {
+                    if let Some(h) = any(&mut rng, &held[side]) {
+                        net.hosts[side].tcp_shutdown(now, h);
+                    }
+                }
+                13 | 14 => {
+                    if let Some(h) = any(&mut rng, &held[side]) {
+                        held[side].retain(|k| *k != h);
+                        match rng.below(4) {
+                            0 => net.hosts[side].tcp_abort(now, h),
+                            _ => net.hosts[side].tcp_close(now, h),
+                        }
+                    }
+                }
+                _ if rng.below(8) == 0 => {
+                    net.hosts[1].tcp_stop_listening(now, web);
+                    web = listen(&mut net, options.clone());
+                }
+                _ if rng.below(8) == 0 => {
+                    net.hosts[side].set_up(now, 0, false);
+                    run_lossy(&mut net, &mut rng, 10, Duration::from_secs(2));
+                    let now = net.now;
+                    net.hosts[side].set_up(now, 0, true);
+                }
+                _ => {}
+            }
+            let pause = Duration::from_millis(rng.below(300));
+            run_lossy(&mut net, &mut rng, 10, pause);
+            let of = [0, 1].map(|i: usize| net.hosts[i].tcp_connections().count());
+            assert!(of[0] < 200 && of[1] < 200, "{of:?}");
+        }
+        let now = net.now;
+        net.hosts[1].tcp_stop_listening(now, web);
+        for (side, handles) in held.iter().enumerate() {
+            for h in handles {
+                net.hosts[side].tcp_close(now, *h);
+            }
+        }
+        run_lossy(&mut net, &mut rng, 10, Duration::from_secs(3600));
+        for host in &net.hosts {
+            let left: Vec<_> = host.tcp_connections().map(|c| c.3).collect();
+            assert_eq!(host.tcp.books(), [0; 5], "seed {seed}: {left:?}");
+            assert!(host.stats().is_conserved());
+        }
+    }
+}
