@@ -304,6 +304,10 @@ pub fn snapshot(host: &Host, ports: &[PortStats], now: Instant) -> Value {
         "icmp_rate": counters!(host.icmp_rate(),
             rate::Stats { allowed, limited_global, limited_peer, evicted }),
         "sockets": sockets(host),
+        "listeners": host.tcp_listeners().map(|(_, local, half_open, waiting)| json!({
+            "local": text(local), "half_open": half_open, "waiting": waiting,
+        })).collect::<Value>(),
+        "connections": connections(host, now),
     })
 }
 
@@ -482,6 +486,35 @@ fn socket(
     })
 }
 
+/// Connections in the words of Linux's `ss -ti`.
+fn connections(host: &Host, now: Instant) -> Value {
+    let all = host
+        .tcp_connections()
+        .map(|(handle, local, remote, state)| {
+            let mut row = json!({
+                "local": text(local), "remote": text(remote), "state": state.name(),
+            });
+            if let Some(s) = host.tcp_status(now, handle) {
+                row["unread"] = json!(s.unread);
+                row["unsent"] = json!(s.not_sent);
+                row["unacked"] = json!(s.unacked);
+                row["congestion"] = json!(s.congestion);
+                row["phase"] = json!(s.phase.name());
+                row["cwnd"] = json!(s.cwnd);
+                row["ssthresh"] = json!(s.ssthresh);
+                row["mss"] = json!(s.snd_mss);
+                row["pmtu"] = json!(s.pmtu);
+                row["rtt_seconds"] = json!(s.srtt.map(|d| d.as_secs_f64()));
+                row["rto_seconds"] = json!(seconds(s.rto));
+                row["bytes_sent"] = json!(s.bytes_sent);
+                row["bytes_received"] = json!(s.bytes_received);
+                row["retransmitted"] = json!(s.total_retrans);
+            }
+            row
+        });
+    all.collect()
+}
+
 fn name_of(host: &Host, interface: u16) -> &str {
     let found = host.interfaces().get(usize::from(interface));
     found.map_or("-", Interface::name)
@@ -510,6 +543,7 @@ pub fn render(snapshot: &Value) -> String {
     let host = &snapshot["host"];
     line(&mut out, "host", &[counts(host)]);
     for (title, key) in [
+        ("tcp", "tcp"),
         ("delivered", "delivered"),
         ("dropped in", "dropped_in"),
         ("dropped out", "dropped_out"),
@@ -667,6 +701,15 @@ fn render_tables(out: &mut String, snapshot: &Value) {
             }
         }
         line(out, "socket", &[words, counts(&s["counters"])]);
+    }
+    for l in rows(&snapshot["listeners"]) {
+        let words = format!("tcp {}", word(&l["local"]));
+        line(out, "listener", &[words, counts(l)]);
+    }
+    for c in rows(&snapshot["connections"]) {
+        let (local, remote) = (word(&c["local"]), word(&c["remote"]));
+        let words = format!("tcp {local} to {remote} {}", word(&c["state"]));
+        line(out, "connection", &[words, counts(c)]);
     }
 }
 

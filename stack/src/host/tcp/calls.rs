@@ -315,16 +315,16 @@ impl Host {
         self.entry_mut(h)?.connection.take_error()
     }
 
-    /// A connection's status.
+    /// A connection's status; also of one that waits to be accepted, or closes by itself.
     #[must_use]
     pub fn tcp_status(&self, now: Instant, h: TcpHandle) -> Option<Status> {
-        Some(self.entry(h)?.connection.status(now))
+        Some(self.tcp.connections.get(h.0)?.connection.status(now))
     }
 
-    /// A connection's state.
+    /// A connection's state, likewise.
     #[must_use]
     pub fn tcp_state(&self, h: TcpHandle) -> Option<State> {
-        Some(self.entry(h)?.connection.state())
+        Some(self.tcp.connections.get(h.0)?.connection.state())
     }
 
     /// Our end of a connection.
@@ -361,7 +361,7 @@ impl Host {
     }
 
     /// All connections in order of place: also those that wait to be accepted, or close by
-    /// themselves, whose handles are good for nothing but to tell them apart.
+    /// themselves, whose handles are good for their status and nothing else.
     pub fn tcp_connections(
         &self,
     ) -> impl Iterator<Item = (TcpHandle, SocketAddr, SocketAddr, State)> {
