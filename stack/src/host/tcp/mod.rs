@@ -17,6 +17,9 @@
 //! Promises: one look-up finds a segment's connection, none where it is the last one's again; a
 //! connection with nothing to do is in no list but the timers'; half-open, waiting, orphaned and
 //! TIME-WAIT connections have limits of their own, and counters.
+//!
+//! Left out: Fast Open (RFC 7413), whose cookies there are, until a connection takes data with a
+//! SYN; IPv6.
 
 mod calls;
 mod input;
@@ -552,8 +555,14 @@ impl Host {
                 continue;
             };
             entry.timer = None;
-            // It tries its next hop again.
-            entry.held = false;
+            if core::mem::take(&mut entry.held) {
+                // Nobody has told of its next hop: all who wait for it try again.
+                let (at, hop) = (entry.link.interface, entry.link.hop);
+                self.wake_held(now, at, hop);
+            }
+            let Some(entry) = self.tcp.connections.get_mut(key) else {
+                continue;
+            };
             if entry.connection.poll_timeout().is_some_and(|t| t <= now) {
                 entry.connection.handle_timeout(now);
             }
