@@ -1,5 +1,7 @@
 //! What connections that have nothing to do weigh.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use stack::host::{Config, Host, InterfaceConfig};
 use stack::machine::{Machine as _, Port};
 use stack::rng::Rng;
