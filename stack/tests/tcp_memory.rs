@@ -51,6 +51,7 @@ fn held(region: &Region<'_, System>) -> usize {
 }
 
 #[test]
+#[ignore = "fails: the connection itself has yet to shrink"]
 fn an_idle_connection_weighs_at_most_a_kibibyte() {
     const COUNT: usize = 20_000;
     let (mut hosts, mut now) = (
@@ -86,5 +87,5 @@ fn an_idle_connection_weighs_at_most_a_kibibyte() {
     // Both ends are here.
     let each = held(&region) / (2 * COUNT);
     eprintln!("{each} bytes a connection");
-    assert!(each <= 1280, "{each}");
+    assert!(each <= 1024, "{each}");
 }
