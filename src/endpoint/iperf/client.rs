@@ -17,6 +17,9 @@ use std::net::SocketAddr;
 /// How long the server may say nothing where it is its turn.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Between two looks whether all has arrived.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// What to measure, and to whom.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -100,6 +103,8 @@ pub struct Client {
     left: Option<u64>,
     deadline: Instant,
     next_report: Option<Instant>,
+    /// When to look whether all has arrived.
+    next_look: Option<Instant>,
     /// Bytes and retransmissions at the last report, and when that was.
     reported: (Duration, u64, u64),
     outcomes: VecDeque<Outcome>,
@@ -128,6 +133,7 @@ impl Client {
             time: Duration::ZERO,
             deadline: Instant::ZERO,
             next_report: None,
+            next_look: None,
             reported: (Duration::ZERO, 0, 0),
             outcomes: VecDeque::new(),
         }
@@ -180,7 +186,10 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Idle | Phase::Done => None,
-            Phase::Running => earliest(self.end(), earliest(self.next_report, self.silence())),
+            Phase::Running => {
+                let soon = earliest(self.next_report, self.next_look);
+                earliest(self.end(), earliest(soon, self.silence()))
+            }
             _ => Some(self.deadline),
         }
     }
@@ -195,6 +204,8 @@ impl Client {
                 }
                 if self.end().is_some_and(|end| now >= end) {
                     self.finish(now, host);
+                } else if self.next_look.take_if(|at| now >= *at).is_some() {
+                    self.all_said(now, host);
                 } else if self.silence().is_some_and(|at| now >= at) {
                     self.fail(now, host, Broken::Silent);
                 }
@@ -372,15 +383,24 @@ impl Client {
         if flow.bytes != before {
             self.deadline = now + PATIENCE;
         }
-        // All handed over is not all arrived: what is under way belongs to the test.
+        if self.left == Some(0) {
+            self.all_said(now, host);
+        }
+        Ok(())
+    }
+
+    /// All handed over is not all arrived: what is under way belongs to the test. No event says
+    /// that the last of it was acknowledged, so it is looked for.
+    fn all_said(&mut self, now: Instant, host: &mut Host) {
         let under_way = self.flows.iter().any(|f| {
             let status = host.tcp_status(now, f.handle);
             status.is_some_and(|s| s.not_sent > 0 || s.unacked > 0)
         });
-        if self.left == Some(0) && (self.config.params.reverse || !under_way) {
+        if !under_way || self.config.params.reverse {
             self.finish(now, host);
+        } else {
+            self.next_look = Some(now + LOOK);
         }
-        Ok(())
     }
 
     fn report(&mut self, now: Instant, host: &Host) {

@@ -15,6 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How long a client may say nothing where it is its turn.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long what was sent before the end of a test by bytes may take to come.
+const DRAIN: Duration = Duration::from_secs(1);
 /// Connections whose cookie has not come; more are turned away.
 const MAX_GUESTS: usize = 160;
 /// The original's number for what is not done here (`IEUNIMP`).
@@ -69,6 +71,8 @@ struct Test {
     time: Duration,
     left: Option<u64>,
     deadline: Instant,
+    /// The client has sent all: until when what is under way is waited for.
+    draining: Option<Instant>,
     /// The client's results, until told.
     theirs: Option<Results>,
 }
@@ -143,7 +147,9 @@ impl Server {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let guests = self.guests.iter().map(|g| g.deadline).min();
-        earliest(guests, self.test.as_ref().map(|t| t.deadline))
+        let test = self.test.as_ref();
+        let test = test.map(|t| t.draining.unwrap_or(t.deadline));
+        earliest(guests, test)
     }
 
     /// Ends what says nothing.
@@ -151,6 +157,10 @@ impl Server {
         let late: Vec<_> = self.guests.extract_if(.., |g| g.deadline <= now).collect();
         for guest in late {
             host.tcp_abort(now, guest.handle);
+        }
+        let drained = self.test.as_mut().map(|t| t.drained(now, host));
+        if let Some(Err(broken)) = drained {
+            self.fail(now, host, broken);
         }
         if self.test.as_ref().is_some_and(|t| t.deadline <= now) {
             self.fail(now, host, Broken::Silent);
@@ -220,6 +230,7 @@ impl Server {
             time: Duration::ZERO,
             left: None,
             deadline: now + PATIENCE,
+            draining: None,
             theirs: None,
         };
         let turned = test.turn(now, host, guest.handle, Readiness::NONE);
@@ -308,7 +319,7 @@ impl Test {
             if let Some(i) = self.flows.iter().position(|f| f.handle == handle) {
                 self.flow_turn(now, host, i);
             }
-            return Ok(());
+            return self.drained(now, host);
         }
         if ready.has(Readiness::ERROR) {
             let error = host.tcp_take_error(handle);
@@ -370,6 +381,9 @@ impl Test {
                     return Ok(false);
                 };
                 match (next, self.phase) {
+                    (state::TEST_END, Phase::Running) if self.is_short() => {
+                        self.draining = Some(now + DRAIN);
+                    }
                     (state::TEST_END, Phase::Running) => self.finish(now, host),
                     (state::IPERF_DONE, Phase::Last) => self.control.ended = true,
                     (state::CLIENT_TERMINATE, _) => return Err(Broken::Gone),
@@ -379,6 +393,25 @@ impl Test {
         }
         self.deadline = self.deadline.max(now + PATIENCE);
         Ok(true)
+    }
+
+    /// Whether less has come than the test is about.
+    fn is_short(&self) -> bool {
+        let come: u64 = self.flows.iter().map(|f| f.bytes).sum();
+        !self.params.reverse && self.params.bytes.is_some_and(|n| come < n)
+    }
+
+    /// Ends a test whose bytes have all come, or whose time for it is up.
+    fn drained(&mut self, now: Instant, host: &mut Host) -> Result<(), Broken> {
+        let over = self
+            .draining
+            .is_some_and(|until| now >= until || !self.is_short());
+        if over {
+            self.draining = None;
+            self.finish(now, host);
+            self.control.flush(now, host)?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self, now: Instant, host: &mut Host) {
