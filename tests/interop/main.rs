@@ -24,6 +24,7 @@ mod lab;
 mod oddities;
 mod offload;
 mod routers;
+mod streams;
 mod tools;
 mod up;
 mod verbs;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         routers::TESTS,
         verbs::TESTS,
         wire_verb::TESTS,
+        streams::TESTS,
         lab::TESTS,
         offload::TESTS,
     ];

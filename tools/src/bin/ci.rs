@@ -112,6 +112,9 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("socat", "socat", "datagrams of 60 KB"),
     ("tcpdump", "tcpdump", "what scapy compiles its filters with"),
     ("iperf3", "iperf3", "how much a wire carries"),
+    ("curl", "curl", "pages over HTTP"),
+    ("wrk", "wrk", "a thousand connections"),
+    ("netcat-openbsd", "nc.openbsd", "half-closed streams"),
 ];
 
 /// How many seeds `--long` gives to tests that take `TAPLINE_SEEDS`.
