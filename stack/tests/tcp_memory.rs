@@ -51,7 +51,6 @@ fn held(region: &Region<'_, System>) -> usize {
 }
 
 #[test]
-#[ignore = "fails: the connection itself has yet to shrink"]
 fn an_idle_connection_weighs_at_most_a_kibibyte() {
     const COUNT: usize = 20_000;
     let (mut hosts, mut now) = (

@@ -41,7 +41,7 @@ const LEAST_MSS: u16 = 48;
 const MTU_SEARCH_REST: Duration = Duration::from_secs(600);
 
 /// What a connection has in memory for traffic is given back after so long without any.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(250);
 
 /// What the path to the peer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -132,6 +132,7 @@ impl Connection {
         self.progress = true;
         self.last_heard = now;
         self.arm_keepalive(now);
+        self.watch_idle(now);
         if self.snd.fin == Fin::Queued {
             self.step(now, Event::Close);
         }
