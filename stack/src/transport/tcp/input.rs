@@ -36,6 +36,10 @@ impl Connection {
         data: Payload,
     ) -> Result<(), DropReason> {
         self.segs_in += u64::from(seg.segments);
+        if self.is_expected(seg) {
+            self.take_expected(now, seg, data);
+            return Ok(());
+        }
         let outcome = match self.state {
             State::Closed | State::Listen => return Err(DropReason::TcpNoSocket),
             State::SynSent => self.in_syn_sent(now, seg, data),
@@ -46,6 +50,57 @@ impl Connection {
         outcome
     }
 
+    /// Whether a segment is what a bulk transfer brings one after the other: the data that is next,
+    /// and nothing else. All the checks below would let it pass and find nothing to do.
+    #[inline]
+    fn is_expected(&self, seg: &Segment) -> bool {
+        let timestamp = match seg.timestamps {
+            Some((value, _)) => !self.timestamps || self.rcv.is_newest(value),
+            None => !self.timestamps,
+        };
+        self.state == State::Established
+            && seg.flags.without(Flags::PSH) == Flags::ACK
+            && seg.seq == self.rcv.nxt
+            && seg.ack == self.snd.una
+            && self.snd.flight() == 0
+            && self.rcv.takes_whole(seg.len)
+            && timestamp
+            && !self.ecn
+            && !self.orphan
+            && seg.sacks.as_slice().is_empty()
+            && self.probes == 0
+    }
+
+    #[inline]
+    fn take_expected(&mut self, now: Instant, seg: &Segment, data: Payload) {
+        self.last_heard = now;
+        self.snd.on_window(seg);
+        if let Some((value, echo)) = seg.timestamps.filter(|_| self.timestamps) {
+            self.rcv.note_timestamp(now, seg, value);
+            self.note_echo(now, echo);
+        }
+        self.watch_idle(now);
+        self.rcv.on_expected(now, seg, data);
+        self.ready |= Ready::READABLE;
+        if self.timers.runs(Timer::Persist) && self.snd.window_room() > 0 {
+            self.timers.stop(Timer::Persist);
+        }
+        self.arm_delayed_ack(now);
+    }
+
+    /// What a timestamp answers times the round trip for the receive buffer.
+    #[inline]
+    fn note_echo(&mut self, now: Instant, echo: u32) {
+        if echo == 0 {
+            return;
+        }
+        let ticks = self.clock(now).wrapping_sub(echo);
+        if ticks < 1 << 16 {
+            self.rcv.on_echo(Duration::from_millis(u64::from(ticks)));
+        }
+    }
+
+    #[inline]
     fn arm_delayed_ack(&mut self, now: Instant) {
         match self.rcv.need {
             Need::Delayed if !self.timers.runs(Timer::DelayedAck) => {
@@ -149,11 +204,8 @@ impl Connection {
         let text = self.check_sequence(now, seg)?;
         if let Some((value, echo)) = seg.timestamps.filter(|_| self.timestamps) {
             self.rcv.note_timestamp(now, seg, value);
-            if seg.len > 0 && echo != 0 {
-                let ticks = self.clock(now).wrapping_sub(echo);
-                if ticks < 1 << 16 {
-                    self.rcv.on_echo(Duration::from_millis(u64::from(ticks)));
-                }
+            if seg.len > 0 {
+                self.note_echo(now, echo);
             }
         }
         if seg.has(Flags::RST) {

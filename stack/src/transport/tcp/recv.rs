@@ -188,6 +188,29 @@ impl Receiver {
         }
     }
 
+    /// Whether a timestamp is no older than any before.
+    #[inline]
+    pub(super) fn is_newest(&self, value: u32) -> bool {
+        SeqNum(value).at_or_after(SeqNum(self.ts_recent))
+    }
+
+    /// Whether `len` bytes that are next are taken whole, and nothing waits behind them.
+    #[inline]
+    pub(super) fn takes_whole(&self, len: u32) -> bool {
+        len > 0 && len <= self.window() && self.held.is_none() && self.fin.is_none()
+    }
+
+    /// Takes data that is next, whole, with nothing behind it.
+    #[inline]
+    pub(super) fn on_expected(&mut self, now: Instant, seg: &Segment, data: Payload) {
+        let per_segment = match seg.segments {
+            0 | 1 => seg.len,
+            n => seg.len / u32::from(n),
+        };
+        self.mss = self.mss.max(u16::try_from(per_segment).unwrap_or(u16::MAX));
+        self.append(now, seg, data);
+    }
+
     /// Takes the text and the FIN of an acceptable segment.
     pub(super) fn on_text(
         &mut self,
@@ -254,6 +277,7 @@ impl Receiver {
         self.dsack = Some((seg.seq, end));
     }
 
+    #[inline]
     fn append(&mut self, now: Instant, seg: &Segment, data: Payload) {
         let len = len32(data.len());
         if len == 0 {

@@ -426,7 +426,14 @@ impl Sender {
         (self.wl1, self.wl2) = (seg.seq, seg.ack);
     }
 
+    /// The window of a segment that acknowledges nothing while nothing is in flight.
+    #[inline]
+    pub(super) fn on_window(&mut self, seg: &Segment) {
+        self.update_window(seg);
+    }
+
     /// The window of a segment, where it is newer than what we know; whether it changed.
+    #[inline]
     fn update_window(&mut self, seg: &Segment) -> bool {
         //= RFC 9293 §3.10.7.4 SND.WL1 and SND.WL2 keep old segments from setting the window.
         let newer =
