@@ -77,6 +77,41 @@ pub trait Endpoint {
     fn measure(&self, metric: &str) -> Option<u64>;
 }
 
+/// A large program, kept apart.
+impl<P: Endpoint> Endpoint for Box<P> {
+    const METRICS: &'static [&'static str] = P::METRICS;
+
+    const NOTES: &'static [&'static str] = P::NOTES;
+
+    fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
+        (**self).start(now, host)
+    }
+
+    fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
+        (**self).handle_event(now, host, event);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant, host: &mut Host) {
+        (**self).handle_timeout(now, host);
+    }
+
+    fn poll_note(&mut self) -> Option<Note> {
+        (**self).poll_note()
+    }
+
+    fn poll_frame(&mut self, now: Instant) -> Option<Frame> {
+        (**self).poll_frame(now)
+    }
+
+    fn measure(&self, metric: &str) -> Option<u64> {
+        (**self).measure(metric)
+    }
+}
+
 /// Why a program did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartError {

@@ -82,13 +82,19 @@ programs! {
     /// Takes datagrams, and measures or sends them back.
     Sink(Sink),
     /// Sends bytes over TCP, and measures the connection.
-    Bulk(Bulk),
+    Bulk(Box<Bulk>),
     /// Tries one port after another.
     Scan(Scan),
     /// Finds the routers on a way.
     Traceroute(Traceroute),
     /// Claims another's address.
     ArpForger(ArpForger),
+}
+
+impl From<Bulk> for Program {
+    fn from(program: Bulk) -> Self {
+        Self::Bulk(Box::new(program))
+    }
 }
 
 /// A program with its name and its start.

@@ -11,6 +11,7 @@
 use super::subject::Subject;
 use crate::lab::export::directory::short;
 use crate::lab::run::Outcome;
+use crate::lab::units::write_rate;
 use crate::lab::{Lane, World};
 use serde_json::{Map, Value, json};
 use stack::reason::DropReason;
@@ -376,13 +377,25 @@ fn more(out: &mut String, all: usize) {
 /// A metric as people read it: what it counts in shows in its name.
 fn in_unit(name: &str, value: u64) -> String {
     match name.split('.').next().unwrap_or(name) {
-        "rtt" | "delay" => short(Duration::from_nanos(value)),
+        "rtt" | "delay" | "connect" | "time" | "srtt" | "min-rtt" | "rto" => {
+            short(Duration::from_nanos(value))
+        }
         "loss" => {
             let text = format!("{}.{:04}", value / 10_000, value % 10_000);
             format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
         }
+        "goodput" | "delivery-rate" | "pacing-rate" => write_rate(rounded(value)),
+        "checksum" => format!("{value:016x}"),
+        _ if name == "sink.goodput" => write_rate(rounded(value)),
+        _ if name == "sink.checksum" => format!("{value:016x}"),
         _ => value.to_string(),
     }
+}
+
+/// Four digits of it.
+fn rounded(value: u64) -> u64 {
+    let step = 10u64.pow(value.checked_ilog10().unwrap_or(0).saturating_sub(3));
+    value / step * step
 }
 
 #[cfg(test)]
@@ -398,6 +411,8 @@ mod tests {
             ("loss", 123_456, "12.3456%"),
             ("loss", 0, "0%"),
             ("sent", 120_000_000, "120000000"),
+            ("goodput", 16_100_728, "16100kbit"),
+            ("srtt", 1_230_000, "1.23ms"),
         ] {
             assert_eq!(in_unit(name, value), want, "{name} {value}");
         }

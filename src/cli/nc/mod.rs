@@ -16,7 +16,6 @@ use stack::time::Duration;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use stream::Line;
 
 const EXAMPLES: &str = "Examples:
   echo hello | tapline nc 10.7.0.1 7              # the kernel refuses: nobody listens there
@@ -115,7 +114,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut cat = Cat::new(args.clone(), ends, attached.interface, input, out);
         driver.run(|host, now, wake| cat.turn(host, now, wake))??
     } else {
-        let mut line = Line::new(args.clone(), ends, input, out);
+        let mut line = stream::Line::new(args.clone(), ends, input, out);
         driver.run(|host, now, wake| line.turn(host, now, wake))??
     };
     Ok(ExitCode::from(code))
@@ -181,12 +180,15 @@ impl Source for Input {
 mod tests {
     use super::super::attach::simulated;
     use super::*;
+    use crate::endpoint::services::{Service, Services};
     use crate::runtime::Wake;
     use bytes::Bytes;
     use clap::Parser as _;
     use stack::frame::Payload;
     use stack::host::Host;
+    use stack::rng::Rng;
     use stack::time::Instant;
+    use stack::transport::tcp;
     use std::collections::VecDeque;
 
     #[derive(clap::Parser)]
@@ -260,6 +262,51 @@ mod tests {
         let peer = simulated::host(2, &["10.7.0.1/24"], &[]);
         let (out, code) = cat("-u 10.7.0.1 9999", &["hello"], peer);
         assert_eq!((out.as_str(), code.unwrap()), ("", 1));
+    }
+
+    /// The same over TCP, with a peer that serves.
+    fn line(line: &str, input: &[&str], ends_there: bool) -> (String, Result<u8, Failure>) {
+        let args = args(line);
+        let ends = ends(&args).unwrap();
+        let chunks = input.iter().map(|t| Chunk::Bytes(t.as_bytes().to_vec()));
+        let end = ends_there.then_some(Chunk::End);
+        let script = Script(chunks.chain(end).collect());
+        let mut line = stream::Line::new(args, ends, script, Vec::new());
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let (usual, rng) = (tcp::Options::default(), Rng::from_seed(1));
+        let mut served = Services::open(&mut peer, &[Service::Echo], &usual, &rng).unwrap();
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let (code, _) = simulated::run_both(
+            &mut hosts,
+            |host, now| {
+                while let Some(event) = host.poll_event() {
+                    served.handle_event(now, host, &event);
+                }
+            },
+            |host, now| line.turn(host, now, &Wake::default()),
+        );
+        (String::from_utf8(line.out).unwrap(), code)
+    }
+
+    #[test]
+    fn a_connection_ends_in_both_directions() {
+        let (out, code) = line("10.7.0.1 7", &["one ", "two"], true);
+        assert_eq!((out.as_str(), code.unwrap()), ("one two", 0));
+        let (out, code) = line("-w 1 10.7.0.1 7", &["one"], false);
+        assert_eq!((out.as_str(), code.unwrap()), ("one", 0), "silence ends it");
+    }
+
+    #[test]
+    fn a_connection_that_is_not_made_is_a_failure() {
+        let failure = line("10.7.0.1 8", &["x"], true).1.unwrap_err();
+        assert!(
+            failure.code == 1 && failure.message.contains("refused"),
+            "{failure}"
+        );
+        let (_, code) = line("-w 1 10.7.0.9 7", &["x"], true);
+        assert_eq!(code.unwrap(), 1, "nobody answers");
+        let (_, code) = line("-l -p 9 -w 1", &["x"], true);
+        assert_eq!(code.unwrap(), 0, "nobody came");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod exports;
 mod faults;
+mod streams;
 mod worlds;
 
 use super::{NodeId, World};
