@@ -1,12 +1,35 @@
-//! TCP, as far as it goes today: a segment for no connection gets the reset it deserves.
+//! TCP: a reliable stream over an unreliable net, as Linux does it.
 //!
 //! ```text
-//!   SEGMENT ARRIVES, state CLOSED --reset_for--> <SEQ=..><CTL=RST[,ACK]>
+//!   handle_segment -> input   checks 1 to 8 in the RFC's order
+//!                       |-- acknowledgment --> send   scoreboard, rack, recovery, rtt, congestion
+//!                       `-- text, FIN -------> recv   assembler, buffer, window, acknowledgments
+//!   user: send, recv, shutdown, close, abort                              connection
+//!   poll_transmit  <- output  reset, SYN, probes, what is lost, new data, acknowledgments
+//!   poll_timeout, handle_timeout   timers, by name
 //! ```
 //!
-//! Read first: RFC 9293 §3.10.7.1 and §3.5.2 (reset generation, group 1).
+//! | to read | file |
+//! |---|---|
+//! | RFC 9293: states, checks, sending | [`state`], `input`, `output`, [`connection`] |
+//! | RFC 6298 round trips and timeouts | [`rtt`] |
+//! | RFC 2018, 2883, 6675 selective acknowledgments | `scoreboard`, `assembler` |
+//! | RFC 8985 loss by time, probes for a lost tail | `rack`, `send` |
+//! | RFC 6937, 5682, 3522, 3708 slowing down, and taking it back | `recovery`, `send` |
+//! | RFC 5681, 3465, 6928, 9438, 9406, BBR | [`congestion`], [`pacing`] |
+//! | RFC 7323 windows, timestamps, PAWS | `recv`, `input` |
+//! | RFC 4821 path MTU without ICMP | `pmtud` |
+//! | RFC 6528, 4987, 7413 first numbers, SYN cookies, Fast Open | [`isn`], [`cookies`], [`fastopen`] |
 //!
-//! Left out: connections.
+//! Read first: RFC 9293 §3.3, §3.8 and §3.10.
+//!
+//! Promises: a [`Connection`] is plain data that knows neither addresses nor a clock; input never
+//! emits; every segment that is sent again says [`Why`]; what a peer can make it hold is bounded by
+//! its [`Options`]; a super-frame counts as the segments it stands for.
+//!
+//! Left out: security and compartment (no network uses them), MD5 and AO signatures, multipath;
+//! ECN on SYN-ACKs and retransmissions (ECN++, RFC 8311's experiments) and AccECN; silly values of
+//! another age: source quench, the quiet time after a crash (timestamps and RFC 6528 stand for it).
 
 mod assembler;
 mod buffer;
