@@ -23,8 +23,10 @@ pub mod iperf;
 pub mod measure;
 pub mod ping;
 pub mod scan;
+pub mod service;
 pub mod services;
 pub mod streams;
+pub mod talk;
 pub mod traceroute;
 pub mod traffic;
 

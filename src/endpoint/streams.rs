@@ -20,11 +20,12 @@
 use super::bulk::Intake;
 use super::count;
 use super::http::server::{self, Page};
-use super::services::{Service, pattern};
+use super::service::{Service, pattern};
+use super::talk::{Stats, Turn, stuck};
 use bytes::{Buf as _, Bytes};
 use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant};
-use stack::transport::tcp::{self, Error, ListenOptions};
+use stack::transport::tcp::{self, ListenOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -36,46 +37,6 @@ const BACKLOG: usize = 1024;
 const IDLE: Duration = Duration::from_secs(600);
 /// Bytes taken from the host at a time.
 const PIECE: usize = 256 << 10;
-
-/// What a turn of a conversation came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It goes on when the host says that there is more to read, or room.
-    Open,
-    /// All has been heard and handed over: close.
-    Over,
-    /// It cannot go on: reset.
-    Broken,
-}
-
-/// What a user's call came to, where it gave nothing.
-pub(super) const fn stuck(error: Error) -> Turn {
-    match error {
-        Error::WouldBlock => Turn::Open,
-        _ => Turn::Broken,
-    }
-}
-
-/// Counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections that ended as they should.
-    pub closed: u64,
-    /// Connections that an error ended.
-    pub broken: u64,
-    /// Connections that were silent for too long.
-    pub silent: u64,
-    /// Connections that made room for others.
-    pub evicted: u64,
-    /// Bytes read.
-    pub bytes_in: u64,
-    /// Bytes handed over.
-    pub bytes_out: u64,
-    /// Requests that the page server answered.
-    pub requests: u64,
-}
 
 /// The listeners and their connections.
 #[derive(Clone, Debug, Default)]

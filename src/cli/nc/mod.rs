@@ -5,95 +5,25 @@
 //!                                             +-- datagrams::Cat    UDP
 //! ```
 
+mod args;
 mod datagrams;
 mod stream;
 
-use super::attach::{self, Attach};
-use super::{Failure, report};
-use crate::runtime::stdin::{Chunk, Input};
+use super::Failure;
+use super::attach;
+use crate::runtime::stdin::Input;
+pub use args::Args;
+use args::Ends;
 use datagrams::Cat;
-use stack::time::Duration;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
-
-const EXAMPLES: &str = "Examples:
-  echo hello | tapline nc 10.7.0.1 7              # the kernel refuses: nobody listens there
-  tapline nc --tap tap0 10.7.0.1 5000             # lines typed here, answers from there
-  tapline nc -l -p 5000 --raw veth0 --address 10.1.0.9/24 >file
-  tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24
-  tapline nc -u -l -k -p 5000 --tap tap0 --join 239.1.2.3 --source 10.7.0.1   # only from there";
 
 /// The most that one read becomes: what fits a datagram.
 const MAX_DATAGRAM: usize = 65_507;
-const DEFAULT_DATAGRAM: u16 = 16_384;
 
 /// Bytes of standard input read at a time for a connection.
 const PIECE: usize = 64 << 10;
-
-/// Standard input to a TCP connection and back; with -u, to UDP datagrams.
-///
-/// Over TCP, the end of standard input closes our direction (a half-close), and what the peer still
-/// sends is written until it has finished too. Ends then, with ^C, or after -w seconds of silence;
-/// exit 1 where the connection was refused, reset or timed out. A listener (-l) takes one
-/// connection, or with -k one after another.
-///
-/// Over UDP, each read of standard input becomes one datagram, and it ends with ^C, after -w
-/// seconds of silence, or when the peer's machine says that nobody listens (exit 1).
-#[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// Where to; with -l, only who may speak to us, or just the PORT to listen on.
-    #[arg(value_name = "HOST PORT", num_args = 0..=2)]
-    dest: Vec<String>,
-
-    /// UDP instead of TCP.
-    #[arg(short, long)]
-    udp: bool,
-
-    /// Listen, and answer who speaks first.
-    #[arg(short, long)]
-    listen: bool,
-
-    /// Our port.
-    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
-
-    /// With -l, take the next connection when one has ended; with -u, hear everyone, and answer who
-    /// spoke last.
-    #[arg(short, long, requires = "listen")]
-    keep: bool,
-
-    /// End after this many seconds in which nothing came or went.
-    #[arg(short, long, value_name = "S", value_parser = report::seconds)]
-    wait: Option<Duration>,
-
-    /// Bytes of standard input in a datagram, at most.
-    #[arg(long, requires = "udp", value_name = "BYTES", default_value_t = DEFAULT_DATAGRAM,
-          value_parser = clap::value_parser!(u16).range(1..=65_507))]
-    datagram: u16,
-
-    /// Allow a broadcast address.
-    #[arg(short, long, requires = "udp")]
-    broadcast: bool,
-
-    /// With -l, be in this multicast group too.
-    #[arg(long, value_name = "GROUP", requires_all = ["listen", "udp"], value_parser = group)]
-    join: Option<Ipv4Addr>,
-
-    /// Of the group, hear only this source; give it again for more.
-    #[arg(long, value_name = "IP", requires = "join")]
-    source: Vec<Ipv4Addr>,
-
-    #[command(flatten)]
-    attach: Attach,
-}
-
-fn group(text: &str) -> Result<Ipv4Addr, String> {
-    let addr = text.parse().ok();
-    let group = addr.filter(Ipv4Addr::is_multicast);
-    group.ok_or_else(|| "a group is 224.0.0.0 to 239.255.255.255".to_owned())
-}
 
 /// Runs the verb.
 ///
@@ -118,13 +48,6 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         driver.run(|host, now, wake| line.turn(host, now, wake))??
     };
     Ok(ExitCode::from(code))
-}
-
-/// Our port, and the peer's end where there is one from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ends {
-    port: u16,
-    peer: Option<SocketAddr>,
 }
 
 fn ends(args: &Args) -> Result<Ends, Failure> {
@@ -165,23 +88,14 @@ fn ends(args: &Args) -> Result<Ends, Failure> {
     }
 }
 
-/// Where what is sent comes from.
-trait Source {
-    fn next_chunk(&mut self) -> io::Result<Chunk>;
-}
-
-impl Source for Input {
-    fn next_chunk(&mut self) -> io::Result<Chunk> {
-        self.recv()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::attach::simulated;
+    use super::args::Source;
     use super::*;
     use crate::endpoint::services::{Service, Services};
     use crate::runtime::Wake;
+    use crate::runtime::stdin::Chunk;
     use bytes::Bytes;
     use clap::Parser as _;
     use stack::frame::Payload;

@@ -16,8 +16,8 @@
 //! once a second at most, and sent by reference.
 
 use super::super::count;
-use super::super::services::pattern;
-use super::super::streams::{Stats, Turn, stuck};
+use super::super::service::pattern;
+use super::super::talk::{Stats, Turn, stuck};
 use super::{MAX_FIELDS, MAX_HEAD, has_token, length};
 use bytes::{Buf as _, Bytes};
 use httparse::Status;

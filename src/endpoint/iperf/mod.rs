@@ -27,7 +27,7 @@ pub mod client;
 pub mod server;
 
 use super::count;
-use super::services::pattern;
+use super::service::{Service, pattern};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stack::host::{Host, TcpHandle};
@@ -36,7 +36,7 @@ use stack::transport::tcp::{self, Algorithm, Error};
 use std::fmt;
 
 /// Where a server listens.
-pub const PORT: u16 = 5201;
+pub const PORT: u16 = Service::Iperf.port();
 /// Streams of a test, at most; the same as the original's.
 pub const MAX_STREAMS: u16 = 128;
 /// Bytes of a JSON message, at most.
