@@ -201,6 +201,11 @@ impl Connection {
         data: Payload,
     ) -> Result<(), DropReason> {
         self.check_timestamp(now, seg)?;
+        if self.crosses_ours(seg) {
+            self.check_ack(now, seg)?;
+            self.rcv.need = Need::Now;
+            return Ok(());
+        }
         let text = self.check_sequence(now, seg)?;
         if let Some((value, echo)) = seg.timestamps.filter(|_| self.timestamps) {
             self.rcv.note_timestamp(now, seg, value);
@@ -235,6 +240,20 @@ impl Connection {
             return self.take_text(now, seg, data);
         }
         Ok(())
+    }
+
+    /// Whether this is the SYN-ACK of a peer that opened when we did: the SYN has been taken, its
+    /// acknowledgment is news.
+    fn crosses_ours(&self, seg: &Segment) -> bool {
+        //= RFC 9293 §3.5 MUST-10, figure 8: the sixth line's segment opens the connection, though
+        //= its number is one below RCV.NXT.
+        self.state == State::SynReceived
+            && self.active
+            && seg.has(Flags::SYN)
+            && seg.has(Flags::ACK)
+            && !seg.has(Flags::RST)
+            && seg.seq == self.rcv.irs
+            && seg.ack == self.snd.nxt
     }
 
     /// RFC 7323 §5.3 R1.

@@ -423,7 +423,13 @@ impl Sender {
     pub(super) fn first_window(&mut self, seg: &Segment) {
         self.wnd = u32::from(seg.wnd);
         self.max_wnd = self.max_wnd.max(self.wnd);
-        (self.wl1, self.wl2) = (seg.seq, seg.ack);
+        // A SYN alone acknowledges nothing: any acknowledgment is newer.
+        let ack = if seg.has(Flags::ACK) {
+            seg.ack
+        } else {
+            self.iss
+        };
+        (self.wl1, self.wl2) = (seg.seq, ack);
     }
 
     /// The window of a segment that acknowledges nothing while nothing is in flight.
@@ -441,7 +447,9 @@ impl Sender {
         if !newer {
             return false;
         }
-        let wnd = u32::from(seg.wnd) << self.wscale;
+        //= RFC 7323 §2.2 the window of a SYN is never scaled.
+        let shift = if seg.has(Flags::SYN) { 0 } else { self.wscale };
+        let wnd = u32::from(seg.wnd) << shift;
         let changed = wnd != self.wnd;
         self.wnd = wnd;
         self.max_wnd = self.max_wnd.max(wnd);
