@@ -707,7 +707,7 @@ impl Connection {
         }
         self.with_sender(now, |snd, cx, _| snd.on_timeout(cx));
         //= RFC 4821 §7.7: full segments that time out again and again may be too large.
-        let doubtful = self.snd.retransmits >= 2
+        let doubtful = self.snd.retransmits >= self.options.retries1
             && self.options.mtu_probing != super::options::MtuProbing::Off
             && self
                 .snd

@@ -168,11 +168,11 @@ impl Connection {
 
     /// Our SYN is acknowledged, and what went with it or not.
     fn on_syn_acked(&mut self, now: Instant, seg: &Segment) {
-        let retried = self.syn_retries > 0;
+        let retries = self.syn_retries;
         self.syn_due = false;
         self.timers.stop(Timer::Retransmit);
         let refused = self.with_sender(now, |snd, cx, timers| {
-            snd.on_syn_acked(cx, seg, retried, timers);
+            snd.on_syn_acked(cx, seg, retries, timers);
             snd.flight() > 0
         });
         self.rcv.hint_rtt(self.snd.rtt.srtt());

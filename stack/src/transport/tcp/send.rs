@@ -462,22 +462,31 @@ impl Sender {
         &mut self,
         cx: &Context<'_>,
         seg: &Segment,
-        retried: bool,
+        retries: u8,
         timers: &mut Timers,
     ) {
-        let sent_at = self.track.board.first().map_or(cx.now, |s| s.at);
+        let syn = self.track.board.first().copied();
         let una = self.iss + 1;
         self.track.board.ack(una, |_| {});
         self.una = una;
         self.retransmits = 0;
         self.stalled_since = (self.flight() > 0).then_some(cx.now);
         (self.delivered_at, self.first_at) = (cx.now, cx.now);
-        if !retried {
-            self.rtt.on_sample(cx.now, cx.now.since(sent_at));
+        // A SYN-ACK that only a cookie remembers counts as sent again: it is not timed.
+        let once = syn.filter(|s| !s.marks.has(Marks::RETRANSMITTED));
+        let sample = match once {
+            Some(syn) => Some(cx.now.since(syn.at)),
+            //= RFC 7323 §4.1 the echo says which of several it was that arrived.
+            None if retries > 0 => self.echoed(cx, seg),
+            None => None,
+        };
+        if let Some(sample) = sample {
+            self.rtt.on_sample(cx.now, sample);
         }
         self.rtt.on_established();
-        if retried {
+        if retries > 1 {
             //= RFC 5681 §3.1: after a SYN was lost, slow start begins with one segment.
+            //= RFC 6928 §2: one that was sent again once may only have been late.
             self.cc.set_window(u32::from(self.mss));
         }
         self.set_pace(cx.options);
@@ -486,6 +495,13 @@ impl Sender {
         } else {
             self.rearm(cx, timers, true);
         }
+    }
+
+    /// The round trip that a segment's echo tells of.
+    fn echoed(&self, cx: &Context<'_>, seg: &Segment) -> Option<Duration> {
+        let ticks = cx.ts_at(cx.now)?.wrapping_sub(seg.timestamps?.1);
+        // An echo from the future, or from before the clock's last half turn, is none.
+        (ticks < 1 << 31).then(|| Duration::from_millis(u64::from(ticks).max(1)))
     }
 
     /// Takes an acceptable acknowledgment (SND.UNA =< SEG.ACK =< SND.NXT).
