@@ -178,6 +178,8 @@ pub struct Connection {
     /// The user has let go.
     pub(super) orphan: bool,
     pub(super) error: Option<Error>,
+    /// What ICMP said that ended nothing.
+    soft: Option<ErrorKind>,
     pub(super) ready: Ready,
     /// The user wants to be told of room to write.
     wants_room: bool,
@@ -215,6 +217,7 @@ impl Connection {
             probes: 0,
             orphan: false,
             error: None,
+            soft: None,
             ready: Ready::NONE,
             wants_room: false,
             reset: None,
@@ -702,8 +705,7 @@ impl Connection {
             None => self.snd.retransmits >= self.options.retries2,
         };
         if tired {
-            let error = self.soft_error().unwrap_or(Error::TimedOut);
-            return self.finish(now, Some(error));
+            return self.finish(now, Some(self.why_silent()));
         }
         self.with_sender(now, |snd, cx, _| snd.on_timeout(cx));
         //= RFC 4821 §7.7: full segments that time out again and again may be too large.
@@ -724,9 +726,16 @@ impl Connection {
         self.timers.stop(Timer::Probe);
     }
 
-    /// What ICMP said that did not end the connection by itself.
-    const fn soft_error(&self) -> Option<Error> {
-        self.error
+    /// The peer has answered: what ICMP said of it before is void.
+    #[inline]
+    pub(super) const fn heard_again(&mut self) {
+        self.soft = None;
+    }
+
+    /// What ended a connection whose peer is silent: what ICMP said of it, if anything.
+    fn why_silent(&self) -> Error {
+        //= RFC 9293 §3.9.2.2 SHLD-25: the user is told of what did not end it by itself.
+        self.soft.map_or(Error::TimedOut, Error::Unreachable)
     }
 
     fn on_handshake_timeout(&mut self, now: Instant) {
@@ -736,7 +745,7 @@ impl Connection {
             self.options.syn_ack_retries
         };
         if self.syn_retries >= limit {
-            let error = self.active.then_some(Error::TimedOut);
+            let error = self.active.then(|| self.why_silent());
             return self.finish(now, error);
         }
         self.syn_retries += 1;
@@ -814,14 +823,20 @@ impl Connection {
                 ErrorKind::PortUnreachable => Error::Refused,
                 kind => Error::Unreachable(kind),
             };
+            // We differ: RFC 9293 §3.9.2.2 would have a connection outlive soft errors while it
+            // is opened, too. As Linux (and RFC 5461 §4.1) we tell the user at once, who may try
+            // another address.
             let fatal = kind.is_hard()
                 || matches!(
                     kind,
                     ErrorKind::HostUnreachable | ErrorKind::NetUnreachable | ErrorKind::Prohibited
                 );
             if fatal {
-                self.finish(now, Some(error));
+                return self.finish(now, Some(error));
             }
+        }
+        if self.state != State::Closed && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
+            self.soft = Some(kind);
         }
     }
 

@@ -362,6 +362,7 @@ impl Connection {
         let acked = self.with_sender(now, |snd, cx, timers| snd.on_ack(cx, seg, timers));
         if acked.advanced {
             self.progress = true;
+            self.heard_again();
             self.on_acked(now, acked.fin);
         }
         if acked.probe {
