@@ -567,14 +567,16 @@ impl Connection {
         let unread = self.rcv.buffer.len() > 0;
         //= RFC 1122 §4.2.2.13: who closes with unread data resets, so that the peer knows of it.
         let reset = unread || self.options.linger.is_some_and(|l| l.is_zero());
-        if reset && self.state.is_synchronized() && self.state != State::TimeWait {
+        if reset && !matches!(self.state, State::Closed | State::TimeWait) {
             return self.abort(now);
         }
         if matches!(self.state, State::Listen | State::SynSent) {
             return self.finish(now, None);
         }
         self.shutdown(now);
-        if let Some(linger) = self.options.linger {
+        if matches!(self.state, State::Closed | State::TimeWait) {
+            // Its end is set already.
+        } else if let Some(linger) = self.options.linger {
             self.timers.set(Timer::End, now + linger);
         } else if self.state == State::FinWait2 {
             self.timers.set(Timer::End, now + self.options.fin_wait_2);
@@ -583,8 +585,15 @@ impl Connection {
 
     /// Ends at once; the peer gets a reset.
     pub fn abort(&mut self, now: Instant) {
-        let tell = self.state.is_synchronized() && self.state != State::TimeWait
-            || self.state == State::SynReceived;
+        //= RFC 9293 §3.10.5: where both have closed, or nothing was opened, there is none to tell.
+        let tell = matches!(
+            self.state,
+            State::SynReceived
+                | State::Established
+                | State::FinWait1
+                | State::FinWait2
+                | State::CloseWait
+        );
         let reset = PendingReset {
             seq: self.snd.nxt,
             ack: true,
@@ -721,8 +730,7 @@ impl Connection {
             self.size_segments(now);
             self.timers.set(Timer::PathMtu, now + MTU_SEARCH_REST);
         }
-        let rto = self.snd.rtt.rto();
-        self.timers.set(Timer::Retransmit, now + rto);
+        self.with_sender(now, |snd, cx, timers| snd.arm(cx, timers));
         self.timers.stop(Timer::Probe);
     }
 
@@ -876,9 +884,11 @@ impl Connection {
         if self.state != State::TimeWait || !syn.has(Flags::SYN) || syn.has(Flags::RST) {
             return false;
         }
-        match syn.timestamps.filter(|_| self.timestamps) {
+        let newer = syn.seq.at_or_after(self.rcv.nxt);
+        match syn.timestamps.filter(|_| self.options.timestamps) {
+            Some(_) if !self.timestamps => true,
             Some((value, _)) if value != self.rcv.ts_recent => !self.rcv.is_old(now, value),
-            _ => syn.seq.after(self.rcv.nxt),
+            _ => newer,
         }
     }
 

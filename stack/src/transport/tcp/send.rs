@@ -1014,13 +1014,23 @@ impl Sender {
         }
         if advanced || !timers.runs(Timer::Retransmit) {
             //= RFC 6298 §5.3 an acknowledgment of new data starts the timer anew.
-            timers.set(Timer::Retransmit, cx.now + self.rtt.rto());
+            self.arm(cx, timers);
         }
         if advanced {
             self.schedule_probe(cx, timers);
         } else if !self.may_probe(cx.options) {
             timers.stop(Timer::Probe);
         }
+    }
+
+    /// Starts the retransmission timer.
+    pub(super) fn arm(&self, cx: &Context<'_>, timers: &mut Timers) {
+        let mut at = cx.now + self.rtt.rto();
+        if let Some((limit, since)) = cx.options.user_timeout.zip(self.stalled_since) {
+            //= RFC 9293 §3.8.3 MUST-21: the user's limit holds to the moment.
+            at = at.min(since + limit);
+        }
+        timers.set(Timer::Retransmit, at);
     }
 
     fn may_probe(&self, options: &Options) -> bool {
@@ -1170,7 +1180,7 @@ impl Sender {
         self.counters.bytes_sent += u64::from(len);
         self.pacer.on_sent(now, len);
         if !timers.runs(Timer::Retransmit) {
-            timers.set(Timer::Retransmit, now + self.rtt.rto());
+            self.arm(cx, timers);
         }
         if self.prefer_new && !self.in_flight_small() {
             self.prefer_new = false;
@@ -1210,7 +1220,7 @@ impl Sender {
         self.counters.retrans += len.div_ceil(u32::from(self.mss).max(1)).max(1);
         if seq == self.una || !timers.runs(Timer::Retransmit) {
             //= RFC 6298 §5.1, and the first in flight has just been given another chance.
-            timers.set(Timer::Retransmit, now + self.rtt.rto());
+            self.arm(cx, timers);
         }
     }
 
