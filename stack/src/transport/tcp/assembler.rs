@@ -79,6 +79,15 @@ impl Assembler {
         Held::Yes
     }
 
+    /// The first part of `at..end` that is held already.
+    pub(super) fn overlap(&self, at: u64, end: u64) -> Option<(u64, u64)> {
+        let before = self.ranges.range(..=at).next_back();
+        let (start, until) = before
+            .filter(|(_, until)| **until > at)
+            .or_else(|| self.ranges.range(at..end).next())?;
+        Some(((*start).max(at), (*until).min(end)))
+    }
+
     fn covers(&self, at: u64, end: u64) -> bool {
         let before = self.ranges.range(..=at).next_back();
         before.is_some_and(|(_, &until)| until >= end)

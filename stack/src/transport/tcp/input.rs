@@ -91,7 +91,8 @@ impl Connection {
     /// What a timestamp answers times the round trip for the receive buffer.
     #[inline]
     fn note_echo(&mut self, now: Instant, echo: u32) {
-        if echo == 0 {
+        // Once an instant: segments that came together are one sample, joined or not.
+        if echo == 0 || now <= self.rcv.last_data_at {
             return;
         }
         let ticks = self.clock(now).wrapping_sub(echo);

@@ -259,7 +259,13 @@ impl Receiver {
             readable: in_order && any,
             fin: false,
         };
-        if self.fin == Some(self.nxt) && self.held.is_none() {
+        if !in_order {
+            //= RFC 5681 §4.2 what is out of order is answered at once, a FIN alone as well.
+            self.need = Need::Now;
+        }
+        if self.fin == Some(self.nxt) {
+            // There is nothing behind a FIN.
+            self.held = None;
             self.finished = true;
             self.nxt += 1;
             self.need = Need::Now;
@@ -277,12 +283,26 @@ impl Receiver {
         self.dsack = Some((seg.seq, end));
     }
 
+    /// Notes the first part of what came that is held already as a duplicate to be reported.
+    fn note_overlap(&mut self, seq: SeqNum, len: u32) {
+        let Some(held) = self.held.as_ref().filter(|_| self.dsack.is_none()) else {
+            return;
+        };
+        //= RFC 2883 §4.2 of a segment that is partly new, the first old part.
+        let at = self.received + u64::from(seq.since(self.nxt));
+        if let Some((left, right)) = held.overlap(at, at + u64::from(len)) {
+            let seq = |n: u64| seq + u32::try_from(n - at).unwrap_or(0);
+            self.dsack = Some((seq(left), seq(right)));
+        }
+    }
+
     #[inline]
     fn append(&mut self, now: Instant, seg: &Segment, data: Payload) {
         let len = len32(data.len());
         if len == 0 {
             return;
         }
+        self.note_overlap(self.nxt, len);
         self.buffer.push(data);
         self.advance(len);
         let mut filled = false;
@@ -303,7 +323,9 @@ impl Receiver {
         //= RFC 5681 §4.2 at least every second full segment, and at once where a gap is filled.
         let now_due =
             filled || self.quick > 0 || self.unacked > u32::from(self.mss) || seg.ecn == 3;
-        self.quick = self.quick.saturating_sub(1);
+        // A joined frame counts for the segments it stands for.
+        let segments = u8::try_from(seg.segments).unwrap_or(u8::MAX);
+        self.quick = self.quick.saturating_sub(segments);
         self.need = self
             .need
             .max(if now_due { Need::Now } else { Need::Delayed });
@@ -318,6 +340,7 @@ impl Receiver {
         //= RFC 5681 §4.2 a duplicate acknowledgment goes out at once.
         self.need = Need::Now;
         let at = self.received + u64::from(seq.since(self.nxt));
+        self.note_overlap(seq, len32(data.len()));
         let held = self.held.get_or_insert_default();
         let outcome = held.insert(at, data, u64::from(self.limit) * 2);
         if held.is_empty() {
@@ -325,10 +348,7 @@ impl Receiver {
         }
         match outcome {
             Held::Yes => Ok(()),
-            Held::Duplicate => {
-                self.dsack = Some((seq, seq + len32(data.len())));
-                Err(DropReason::TcpDuplicate)
-            }
+            Held::Duplicate => Err(DropReason::TcpDuplicate),
             Held::Full => Err(DropReason::TcpOutOfOrderFull),
         }
     }
@@ -438,7 +458,8 @@ impl Receiver {
         let window = self.window();
         let free = self.limit.saturating_sub(len32(self.buffer.len()));
         // The peer is told of a window that has doubled, if it was small (and so may wait for it).
-        let opened = free.saturating_sub(window) >= window.max(u32::from(self.mss));
+        let least = u32::from(self.mss).min(self.limit / 2);
+        let opened = free.saturating_sub(window) >= window.max(least);
         if opened && window.saturating_mul(2) <= self.limit && !self.finished {
             self.need = Need::Now;
         }
