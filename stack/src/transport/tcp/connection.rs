@@ -713,6 +713,9 @@ impl Connection {
             Some(limit) => stalled >= limit,
             None => self.snd.retransmits >= self.options.retries2,
         };
+        //= RFC 9293 §3.8.6 SHLD-17: a peer that has shrunk its window, and says so, is not silent.
+        let answers = self.snd.wnd == 0 && now.since(self.last_heard) < self.options.rto_max;
+        let tired = tired && !answers;
         if tired {
             return self.finish(now, Some(self.why_silent()));
         }

@@ -9,7 +9,7 @@
 //!
 //! Left out: check 3, security and compartment, which no network uses any more.
 
-use super::connection::{Connection, Error, PendingReset, Ready};
+use super::connection::{Connection, Error, PendingReset, Probe, Ready};
 use super::recv::Need;
 use super::segment::Segment;
 use super::send::Fin;
@@ -225,10 +225,7 @@ impl Connection {
             return Err(DropReason::TcpChallenged);
         }
         self.last_heard = now;
-        if self.probes > 0 {
-            self.probes = 0;
-            self.snd.rtt.reset_backoff();
-        }
+        self.probes = 0;
         self.check_ack(now, seg)?;
         if self.state == State::Closed {
             return Ok(());
@@ -279,7 +276,12 @@ impl Connection {
             return Ok(true);
         }
         if seg.has(Flags::RST) {
-            return Err(DropReason::TcpOutOfWindow);
+            //= RFC 9293 §3.10.7.4: resets are taken with a closed window, whatever they carry.
+            return if seg.seq == self.rcv.nxt {
+                Ok(false)
+            } else {
+                Err(DropReason::TcpOutOfWindow)
+            };
         }
         //= RFC 9293 §3.10.7.4: with a closed window, valid acknowledgments are taken all the same.
         if self.rcv.window() == 0 && seg.seq == self.rcv.nxt && !seg.has(Flags::SYN) {
@@ -374,9 +376,18 @@ impl Connection {
             self.on_mtu_probe_lost(now);
         }
         if self.snd.window_room() > 0 {
-            self.timers.stop(Timer::Persist);
+            self.end_persist();
         }
         Ok(())
+    }
+
+    /// The window is open. What was probed in vain before says nothing of the path.
+    fn end_persist(&mut self) {
+        //= RFC 9293 §3.8.6.1 SHLD-30: until then each probe waits twice as long, answered or not.
+        if self.timers.runs(Timer::Persist) || self.probe == Some(Probe::Window) {
+            self.snd.rtt.reset_backoff();
+        }
+        self.timers.stop(Timer::Persist);
     }
 
     fn on_acked(&mut self, now: Instant, fin: bool) {

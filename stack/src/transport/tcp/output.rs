@@ -291,7 +291,7 @@ impl Connection {
                 let rto = self.snd.rtt.rto();
                 if room > 0 && self.snd.unsent() > 0 {
                     //= RFC 9293 §3.8.6.2.1 the override: what fits is sent after all.
-                    let mss = self.snd.mss;
+                    let mss = self.room_in_segment();
                     let len = self.snd.unsent().min(room).min(u32::from(mss));
                     let plan = Plan {
                         seq: self.snd.nxt,
