@@ -172,6 +172,8 @@ pub struct Connection {
     pub(super) syn_due: bool,
     /// SYNs, or SYN-ACKs, sent again.
     pub(super) syn_retries: u8,
+    /// A corked segment has waited long enough.
+    pub(super) uncork: bool,
     pub(super) probe: Option<Probe>,
     /// Probes of a window or for a sign of life that were not answered.
     pub(super) probes: u8,
@@ -213,6 +215,7 @@ impl Connection {
             active: false,
             syn_due: true,
             syn_retries: 0,
+            uncork: false,
             probe: None,
             probes: 0,
             orphan: false,
@@ -662,7 +665,7 @@ impl Connection {
                 Timer::KeepAlive => self.on_keepalive_timeout(now),
                 Timer::PathMtu => self.search.restart(self.path.mtu),
                 // poll_transmit looks at the pacer itself.
-                Timer::Pacing => {}
+                Timer::Pacing => self.uncork = self.options.cork,
                 Timer::End => self.on_end(now),
                 Timer::Idle => self.on_idle(now),
             }

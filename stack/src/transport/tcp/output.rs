@@ -412,6 +412,10 @@ impl Connection {
     /// The largest super-segment: of whole segments, and no more than the pacer lets go at once.
     #[inline]
     fn burst(&self, max: u32, full: u32) -> u32 {
+        if self.snd.up.is_some() {
+            // Each segment points to the urgent byte from its own number.
+            return full;
+        }
         let most = if self.snd.pacer.rate() > 0 {
             max.min(self.snd.pacer.burst(full))
         } else {
@@ -516,11 +520,11 @@ impl Connection {
             return true;
         }
         if self.options.cork {
-            if !self.timers.runs(Timer::Pacing) {
+            if !self.uncork && !self.timers.runs(Timer::Pacing) {
                 self.timers.set(Timer::Pacing, now + CORK);
                 return false;
             }
-            return self.timers.at(Timer::Pacing).is_some_and(|at| at <= now);
+            return self.uncork;
         }
         match self.options.nagle {
             Nagle::Off => true,
@@ -589,6 +593,7 @@ impl Connection {
         if plan.len % u32::from(plan.mss).max(1) != 0 {
             self.snd.small = end;
         }
+        self.uncork = false;
         self.timers.stop(Timer::Persist);
         self.with_sender(now, |snd, cx, timers| snd.on_sent(cx, end, marks, timers));
         self.rcv.on_data_sent(now, self.options.delayed_ack);
