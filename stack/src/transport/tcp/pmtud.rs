@@ -48,7 +48,7 @@ impl Search {
     pub(super) fn on_black_hole(&mut self, mtu: u16) -> bool {
         let was = self.mtu(mtu);
         if self.on {
-            self.high = self.low;
+            // What it was before may arrive again: silence is more often an outage than a path.
             self.low = (self.low / 2).max(FLOOR);
         } else {
             self.on = true;
