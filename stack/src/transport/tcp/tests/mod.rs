@@ -1,4 +1,10 @@
-//! Two connections against each other over good and bad wires.
+//! Two connections against each other over good and bad wires, and one against the RFCs' words:
+//! [`script`] is its notation.
 
+mod acks;
+mod close;
+mod open;
 mod pair;
+mod script;
 mod streams;
+mod window;
