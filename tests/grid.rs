@@ -10,7 +10,8 @@
 //! ```
 //!
 //! All of it is meant for `--release`: `cargo test --release --test grid` runs 24 cells of 240, each
-//! for a shorter time, a few bottlenecks and a few scripts; `TAPLINE_GRID=1` runs all. Unoptimised
+//! for a shorter time, a few bottlenecks and a few scripts; `TAPLINE_GRID=1` runs all,
+//! `TAPLINE_GRID=3` all cells with only three seeds. Unoptimised
 //! it does the least of that and says so. `TAPLINE_REWRITE=1` writes the tables anew.
 #![expect(
     clippy::unwrap_used,
@@ -33,3 +34,5 @@ mod script;
 mod share;
 #[path = "grid/smol.rs"]
 mod smol;
+#[path = "grid/tap.rs"]
+mod tap;

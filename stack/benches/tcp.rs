@@ -27,12 +27,15 @@
 
 #[path = "tcp/smol.rs"]
 mod smol;
+#[path = "tcp/tap.rs"]
+mod tap;
 
 use smol::Smoltcp;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::net::Ipv4Addr;
 use std::time::Duration;
+use tap::Tapline;
 
 #[global_allocator]
 pub static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -64,6 +67,8 @@ trait Station {
     /// Whether the connection of a port is established.
     fn is_established(&mut self, port: u16) -> bool;
     fn abort(&mut self, now: u64, port: u16);
+    /// Lets go of a connection that its peer has broken off.
+    fn forget(&mut self, now: u64, port: u16);
     /// The program fills the send buffer.
     fn write(&mut self, now: u64, port: u16, data: &[u8]);
     /// The program reads all; how much.
@@ -168,6 +173,7 @@ impl<S: Station> Pair<S> {
             self.open(port, IDLE_BUFFER);
             self.hosts[0].abort(self.now, port);
             while self.cross().1 > 0 {}
+            self.hosts[1].forget(self.now, port);
             opened += 1;
         }
         start.elapsed().as_nanos() as f64 / f64::from(opened)
@@ -192,24 +198,44 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// A measure of both stacks, in turns.
+fn in_turns(mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> [f64; 2] {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        a.push(ours());
+        b.push(theirs());
+    }
+    [median(a), median(b)]
+}
+
 fn main() {
     println!("nanoseconds for each full segment, medians of {ROUNDS} rounds taken in turn");
-    println!("idle connections   smoltcp  Gbit/s");
+    println!("idle connections   tapline  Gbit/s   smoltcp  Gbit/s   ratio");
+    let mut alone = None;
     for idle in [0, 100, 1000, 4000] {
+        let mut ours = Pair::<Tapline>::new(usize::from(idle) + 1);
         let mut theirs = Pair::<Smoltcp>::new(usize::from(idle) + 1);
+        ours.open_idle(idle);
         theirs.open_idle(idle);
-        theirs.bulk();
-        let rounds = (0..ROUNDS).map(|_| theirs.bulk()).collect();
-        let ns = median(rounds);
-        println!("{idle:>16} {ns:>9.0} {:>7.2}", 1460.0 * 8.0 / ns);
+        (ours.bulk(), theirs.bulk());
+        let [a, b] = in_turns(|| ours.bulk(), || theirs.bulk());
+        println!(
+            "{idle:>16} {a:>9.0} {:>7.2} {b:>9.0} {:>7.2} {:>7.2}",
+            1448.0 * 8.0 / a,
+            1460.0 * 8.0 / b,
+            b / a
+        );
+        let alone = *alone.get_or_insert(a);
+        if idle == 4000 {
+            println!(
+                "beside 4000 it takes {:.2} of what it takes alone",
+                a / alone
+            );
+        }
     }
-    let mut theirs = Pair::<Smoltcp>::new(2);
-    println!(
-        "nanoseconds to open a connection and break it off: smoltcp {:.0}",
-        median((0..ROUNDS).map(|_| theirs.setup()).collect())
-    );
-    println!(
-        "bytes of an idle connection: smoltcp {}",
-        memory::<Smoltcp>(1000)
-    );
+    let (mut ours, mut theirs) = (Pair::<Tapline>::new(2), Pair::<Smoltcp>::new(2));
+    let [a, b] = in_turns(|| ours.setup(), || theirs.setup());
+    println!("nanoseconds to open a connection and break it off: {a:.0}, smoltcp {b:.0}");
+    let (a, b) = (memory::<Tapline>(1000), memory::<Smoltcp>(1000));
+    println!("bytes of an idle connection: {a}, smoltcp {b} with both buffers of {IDLE_BUFFER}");
 }

@@ -81,7 +81,7 @@ pub(crate) trait End {
     /// Nothing more will be sent.
     fn shutdown(&mut self, now: Instant, conn: Conn);
     fn abort(&mut self, now: Instant, conn: Conn);
-    /// Whether it can be finished: smoltcp forgets what it is told before a connection stands.
+    /// Whether it can be finished: before that, closing gives the attempt up (RFC 9293 §3.10.4).
     fn is_open(&mut self, conn: Conn) -> bool;
     /// Its state's name, for messages.
     fn state(&mut self, conn: Conn) -> String;
@@ -101,7 +101,7 @@ impl Stack {
     pub(crate) fn end(self, station: Station, seed: u64) -> Box<dyn End> {
         match self {
             Self::Smoltcp => Box::new(super::smol::Smoltcp::new(station, seed)),
-            Self::Tapline => unimplemented!(),
+            Self::Tapline => Box::new(super::tap::Tapline::new(station, seed)),
         }
     }
 }

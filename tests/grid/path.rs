@@ -21,6 +21,9 @@ pub(crate) const FRAME: u64 = 1514;
 /// A queue holds so many frames at least: a bandwidth-delay product of 8 would hold no window.
 const QUEUE_MIN: u64 = 16;
 
+/// More turns than that without a step in time, and there will never be one.
+const IDLE: u32 = 100_000;
+
 /// What lies between two ends; the same both ways.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
@@ -72,6 +75,8 @@ pub(crate) struct Net {
     due: [Option<Instant>; 2],
     /// How long each frame from the first end took, where asked for.
     pub(crate) latencies: Option<Vec<(Instant, Duration)>>,
+    /// Turns since time moved.
+    idle: u32,
     /// Frames that arrived.
     pub(crate) frames: u64,
 }
@@ -90,6 +95,7 @@ impl Net {
             ways: [way("there"), way("back")],
             due: [None; 2],
             latencies: None,
+            idle: 0,
             frames: 0,
         };
         net.introduce();
@@ -112,7 +118,14 @@ impl Net {
         let ways = earliest(self.ways[0].poll_timeout(), self.ways[1].poll_timeout());
         let ends = earliest(self.due[0], self.due[1]);
         let next = earliest(ways, ends).unwrap_or(until);
-        self.now = next.min(until).max(self.now);
+        let next = next.min(until).max(self.now);
+        self.idle = if next == self.now { self.idle + 1 } else { 0 };
+        assert!(
+            self.idle < IDLE,
+            "time stands still at {next}: {:?}",
+            self.due
+        );
+        self.now = next;
         for from in 0..2 {
             while let Some(arrival) = self.ways[from].poll_arrival(self.now) {
                 self.frames += 1;

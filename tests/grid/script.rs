@@ -115,6 +115,8 @@ impl Play {
 
     fn is_over(&self, sides: &[Side<'_>; 2], net: &mut Net) -> bool {
         (0..2).all(|at| match sides[at].conn {
+            // A reset is sent once: who has said all and hears none waits for ever.
+            Some(_) if sides[1 - at].aborted && sides[at].has_shut => true,
             Some(conn) => sides[at].is_done() && net.ends[at].is_over(conn),
             // Its opening was broken off.
             None => sides[1 - at].aborted,
@@ -302,7 +304,12 @@ impl<'a> Side<'a> {
     }
 }
 
-const PAIRS: &[[Stack; 2]] = &[[Stack::Smoltcp; 2]];
+const PAIRS: &[[Stack; 2]] = &[
+    [Stack::Tapline, Stack::Tapline],
+    [Stack::Tapline, Stack::Smoltcp],
+    [Stack::Smoltcp, Stack::Tapline],
+    [Stack::Smoltcp, Stack::Smoltcp],
+];
 /// Scripts, unless asked for others.
 const SEEDS: u64 = 200;
 /// Of so many plays with smoltcp in them one may stand still for ever, both ends sending what the

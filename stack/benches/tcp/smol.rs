@@ -168,6 +168,8 @@ impl Station for Smoltcp {
         self.socket(port).abort();
     }
 
+    fn forget(&mut self, _: u64, _: u16) {}
+
     fn write(&mut self, _: u64, port: u16, data: &[u8]) {
         // A ring: what does not fit before its end goes to its start.
         let socket = self.socket(port);

@@ -1,0 +1,165 @@
+//! Our side of the benchmark.
+
+use crate::{ADDRS, BATCH, FULL, START, Station};
+use stack::frame::Frame;
+use stack::host::{Config, Host, InterfaceConfig, ListenHandle, TcpHandle};
+use stack::machine::{Machine, Port};
+use stack::rng::Rng;
+use stack::time::{Duration, Instant};
+use stack::transport::tcp::options::Buffer;
+use stack::transport::tcp::{self, ListenOptions, State, congestion::Algorithm};
+use stack::wire::{Cidr, MacAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+pub(crate) struct Tapline {
+    host: Host,
+    me: usize,
+    listeners: BTreeMap<u16, ListenHandle>,
+    handles: BTreeMap<u16, TcpHandle>,
+    /// The port asked for last, and its connection: a program knows which one it is at.
+    last: (u16, Option<TcpHandle>),
+}
+
+fn at(now: u64) -> Instant {
+    Instant::from_nanos(now)
+}
+
+fn options(buffer: usize) -> tcp::Options {
+    let len = u32::try_from(buffer).unwrap();
+    let buffer = Buffer {
+        initial: len,
+        max: len,
+    };
+    tcp::Options {
+        recv_buffer: buffer,
+        send_buffer: buffer,
+        // As smoltcp without congestion control.
+        congestion: Algorithm::Fixed(u32::MAX / 4),
+        ..tcp::Options::default()
+    }
+}
+
+impl Tapline {
+    fn handle(&mut self, port: u16) -> Option<TcpHandle> {
+        if self.last.0 != port || self.last.1.is_none() {
+            let accepted = || Some(self.host.tcp_accept(*self.listeners.get(&port)?)?.0);
+            let handle = self.handles.get(&port).copied().or_else(accepted)?;
+            self.handles.insert(port, handle);
+            self.last = (port, Some(handle));
+        }
+        self.last.1
+    }
+}
+
+impl Station for Tapline {
+    type Wire = Vec<Frame>;
+    const NAME: &'static str = "tapline";
+
+    fn new(me: usize, _: usize) -> Self {
+        let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(me).unwrap() + 1]);
+        let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(mac.0[5])));
+        let cidr = Cidr::new(IpAddr::V4(ADDRS[me]), 24).unwrap();
+        let eth = InterfaceConfig::ethernet("eth0", Port(0), mac).with_address(cidr);
+        host.add_interface(Instant::ZERO, eth);
+        // The address is announced and at rest before anything is measured.
+        let mut now = Instant::ZERO;
+        while now < at(START) {
+            host.handle_timeout(now);
+            while host.poll_transmit(now, Port(0)).is_some() {}
+            now += Duration::from_millis(500);
+        }
+        Self {
+            host,
+            me,
+            listeners: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            last: (0, None),
+        }
+    }
+
+    fn listen(&mut self, port: u16, buffer: usize) {
+        let Self {
+            host,
+            listeners,
+            me,
+            ..
+        } = self;
+        listeners.entry(port).or_insert_with(|| {
+            let listen = ListenOptions {
+                options: options(buffer),
+                ..ListenOptions::default()
+            };
+            let here = SocketAddr::from((ADDRS[*me], port));
+            host.tcp_listen(here, listen).unwrap()
+        });
+    }
+
+    fn connect(&mut self, now: u64, port: u16, buffer: usize) {
+        let (to, from) = (ADDRS[1 - self.me], ADDRS[self.me]);
+        let (to, from) = (SocketAddr::from((to, port)), SocketAddr::from((from, port)));
+        let handle = self
+            .host
+            .tcp_connect(at(now), to, Some(from), options(buffer));
+        self.handles.insert(port, handle.unwrap());
+    }
+
+    fn is_established(&mut self, port: u16) -> bool {
+        let handle = self.handle(port);
+        handle.is_some_and(|handle| self.host.tcp_state(handle) == Some(State::Established))
+    }
+
+    fn abort(&mut self, now: u64, port: u16) {
+        if let Some(handle) = self.handle(port) {
+            self.host.tcp_abort(at(now), handle);
+        }
+        self.forget(now, port);
+    }
+
+    fn forget(&mut self, now: u64, port: u16) {
+        if let Some(handle) = self.handle(port) {
+            self.host.tcp_close(at(now), handle);
+        }
+        self.handles.remove(&port);
+        self.last = (0, None);
+    }
+
+    fn write(&mut self, now: u64, port: u16, data: &[u8]) {
+        if let Some(handle) = self.handle(port) {
+            let _ = self.host.tcp_send(at(now), handle, data);
+        }
+    }
+
+    fn read(&mut self, now: u64, port: u16, room: &mut [u8]) -> usize {
+        let Some(handle) = self.handle(port) else {
+            return 0;
+        };
+        let mut all = 0;
+        while let Ok(got @ 1..) = self.host.tcp_recv(at(now), handle, room) {
+            all += got;
+        }
+        all
+    }
+
+    fn receive(&mut self, now: u64, rx: &mut Vec<Frame>) {
+        let now = at(now);
+        if self.host.poll_timeout().is_some_and(|due| due <= now) {
+            self.host.handle_timeout(now);
+        }
+        for frame in rx.drain(..) {
+            self.host.handle_frame(now, Port(0), frame);
+        }
+        while self.host.poll_event().is_some() {}
+    }
+
+    fn transmit(&mut self, now: u64, tx: &mut Vec<Frame>) -> (usize, usize) {
+        while tx.len() < BATCH
+            && let Some(frame) = self.host.poll_transmit(at(now), Port(0))
+        {
+            tx.push(frame);
+        }
+        std::hint::black_box(self.host.poll_timeout());
+        let full = tx.iter().filter(|frame| frame.len() == FULL).count();
+        (full, tx.len())
+    }
+}
