@@ -299,6 +299,22 @@ impl Status {
             .unwrap_or_else(|| panic!("no counter {name}: {self}"))
     }
 
+    /// The states of its connections.
+    pub(crate) fn connections(&self) -> Vec<&str> {
+        let rows = self.0["connections"].as_array();
+        let rows = rows.unwrap_or_else(|| panic!("no connections: {self}"));
+        rows.iter()
+            .filter_map(|row| row["state"].as_str())
+            .collect()
+    }
+
+    /// What it has learnt of the path to somebody.
+    pub(crate) fn path_mtu(&self, to: &str) -> Option<u64> {
+        let rows = self.0["path_mtus"].as_array()?;
+        let found = rows.iter().find(|row| row["to"] == to)?;
+        found["mtu"].as_u64()
+    }
+
     /// Frames in = delivered + forwarded + held + dropped, each reason counted.
     #[track_caller]
     pub(crate) fn adds_up(&self, who: &str) {
@@ -407,7 +423,12 @@ impl World {
 
     /// Runs a script in a namespace.
     pub(crate) fn sh(&self, namespace: &str, script: &str) -> Ran {
-        let mut command = self.enter(PATIENCE * 2);
+        self.sh_for(PATIENCE * 2, namespace, script)
+    }
+
+    /// The same, where it may take longer than anything else here.
+    pub(crate) fn sh_for(&self, seconds: u32, namespace: &str, script: &str) -> Ran {
+        let mut command = self.enter(seconds);
         command.args(["ip", "netns", "exec", namespace, "sh", "-c", script]);
         Ran::of(&format!("[{namespace}] {script}"), &mut command)
     }

@@ -23,6 +23,7 @@ mod common;
 mod lab;
 mod oddities;
 mod offload;
+mod peer;
 mod routers;
 mod streams;
 mod tools;
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
         lab::TESTS,
         offload::TESTS,
     ];
-    let tests = stories.concat();
+    let tests = [stories.concat(), peer::tests()].concat();
     let is_left = |needs: Needs| needs == Root && !is_root();
     let trials = tests.iter().map(|&(needs, name, test)| {
         let trial = Trial::test(format!("interop::{name}"), move || {
