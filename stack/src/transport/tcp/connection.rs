@@ -860,7 +860,8 @@ impl Connection {
         let less = mtu < self.search.mtu(self.path.mtu);
         self.path.mtu = mtu;
         self.search.on_told(mtu);
-        if !self.state.is_synchronized() {
+        if matches!(self.state, State::Closed | State::Listen | State::SynSent) {
+            // The peer's SYN sizes segments.
             return;
         }
         self.size_segments(now);
