@@ -833,7 +833,11 @@ impl Sender {
         } else if self.sack {
             if let Some(below) = self.track.board.lost_below(mss, DUP_THRESH) {
                 self.track.why = Why::Duplicates;
-                self.track.board.mark_lost(|s| s.seq.before(below));
+                //= RFC 6675 §4 NextSeg: what was sent again is not again, but by the timer.
+                let once = |s: &Sent| !s.marks.has(Marks::RETRANSMITTED);
+                self.track
+                    .board
+                    .mark_lost(|s| s.seq.before(below) && once(s));
             }
         } else if u32::from(self.dupacks) >= DUP_THRESH
             && matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr)
