@@ -14,6 +14,7 @@
 //! same segments. It knows neither addresses nor ports: those are the host's.
 
 use super::log::{LogEntry, What};
+use super::opening::Opening;
 use super::options::{Ecn, Options};
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};
@@ -26,6 +27,7 @@ use crate::time::{Duration, Instant};
 use crate::transport::ErrorKind;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::fmt;
@@ -191,8 +193,10 @@ pub struct Connection {
     pub(super) last_heard: Instant,
     pub(super) segs_in: u64,
     pub(super) progress: bool,
-    /// Fast Open: data went with the SYN.
+    /// Fast Open: what the SYN carried was taken by its receiver.
     pub(super) fast_opened: bool,
+    /// Fast Open while the handshake lasts.
+    pub(super) opening: Option<Box<Opening>>,
     /// The peer's user timeout (RFC 5482).
     pub(super) peer_timeout: Option<Duration>,
 }
@@ -229,6 +233,7 @@ impl Connection {
             segs_in: 0,
             progress: false,
             fast_opened: false,
+            opening: None,
             peer_timeout: None,
             options,
         }
@@ -612,6 +617,7 @@ impl Connection {
         if self.state != State::Closed {
             self.step(now, Event::Delete);
         }
+        self.note_end(error);
         self.timers.stop_all();
         self.snd.clear();
         self.rcv.clear();
@@ -759,7 +765,9 @@ impl Connection {
             self.options.syn_ack_retries
         };
         if self.syn_retries >= limit {
-            let error = self.active.then(|| self.why_silent());
+            // Of one that is half open and nobody's, nobody wants to know.
+            let known = self.active || self.fast_opened;
+            let error = known.then(|| self.why_silent());
             return self.finish(now, error);
         }
         self.syn_retries += 1;
@@ -928,6 +936,7 @@ impl Connection {
             sack: snd.sack,
             wscale: self.scaled.then_some((snd.wscale, rcv.wscale)),
             ecn: self.ecn,
+            fast_open: self.fast_opened,
             snd_mss: snd.mss,
             rcv_mss: rcv.mss,
             pmtu: self.search.mtu(self.path.mtu),

@@ -145,12 +145,14 @@ impl Connection {
         self.last_heard = now;
         if !acks {
             // Both opened at once: our SYN goes out again, with an acknowledgment.
+            self.note_opened();
             self.step(now, Event::RcvSyn);
             self.snd.first_window(seg);
             self.syn_due = true;
             return Ok(());
         }
         self.snd.first_window(seg);
+        self.note_answer(seg);
         self.on_syn_acked(now, seg);
         self.step(now, Event::RcvSynAck);
         self.rcv.need = Need::Now;
@@ -172,9 +174,14 @@ impl Connection {
         let retries = self.syn_retries;
         self.syn_due = false;
         self.timers.stop(Timer::Retransmit);
+        let active = self.active;
         let refused = self.with_sender(now, |snd, cx, timers| {
             snd.on_syn_acked(cx, seg, retries, timers);
-            snd.flight() > 0
+            if active && seg.ack.after(snd.una) {
+                snd.on_ack(cx, seg, timers);
+            }
+            // Whoever answered has sent what is in flight after its SYN-ACK, not with it.
+            active && snd.flight() > 0
         });
         self.rcv.hint_rtt(self.snd.rtt.srtt());
         if refused {
@@ -189,7 +196,8 @@ impl Connection {
         self.last_heard = now;
         self.arm_keepalive(now);
         self.watch_idle(now);
-        if self.snd.fin == Fin::Queued {
+        self.note_opened();
+        if self.snd.fin != Fin::Open {
             self.step(now, Event::Close);
         }
     }
@@ -253,7 +261,8 @@ impl Connection {
             && seg.has(Flags::ACK)
             && !seg.has(Flags::RST)
             && seg.seq == self.rcv.irs
-            && seg.ack == self.snd.nxt
+            && seg.ack.after(self.snd.una)
+            && seg.ack.at_or_before(self.snd.nxt)
     }
 
     /// RFC 7323 §5.3 R1.
@@ -274,6 +283,12 @@ impl Connection {
 
     /// First: whether it lies in the window. Whether its text may be looked at.
     fn check_sequence(&mut self, now: Instant, seg: &Segment) -> Result<bool, DropReason> {
+        if self.state == State::SynReceived && seg.has(Flags::SYN) && seg.seq == self.rcv.irs {
+            // The peer did not get our SYN-ACK. Data that its SYN has and we did not take lies in
+            // the window, but comes again.
+            self.syn_due = true;
+            return Err(DropReason::TcpDuplicate);
+        }
         if self.rcv.is_acceptable(seg) {
             return Ok(true);
         }
@@ -289,11 +304,6 @@ impl Connection {
         if self.rcv.window() == 0 && seg.seq == self.rcv.nxt && !seg.has(Flags::SYN) {
             self.rcv.need = Need::Now;
             return Ok(false);
-        }
-        if self.state == State::SynReceived && seg.has(Flags::SYN) && seg.seq == self.rcv.irs {
-            // The peer did not get our SYN-ACK.
-            self.syn_due = true;
-            return Err(DropReason::TcpDuplicate);
         }
         if self.state == State::TimeWait && seg.has(Flags::FIN) {
             self.timers.set(Timer::End, now + self.options.time_wait);
@@ -325,6 +335,7 @@ impl Connection {
         }
         let error = match self.state {
             State::SynReceived if self.active => Some(Error::Refused),
+            State::SynReceived if self.fast_opened => Some(Error::Reset),
             State::SynReceived | State::TimeWait | State::Closing | State::LastAck => None,
             _ => Some(Error::Reset),
         };
@@ -427,7 +438,12 @@ impl Connection {
     }
 
     /// Seventh and eighth: the text and the FIN.
-    fn take_text(&mut self, now: Instant, seg: &Segment, data: Payload) -> Result<(), DropReason> {
+    pub(super) fn take_text(
+        &mut self,
+        now: Instant,
+        seg: &Segment,
+        data: Payload,
+    ) -> Result<(), DropReason> {
         if self.ecn {
             self.note_congestion(seg);
         }

@@ -33,6 +33,8 @@ pub enum Why {
         /// In a row, this one counted.
         times: u8,
     },
+    /// It went with a SYN and was not taken (RFC 7413 §4.2.2).
+    FastOpen,
     /// The window is closed, or too small to use (RFC 9293 §3.8.6.1).
     WindowProbe,
     /// The peer has been silent (RFC 9293 §3.8.4).
@@ -58,6 +60,7 @@ impl fmt::Display for Why {
             Self::TailLossProbe => f.write_str("probe: tail loss"),
             Self::Reneged => f.write_str("retransmit: the receiver reneged"),
             Self::Handshake { times } => write!(f, "retransmit: handshake, {times} in a row"),
+            Self::FastOpen => f.write_str("retransmit: not taken with the SYN"),
             Self::WindowProbe => f.write_str("probe: window closed"),
             Self::KeepAlive => f.write_str("probe: keep-alive"),
             Self::MtuProbe => f.write_str("probe: path MTU"),

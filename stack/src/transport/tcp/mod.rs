@@ -19,7 +19,7 @@
 //! | RFC 5681, 3465, 6928, 9438, 9406, BBR | [`congestion`], [`pacing`] |
 //! | RFC 7323 windows, timestamps, PAWS | `recv`, `input` |
 //! | RFC 4821 path MTU without ICMP | `pmtud` |
-//! | RFC 6528, 4987, 7413 first numbers, SYN cookies, Fast Open | [`isn`], [`cookies`], [`fastopen`] |
+//! | RFC 6528, 4987, 7413 first numbers, SYN cookies, Fast Open | [`isn`], [`cookies`], [`fastopen`], `opening` |
 //!
 //! Read first: RFC 9293 §3.3, §3.8 and §3.10.
 //!
@@ -42,6 +42,7 @@ pub mod isn;
 pub mod listen;
 pub mod log;
 mod on_demand;
+mod opening;
 pub mod options;
 mod output;
 pub mod pacing;
@@ -61,6 +62,7 @@ pub use congestion::Algorithm;
 pub use connection::{Connection, Error, Path, Ready};
 pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};
+pub use opening::Outcome;
 pub use options::Options;
 pub use segment::{CookieOptions, Outgoing, Segment};
 pub use state::State;

@@ -152,7 +152,9 @@ pub struct Options {
     pub ttl: u8,
     /// The six upper bits of the traffic class; the lower two are ECN's.
     pub tos: u8,
-    /// Data in the SYN, where a cookie is known or wanted (RFC 7413).
+    /// Data in the SYN of a connection that we open, once its server has given us a cookie
+    /// (RFC 7413). Off, since a SYN that the network doubles is data that the server sees twice. A
+    /// listener has [`ListenOptions::fast_open`](super::ListenOptions::fast_open).
     pub fast_open: bool,
     /// Order of a SYN's options.
     pub option_order: OptionOrder,

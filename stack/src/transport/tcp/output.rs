@@ -55,7 +55,9 @@ impl Connection {
         }
         match self.state {
             State::Closed | State::Listen => return None,
-            State::SynSent | State::SynReceived => return self.handshake_segment(now),
+            State::SynSent | State::SynReceived if self.syn_due || !self.may_talk() => {
+                return self.handshake_segment(now);
+            }
             _ => {}
         }
         if let Some(probe) = self.probe.take()
@@ -82,7 +84,7 @@ impl Connection {
             return !matches!(self.state, State::Listen);
         }
         let paced = self.timers.at(Timer::Pacing).is_some_and(|at| at > now);
-        if paced || !self.state.is_synchronized() {
+        if paced || !self.may_talk() {
             return false;
         }
         let snd = &self.snd;
@@ -132,20 +134,14 @@ impl Connection {
         }
         let iss = self.snd.iss;
         let again = self.snd.nxt != iss;
-        self.with_sender(now, |snd, cx, timers| {
-            if again {
-                snd.on_resent(cx, iss, 1, timers);
-            } else {
-                snd.on_sent(cx, iss + 1, Marks::NONE, timers);
-            }
-        });
+        let options = self.syn_options(now, reply, again);
+        let payload = self.send_syn(now, again, options.as_bytes().len());
         self.snd.counters.segs_out += 1;
         if !again {
             let rto = self.snd.rtt.rto();
             self.timers.set(Timer::Retransmit, now + rto);
         }
         let times = self.syn_retries;
-        let options = self.syn_options(now, reply);
         let window = self.rcv.offer_in_syn();
         if reply {
             self.rcv.on_acked();
@@ -158,14 +154,42 @@ impl Connection {
             window,
             urgent: 0,
             options,
-            payload: Payload::new(),
+            payload,
             mss: self.snd.mss,
             ecn: 0,
             why: again.then_some(Why::Handshake { times }),
         })
     }
 
-    fn syn_options(&self, now: Instant, reply: bool) -> OptionBuffer {
+    /// Notes that a SYN leaves, with so many bytes of options; gives the data that goes with it.
+    fn send_syn(&mut self, now: Instant, again: bool, options: usize) -> Payload {
+        let iss = self.snd.iss;
+        if again {
+            //= RFC 7413 §4.2.2 a SYN or SYN-ACK that is sent again carries no data.
+            self.with_sender(now, |snd, cx, t| snd.on_resent(cx, iss, 1, t));
+            if self.active {
+                self.snd.doubt_early(now);
+            }
+            return Payload::new();
+        }
+        let early = self.early_data(options);
+        let end = iss + 1 + early;
+        // Less than there was room for.
+        let small = early == self.snd.buffer.len();
+        self.with_sender(now, |snd, cx, timers| {
+            snd.on_sent(cx, iss + 1, Marks::NONE, timers);
+            if early > 0 {
+                snd.on_sent(cx, end, Marks::NONE, timers);
+            }
+            if small {
+                snd.small = end;
+            }
+        });
+        let len = usize::try_from(early).unwrap_or(0);
+        self.snd.buffer.slice(self.snd.offset(iss + 1), len)
+    }
+
+    fn syn_options(&self, now: Instant, reply: bool, again: bool) -> OptionBuffer {
         let mss = self.path.mss_for(self.path.mtu);
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
         let sack = if reply {
@@ -218,6 +242,20 @@ impl Connection {
                 if self.timestamps {
                     push(&timestamps);
                 }
+            }
+        }
+        //= RFC 7413 §4.2.1 a SYN or SYN-ACK that is sent again carries no cookie.
+        if let Some(cookie) = self.cookie_to_send().filter(|_| !again) {
+            let cookie = cookie.as_slice();
+            let experimental = false;
+            push(&TcpOption::FastOpen {
+                cookie,
+                experimental,
+            });
+            // As Linux pads it.
+            if cookie.len() % 4 == 0 {
+                push(&nop);
+                push(&nop);
             }
         }
         all

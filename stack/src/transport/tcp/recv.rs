@@ -430,8 +430,10 @@ impl Receiver {
 
     /// The window field of a SYN, which is not scaled (RFC 7323 §2.2).
     pub(super) fn offer_in_syn(&mut self) -> u16 {
-        let wnd = u16::try_from(self.limit).unwrap_or(u16::MAX);
-        self.adv = self.nxt + u32::from(wnd);
+        // What came with a Fast Open SYN may wait to be read.
+        let free = self.limit.saturating_sub(len32(self.buffer.len()));
+        let wnd = u16::try_from(free).unwrap_or(u16::MAX);
+        self.adv = self.adv.later(self.nxt + u32::from(wnd));
         wnd
     }
 

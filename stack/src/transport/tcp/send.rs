@@ -457,7 +457,7 @@ impl Sender {
         changed
     }
 
-    /// Our SYN is acknowledged (and perhaps data that went with it).
+    /// Our SYN is acknowledged; what else is, [`on_ack`](Self::on_ack) sees to.
     pub(super) fn on_syn_acked(
         &mut self,
         cx: &Context<'_>,
@@ -490,11 +490,7 @@ impl Sender {
             self.cc.set_window(u32::from(self.mss));
         }
         self.set_pace(cx.options);
-        if seg.ack.after(una) {
-            self.on_ack(cx, seg, timers);
-        } else {
-            self.rearm(cx, timers, true);
-        }
+        self.rearm(cx, timers, true);
     }
 
     /// The round trip that a segment's echo tells of.
@@ -1040,6 +1036,7 @@ impl Sender {
     fn may_probe(&self, options: &Options) -> bool {
         options.tail_loss_probe
             && self.sack
+            && self.una != self.iss
             && matches!(self.phase, Phase::Open | Phase::Cwr)
             && self.track.board.sacked() == 0
             && !self.track.board.is_empty()
@@ -1144,9 +1141,21 @@ impl Sender {
         self.track.board.mark_lost(|s| s.len() > mss);
     }
 
-    /// Our data in the SYN was not acknowledged with it (RFC 7413 §4.2.1).
+    /// Our SYN is sent again, without the data that went with it: what acknowledges that data may
+    /// answer either, and times nothing (Karn).
+    pub(super) fn doubt_early(&mut self, now: Instant) {
+        let first = self.iss + 1;
+        if self.nxt.after(first) {
+            let len = self.nxt.since(first);
+            self.track.board.resend(first, len, |sent| sent.at = now);
+        }
+    }
+
+    /// Our data in the SYN was not acknowledged with it: it is lost, and says nothing of
+    /// congestion, so the window stays.
+    //= RFC 7413 §4.2.2 client: what is not acknowledged goes along with the first acknowledgment.
     pub(super) fn on_fast_open_refused(&mut self) {
-        self.track.why = Why::Handshake { times: 1 };
+        self.track.why = Why::FastOpen;
         self.track.board.mark_lost(|_| true);
     }
 

@@ -50,6 +50,8 @@ pub struct Status {
     pub wscale: Option<(u8, u8)>,
     /// Negotiated: ECN.
     pub ecn: bool,
+    /// What the SYN carried was taken (RFC 7413).
+    pub fast_open: bool,
     /// Data of the largest segment we send.
     pub snd_mss: u16,
     /// Data of the largest segment seen.

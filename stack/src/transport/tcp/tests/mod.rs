@@ -3,6 +3,7 @@
 
 mod acks;
 mod close;
+mod fast_open;
 mod open;
 mod pair;
 mod script;
