@@ -241,6 +241,8 @@ impl Count for TcpStats {
                 cookies_accepted,
                 cookies_failed,
                 fast_opens,
+                fast_open_overflows,
+                fast_opens_refused,
                 time_wait_evicted,
                 time_wait_reused,
                 orphans_reset,

@@ -35,6 +35,10 @@ pub struct TcpStats {
     pub cookies_failed: u64,
     /// Connections opened by data in a SYN with a good Fast Open cookie.
     pub fast_opens: u64,
+    /// SYNs whose Fast Open option was ignored since too many such connections were half open.
+    pub fast_open_overflows: u64,
+    /// Connections opened by us on which Fast Open was asked for and did not work.
+    pub fast_opens_refused: u64,
     /// Connections in TIME-WAIT that had to go before their time.
     pub time_wait_evicted: u64,
     /// Connections in TIME-WAIT whose ends were used again (RFC 6191).

@@ -65,6 +65,12 @@ impl Host {
     /// `None` or zero, from ones that fit. [`Readiness::WRITABLE`] says that it is open,
     /// [`Readiness::ERROR`] that it failed.
     ///
+    /// With [`fast_open`](tcp::Options::fast_open), what [`tcp_send`](Self::tcp_send) is given
+    /// before frames are next asked for goes with the SYN, as far as one segment holds it, once the
+    /// server has given this host a cookie; until then, and where that failed lately, it follows
+    /// the handshake as always. Whoever asks for it must be able to bear that the server sees these
+    /// bytes twice (RFC 7413 §6.1).
+    ///
     /// # Errors
     /// See [`ConnectError`].
     ///
@@ -133,8 +139,12 @@ impl Host {
         let link = self.find_link(to.ip());
         let iss = self.tcp.isn.generate(now, local, to);
         let offset = self.tcp.isn.ts_offset(local, to);
+        let fast = options.fast_open;
         let options = self.tcp.share(options);
-        let connection = Connection::connect(now, options, iss, offset, link.path());
+        let mut connection = Connection::connect(now, options, iss, offset, link.path());
+        if fast {
+            connection.open_fast(self.tcp.fast_open.client.plan(now, local.ip(), to));
+        }
         let key = self
             .add_connection(connection, ends, Owner::User, link)
             .ok_or(ConnectError::TooMany)?;

@@ -61,10 +61,10 @@ impl Host {
             remote_port: seg.src_port,
         };
         if let Some(key) = self.tcp.find(&ends) {
-            if self.may_reuse(now, key, &seg) {
-                return self.reopen(now, header, ends, key, &seg);
-            }
             let data = take_data(packet, start + header_len);
+            if self.may_reuse(now, key, &seg) {
+                return self.reopen(now, header, ends, key, &seg, data);
+            }
             return self.receive_connected(now, key, &seg, data);
         }
         match self.tcp.bound.bound(ends.local()) {
@@ -131,6 +131,7 @@ impl Host {
         ends: Ends,
         key: Key,
         seg: &Segment,
+        data: Payload,
     ) -> Result<Fate, DropReason> {
         let Some(listener) = self.tcp.bound.bound(ends.local()) else {
             self.answer_reset(header, seg);
@@ -144,7 +145,7 @@ impl Host {
             // Its user has yet to let go of it; it ends where nobody finds it.
             self.tcp.hide(key);
         }
-        self.receive_listen(now, header, ends, listener, seg, Payload::new())
+        self.receive_listen(now, header, ends, listener, seg, data)
     }
 
     /// Answers a segment that is for nobody.

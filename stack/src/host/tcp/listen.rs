@@ -7,7 +7,7 @@
 //!
 //! Read first: RFC 9293 §3.10.7.2; RFC 4987 §3; RFC 7413 §4.2.
 
-use super::{Ends, Owner};
+use super::{Ends, Owner, early};
 use crate::frame::{Frame, Payload};
 use crate::host::event::{ListenHandle, TcpHandle, Who};
 use crate::host::{BindError, Host};
@@ -41,6 +41,8 @@ pub(super) struct Listener {
     accept_from: Box<[Cidr]>,
     half_open: BTreeSet<Key>,
     waiting: VecDeque<Key>,
+    /// Connections whose SYN's data was taken.
+    pub(super) pending: early::Pending,
     /// On the host's ready list.
     pub(super) announced: bool,
 }
@@ -93,6 +95,7 @@ impl Host {
             options: shared,
             half_open: BTreeSet::new(),
             waiting: VecDeque::new(),
+            pending: early::Pending::new(options.fast_open),
             announced: false,
         };
         let key = tcp
@@ -200,7 +203,8 @@ impl Host {
         let (local, remote) = (ends.local(), ends.remote());
         let iss = self.tcp.isn.generate(now, local, remote);
         let offset = self.tcp.isn.ts_offset(local, remote);
-        let connection = Connection::passive(now, options, seg, iss, offset, link.path());
+        let mut connection = Connection::passive(now, options, seg, iss, offset, link.path());
+        let early = self.answer_early(now, (listener, ends.remote), seg, data, &mut connection);
         let key = self
             .add_connection(connection, ends, Owner::Half(listener), link)
             .ok_or(DropReason::TcpTooMany)?;
@@ -208,6 +212,9 @@ impl Host {
             l.half_open.insert(key);
         }
         self.stats.tcp.passive_opens += 1;
+        if early {
+            self.admit_early(key, listener);
+        }
         self.refresh(now, key);
         Ok(Fate::Delivered(Consumer::Tcp))
     }

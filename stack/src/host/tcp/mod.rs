@@ -18,16 +18,17 @@
 //! connection with nothing to do is in no list but the timers'; half-open, waiting, orphaned and
 //! TIME-WAIT connections have limits of their own, and counters.
 //!
-//! Left out: Fast Open (RFC 7413), whose cookies there are, until a connection takes data with a
-//! SYN; IPv6.
+//! Left out: IPv6.
 
 mod calls;
+pub(super) mod early;
 mod input;
 mod listen;
 mod output;
 mod table;
 
 pub use calls::ConnectError;
+use listen::Listener;
 
 use super::event::{ListenHandle, TcpHandle, Who};
 use super::interface::Hop;
@@ -57,7 +58,7 @@ const HOLD: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Tcp {
     connections: Slab<Box<Entry>>,
-    listeners: Slab<listen::Listener>,
+    listeners: Slab<Listener>,
     /// Connections by their ends.
     table: table::Table,
     /// Listeners by what they are bound to.
@@ -67,6 +68,7 @@ pub(super) struct Tcp {
     wheel: Wheel<Key>,
     isn: Isn,
     cookies: Cookies,
+    pub(super) fast_open: early::FastOpen,
     /// Connections that wait for a next hop on an interface to be known.
     held: BTreeMap<(u16, IpAddr), Vec<Key>>,
     /// Connections to ourselves that wait for what is on its way there to arrive.
@@ -190,6 +192,7 @@ impl Tcp {
             wheel: Wheel::new(),
             isn: Isn::new(&mut draws),
             cookies: Cookies::new(&mut draws),
+            fast_open: early::FastOpen::new(&mut draws),
             held: BTreeMap::new(),
             looping: Vec::new(),
             time_waits: VecDeque::new(),
@@ -439,6 +442,12 @@ impl Host {
             if let Some(interface) = self.interfaces.get_mut(usize::from(interface)) {
                 interface.neighbors.confirm(now, hop);
             }
+        }
+        if let Some(outcome) = entry.connection.take_outcome() {
+            let whose = (key, &entry.ends);
+            let (listeners, stats) = (&mut self.tcp.listeners, &mut self.stats.tcp);
+            let memory = &mut self.tcp.fast_open;
+            memory.note(now, whose, outcome, listeners, stats);
         }
         let state = entry.connection.state();
         let mut waits = entry.in_turn;

@@ -2,6 +2,7 @@
 
 mod arping;
 mod down;
+mod fast_open;
 mod forward;
 mod icmp;
 mod link;
