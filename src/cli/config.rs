@@ -24,6 +24,7 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   probe_addresses = false         # look for other holders before using an address (RFC 5227)
   services = ["echo", "discard", "chargen", "http"]   # on UDP and TCP, http on TCP; [] for none;
                                   # "sink" checks what a bulk sender sends
+  fast_open = false               # serve data that comes with a SYN, on TCP (RFC 7413)
 
   [[device]]                      # none at all means this one, without what follows `kernel`
   name = "tap0"                   # what the kernel calls its end, or the interface for "raw"
@@ -65,6 +66,8 @@ pub struct Config {
     pub probe_addresses: bool,
     /// What is served.
     pub services: Vec<Service>,
+    /// Services on TCP take data with a SYN.
+    pub fast_open: bool,
     /// Attachments; port `i` is the `i`-th.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
@@ -84,6 +87,7 @@ impl Default for Config {
                 Service::Chargen,
                 Service::Http,
             ],
+            fast_open: false,
             devices: Vec::new(),
             routes: Vec::new(),
         }

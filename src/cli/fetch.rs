@@ -64,6 +64,11 @@ pub struct Args {
     #[arg(short, long, value_name = "S", default_value = "30", value_parser = report::seconds)]
     wait: Duration,
 
+    /// Send the request with the SYN, where the server has shown that it takes it: of redirects
+    /// to one server, all but the first save a round trip (TCP Fast Open, RFC 7413).
+    #[arg(long)]
+    fast_open: bool,
+
     /// A summary as one JSON object on standard output.
     #[arg(long, requires = "output")]
     json: bool,
@@ -182,13 +187,18 @@ impl<W: Write> Fetch<W> {
         if self.connected.is_none() {
             return Ok(());
         }
+        self.send(host, now, handle);
+        self.receive(host, now, handle)
+    }
+
+    /// Hands over what is left of the request.
+    fn send(&mut self, host: &mut Host, now: Instant, handle: TcpHandle) {
         while !self.unsent.is_empty() {
             match host.tcp_send_bytes(now, handle, self.unsent.clone()) {
                 Ok(n @ 1..) => self.unsent.advance(n.min(self.unsent.len())),
                 _ => break,
             }
         }
-        self.receive(host, now, handle)
     }
 
     fn connect(&mut self, host: &mut Host, now: Instant) -> Result<TcpHandle, Failure> {
@@ -209,9 +219,16 @@ impl<W: Write> Fetch<W> {
         );
         self.unsent = request.into();
         let to = self.url.to;
-        let connecting = host.tcp_connect(now, to, None, tcp::Options::default());
+        let options = tcp::Options {
+            fast_open: self.args.fast_open,
+            ..tcp::Options::default()
+        };
+        let connecting = host.tcp_connect(now, to, None, options);
         let handle = connecting.map_err(|e| attach::cannot_connect(to, e))?;
         self.handle = Some(handle);
+        if self.args.fast_open {
+            self.send(host, now, handle);
+        }
         Ok(handle)
     }
 

@@ -49,6 +49,11 @@ pub struct Args {
     #[arg(short, long, requires = "listen")]
     pub(super) keep: bool,
 
+    /// With -l, take data that comes with a SYN, and answer it at once (TCP Fast Open, RFC 7413):
+    /// from clients that were here before, as with -k.
+    #[arg(long, requires = "listen", conflicts_with = "udp")]
+    pub(super) fast_open: bool,
+
     /// End after this many seconds in which nothing came or went.
     #[arg(short, long, value_name = "S", value_parser = report::seconds)]
     pub(super) wait: Option<Duration>,

@@ -21,6 +21,8 @@ use std::ops::ControlFlow;
 
 /// How long the end of a connection may take: the host goes with this process.
 const LINGER: Duration = Duration::from_secs(10);
+/// With Fast Open, connections that may wait whose client may be elsewhere than it says.
+const EARLY: usize = 16;
 /// Bytes written to standard output at a time.
 const PIECE: usize = 256 << 10;
 
@@ -148,7 +150,8 @@ impl<S: Source, W: Write> Line<S, W> {
             };
         }
         let state = host.tcp_state(open.handle).unwrap_or_default();
-        if !open.connected && !state.is_synchronized() {
+        // What a listener gives may be spoken to, also before its handshake has ended.
+        if !open.connected && !state.is_synchronized() && !self.args.listen {
             self.open = Some(open);
             return Ok(());
         }
@@ -183,6 +186,7 @@ impl<S: Source, W: Write> Line<S, W> {
             });
             let options = ListenOptions {
                 accept_from: only.into_iter().collect(),
+                fast_open: if self.args.fast_open { EARLY } else { 0 },
                 ..ListenOptions::default()
             };
             let listener = host.tcp_listen(any, options);
