@@ -197,8 +197,6 @@ pub struct Connection {
     pub(super) fast_opened: bool,
     /// Fast Open while the handshake lasts.
     pub(super) opening: Option<Box<Opening>>,
-    /// The peer's user timeout (RFC 5482).
-    pub(super) peer_timeout: Option<Duration>,
 }
 
 impl Connection {
@@ -234,7 +232,6 @@ impl Connection {
             progress: false,
             fast_opened: false,
             opening: None,
-            peer_timeout: None,
             options,
         }
     }
@@ -703,7 +700,7 @@ impl Connection {
 
     /// How long data may stay unacknowledged, where a limit was set (RFC 5482 §3.1).
     fn user_timeout(&self) -> Option<Duration> {
-        self.options.user_timeout.or(self.peer_timeout)
+        self.options.user_timeout
     }
 
     fn on_retransmit_timeout(&mut self, now: Instant) {
