@@ -51,6 +51,16 @@ pub(crate) const TESTS: &[Test] = &[
         streams_nc_talks_to_socat,
     ),
     (Anyone, "streams_nc_listens", streams_nc_listens),
+    (
+        Anyone,
+        "streams_the_kernel_opens_fast",
+        streams_the_kernel_opens_fast,
+    ),
+    (
+        Anyone,
+        "streams_we_open_the_kernels_server_fast",
+        streams_we_open_the_kernels_server_fast,
+    ),
 ];
 
 fn streams_curl_reads_the_page() {
@@ -282,4 +292,100 @@ fn streams_nc_listens() {
         .says("from us\n");
     let said = listener.ended();
     assert!(said.contains("from the kernel\n"), "{said}");
+}
+
+/// `open(address, data)` as a client of Fast Open: what comes back, and whether the SYN's data was
+/// taken (`TCPI_OPT_SYN_DATA` of `TCP_INFO`).
+const FAST: &str = "import socket
+def open(to, data):
+    s = socket.socket()
+    n = s.sendto(data, socket.MSG_FASTOPEN, to)
+    s.sendall(data[n:])
+    s.shutdown(socket.SHUT_WR)
+    said = b''
+    while True:
+        more = s.recv(65536)
+        if not more:
+            break
+        said += more
+    taken = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[5] & 32
+    return said, bool(taken)
+";
+
+/// The kernel gets a cookie with the first connection, and its data is in the SYN of the next.
+fn streams_the_kernel_opens_fast() {
+    let script = format!(
+        "sysctl -qw net.ipv4.tcp_fastopen=1 && timeout 30 /usr/bin/python3 - <<'END'
+{FAST}
+echo, web = ('10.7.0.2', 7), ('10.7.0.2', 80)
+get = b'GET /bytes/5000 HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n'
+print('first', open(echo, b'one'))
+for n in range(3):
+    print('then', open(echo, b'two'))
+said, taken = open(web, get)
+print('page', len(said) > 5000 and said.startswith(b'HTTP/1.1 200'), taken)
+# More than a segment holds.
+said, taken = open(echo, b'x' * 20000)
+print('long', said == b'x' * 20000, taken)
+END"
+    );
+    let up = |fast: &[&str]| {
+        let mut words = vec!["up"];
+        words.extend(fast);
+        words.extend(["--", "sh", "-c", &script]);
+        crate::common::run(&words).exits(0)
+    };
+    up(&["--fast-open"])
+        .says("first (b'one', False)\n")
+        .says("then (b'two', True)\nthen (b'two', True)\nthen (b'two', True)\n")
+        .says("page True True\n")
+        .says("long True True\n");
+    // Off, unless asked for.
+    up(&[])
+        .says("first (b'one', False)\nthen (b'two', False)\n")
+        .says("page True False\n");
+}
+
+/// A server of the kernel's says of each request whether it came with the SYN.
+fn streams_we_open_the_kernels_server_fast() {
+    const SERVER: &str = "sysctl -qw net.ipv4.tcp_fastopen=2 && exec /usr/bin/python3 - <<'END'
+import socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('10.1.0.1', 8000))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+s.listen()
+print('serving', flush=True)
+while True:
+    c, _ = s.accept()
+    ask = b''
+    while b'\\r\\n\\r\\n' not in ask:
+        ask += c.recv(65536)
+    early = c.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[5] & 32
+    left = int(ask.split()[1][1:])
+    if left > 0:
+        head = 'HTTP/1.1 302 Found\\r\\nLocation: /%d\\r\\nContent-Length: 0\\r\\n\\r\\n' % (left - 1)
+        c.sendall(head.encode())
+    else:
+        page = b'early' if early else b'late'
+        c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(page) + page)
+    c.close()
+END";
+    let world = beside();
+    let _server = world.start("kernel", SERVER, "serving");
+    let count = |name: &str| {
+        world
+            .sh("kernel", &format!("nstat -asz TcpExtTCP{name}"))
+            .exits(0)
+            .out
+    };
+    let page = |rest: &str| verb(&world, "fetch", "", &format!("{rest}; echo")).exits(0);
+    assert_eq!(page("http://10.1.0.1:8000/2").out, "late\n");
+    assert_eq!(page("--fast-open http://10.1.0.1:8000/0").out, "late\n");
+    assert_eq!(page("--fast-open http://10.1.0.1:8000/1").out, "early\n");
+    assert_eq!(page("--fast-open http://10.1.0.1:8000/3").out, "early\n");
+    let passive = count("FastOpenPassive");
+    assert!(passive.contains(" 4 "), "{passive}");
+    let requests = count("FastOpenCookieReqd");
+    assert!(requests.contains(" 3 "), "{requests}");
 }
