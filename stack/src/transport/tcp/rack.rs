@@ -25,6 +25,8 @@ pub(super) struct Rack {
     /// When the newest delivered segment was sent, and where it ended.
     pub(super) xmit_ts: Instant,
     end_seq: SeqNum,
+    /// It was sent again.
+    again: bool,
     /// Its round trip.
     pub(super) rtt: Duration,
     /// The highest number delivered.
@@ -40,6 +42,7 @@ impl Rack {
         Self {
             xmit_ts: Instant::ZERO,
             end_seq: SeqNum(0),
+            again: false,
             rtt: Duration::ZERO,
             fack: None,
             dsack_round: None,
@@ -76,6 +79,7 @@ impl Rack {
         if newer {
             self.xmit_ts = sent.at;
             self.end_seq = sent.end;
+            self.again = again;
         }
     }
 
@@ -118,8 +122,42 @@ impl Rack {
     /// Step 5 for one segment: whether it was sent before the newest that was delivered, and when
     /// it is to be taken for lost.
     pub(super) fn lost_at(&self, sent: &Sent, reo_wnd: Duration) -> Option<Instant> {
-        let before =
-            self.xmit_ts > sent.at || self.xmit_ts == sent.at && self.end_seq.after(sent.end);
+        // We differ: of what was sent at one instant, RFC 8985 §6.2 takes the higher number for the
+        // later. A retransmission is not: it may follow new data of that instant, whose delivery
+        // would then show it to be lost while it is still on its way.
+        let later = |sent: &Sent| self.again || !sent.marks.has(Marks::RETRANSMITTED);
+        let tie = self.xmit_ts == sent.at && self.end_seq.after(sent.end);
+        let before = self.xmit_ts > sent.at || tie && later(sent);
         before.then(|| sent.at + self.rtt + reo_wnd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_data_of_the_same_instant_does_not_condemn_a_retransmission() {
+        let at = |ms| Instant::ZERO + Duration::from_millis(ms);
+        let sent = |seq: u32, ms, marks| Sent {
+            seq: SeqNum(seq),
+            end: SeqNum(seq + 100),
+            at: at(ms),
+            delivered: 0,
+            delivered_at: at(ms),
+            first_at: at(ms),
+            marks,
+        };
+        let (again, new) = (Marks::RETRANSMITTED, Marks::NONE);
+        let mut rack = Rack::new();
+        // 900 was sent first, and 100 again at once after it.
+        rack.on_delivered(at(300), &sent(900, 200, new), false, Some(at(100) - at(0)));
+        let zero = Duration::ZERO;
+        assert_eq!(rack.lost_at(&sent(100, 200, again), zero), None);
+        assert_eq!(rack.lost_at(&sent(800, 200, new), zero), Some(at(300)));
+        assert_eq!(rack.lost_at(&sent(100, 199, again), zero), Some(at(299)));
+        // Of two that were sent again, the higher number is the later.
+        rack.on_delivered(at(310), &sent(950, 200, again), false, None);
+        assert!(rack.lost_at(&sent(100, 200, again), zero).is_some());
     }
 }
