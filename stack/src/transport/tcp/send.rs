@@ -132,6 +132,8 @@ pub(super) fn timestamp(at: Instant, offset: u32) -> u32 {
 #[derive(Clone, Copy, Debug, Default)]
 struct News {
     delivered: u32,
+    /// Bytes that have left the network, as far as can be told.
+    left: u32,
     /// Of the entry sent last: the delivery rate's variables.
     newest: Option<Sent>,
     /// When the first was sent that was acknowledged and sent only once.
@@ -522,7 +524,10 @@ impl Sender {
             self.retransmits = 0;
             self.rtt.reset_backoff();
             self.stalled_since = (self.flight() > 0).then_some(now);
-            self.dupacks = 0;
+        }
+        let counted = self.dupacks;
+        if out.advanced {
+            self.dupacks = self.still_duplicate(cumulative);
         }
         let duplicate = !out.advanced
             && seg.len == 0
@@ -532,6 +537,7 @@ impl Sender {
         if duplicate && !self.sack {
             self.dupacks = self.dupacks.saturating_add(1);
         }
+        news.left = self.left_network(&news, counted);
         let rtt = self.time(cx, &news, echo, out.advanced);
         out.probe = news.probe;
         // A pure window update, or data that acknowledges nothing: most of what a receiver gets.
@@ -564,6 +570,31 @@ impl Sender {
         }
         self.rearm(cx, timers, out.advanced);
         out
+    }
+
+    /// Duplicate acknowledgments that a partial one leaves standing: the segments behind them are
+    /// still with the peer. The first segment of what is acknowledged was missing, and so none of
+    /// them; once all is acknowledged, none stands.
+    fn still_duplicate(&self, cumulative: u32) -> u16 {
+        if self.sack || self.phase != Phase::Recovery || self.una.at_or_after(self.high_seq) {
+            return 0;
+        }
+        let segments = cumulative.div_ceil(u32::from(self.mss).max(1));
+        let were_counted = u16::try_from(segments.saturating_sub(1)).unwrap_or(u16::MAX);
+        self.dupacks.saturating_sub(were_counted)
+    }
+
+    /// Bytes that an acknowledgment says have left the network, each told once: without SACK a
+    /// segment for each duplicate (RFC 6937 §3), of which `counted` stood before.
+    fn left_network(&self, news: &News, counted: u16) -> u32 {
+        if self.sack {
+            return news.delivered;
+        }
+        let mss = u32::from(self.mss);
+        let fresh = self.dupacks.saturating_sub(counted);
+        let settled = counted.saturating_sub(self.dupacks);
+        let told = news.delivered + u32::from(fresh) * mss;
+        told.saturating_sub(u32::from(settled) * mss)
     }
 
     /// Moves SND.UNA.
@@ -959,10 +990,11 @@ impl Sender {
             let progress = advanced && lost == 0;
             let mss = u32::from(self.mss);
             let ssthresh = self.cc.ssthresh();
-            let room = self
-                .track
-                .prr
-                .on_ack(news.delivered, progress, in_flight, ssthresh, mss);
+            let prr = &mut self.track.prr;
+            let room = prr.on_ack(news.left, progress, in_flight, ssthresh, mss);
+            //= RFC 6582 §3.2 step 3: what a partial acknowledgment shows to be lost is sent at once.
+            let partial = !self.sack && advanced && self.track.board.lost() > 0;
+            let room = if partial { room.max(mss) } else { room };
             self.cc.set_window(in_flight.saturating_add(room).max(mss));
         }
         self.set_pace(cx.options);
