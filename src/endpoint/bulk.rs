@@ -107,6 +107,12 @@ pub struct Bulk {
     cwnd: Range,
     in_flight: Range,
     rtt: Delays,
+    /// The congestion window over time.
+    curve: Curve,
+    /// The most probes of a silent peer that went unanswered.
+    probes: u8,
+    /// The other side has read all.
+    finished: bool,
     notes: Waiting<Note>,
 }
 
@@ -141,6 +147,35 @@ impl Range {
     }
 }
 
+/// Samples of the congestion window; when there are too many, every second one goes.
+#[derive(Clone, Debug, Default)]
+struct Curve {
+    points: Vec<u32>,
+    /// Samples between two points, less one.
+    skip: u32,
+    /// Samples since the last point.
+    skipped: u32,
+}
+
+/// Points of a curve.
+const POINTS: usize = 64;
+
+impl Curve {
+    fn add(&mut self, value: u32) {
+        if self.skipped < self.skip && !self.points.is_empty() {
+            self.skipped += 1;
+            return;
+        }
+        self.skipped = 0;
+        self.points.push(value);
+        if self.points.len() >= POINTS {
+            let even = self.points.iter().step_by(2);
+            self.points = even.copied().collect();
+            self.skip = self.skip.saturating_mul(2).saturating_add(1);
+        }
+    }
+}
+
 impl Bulk {
     /// A sender that has not begun.
     #[must_use]
@@ -161,6 +196,9 @@ impl Bulk {
             cwnd: Range::default(),
             in_flight: Range::default(),
             rtt: Delays::default(),
+            curve: Curve::default(),
+            probes: 0,
+            finished: false,
             notes: Waiting::new(),
         }
     }
@@ -175,6 +213,12 @@ impl Bulk {
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The congestion window over time, as it was sampled: values at equal distances.
+    #[must_use]
+    pub fn curve(&self) -> &[u32] {
+        &self.curve.points
     }
 
     fn end_of_sending(&self) -> Option<Instant> {
@@ -260,6 +304,7 @@ impl Bulk {
     fn finished(&mut self, now: Instant, host: &mut Host, handle: TcpHandle) {
         self.look(now, host, handle);
         let whole = self.state == State::Finishing;
+        self.finished = whole;
         host.tcp_close(now, handle);
         self.over(now);
         let name = if whole { "finished" } else { "closed" };
@@ -295,6 +340,7 @@ impl Bulk {
             return;
         };
         self.status = status;
+        self.probes = self.probes.max(status.probes);
         self.last = now;
         if self.warm.is_none() && now >= self.started + self.config.warm_up {
             let begun = match self.config.warm_up.is_zero() {
@@ -313,6 +359,7 @@ impl Bulk {
         }
         if self.connected.is_some() {
             self.cwnd.add(u64::from(self.status.cwnd));
+            self.curve.add(self.status.cwnd);
             self.in_flight.add(u64::from(self.status.in_flight));
             if let Some(srtt) = self.status.srtt {
                 self.rtt.add(srtt);
@@ -356,6 +403,8 @@ impl Endpoint for Bulk {
         "recoveries",
         "undos",
         "marked",
+        "finished",
+        "probes",
         "cwnd",
         "cwnd.min",
         "cwnd.avg",
@@ -457,9 +506,12 @@ impl Endpoint for Bulk {
             "recoveries" => Some(status.recoveries),
             "undos" => Some(status.undos),
             "marked" => Some(status.delivered_ce),
+            "finished" => Some(self.finished.into()),
+            "probes" => Some(self.probes.into()),
             "cwnd" => open(u64::from(status.cwnd)),
             "in-flight" => open(u64::from(status.in_flight)),
-            "ssthresh" => open(u64::from(status.ssthresh)),
+            // Without a loss there is none yet.
+            "ssthresh" => open(u64::from(status.ssthresh)).filter(|n| *n < u64::from(u32::MAX)),
             "window" => open(u64::from(status.snd_wnd)),
             "mss" => open(u64::from(status.snd_mss)),
             "path-mtu" => open(u64::from(status.pmtu)),
@@ -614,6 +666,11 @@ impl Intake {
     pub(super) fn is_whole(&self) -> bool {
         let all = self.announced.is_none_or(|n| n == self.bytes);
         self.ended && self.pattern.is_some() && all && self.wrong == 0
+    }
+
+    /// Whether it ended before all came that was announced.
+    pub(super) fn is_cut(&self) -> bool {
+        self.ended && self.announced.is_some_and(|n| n > self.bytes)
     }
 
     pub(super) const fn is_foreign(&self) -> bool {

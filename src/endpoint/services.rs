@@ -20,7 +20,7 @@ use super::{Endpoint, Note, StartError, Waiting};
 use stack::frame::Payload;
 use stack::host::{BindError, Event, Host, UdpHandle};
 use stack::rng::Rng;
-use stack::time::{Instant, earliest};
+use stack::time::{Duration, Instant, earliest};
 use stack::transport::tcp;
 use stack::transport::udp::Datagram;
 use std::net::{IpAddr, SocketAddr};
@@ -153,6 +153,7 @@ impl Services {
 pub struct Server {
     wanted: Vec<Service>,
     options: tcp::Options,
+    reading: Option<(usize, Duration)>,
     rng: Rng,
     services: Option<Services>,
     failed: Option<BindError>,
@@ -166,6 +167,7 @@ impl Server {
         Self {
             wanted,
             options: tcp::Options::default(),
+            reading: None,
             rng: rng.clone(),
             services: None,
             failed: None,
@@ -180,11 +182,20 @@ impl Server {
         self
     }
 
+    /// The same, with a discard and a sink that read at most so many bytes at a time and wait so long
+    /// before each.
+    #[must_use]
+    pub const fn reading(mut self, reading: Option<(usize, Duration)>) -> Self {
+        self.reading = reading;
+        self
+    }
+
     /// Opens the sockets, unless an address is still being probed for.
     fn open(&mut self, host: &mut Host) -> Result<(), BindError> {
         let mut addresses = host.interfaces().iter().flat_map(|i| i.addresses());
         if self.services.is_none() && addresses.all(|a| a.usable) {
-            let services = Services::open(host, &self.wanted, &self.options, &self.rng)?;
+            let mut services = Services::open(host, &self.wanted, &self.options, &self.rng)?;
+            services.streams.set_reading(self.reading);
             self.services = Some(services);
             self.notes.push(Note::new("serving"));
         }
@@ -210,6 +221,7 @@ impl Endpoint for Server {
         "sink.bytes",
         "sink.wrong",
         "sink.foreign",
+        "sink.cut",
         "sink.goodput",
         "sink.checksum",
     ];

@@ -48,6 +48,8 @@ pub struct Streams {
     /// When to look whether a conversation is still alive; one entry each.
     watch: BTreeSet<(Instant, TcpHandle)>,
     page: Page,
+    /// How much discard and the sink read at a time, and how long they wait before it.
+    reading: Option<(usize, Duration)>,
     stats: Stats,
     /// What the sink has taken from senders that have ended.
     sunk: Sunk,
@@ -66,6 +68,8 @@ pub struct Sunk {
     pub wrong: u64,
     /// Streams that were no sender's.
     pub foreign: u64,
+    /// Streams that ended as they should, but before all they had announced: bytes are missing.
+    pub cut: u64,
     /// Bits a second, of the flows together.
     pub goodput: u64,
     /// The sum of the checksums.
@@ -79,6 +83,8 @@ struct Talk {
     last: Instant,
     /// Its entry in `watch`.
     watched: Instant,
+    /// When it reads again, where it does not read at once.
+    reads_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +105,7 @@ enum Kind {
 /// What all conversations share, apart from their table.
 struct Shared<'a> {
     page: &'a mut Page,
+    reading: Option<(usize, Duration)>,
     stats: &'a mut Stats,
 }
 
@@ -123,6 +130,11 @@ impl Streams {
             listeners,
             ..Self::default()
         })
+    }
+
+    /// Has discard and the sink read at most so many bytes at a time, and wait so long before each.
+    pub const fn set_reading(&mut self, reading: Option<(usize, Duration)>) {
+        self.reading = reading;
     }
 
     /// Counters.
@@ -182,6 +194,15 @@ impl Streams {
                 self.watch.remove(&(at, handle));
                 continue;
             };
+            if talk.reads_at.is_some_and(|at| at <= now) {
+                self.watch.remove(&(at, handle));
+                self.turn(now, host, handle, Readiness::NONE);
+                if let Some(talk) = self.talks.get_mut(&handle) {
+                    talk.watched = talk.deadline();
+                    self.watch.insert((talk.watched, handle));
+                }
+                continue;
+            }
             let due = talk.deadline();
             if due > now {
                 self.watch.remove(&(at, handle));
@@ -231,6 +252,7 @@ impl Streams {
         talk.last = now;
         let mut shared = Shared {
             page: &mut self.page,
+            reading: self.reading,
             stats: &mut self.stats,
         };
         let turn = talk.turn(now, host, handle, &mut shared);
@@ -279,6 +301,7 @@ impl Sunk {
         self.bytes += intake.bytes();
         self.wrong += intake.wrong();
         self.foreign += u64::from(intake.is_foreign());
+        self.cut += u64::from(intake.is_cut());
         self.goodput += intake.goodput();
         self.checksum = self.checksum.wrapping_add(intake.checksum());
     }
@@ -291,6 +314,7 @@ impl Sunk {
             "bytes" => self.bytes,
             "wrong" => self.wrong,
             "foreign" => self.foreign,
+            "cut" => self.cut,
             "goodput" => self.goodput,
             "checksum" => self.checksum,
             _ => return None,
@@ -326,6 +350,7 @@ impl Talk {
             kind,
             last: now,
             watched: now,
+            reads_at: None,
         };
         talk.watched = talk.deadline();
         talk
@@ -335,7 +360,7 @@ impl Talk {
     fn deadline(&self) -> Instant {
         match &self.kind {
             Kind::Http(http) => http.deadline(),
-            _ => self.last + IDLE,
+            _ => self.reads_at.unwrap_or(self.last + IDLE),
         }
     }
 
@@ -347,12 +372,22 @@ impl Talk {
         shared: &mut Shared<'_>,
     ) -> Turn {
         let stats = &mut *shared.stats;
+        let mut most = usize::MAX;
+        if let (Some((bytes, every)), Kind::Discard | Kind::Sink(_)) = (shared.reading, &self.kind)
+        {
+            let at = *self.reads_at.get_or_insert(now + every);
+            if now < at {
+                return Turn::Open;
+            }
+            self.reads_at = Some(now + every);
+            most = bytes;
+        }
         match &mut self.kind {
             Kind::Echo(held) => echo(now, host, handle, held, stats),
-            Kind::Discard => drain(now, host, handle, stats, |_| {}),
+            Kind::Discard => drain(now, host, handle, stats, most, |_| {}),
             Kind::Chargen { at, deaf } => {
                 if !*deaf {
-                    match drain(now, host, handle, stats, |_| {}) {
+                    match drain(now, host, handle, stats, most, |_| {}) {
                         Turn::Open => {}
                         // Half-closed: it may still want to listen.
                         Turn::Over => *deaf = true,
@@ -363,7 +398,8 @@ impl Talk {
             }
             Kind::Http(http) => http.turn(now, host, handle, shared.page, stats),
             Kind::Sink(intake) => {
-                let turn = drain(now, host, handle, stats, |piece| intake.take(now, &piece));
+                let take = |piece: Bytes| intake.take(now, &piece);
+                let turn = drain(now, host, handle, stats, most, take);
                 if turn == Turn::Over {
                     intake.end();
                 }
@@ -401,24 +437,27 @@ fn echo(
     }
 }
 
-/// Reads what there is; over once the peer has finished.
+/// Reads what there is, but no more than `most`; over once the peer has finished.
 fn drain(
     now: Instant,
     host: &mut Host,
     handle: TcpHandle,
     stats: &mut Stats,
+    mut most: usize,
     mut take: impl FnMut(Bytes),
 ) -> Turn {
-    loop {
-        match host.tcp_recv_bytes(now, handle, PIECE) {
+    while most > 0 {
+        match host.tcp_recv_bytes(now, handle, PIECE.min(most)) {
             Ok(piece) if piece.is_empty() => return Turn::Over,
             Ok(piece) => {
                 stats.bytes_in += count(piece.len());
+                most -= piece.len().min(most);
                 take(piece);
             }
             Err(e) => return stuck(e),
         }
     }
+    Turn::Open
 }
 
 /// Hands over characters while there is room.
