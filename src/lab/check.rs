@@ -9,7 +9,7 @@ use super::fault::{Party, is_name};
 use super::names::{WORLD, unknown};
 use super::plan::{Plan, plan};
 use super::topology::{
-    Client, ClientKind, Kind, Node, Place, Service, Topology, TopologyError, Wire,
+    Client, ClientKind, Kind, Node, Place, Service, Settings, Topology, TopologyError, Wire,
 };
 use stack::wire::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,6 +112,8 @@ fn check_node(node: &Node) -> Checked {
             format!("node `{name}` serves {port} {wrong}"),
         ));
     }
+    check_settings(&node.settings)
+        .map_err(|(keys, wrong)| (keys, format!("node `{name}`: {wrong}")))?;
     let mtu = node.settings.mtu.and_then(|m| usize::try_from(m.0).ok());
     match mtu {
         Some(mtu) if !MTU.contains(&mtu) => Err((&["mtu", "settings"], bad_mtu(mtu))),
@@ -155,6 +157,30 @@ fn is_a_hosts(cidr: Cidr) -> bool {
         }
         IpAddr::V6(addr) => !(addr.is_unspecified() || addr.is_loopback() || addr.is_multicast()),
     }
+}
+
+/// What is set of TCP, at a node or a client.
+fn check_settings(settings: &Settings) -> Checked {
+    match settings.wrong_tcp() {
+        Some((key, wrong)) => Err((&["settings"], format!("`{key}`: {wrong}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_own_settings(client: &Client) -> Checked {
+    let keys: Keys = &["settings"];
+    if let Some(key) = client.settings.besides_tcp() {
+        let wrong = format!("`{key}` concerns all of its node: say it there");
+        return Err((keys, wrong));
+    }
+    if client.kind != ClientKind::Tcp && client.settings != Settings::default() {
+        return Err((keys, "only a tcp client has `settings`".to_owned()));
+    }
+    if client.congestion.is_some() && client.settings.tcp_fixed_window.is_some() {
+        let wrong = "`tcp_fixed_window`: a fixed window and `congestion` exclude each other";
+        return Err((keys, wrong.to_owned()));
+    }
+    check_settings(&client.settings)
 }
 
 fn check_tcp(client: &Client) -> Option<(Keys, &'static str)> {
@@ -252,7 +278,8 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
     } else if let Some(wrong) = check_tcp(client) {
         wrong
     } else {
-        return Ok(());
+        let checked = check_own_settings(client);
+        return checked.map_err(|(keys, wrong)| (keys, format!("client `{name}`: {wrong}")));
     };
     Err((keys, format!("client `{name}`: {wrong}")))
 }

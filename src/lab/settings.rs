@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Only what is set is changed. What each means is said at the field of
-//! [`host::Config`] that it goes to.
+//! [`host::Config`] or [`tcp::Options`] that it goes to. A client over TCP may have some of its own:
+//! those that begin with `tcp_`.
 
 use super::units::{duration, size, write_duration, write_size};
 use serde::Deserialize;
@@ -57,6 +58,13 @@ words! {
         /// BBR.
         Bbr: "bbr",
     }
+    /// Whose defaults TCP has.
+    System as Defaults {
+        /// Linux's.
+        Linux: "linux",
+        /// FreeBSD's.
+        FreeBsd: "freebsd",
+    }
     /// Explicit congestion notification.
     Ecn as tcp::options::Ecn {
         /// Never.
@@ -86,6 +94,12 @@ words! {
     }
 }
 
+/// Where TCP's options begin from.
+enum Defaults {
+    Linux,
+    FreeBsd,
+}
+
 /// A value that a file can hold.
 trait Value: Sized {
     /// As TOML.
@@ -109,6 +123,12 @@ macro_rules! settings {
                     let _ = write!(text, "{comma}{} = {}", stringify!($name), value.write());
                 })*
                 text
+            }
+
+            /// The keys that are set.
+            fn keys(&self) -> impl Iterator<Item = &'static str> {
+                let all = [$(self.$name.is_some().then_some(stringify!($name)),)*];
+                all.into_iter().flatten()
             }
         }
     };
@@ -175,16 +195,28 @@ settings! {
     udp_receive: Bytes,
     /// Bytes that wait in a socket to be sent.
     udp_send: Bytes,
-    /// TCP: congestion control of its clients and services.
+    /// Bytes that its discard and its sink read at a time; with `read_every`.
+    read_bytes: Bytes,
+    /// How long they wait before they read again, the first time as well.
+    read_every: Time,
+    /// TCP: whose defaults its clients and services begin from: linux or freebsd.
+    tcp_system: System,
+    /// TCP: congestion control.
     tcp_congestion: Congestion,
+    /// TCP: a congestion window of so many bytes, which nothing moves.
+    tcp_fixed_window: Bytes,
     /// TCP: explicit congestion notification: off, passive or active.
     tcp_ecn: Ecn,
-    /// TCP: when small segments wait: classic, minshall or off.
+    /// TCP: when small segments wait: classic, minshall or off (`TCP_NODELAY`).
     tcp_nagle: Nagle,
+    /// TCP: send only full segments, for at most 200 ms.
+    tcp_cork: bool,
     /// TCP: path MTU discovery without ICMP: off, black-hole or always.
     tcp_mtu_probing: MtuProbing,
     /// TCP: selective acknowledgments.
     tcp_sack: bool,
+    /// TCP: report duplicates.
+    tcp_dsack: bool,
     /// TCP: timestamps.
     tcp_timestamps: bool,
     /// TCP: window scaling.
@@ -209,10 +241,30 @@ settings! {
     tcp_send_buffer: Bytes,
     /// TCP: how long an acknowledgment waits.
     tcp_delayed_ack: Time,
+    /// TCP: segments that are acknowledged at once at the start.
+    tcp_quick_acks: u8,
+    /// TCP: silence after which the peer is probed; else it is not.
+    tcp_keepalive: Time,
+    /// TCP: between two of these probes.
+    tcp_keepalive_interval: Time,
+    /// TCP: probes without an answer that end a connection.
+    tcp_keepalive_probes: u8,
+    /// TCP: how long data may stay unacknowledged.
+    tcp_user_timeout: Time,
+    /// TCP: retransmission timeout before there is a sample.
+    tcp_rto_initial: Time,
     /// TCP: lower bound of the retransmission timeout.
     tcp_rto_min: Time,
+    /// TCP: upper bound of the retransmission timeout.
+    tcp_rto_max: Time,
     /// TCP: timeouts in a row that end a connection.
     tcp_retries: u8,
+    /// TCP: SYNs sent again before an attempt fails.
+    tcp_syn_retries: u8,
+    /// TCP: how long TIME-WAIT lasts.
+    tcp_time_wait: Time,
+    /// TCP: data in the SYN, where a cookie is known or wanted.
+    tcp_fast_open: bool,
     /// Forwarded packets that wait for one port.
     forward_queue: Bytes,
     /// ICMP messages that wait for one port.
@@ -272,16 +324,44 @@ impl Settings {
     /// The options of its connections.
     #[must_use]
     pub fn tcp(&self) -> tcp::Options {
-        let mut options = tcp::Options::default();
+        let mut options = match self.tcp_system.map(Defaults::from) {
+            Some(Defaults::FreeBsd) => tcp::Options::freebsd(),
+            Some(Defaults::Linux) | None => tcp::Options::default(),
+        };
         set(&mut options.ttl, self.ttl);
+        self.apply_to_tcp(&mut options);
+        options
+    }
+
+    /// Those of a client that has `own` settings besides.
+    #[must_use]
+    pub fn tcp_of(&self, own: &Self) -> tcp::Options {
+        if own.tcp_system.is_none() {
+            let mut options = self.tcp();
+            own.apply_to_tcp(&mut options);
+            return options;
+        }
+        let node = Self {
+            tcp_system: own.tcp_system,
+            ..self.clone()
+        };
+        let mut options = node.tcp();
+        own.apply_to_tcp(&mut options);
+        options
+    }
+
+    fn apply_to_tcp(&self, options: &mut tcp::Options) {
+        let time = |t: Option<Time>| t.map(|t| t.0);
         set(&mut options.congestion, self.tcp_congestion.map(Into::into));
+        let fixed = self.tcp_fixed_window.map(small);
+        set(&mut options.congestion, fixed.map(tcp::Algorithm::Fixed));
         set(&mut options.ecn, self.tcp_ecn.map(Into::into));
         set(&mut options.nagle, self.tcp_nagle.map(Into::into));
-        set(
-            &mut options.mtu_probing,
-            self.tcp_mtu_probing.map(Into::into),
-        );
+        let probing = self.tcp_mtu_probing.map(Into::into);
+        set(&mut options.mtu_probing, probing);
+        set(&mut options.cork, self.tcp_cork);
         set(&mut options.sack, self.tcp_sack);
+        set(&mut options.dsack, self.tcp_dsack);
         set(&mut options.timestamps, self.tcp_timestamps);
         set(&mut options.window_scaling, self.tcp_window_scaling);
         set(&mut options.rack, self.tcp_rack);
@@ -293,10 +373,130 @@ impl Settings {
         set(&mut options.mss, self.tcp_mss.map(Some));
         buffer(&mut options.recv_buffer, self.tcp_receive_buffer);
         buffer(&mut options.send_buffer, self.tcp_send_buffer);
-        set(&mut options.delayed_ack, self.tcp_delayed_ack.map(|t| t.0));
-        set(&mut options.rto_min, self.tcp_rto_min.map(|t| t.0));
+        set(&mut options.delayed_ack, time(self.tcp_delayed_ack));
+        set(&mut options.quick_acks, self.tcp_quick_acks);
+        self.apply_to_keepalive(options);
+        let patience = time(self.tcp_user_timeout).map(Some);
+        set(&mut options.user_timeout, patience);
+        set(&mut options.rto_initial, time(self.tcp_rto_initial));
+        set(&mut options.rto_min, time(self.tcp_rto_min));
+        set(&mut options.rto_max, time(self.tcp_rto_max));
         set(&mut options.retries2, self.tcp_retries);
-        options
+        set(&mut options.syn_retries, self.tcp_syn_retries);
+        set(&mut options.time_wait, time(self.tcp_time_wait));
+        set(&mut options.fast_open, self.tcp_fast_open);
+    }
+
+    fn apply_to_keepalive(&self, options: &mut tcp::Options) {
+        let (every, probes) = (self.tcp_keepalive_interval, self.tcp_keepalive_probes);
+        if let Some(Time(idle)) = self.tcp_keepalive {
+            options.keepalive.get_or_insert_default().idle = idle;
+        }
+        if let Some(keepalive) = &mut options.keepalive {
+            set(&mut keepalive.interval, every.map(|t| t.0));
+            set(&mut keepalive.probes, probes);
+        }
+    }
+
+    /// The first key that is set and says nothing of TCP.
+    #[must_use]
+    pub fn besides_tcp(&self) -> Option<&'static str> {
+        self.keys().find(|key| !key.starts_with("tcp_"))
+    }
+
+    /// The first key of TCP that cannot be as it is, and why.
+    #[must_use]
+    pub fn wrong_tcp(&self) -> Option<(&'static str, &'static str)> {
+        let zero = |t: Option<Time>| t.is_some_and(|t| t.0.is_zero());
+        let none = |b: Option<Bytes>| b == Some(Bytes(0));
+        let shortest = self.tcp_rto_min.map(|t| t.0);
+        let longest = self.tcp_rto_max.map(|t| t.0);
+        let wrong: [(bool, &str, &str); 15] = [
+            (
+                self.tcp_mss.is_some_and(|mss| mss < 48),
+                "tcp_mss",
+                "a segment takes at least 48 bytes",
+            ),
+            (
+                self.tcp_initial_window == Some(0),
+                "tcp_initial_window",
+                "a window of 0 segments sends nothing",
+            ),
+            (
+                none(self.tcp_fixed_window),
+                "tcp_fixed_window",
+                "a window of 0 bytes sends nothing",
+            ),
+            (
+                self.tcp_fixed_window.is_some() && self.tcp_congestion.is_some(),
+                "tcp_fixed_window",
+                "a fixed window and `tcp_congestion` exclude each other",
+            ),
+            (
+                none(self.tcp_receive_buffer),
+                "tcp_receive_buffer",
+                "a buffer of 0 bytes takes nothing",
+            ),
+            (
+                none(self.tcp_send_buffer),
+                "tcp_send_buffer",
+                "a buffer of 0 bytes takes nothing",
+            ),
+            (
+                self.tcp_delayed_ack
+                    .is_some_and(|t| t.0 > Duration::from_millis(500)),
+                "tcp_delayed_ack",
+                "an acknowledgment waits half a second at most",
+            ),
+            (
+                zero(self.tcp_rto_min),
+                "tcp_rto_min",
+                "a timeout of 0 never ends",
+            ),
+            (
+                zero(self.tcp_rto_initial),
+                "tcp_rto_initial",
+                "a timeout of 0 never ends",
+            ),
+            (
+                zero(self.tcp_rto_max),
+                "tcp_rto_max",
+                "a timeout of 0 never ends",
+            ),
+            (
+                matches!((shortest, longest), (Some(a), Some(b)) if a > b),
+                "tcp_rto_max",
+                "it is less than `tcp_rto_min`",
+            ),
+            (
+                zero(self.tcp_keepalive) || zero(self.tcp_keepalive_interval),
+                "tcp_keepalive",
+                "probes without a pause never end",
+            ),
+            (
+                self.tcp_keepalive_probes == Some(0),
+                "tcp_keepalive_probes",
+                "no probe can go unanswered where none is sent",
+            ),
+            (
+                self.read_bytes.is_some() != self.read_every.is_some(),
+                "read_bytes",
+                "`read_bytes` and `read_every` go together",
+            ),
+            (
+                none(self.read_bytes) || zero(self.read_every),
+                "read_bytes",
+                "a reader takes some bytes in some time",
+            ),
+        ];
+        let found = wrong.into_iter().find(|(wrong, ..)| *wrong);
+        found.map(|(_, key, why)| (key, why))
+    }
+
+    /// How its services read, where not at once.
+    #[must_use]
+    pub fn reading(&self) -> Option<(usize, Duration)> {
+        count(self.read_bytes).zip(self.read_every.map(|t| t.0))
     }
 
     /// Sets what is set of one interface.
@@ -318,9 +518,13 @@ impl Settings {
 /// A buffer that grows no further.
 fn buffer(place: &mut tcp::options::Buffer, max: Option<Bytes>) {
     if let Some(Bytes(max)) = max {
-        place.max = u32::try_from(max).unwrap_or(u32::MAX);
+        place.max = small(Bytes(max));
         place.initial = place.initial.min(place.max);
     }
+}
+
+fn small(bytes: Bytes) -> u32 {
+    u32::try_from(bytes.0).unwrap_or(u32::MAX)
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -20,7 +20,7 @@
 
 use super::fault::{Fault, Link, Party, Script, Share, When};
 use super::run::Outcome;
-use super::topology::{Client, Kind, Topology, TopologyError};
+use super::topology::{Client, ClientKind, Kind, Topology, TopologyError};
 use super::world::World;
 use super::{assertion::Metrics, build::Options};
 use stack::link::impair::{Chance, Config, Loss};
@@ -532,16 +532,23 @@ impl<'a> Search<'a> {
 
     fn fewer_packets(&mut self) {
         for client in 0..self.best.clients.len() {
+            let is_tcp = self.best.clients[client].kind == ClientKind::Tcp;
             // What has no end gets one: the time that there is.
-            if self.best.clients[client].count.is_none() {
+            if self.best.clients[client].count.is_none() && !is_tcp {
                 self.try_with(|t| t.clients[client].count = Some(1));
                 self.try_with(|t| t.clients[client].count = Some(1000));
             }
-            if self.best.clients[client].count != Some(1) {
+            if self.best.clients[client].count != Some(1) && !is_tcp {
                 self.one_packet_of_another_seed(client);
             }
             let count = self.best.clients[client].count.unwrap_or(1);
             self.least(1, count, |t, n| t.clients[client].count = Some(n));
+            if is_tcp && self.best.clients[client].bytes.is_none() {
+                self.try_with(|t| t.clients[client].bytes = Some(1));
+                self.try_with(|t| t.clients[client].bytes = Some(1_000_000));
+            }
+            let bytes = self.best.clients[client].bytes.unwrap_or(1);
+            self.least(1, bytes, |t, n| t.clients[client].bytes = Some(n));
             let size = u64::from(self.best.clients[client].size.unwrap_or(1));
             self.least(1, size, |t, n| {
                 t.clients[client].size = u32::try_from(n).ok();
@@ -549,6 +556,9 @@ impl<'a> Search<'a> {
             self.try_with(|t| t.clients[client].stop = None);
             self.try_with(|t| t.clients[client].ttl = None);
             self.try_with(|t| t.clients[client].interval = None);
+            self.try_with(|t| t.clients[client].settings = super::settings::Settings::default());
+            self.try_with(|t| t.clients[client].congestion = None);
+            self.try_with(|t| t.clients[client].warm_up = None);
         }
     }
 

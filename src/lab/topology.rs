@@ -183,6 +183,8 @@ pub struct Client {
     pub congestion: Option<Congestion>,
     /// Over TCP: how long after its start the goodput is counted from.
     pub warm_up: Option<Duration>,
+    /// Over TCP: how its connection differs from others of its node.
+    pub settings: Settings,
 }
 
 /// What a client does.
@@ -297,6 +299,7 @@ impl Client {
             bytes: None,
             congestion: None,
             warm_up: None,
+            settings: Settings::default(),
         }
     }
 

@@ -94,6 +94,7 @@ to = "b"                           # its sink, or port = 9 for its discard
 bytes = "10MB"                     # in all; or stop, for as many as go
 congestion = "bbr"                 # cubic, reno; else the node's tcp_congestion
 warm_up = "1s"                     # goodput is counted from then on
+settings = { tcp_sack = false }    # those of tcp, over the node's: tcp_rack, tcp_ecn, tcp_pacing, ..
 "#;
 
 /// A topology that came from a file.

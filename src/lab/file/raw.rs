@@ -452,6 +452,8 @@ struct RawClient {
     congestion: Option<Congestion>,
     #[serde(alias = "warm-up")]
     warm_up: Option<Time>,
+    #[serde(default)]
+    settings: Settings,
 }
 
 impl RawClient {
@@ -470,6 +472,7 @@ impl RawClient {
             bytes: self.bytes.map(|b| b.0),
             congestion: self.congestion,
             warm_up: self.warm_up.map(|t| t.0),
+            settings: self.settings,
             start: self.start.map(|t| t.0).unwrap_or_default(),
             ..Client::new(&self.name, &self.node, self.kind, self.to.0)
         }

@@ -281,4 +281,8 @@ fn write_client(out: &mut Keys, client: &Client) {
     out.some("bytes", client.bytes.map(|n| quote(&write_size(n))));
     out.some("congestion", client.congestion.map(|c| quote(c.name())));
     out.some("warm_up", client.warm_up.map(time));
+    let settings = client.settings.to_toml();
+    if !settings.is_empty() {
+        out.key("settings", format!("{{ {settings} }}"));
+    }
 }
