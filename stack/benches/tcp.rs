@@ -15,7 +15,9 @@
 //! to one; both have buffers of 256 KiB for the busy connection. A turn of either is: the program
 //! fills the send buffer, the host sends what it can, up to a batch of frames, the other takes them,
 //! its program reads all, it answers, it is asked when to wake next. smoltcp's frames lie in slots
-//! that it writes in place and reads where they lie; ours are moved. smoltcp has no congestion
+//! that it writes in place and reads where they lie; ours are moved. Ours leave the host as
+//! super-frames, which the edge cuts into full segments with their own checksums, as it does where
+//! a device cannot; what crosses and comes in is one frame a segment with either. smoltcp has no congestion
 //! control here, its program knows its sockets' handles, and its egress is polled only until the
 //! batch is full or nothing is left.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -217,7 +219,8 @@ fn main() {
         let mut theirs = Pair::<Smoltcp>::new(usize::from(idle) + 1);
         ours.open_idle(idle);
         theirs.open_idle(idle);
-        (ours.bulk(), theirs.bulk());
+        ours.bulk();
+        theirs.bulk();
         let [a, b] = in_turns(|| ours.bulk(), || theirs.bulk());
         println!(
             "{idle:>16} {a:>9.0} {:>7.2} {b:>9.0} {:>7.2} {:>7.2}",

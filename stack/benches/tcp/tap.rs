@@ -3,13 +3,14 @@
 use crate::{ADDRS, BATCH, FULL, START, Station};
 use stack::frame::Frame;
 use stack::host::{Config, Host, InterfaceConfig, ListenHandle, TcpHandle};
+use stack::link::offload;
 use stack::machine::{Machine, Port};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
 use stack::transport::tcp::options::Buffer;
 use stack::transport::tcp::{self, ListenOptions, State, congestion::Algorithm};
 use stack::wire::{Cidr, MacAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) struct Tapline {
@@ -19,6 +20,8 @@ pub(crate) struct Tapline {
     handles: BTreeMap<u16, TcpHandle>,
     /// The port asked for last, and its connection: a program knows which one it is at.
     last: (u16, Option<TcpHandle>),
+    /// What the edge has cut and the batch had no room for.
+    cut: VecDeque<Frame>,
 }
 
 fn at(now: u64) -> Instant {
@@ -60,7 +63,8 @@ impl Station for Tapline {
         let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(me).unwrap() + 1]);
         let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(mac.0[5])));
         let cidr = Cidr::new(IpAddr::V4(ADDRS[me]), 24).unwrap();
-        let eth = InterfaceConfig::ethernet("eth0", Port(0), mac).with_address(cidr);
+        let mut eth = InterfaceConfig::ethernet("eth0", Port(0), mac).with_address(cidr);
+        eth.tso = true;
         host.add_interface(Instant::ZERO, eth);
         // The address is announced and at rest before anything is measured.
         let mut now = Instant::ZERO;
@@ -75,6 +79,7 @@ impl Station for Tapline {
             listeners: BTreeMap::new(),
             handles: BTreeMap::new(),
             last: (0, None),
+            cut: VecDeque::new(),
         }
     }
 
@@ -153,10 +158,14 @@ impl Station for Tapline {
     }
 
     fn transmit(&mut self, now: u64, tx: &mut Vec<Frame>) -> (usize, usize) {
-        while tx.len() < BATCH
-            && let Some(frame) = self.host.poll_transmit(at(now), Port(0))
-        {
-            tx.push(frame);
+        while tx.len() < BATCH {
+            if let Some(piece) = self.cut.pop_front() {
+                tx.push(piece);
+            } else if let Some(frame) = self.host.poll_transmit(at(now), Port(0)) {
+                offload::cut(frame, false, |piece| self.cut.push_back(piece));
+            } else {
+                break;
+            }
         }
         std::hint::black_box(self.host.poll_timeout());
         let full = tx.iter().filter(|frame| frame.len() == FULL).count();

@@ -537,7 +537,7 @@ impl Connection {
     }
 
     /// RFC 4821 §7: one segment that is larger than the path is known to carry.
-    fn plan_mtu_probe(&mut self, unsent: u32, window: u32, room: u32) -> Option<Plan> {
+    fn plan_mtu_probe(&self, unsent: u32, window: u32, room: u32) -> Option<Plan> {
         let size = self.search.next_probe()?;
         let overhead = self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 };
         let mss = size.saturating_sub(overhead).min(self.peer_mss);
@@ -628,7 +628,7 @@ impl Connection {
         if plan.fin {
             self.snd.fin = Fin::Sent;
         }
-        if plan.len % u32::from(plan.mss).max(1) != 0 {
+        if !plan.len.is_multiple_of(u32::from(plan.mss).max(1)) {
             self.snd.small = end;
         }
         self.uncork = false;

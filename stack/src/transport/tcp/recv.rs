@@ -228,7 +228,8 @@ impl Receiver {
                 self.dsack = Some((seq, seq + old));
                 self.need = Need::Now;
             }
-            if !end.after(self.nxt) && !(fin && end == self.nxt && !self.finished) {
+            let last = fin && end == self.nxt && !self.finished;
+            if !end.after(self.nxt) && !last {
                 self.need = Need::Now;
                 return Err(DropReason::TcpDuplicate);
             }

@@ -45,7 +45,11 @@ const LOG: usize = 256;
 
 /// The decisions of one connection, where they are to be kept.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log(Option<Box<VecDeque<LogEntry>>>);
+pub(super) struct Log(Option<Box<Entries>>);
+
+/// In a box of their own: nearly no connection keeps any.
+#[derive(Clone, Debug, Default)]
+struct Entries(VecDeque<LogEntry>);
 
 impl Log {
     pub(super) fn new(on: bool) -> Self {
@@ -57,7 +61,7 @@ impl Log {
     }
 
     fn push(&mut self, entry: LogEntry) {
-        if let Some(log) = &mut self.0 {
+        if let Some(Entries(log)) = self.0.as_deref_mut() {
             if log.len() >= LOG {
                 log.pop_front();
             }
@@ -66,7 +70,7 @@ impl Log {
     }
 
     pub(super) fn pop(&mut self) -> Option<LogEntry> {
-        self.0.as_mut()?.pop_front()
+        self.0.as_mut()?.0.pop_front()
     }
 }
 
@@ -1037,7 +1041,7 @@ impl Sender {
     }
 
     /// Sets or stops the timers that wait for acknowledgments.
-    pub(super) fn rearm(&mut self, cx: &Context<'_>, timers: &mut Timers, advanced: bool) {
+    pub(super) fn rearm(&self, cx: &Context<'_>, timers: &mut Timers, advanced: bool) {
         if self.flight() == 0 {
             timers.stop(Timer::Retransmit);
             timers.stop(Timer::Probe);
@@ -1075,7 +1079,7 @@ impl Sender {
     }
 
     /// RFC 8985 §7.2.
-    pub(super) fn schedule_probe(&mut self, cx: &Context<'_>, timers: &mut Timers) {
+    pub(super) fn schedule_probe(&self, cx: &Context<'_>, timers: &mut Timers) {
         if !self.may_probe(cx.options) {
             return timers.stop(Timer::Probe);
         }

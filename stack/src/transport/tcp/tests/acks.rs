@@ -70,9 +70,9 @@ fn sack_blocks_as_in_rfc_2018() {
     };
     // Case 2: the first is lost, the others come.
     let mut s = Script::open(sacking());
-    for i in 1..8 {
+    for (i, at) in all.iter().enumerate().skip(1).take(7) {
         arrive(&mut s, i);
-        s.tx(&[&std::format!(". 1:1 ack 1 sack 501:{}", all[i] + 500)]);
+        s.tx(&[&std::format!(". 1:1 ack 1 sack 501:{}", at + 500)]);
     }
     // Case 3: the second, fourth, sixth and last are lost.
     let mut s = Script::open(sacking());
