@@ -12,7 +12,7 @@ use super::subject::Subject;
 use crate::lab::export::directory::short;
 use crate::lab::run::Outcome;
 use crate::lab::units::write_rate;
-use crate::lab::{Lane, World};
+use crate::lab::{self, Lane, World};
 use serde_json::{Map, Value, json};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
@@ -38,6 +38,8 @@ struct Program {
     is_client: bool,
     /// `None` where there was nothing to measure.
     metrics: Vec<(&'static str, Option<u64>)>,
+    /// The congestion window over time.
+    curve: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +73,10 @@ impl Report {
                 name: name.to_owned(),
                 is_client: is_client(name),
                 metrics: metrics.map(|m| (*m, program.measure(m))).collect(),
+                curve: match program {
+                    lab::Program::Bulk(bulk) => bulk.curve().to_vec(),
+                    _ => Vec::new(),
+                },
             }
         });
         Self {
@@ -185,6 +191,10 @@ impl Report {
                 }
             }
             out.push('\n');
+            if let Some(most) = program.curve.iter().max().filter(|most| **most > 0) {
+                let drawn = sparkline(&program.curve, *most);
+                let _ = writeln!(out, "  {:width$}  cwnd over time {drawn} {most}", "");
+            }
         }
         more(out, shown.len());
     }
@@ -374,10 +384,21 @@ fn more(out: &mut String, all: usize) {
     }
 }
 
+/// Values as bars, the highest as high as a line.
+fn sparkline(values: &[u32], most: u32) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let bar = |value: &u32| {
+        let place = u64::from(*value) * 7 / u64::from(most.max(1));
+        let place = usize::try_from(place).unwrap_or(0);
+        BARS.get(place).copied().unwrap_or('█')
+    };
+    values.iter().map(bar).collect()
+}
+
 /// A metric as people read it: what it counts in shows in its name.
 fn in_unit(name: &str, value: u64) -> String {
     match name.split('.').next().unwrap_or(name) {
-        "rtt" | "delay" | "connect" | "time" | "srtt" | "min-rtt" | "rto" => {
+        "rtt" | "delay" | "wait" | "srtt" | "min-rtt" | "rto" | "time" | "connect" => {
             short(Duration::from_nanos(value))
         }
         "loss" => {
@@ -401,6 +422,12 @@ fn rounded(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_is_drawn_in_bars() {
+        assert_eq!(sparkline(&[0, 1, 35, 70, 69], 70), "▁▁▄█▇");
+        assert_eq!(sparkline(&[], 0), "");
+    }
 
     #[test]
     fn numbers_have_the_unit_of_their_metric() {
