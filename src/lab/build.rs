@@ -19,6 +19,7 @@ use crate::endpoint::traceroute::{self, Traceroute};
 use crate::endpoint::traffic::{self, Pace, Sender};
 use stack::machine::Port;
 use stack::time::Duration;
+use stack::transport::tcp;
 use stack::transport::udp::PathMtu;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -31,6 +32,8 @@ pub struct Options {
     pub watch: bool,
     /// Keep a digest of the whole run.
     pub digest: bool,
+    /// Have TCP tell what it decides.
+    pub tcp_log: bool,
     /// Nodes that live outside of the world, each with the port of its that is handed out, in the
     /// order of the world's own ports.
     pub outside: Vec<(String, Port)>,
@@ -61,6 +64,7 @@ impl Topology {
         let plan = plan(self)?;
         let mut world = World::new(options.seed);
         world.watch(options.watch);
+        world.keep_tcp_log(options.tcp_log);
         if options.digest {
             world.keep_digest();
         }
@@ -189,7 +193,9 @@ impl Topology {
         let port = client.port.unwrap_or(Service::Sink.port());
         let default = bulk::Config::new(SocketAddr::new(to.into(), port));
         let node = self.nodes.iter().find(|n| n.name == client.node);
-        let mut options = node.map(|n| n.settings.tcp()).unwrap_or_default();
+        let settings = node.map(|n| n.settings.clone()).unwrap_or_default();
+        let mut options = settings.tcp_of(&client.settings);
+        options.log = world.keeps_tcp_log();
         if let Some(congestion) = client.congestion {
             options.congestion = congestion.into();
         }
@@ -233,7 +239,12 @@ fn serve(world: &mut World, id: NodeId, node: &Node) {
     if !node.services.is_empty() {
         let rng = world.chance_of(&format!("services/{}", node.name));
         let server = Server::new(node.services.clone(), &rng);
-        let server = server.with_options(node.settings.tcp());
+        let options = tcp::Options {
+            log: world.keeps_tcp_log(),
+            ..node.settings.tcp()
+        };
+        let server = server.with_options(options);
+        let server = server.reading(node.settings.reading());
         let name = format!("{}.services", node.name);
         world.add_program(id, &name, Duration::ZERO, server);
     }

@@ -4,6 +4,7 @@
 //!   r1.drops.ttl-expired     a node:    its host's counters
 //!   b.services.sink.wrong               what its services measured
 //!   a-r1.lost                a wire:    both directions together; a-r1.from.a.lost one of them
+//!   r1-b.from.r1.wait.avg               how long frames queued there, without the propagation
 //!   ping1.rtt.max            a program: what it measured
 //!   world.arrivals           the whole
 //! ```
@@ -12,7 +13,7 @@
 
 use super::assertion::Metrics;
 use super::ids::{Lane, NodeId, WireId};
-use super::world::{Node, World};
+use super::world::{Delays, Node, World};
 use stack::link::impair::Way;
 use stack::reason::DropReason;
 
@@ -46,6 +47,14 @@ pub const NODE: &[&str] = &[
     "addresses",
     "conflicts",
     "malformed",
+    "tcp.segments-in",
+    "tcp.segments-out",
+    "tcp.retransmitted",
+    "tcp.active-opens",
+    "tcp.passive-opens",
+    "tcp.accepted",
+    "tcp.resets-in",
+    "tcp.resets-out",
     "conserved",
 ];
 /// Before what a node's services measure.
@@ -61,6 +70,10 @@ pub const WIRE: &[&str] = &[
     "corrupted",
     "marked",
     "queue-peak",
+    "delay.max",
+    "delay.avg",
+    "wait.max",
+    "wait.avg",
     "conserved",
 ];
 
@@ -112,10 +125,17 @@ impl World {
             let direction = ends.iter().position(|(id, _)| from(*id).is_some())?;
             Some((direction, from(ends.get(direction)?.0)?))
         });
-        let way = |from: usize| {
+        let lane = |from: usize| {
             let from = u8::try_from(from).ok()?;
-            self.way(Lane { wire, from })
+            Some(Lane { wire, from })
         };
+        let way = |from: usize| self.way(lane(from)?);
+        if let Some((what, which)) = delay_metric(one.map_or(metric, |(_, metric)| metric)) {
+            let both = one.is_none();
+            let froms = (0..2).filter(|from| both || one.is_some_and(|(f, _)| f == *from));
+            let delays = froms.filter_map(|from| self.delays(lane(from)?));
+            return measure_delays(delays, what, which);
+        }
         match one {
             Some((from, metric)) => measure_way(way(from)?, metric),
             None => {
@@ -190,6 +210,14 @@ fn measure_node(node: &Node, metric: &str) -> Option<i128> {
             seen.sum()
         }
         "malformed" => malformed(node),
+        "tcp.segments-in" => node.total(|s| s.tcp.segments_in),
+        "tcp.segments-out" => node.total(|s| s.tcp.segments_out),
+        "tcp.retransmitted" => node.total(|s| s.tcp.retransmitted),
+        "tcp.active-opens" => node.total(|s| s.tcp.active_opens),
+        "tcp.passive-opens" => node.total(|s| s.tcp.passive_opens),
+        "tcp.accepted" => node.total(|s| s.tcp.accepted),
+        "tcp.resets-in" => node.total(|s| s.tcp.resets_in),
+        "tcp.resets-out" => node.total(|s| s.tcp.resets_out + s.resets_out),
         "conserved" => node.is_conserved().into(),
         _ => return None,
     };
@@ -226,6 +254,33 @@ const MALFORMED: &[DropReason] = &[
 fn malformed(node: &Node) -> u64 {
     let of = |reason: &DropReason| node.total(|s| s.dropped_in(*reason));
     MALFORMED.iter().map(of).sum()
+}
+
+/// `delay` or `wait`, and what of it.
+fn delay_metric(metric: &str) -> Option<(&str, &str)> {
+    let (what, which) = metric.split_once('.')?;
+    ["delay", "wait"].contains(&what).then_some((what, which))
+}
+
+/// How long frames took, or only how long they waited for others and for their own bits; nothing
+/// where none arrived.
+fn measure_delays(delays: impl Iterator<Item = Delays>, what: &str, which: &str) -> Option<i128> {
+    let (mut count, mut sum, mut max) = (0, 0, 0);
+    for of in delays {
+        count += u128::from(of.count);
+        let (most, all) = match what {
+            "wait" => (of.wait_max, of.wait_sum),
+            _ => (of.max, of.sum),
+        };
+        max = max.max(most);
+        sum += all;
+    }
+    let mean = sum.checked_div(count)?;
+    match which {
+        "max" => Some(max.into()),
+        "avg" => i128::try_from(mean).ok(),
+        _ => None,
+    }
 }
 
 fn measure_way(way: &Way, metric: &str) -> Option<i128> {

@@ -24,6 +24,7 @@ use stack::link::impair::Marks;
 use stack::machine::Fate;
 use stack::reason::DropReason;
 use stack::time::Instant;
+use stack::transport::tcp::Why;
 
 /// Number of an event, from 1; 0 is none.
 pub type Seq = u64;
@@ -52,6 +53,9 @@ pub enum Kind {
         lane: Lane,
         /// The bytes.
         frame: Frame,
+        /// Why it is a retransmission or a probe, where it is one; of a super-frame that was cut,
+        /// each piece has the reason of the whole.
+        why: Option<Why>,
     },
     /// A frame came in at the node.
     Arrive {

@@ -119,7 +119,7 @@ fn fates(topology: &Topology, seed: u64) -> Fates {
     let mut fates = Fates::new();
     while let Some(event) = world.poll_trace() {
         let (id, fate) = match event.kind {
-            Kind::Send { lane, frame } => {
+            Kind::Send { lane, frame, .. } => {
                 if let Some(flow) = flow(&frame.to_bytes()) {
                     let list = fates.entry((flow.clone(), lane)).or_default();
                     sent.insert(event.seq, ((flow, lane), list.len()));

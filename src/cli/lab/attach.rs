@@ -90,7 +90,7 @@ pub(super) fn run(wish: Wish<'_>) -> Result<ExitCode, Failure> {
     let places = places(&wish)?;
     let outside = places.iter().map(|p| (p.node.clone(), p.interface.port));
     let outside = outside.collect();
-    let mut world = build(wish.subject, wish.seed, wish.files.any(), outside)?;
+    let mut world = build(wish.subject, wish.seed, wish.files.look(), outside)?;
     let record = wish.files.record(&world, &title(wish.subject, wish.seed))?;
     if private {
         sandbox::enter()?;

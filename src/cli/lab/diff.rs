@@ -144,7 +144,11 @@ struct Run {
 
 impl Run {
     fn new(subject: Subject, seed: u64) -> Result<Self, Failure> {
-        let world = super::play::build(&subject, seed, true, Vec::new())?;
+        let look = super::play::Look {
+            watch: true,
+            tcp_log: false,
+        };
+        let world = super::play::build(&subject, seed, look, Vec::new())?;
         Ok(Self {
             names: Directory::of(&world),
             json: Json::default(),
@@ -407,7 +411,7 @@ fn in_words(names: &Directory, event: &Event) -> String {
 
 fn what(names: &Directory, kind: &Kind) -> String {
     match kind {
-        Kind::Send { lane, frame } => format!("{}: {}", names.lane(*lane), phrase(frame)),
+        Kind::Send { lane, frame, .. } => format!("{}: {}", names.lane(*lane), phrase(frame)),
         Kind::Arrive {
             lane,
             frame,

@@ -54,17 +54,27 @@ pub(super) fn verdict(subject: &Subject, report: &Report) -> Result<ExitCode, Fa
     Err(Failure::unmet(message))
 }
 
+/// What is to be told of a world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// Its events.
+    pub watch: bool,
+    /// What TCP decides.
+    pub tcp_log: bool,
+}
+
 /// The world at its beginning.
 pub(super) fn build(
     subject: &Subject,
     seed: u64,
-    watch: bool,
+    look: Look,
     outside: Vec<(String, Port)>,
 ) -> Result<World, Failure> {
     let options = Options {
         seed,
-        watch,
+        watch: look.watch,
         digest: true,
+        tcp_log: look.tcp_log,
         outside,
     };
     let built = subject.topology.build(&options);
@@ -114,7 +124,7 @@ pub(super) fn execute(
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<Option<(World, Outcome)>, Failure> {
-    let mut world = build(subject, seed, false, Vec::new())?;
+    let mut world = build(subject, seed, Look::default(), Vec::new())?;
     let end = subject.topology.end();
     while world.step_until(end) {
         if world.steps().is_multiple_of(LOOK) && stop.load(Ordering::Relaxed) {

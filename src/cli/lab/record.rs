@@ -6,6 +6,7 @@
 
 use super::super::Failure;
 use super::super::report::untold;
+use super::play::Look;
 use crate::lab::export::{Output, Recorder, Wanted, ladder};
 use crate::lab::{WireId, World};
 use std::collections::BTreeMap;
@@ -34,6 +35,11 @@ pub struct Files {
     #[arg(long, value_name = "FILE")]
     pub shiviz: Option<PathBuf>,
 
+    /// What TCP decided, in the manner of qlog 0.3 (JSON-SEQ): a file for each connection, at each of
+    /// its ends; what stands in it is in the documentation of `lab::export::qlog`.
+    #[arg(long, value_name = "DIR")]
+    pub qlog: Option<PathBuf>,
+
     /// The topology with its traffic, and charts over time.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
@@ -47,14 +53,24 @@ impl Files {
             pcapng_each: self.pcap.as_deref().is_some_and(|p| !is_capture(p)),
             ladder: self.ladder.as_ref().map(|_| ladder::Config::default()),
             shiviz: self.shiviz.is_some(),
+            qlog: self.qlog.is_some(),
             svg: self.svg.as_ref().map(|_| title.to_owned()),
         }
     }
 
-    /// Whether any is: only then the world has to be watched.
+    /// Whether any is.
     #[must_use]
     pub fn any(&self) -> bool {
         self.wanted("").any()
+    }
+
+    /// What has to be told of the world for them.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        Look {
+            watch: self.wanted("").events(),
+            tcp_log: self.qlog.is_some(),
+        }
     }
 
     /// Whether something that programs read goes to standard output.
@@ -77,6 +93,7 @@ impl Files {
             recorder: Recorder::new(world, self.wanted(title)),
             outputs: BTreeMap::new(),
             pcap: self.pcap.clone(),
+            qlog: self.qlog.clone(),
             wires: world.wires().map(|(_, w)| w.name.to_string()).collect(),
             pumped: 0,
         };
@@ -90,6 +107,9 @@ impl Files {
             if let Some(path) = path {
                 record.outputs.insert(output, open(path)?);
             }
+        }
+        if let Some(path) = &self.qlog {
+            fs::create_dir_all(path).map_err(|e| unwritten(path, &e))?;
         }
         if let Some(path) = &self.pcap {
             if !is_capture(path) {
@@ -113,6 +133,7 @@ pub struct Record {
     recorder: Recorder,
     outputs: BTreeMap<Output, (PathBuf, Box<dyn Write>)>,
     pcap: Option<PathBuf>,
+    qlog: Option<PathBuf>,
     wires: Vec<String>,
     pumped: u32,
 }
@@ -147,7 +168,11 @@ impl Record {
     fn write(&mut self) -> Result<(), Failure> {
         for (output, bytes) in self.recorder.take() {
             if !self.outputs.contains_key(&output) {
-                let Some(path) = self.capture_of(&output) else {
+                let logged = match (&output, &self.qlog) {
+                    (Output::Qlog(name), Some(folder)) => Some(folder.join(name)),
+                    _ => None,
+                };
+                let Some(path) = logged.or_else(|| self.capture_of(&output)) else {
                     continue;
                 };
                 self.outputs.insert(output.clone(), open(&path)?);

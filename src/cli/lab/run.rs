@@ -23,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   tapline lab run arp
   tapline lab run arp --ladder -
   tapline lab run mine.toml --seed 7 --pcap wires --trace events.jsonl
+  tapline lab run slow-start --qlog logs
   tapline lab run mine.toml --seeds 0..1000
   tapline lab run mine.toml --attach a=tap0 -- ping -c 3 10.0.2.1";
 
@@ -49,7 +50,7 @@ pub struct Args {
     /// Run each of these seeds, side by side: 0..50 or 1..=50.
     #[arg(
         long, value_name = "A..B", value_parser = seed_range,
-        conflicts_with_all = ["attach", "trace", "pcap", "ladder", "shiviz", "svg"]
+        conflicts_with_all = ["attach", "trace", "pcap", "ladder", "shiviz", "qlog", "svg"]
     )]
     seeds: Option<Range<u64>>,
 
@@ -103,7 +104,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let stop = interrupt::flag()?;
     let clock = Clock::start();
-    let mut world = build(&subject, seed, args.files.any(), Vec::new())?;
+    let mut world = build(&subject, seed, args.files.look(), Vec::new())?;
     let mut record = args.files.record(&world, &title(&subject, seed))?;
     let whole = walk(&subject, &mut world, record.as_mut(), &stop)?;
     let outcome = subject.topology.judge(seed, &mut world);

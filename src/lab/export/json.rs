@@ -81,6 +81,8 @@ enum Rest<'a> {
         from: &'a str,
         to: &'a str,
         text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
         packets: Vec<Named>,
     },
     Arrive {
@@ -151,7 +153,7 @@ fn number(seq: Seq) -> Option<Seq> {
 
 fn rest<'a>(names: &'a Directory, kind: &'a Kind, packets: Vec<Named>) -> Rest<'a> {
     match kind {
-        Kind::Send { lane, frame } => {
+        Kind::Send { lane, frame, why } => {
             let [from, to] = names
                 .between(*lane)
                 .map_or(["?", "?"], |ends| ends.map(|n| names.node(n)));
@@ -160,6 +162,7 @@ fn rest<'a>(names: &'a Directory, kind: &'a Kind, packets: Vec<Named>) -> Rest<'
                 from,
                 to,
                 text: phrase(frame),
+                why: why.map(|why| why.to_string()),
                 packets,
             }
         }

@@ -10,6 +10,7 @@
 //!
 //! An arrow stands where the frame arrives, with the time it took; one that is lost stands where it
 //! is lost and ends in an `X` half way; one that its receiver refuses ends in an `X` at the receiver.
+//! What is sent again, or to probe, says why: `[retransmit: RACK, reorder window 12ms]`.
 //!
 //! Promises: rows come in the order of events. Where all nodes find room, nothing is kept but what
 //! [`take`](Ladder::take) has not fetched. Where they do not, the first [`LOOK`] rows are kept to find
@@ -20,14 +21,17 @@
 use super::directory::{Directory, short};
 use super::text::short_phrase as phrase;
 use crate::lab::ids::{Lane, NodeId};
-use crate::lab::trace::{Event, Kind};
+use crate::lab::trace::{Event, Kind, Seq};
 use stack::machine::Fate;
 use stack::time::Instant;
+use stack::transport::tcp::Why;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Rows that are looked at to find the busiest nodes.
 pub const LOOK: usize = 10_000;
+/// Retransmissions that are remembered until they arrive.
+const UNDER_WAY: usize = 1 << 16;
 /// Rows between two heads.
 const PAGE: usize = 50;
 /// Columns for the time and how long it took.
@@ -62,6 +66,8 @@ pub struct Ladder {
     width: usize,
     /// The nodes shown; none yet while the busiest are looked for.
     shown: Option<Vec<NodeId>>,
+    /// Why frames that are under way are retransmissions or probes.
+    whys: BTreeMap<Seq, Why>,
     room: usize,
     kept: Vec<Row>,
     rows: usize,
@@ -107,6 +113,7 @@ impl Ladder {
         Self {
             width,
             shown: fits.then_some(all),
+            whys: BTreeMap::new(),
             room,
             kept: Vec::new(),
             rows: 0,
@@ -116,7 +123,13 @@ impl Ladder {
 
     /// Draws an event, where it is one to be drawn.
     pub fn event(&mut self, names: &Directory, event: &Event) {
-        let Some(row) = row(names, event) else { return };
+        self.remember(event);
+        let Some(mut row) = row(names, event) else {
+            return;
+        };
+        if let Some(why) = self.reason(event) {
+            row.words = format!("[{why}]  {}", row.words);
+        }
         if self.shown.is_some() {
             self.draw(names, &row);
             return;
@@ -124,6 +137,28 @@ impl Ladder {
         self.kept.push(row);
         if self.kept.len() >= LOOK {
             self.choose(names);
+        }
+    }
+
+    fn remember(&mut self, event: &Event) {
+        if let Kind::Send { why: Some(why), .. } = event.kind {
+            self.whys.insert(event.seq, why);
+            if self.whys.len() > UNDER_WAY {
+                self.whys.pop_first();
+            }
+        }
+    }
+
+    /// Why the frame that arrives, or that a wire loses, was sent; told once.
+    fn reason(&mut self, event: &Event) -> Option<Why> {
+        match event.kind {
+            Kind::Arrive { frame_id, .. }
+            | Kind::Drop {
+                lane: Some(_),
+                frame_id,
+                ..
+            } => self.whys.remove(&frame_id),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@
 //!                     (names)            |--> ladder   sequence text
 //!                                        |--> shiviz   vector clocks
 //!                                        \--> svg      topology and charts
+//!   World::poll_tcp_log ---> Recorder ----> qlog     a file a connection
 //! ```
 //!
 //! Each exporter is a pure function of the events and of the names: it is fed with `event`, gives
@@ -21,6 +22,7 @@ pub mod json;
 pub mod ladder;
 pub mod packet;
 pub mod pcapng;
+pub mod qlog;
 pub mod sampler;
 pub mod shiviz;
 pub mod svg;
@@ -45,15 +47,25 @@ pub struct Wanted {
     pub ladder: Option<ladder::Config>,
     /// A log for ShiViz.
     pub shiviz: bool,
+    /// What TCP decided, a file a connection.
+    pub qlog: bool,
     /// A picture with this title.
     pub svg: Option<String>,
 }
 
 impl Wanted {
-    /// Whether anything is: only then the world has to be watched.
+    /// Whether anything is.
     #[must_use]
     pub fn any(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// Whether the world has to be watched for it.
+    #[must_use]
+    pub fn events(&self) -> bool {
+        let mut wanted = self.clone();
+        wanted.qlog = false;
+        wanted.any()
     }
 }
 
@@ -70,6 +82,8 @@ pub enum Output {
     Ladder,
     /// The log for ShiViz.
     Shiviz,
+    /// What the TCP of one connection decided, with a name for the file.
+    Qlog(String),
     /// The picture; comes as a whole, at the end.
     Svg,
 }
@@ -99,6 +113,7 @@ pub struct Recorder {
     pcapng_each: Option<pcapng::PerWire>,
     ladder: Option<ladder::Ladder>,
     shiviz: Option<shiviz::Shiviz>,
+    qlog: Option<qlog::Qlog>,
     sampler: Option<(sampler::Sampler, String)>,
     picture: Option<String>,
 }
@@ -115,6 +130,7 @@ impl Recorder {
             pcapng_each: wanted.pcapng_each.then(pcapng::PerWire::default),
             ladder: wanted.ladder.map(|c| ladder::Ladder::new(&names, &c)),
             shiviz: wanted.shiviz.then(shiviz::Shiviz::default),
+            qlog: wanted.qlog.then(qlog::Qlog::default),
             sampler: wanted.svg.map(|title| (sampler::Sampler::default(), title)),
             picture: None,
             names,
@@ -132,6 +148,11 @@ impl Recorder {
     pub fn pump(&mut self, world: &mut World) {
         while let Some(event) = world.poll_trace() {
             self.event(world, &event);
+        }
+        while let Some(event) = world.poll_tcp_log() {
+            if let Some(qlog) = &mut self.qlog {
+                qlog.event(&self.names, &event);
+            }
         }
     }
 
@@ -186,6 +207,8 @@ impl Recorder {
         out.extend(files.map(|(wire, bytes)| (Output::PcapngOf(wire), bytes)));
         out.extend(self.ladder.as_mut().map(|e| (Output::Ladder, e.take())));
         out.extend(self.shiviz.as_mut().map(|e| (Output::Shiviz, e.take())));
+        let files = self.qlog.iter_mut().flat_map(qlog::Qlog::take);
+        out.extend(files.map(|(name, bytes)| (Output::Qlog(name), bytes)));
         let picture = self.picture.take();
         out.extend(picture.map(|p| (Output::Svg, p.into_bytes())));
         out.retain(|(_, bytes)| !bytes.is_empty());

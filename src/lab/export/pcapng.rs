@@ -6,6 +6,7 @@
 //!     "a-r1 (a)"                                "a-r1 (r1)"      two interfaces a wire
 //!     Out, when sent                             In, when it arrives, as it arrives
 //!     # drop: wire-queue-full, queue 64/64       # duplicate   # drop at r1: ttl-expired
+//!     # retransmit: RACK, reorder window 12 ms
 //! ```
 //!
 //! Times count from the beginning of the run (1970 in Wireshark's eyes). The display filter
@@ -16,8 +17,11 @@
 //! the frame itself, and those after it wait: up to [`HELD`] records. Beyond, it is written as it
 //! is, and a loss that comes to light later is a further record at the time of the loss.
 //!
+//! A segment that is sent again, or to probe, says why where it is sent; `pkt_comment contains
+//! "retransmit"` shows these.
+//!
 //! Left out: what a host gives up after it had taken it (there is no frame any more; the JSON trace
-//! has it), and retransmissions, until something here retransmits.
+//! has it).
 
 use super::directory::{Directory, short};
 use super::text::bytes;
@@ -27,6 +31,7 @@ use stack::frame::Frame;
 use stack::link::impair::Marks;
 use stack::machine::Fate;
 use stack::time::Instant;
+use stack::transport::tcp::Why;
 use stack::wire::pcap::{Direction, LinkType, Packet, Section, Writer};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -102,13 +107,13 @@ impl Pcapng {
     /// Takes note of an event.
     pub fn event(&mut self, names: &Directory, event: &Event) {
         match &event.kind {
-            Kind::Send { lane, frame } if self.is_mine(*lane) => {
+            Kind::Send { lane, frame, why } if self.is_mine(*lane) => {
                 let record = Record {
                     interface: self.interface(*lane, true),
                     at: event.at,
                     direction: Direction::Out,
                     frame: frame.clone(),
-                    comments: Vec::new(),
+                    comments: why.iter().map(Why::to_string).collect(),
                     open: Some(event.seq),
                 };
                 let number = self.first + self.waiting.len() as u64;

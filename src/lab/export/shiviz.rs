@@ -132,7 +132,9 @@ fn host(names: &Directory, process: Process) -> String {
 
 fn words(names: &Directory, kind: &Kind) -> String {
     match kind {
-        Kind::Send { lane, frame } => format!("send {}: {}", names.wire(lane.wire), phrase(frame)),
+        Kind::Send { lane, frame, .. } => {
+            format!("send {}: {}", names.wire(lane.wire), phrase(frame))
+        }
         Kind::Arrive {
             lane, fate, frame, ..
         } => {

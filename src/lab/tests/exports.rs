@@ -27,6 +27,7 @@ fn all() -> Wanted {
         pcapng_each: true,
         ladder: Some(ladder::Config::default()),
         shiviz: true,
+        qlog: true,
         svg: Some("a run".to_owned()),
     }
 }

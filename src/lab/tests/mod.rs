@@ -3,6 +3,7 @@
 mod exports;
 mod faults;
 mod streams;
+mod tcp;
 mod worlds;
 
 use super::{NodeId, World};

@@ -148,6 +148,7 @@ impl World {
                 self.lanes[lane as usize].rest = None;
             }
             self.blame_node(node, DropReason::NodeDown);
+            self.end_tcp_log(node);
             self.tell_state(node, "down".to_owned());
         }
     }

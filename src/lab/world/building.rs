@@ -1,5 +1,6 @@
 //! What a world is made of: nodes, wires, interfaces, programs, and who looks on.
 
+use super::Delays;
 use super::{Counters, Direction, Kind, Node, State, Station, Wire, World};
 use crate::lab::fault::{Run, Script};
 use crate::lab::ids::{NodeId, WireId};
@@ -32,6 +33,7 @@ impl World {
             wire_names: BTreeMap::new(),
             script: None,
             digest: None,
+            tcp_log: None,
             watch: None,
         }
     }
@@ -125,6 +127,8 @@ impl World {
                 planned: Instant::FAR_FUTURE,
                 starved: false,
                 rest: None,
+                why: None,
+                delays: Delays::default(),
                 holds: None,
             });
             let index = u32::try_from(index).unwrap_or(u32::MAX);

@@ -26,7 +26,10 @@
 mod blame;
 mod breaking;
 mod building;
+mod tcp_log;
 mod telling;
+
+pub use tcp_log::{Connection, TcpEvent, TcpTold};
 
 use super::digest::Digest;
 use super::fault::Run;
@@ -41,10 +44,12 @@ use stack::link::offload::{self, Cutter};
 use stack::machine::{Fate, Machine, Port};
 use stack::reason::DropReason;
 use stack::rng::Rng;
-use stack::time::{Instant, earliest};
+use stack::time::{Duration, Instant, earliest, nanos};
+use stack::transport::tcp::Why;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use tcp_log::TcpLog;
 
 /// A network in virtual time.
 #[derive(Clone, Debug)]
@@ -65,6 +70,7 @@ pub struct World {
     wire_names: BTreeMap<Arc<str>, WireId>,
     script: Option<Box<Run>>,
     digest: Option<Box<Digest>>,
+    tcp_log: Option<Box<TcpLog>>,
     watch: Option<Box<Watch>>,
 }
 
@@ -90,8 +96,39 @@ struct Direction {
     starved: bool,
     /// What there was no room for yet of a super-frame that the sender has handed over.
     rest: Option<Box<Cutter>>,
+    /// Why the super-frame is sent, where it is a retransmission or a probe.
+    why: Option<Why>,
+    /// How long frames took.
+    delays: Delays,
     /// What shall not arrive for now, and what of it waits.
     holds: Option<Box<Holds>>,
+}
+
+/// How long frames took from their sending to their arrival, and how much of that they waited for
+/// others and for their own bits: all but the propagation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// Frames.
+    pub count: u64,
+    /// The longest, in nanoseconds.
+    pub max: u64,
+    /// All together.
+    pub sum: u128,
+    /// The longest wait.
+    pub wait_max: u64,
+    /// All waits together.
+    pub wait_sum: u128,
+}
+
+impl Delays {
+    fn add(&mut self, took: Duration, travel: Duration) {
+        let (took, wait) = (nanos(took), nanos(took.saturating_sub(travel)));
+        self.count += 1;
+        self.max = self.max.max(took);
+        self.sum += u128::from(took);
+        self.wait_max = self.wait_max.max(wait);
+        self.wait_sum += u128::from(wait);
+    }
 }
 
 /// Packets held back at the end of a wire.
@@ -259,6 +296,12 @@ impl World {
     #[must_use]
     pub fn way(&self, lane: Lane) -> Option<&Way> {
         self.lanes.get(lane.index()).map(|d| &d.way)
+    }
+
+    /// How long frames took in one direction of a wire.
+    #[must_use]
+    pub fn delays(&self, lane: Lane) -> Option<Delays> {
+        self.lanes.get(lane.index()).map(|d| d.delays)
     }
 
     /// Who sends into a direction.
@@ -471,6 +514,9 @@ impl World {
         }
         self.replan_lane(i);
         let Some(mut arrival) = arrival else { return };
+        let lane = &mut self.lanes[i];
+        let travel = lane.way.config().delay;
+        lane.delays.add(now.since(arrival.sent), travel);
         if let Some(holds) = &mut self.lanes[i].holds
             && holds.matches.iter().any(|m| m.matches(&mut arrival.frame))
         {
@@ -614,6 +660,9 @@ impl World {
             self.collect_notes(id);
         }
         self.pull_all(id);
+        if self.tcp_log.is_some() {
+            self.collect_tcp_log(id);
+        }
         if self.watch.is_some() {
             self.tell_drops(id);
         }
@@ -671,14 +720,16 @@ impl World {
                 return;
             }
             if let Some(rest) = &mut direction.rest {
+                let why = direction.why;
                 match rest.next_piece() {
-                    Some(piece) => self.put(id, lane, piece),
+                    Some(piece) => self.put(id, lane, piece, why),
                     None => direction.rest = None,
                 }
                 continue;
             }
             if let Some(frame) = station.host.poll_transmit(now, number) {
-                self.begin(id, lane, frame);
+                let why = station.host.transmit_note();
+                self.begin(id, lane, frame, why);
                 continue;
             }
             // A program's own frames, where it makes such, leave by the first port.
@@ -701,22 +752,26 @@ impl World {
     }
 
     /// Puts a host's frame on a wire; of a super-frame, as much of it as there is room for.
-    fn begin(&mut self, from: NodeId, lane: usize, frame: Frame) {
+    fn begin(&mut self, from: NodeId, lane: usize, frame: Frame, why: Option<Why>) {
         if frame.offload.gso.is_none() {
-            return self.put(from, lane, frame);
+            return self.put(from, lane, frame, why);
         }
         match Cutter::new(frame, false) {
-            Ok(cutter) => self.lanes[lane].rest = Some(Box::new(cutter)),
+            Ok(cutter) => {
+                let direction = &mut self.lanes[lane];
+                direction.rest = Some(Box::new(cutter));
+                direction.why = why;
+            }
             Err(whole) => self.transmit(from, lane, *whole),
         }
     }
 
     /// Puts a frame on a wire; a super-frame is cut first.
     fn transmit(&mut self, from: NodeId, lane: usize, frame: Frame) {
-        offload::cut(frame, false, |piece| self.put(from, lane, piece));
+        offload::cut(frame, false, |piece| self.put(from, lane, piece, None));
     }
 
-    fn put(&mut self, from: NodeId, i: usize, frame: Frame) {
+    fn put(&mut self, from: NodeId, i: usize, frame: Frame, why: Option<Why>) {
         let now = self.now;
         self.nodes[from.0 as usize].counters.sent += 1;
         if let Some(digest) = &mut self.digest {
@@ -731,6 +786,7 @@ impl World {
             let sent = Told::Send {
                 lane,
                 frame: frame.clone(),
+                why,
             };
             tag = self.tell_caused(Some(from), cause, sent);
         }
@@ -878,7 +934,7 @@ mod tests {
         let mut world = narrow();
         let (a, b) = (world.find("a").unwrap(), world.find("b").unwrap());
         let before = world.node(b).unwrap().counters().arrived;
-        world.begin(a, 0, super_frame());
+        world.begin(a, 0, super_frame(), None);
         world.pull_rest(0);
         assert!(world.lanes[0].rest.is_some() && world.lanes[0].starved);
         let mut fork = world.clone();
@@ -899,7 +955,7 @@ mod tests {
             let mut world = narrow();
             let (a, b) = (world.find("a").unwrap(), world.find("b").unwrap());
             let before = world.node(b).unwrap().counters().arrived;
-            world.begin(a, 0, super_frame());
+            world.begin(a, 0, super_frame(), None);
             world.pull_rest(0);
             match how {
                 0 => world.crash(a),
