@@ -41,6 +41,14 @@ scenarios! {
     "bursts",
     "scan",
     "bufferbloat",
+    "slow-start",
+    "windows",
+    "sack",
+    "reordering",
+    "black-hole-tcp",
+    "flap-tcp",
+    "bufferbloat-tcp",
+    "cubic-bbr",
 }
 
 /// All scenarios, those that need the least knowledge first.
@@ -86,8 +94,8 @@ mod tests {
     use super::*;
     use crate::lab::fault::Script;
     use crate::lab::harness;
-    use crate::lab::settings::Settings;
-    use crate::lab::topology::Client;
+    use crate::lab::settings::{Bytes, Settings};
+    use crate::lab::topology::{Client, Node};
     use stack::link::impair::{Chance, Loss, Queue, fq_codel};
     use stack::time::Duration;
 
@@ -102,6 +110,11 @@ mod tests {
             let same = all().iter().filter(|s| s.name == name);
             assert_eq!(same.count(), 1, "{name}");
         }
+    }
+
+    fn node<'a>(topology: &'a mut Topology, name: &str) -> &'a mut Node {
+        let at = topology.index_of(name).unwrap();
+        &mut topology.nodes[at]
     }
 
     /// Where what a scenario shows is taken out of it, it must not hold.
@@ -139,6 +152,42 @@ mod tests {
                 t.nodes[1].settings.icmp_burst = Some(100_000);
                 t.nodes[1].settings.icmp_peer_rate = Some(100_000);
                 t.nodes[1].settings.icmp_peer_burst = Some(100_000);
+            }),
+            // Ten segments each round trip, and no more.
+            ("slow-start", |t| {
+                t.nodes[0].settings.tcp_fixed_window = Some(Bytes(14_480));
+            }),
+            ("slow-start", |t| {
+                t.nodes[2].settings = t.nodes[4].settings.clone();
+            }),
+            ("windows", |t| t.nodes[1].settings = Settings::default()),
+            // Told of each hundred bytes, the sender is silly enough for them.
+            ("windows", |t| t.nodes[2].settings.tcp_mss = Some(100)),
+            ("sack", |t| t.nodes[0].settings.tcp_sack = Some(false)),
+            ("sack", |t| t.nodes[2].settings = Settings::default()),
+            ("reordering", |t| t.nodes[0].settings.tcp_rack = Some(false)),
+            ("reordering", |t| t.nodes[2].settings = Settings::default()),
+            ("black-hole-tcp", |t| {
+                let deaf = node(t, "a3").settings.clone();
+                node(t, "a2").settings = deaf;
+            }),
+            ("black-hole-tcp", |t| {
+                node(t, "a3").settings = Settings::default()
+            }),
+            ("black-hole-tcp", |t| {
+                node(t, "r2").settings = Settings::default()
+            }),
+            ("flap-tcp", |t| t.faults = Script::default()),
+            ("flap-tcp", |t| t.clients[1].settings = Settings::default()),
+            ("bufferbloat-tcp", |t| {
+                t.wires[3].ways[0].queue = t.wires[1].ways[0].queue.clone();
+            }),
+            ("bufferbloat-tcp", |t| {
+                t.wires[1].ways[0].queue = t.wires[3].ways[0].queue.clone();
+            }),
+            ("cubic-bbr", |t| t.clients[1].congestion = None),
+            ("cubic-bbr", |t| {
+                t.clients[0].congestion = t.clients[1].congestion
             }),
             ("bufferbloat", |t| {
                 let way = &mut t.wires[1].ways[0];
