@@ -4,14 +4,18 @@
 //! ```text
 //!   seed --> 1-4 routers in a tree, a hub or two, 2-5 hosts, bad wires
 //!        --> up to 4 clients: pings, datagrams, scans, traces, in all sizes
+//!        --> up to 2 transfers over TCP, with options of all kinds
 //!        --> 0-6 fault lines, of every kind that the language has
-//!        --> asserts: everything accounted for; nobody met a packet that nobody makes
+//!        --> asserts: everything accounted for; nobody met a packet that nobody makes;
+//!            bytes in are bytes out
 //! ```
 //!
 //! Promises: the same seed gives the same topology; each can be built; each frame is checked on its
 //! wire, so that whatever is malformed at a node is a mistake of ours.
 
-use super::fault::Script;
+use super::assertion::Assertion;
+use super::fault::{FaultLine, Script};
+use super::settings::{Bytes, Congestion, Ecn, MtuProbing, Nagle, Settings};
 use super::topology::{Client, ClientKind, Service, Topology, Wire};
 use stack::link::impair::{Chance, Config, Loss, Queue, codel, fq_codel};
 use stack::rng::Rng;
@@ -36,12 +40,41 @@ pub fn topology(seed: u64) -> Topology {
     maker.network();
     maker.clients();
     maker.faults();
+    // A stream of its own: what else there is in a world does not depend on TCP.
+    maker.rng = Rng::from_seed(seed).fork("random transfers");
+    maker.transfers();
     let mut topology = maker.topology;
     topology.seed = Some(seed);
     topology.caption = format!("Random world {seed}");
     let asserts = ["world.conserved == 1", "world.malformed == 0"];
     topology.asserts = asserts.iter().filter_map(|a| a.parse().ok()).collect();
+    let streams = assertions_of_streams(&topology);
+    topology.asserts.extend(streams);
     topology
+}
+
+/// Bytes in are bytes out: what a sink reads is what was sent, at its place; who was told of an end
+/// has had it all; and what a sender was told is read has been.
+fn assertions_of_streams(topology: &Topology) -> Vec<Assertion> {
+    let mut texts = Vec::new();
+    let forgets = |line: &FaultLine| line.fault.needs_births();
+    let forgets = topology.faults.lines.iter().any(forgets);
+    for client in &topology.clients {
+        if client.kind != ClientKind::Tcp {
+            continue;
+        }
+        let to = &client.to;
+        texts.push(format!("{to}.services.sink.wrong == 0"));
+        texts.push(format!("{to}.services.sink.cut == 0"));
+        texts.push(format!("{to}.services.sink.foreign == 0"));
+        if !forgets {
+            let name = &client.name;
+            texts.push(format!("{to}.services.sink.whole >= {name}.finished"));
+        }
+    }
+    texts.sort();
+    texts.dedup();
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 struct Maker {
@@ -223,6 +256,67 @@ impl Maker {
         }
     }
 
+    fn transfers(&mut self) {
+        for i in 0..self.rng.below(3) {
+            let (node, to) = (self.host(), self.host());
+            if node == to {
+                continue;
+            }
+            let most = if self.one_in(3) { 200_000 } else { 20_000 };
+            let mut client = Client::tcp(&format!("t{i}"), &node, &to);
+            client = client.bytes(self.between(1, most));
+            client.start = self.micros(0, 1_500_000);
+            client.settings = self.tcp();
+            if let Some(at) = self.topology.index_of(&to) {
+                let server = self.tcp();
+                let node = &mut self.topology.nodes[at];
+                if !node.services.contains(&Service::Sink) {
+                    node.services.push(Service::Sink);
+                    node.settings = server;
+                }
+            }
+            self.topology.clients.push(client);
+        }
+    }
+
+    /// How a connection may differ from others.
+    fn tcp(&mut self) -> Settings {
+        let off = |rng: &mut Rng| (rng.below(4) == 0).then_some(false);
+        let rng = &mut self.rng;
+        let mut settings = Settings {
+            tcp_sack: off(rng),
+            tcp_timestamps: off(rng),
+            tcp_window_scaling: off(rng),
+            tcp_rack: off(rng),
+            tcp_frto: off(rng),
+            tcp_tail_loss_probe: off(rng),
+            tcp_hystart: off(rng),
+            tcp_pacing: off(rng).map(|off| !off),
+            tcp_congestion: match rng.below(3) {
+                0 => Some(Congestion::Reno),
+                1 => Some(Congestion::Bbr),
+                _ => None,
+            },
+            tcp_ecn: (rng.below(3) == 0).then_some(Ecn::Active),
+            tcp_nagle: (rng.below(4) == 0).then_some(Nagle::Off),
+            tcp_mtu_probing: match rng.below(4) {
+                0 => Some(MtuProbing::Always),
+                1 => Some(MtuProbing::Off),
+                _ => None,
+            },
+            ..Settings::default()
+        };
+        if self.one_in(4) {
+            let most = self.between(2_000, 70_000);
+            settings.tcp_receive_buffer = Some(Bytes(most));
+        }
+        if self.one_in(6) {
+            let mss = self.between(88, 1460);
+            settings.tcp_mss = u16::try_from(mss).ok();
+        }
+        settings
+    }
+
     fn faults(&mut self) {
         let mut script = String::new();
         for _ in 0..self.between(0, 6) {
@@ -301,7 +395,7 @@ mod tests {
             verbs.extend(topology.faults.lines.iter().map(|l| l.fault.verb()));
             clients.extend(topology.clients.iter().map(|c| c.kind.name()));
         }
-        assert_eq!(clients.len(), 4, "{clients:?}");
+        assert_eq!(clients.len(), 5, "{clients:?}");
         assert_eq!(verbs.len(), 14, "{verbs:?}");
     }
 }
