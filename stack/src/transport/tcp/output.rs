@@ -539,6 +539,10 @@ impl Connection {
     /// RFC 4821 §7: one segment that is larger than the path is known to carry.
     fn plan_mtu_probe(&self, unsent: u32, window: u32, room: u32) -> Option<Plan> {
         let size = self.search.next_probe()?;
+        if self.rcv.has_sacks() {
+            // Blocks to be told would make it larger than what is probed.
+            return None;
+        }
         let overhead = self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 };
         let mss = size.saturating_sub(overhead).min(self.peer_mss);
         let len = u32::from(mss);
