@@ -83,7 +83,7 @@ impl Connection {
         self.rcv.on_expected(now, seg, data);
         self.ready |= Ready::READABLE;
         if self.timers.runs(Timer::Persist) && self.snd.window_room() > 0 {
-            self.timers.stop(Timer::Persist);
+            self.end_persist();
         }
         self.arm_delayed_ack(now);
     }

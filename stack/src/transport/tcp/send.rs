@@ -519,6 +519,8 @@ impl Sender {
             .filter(|_| cx.ts_offset.is_some());
         self.advance(cx, seg.ack, echo, &mut news, &mut out);
         let dsack = self.take_sacks(cx, seg, echo, &mut news);
+        //= RFC 5682 §2.1: without SACK the rest may have arrived long ago, and only now be told of.
+        news.original &= self.sack || !news.retrans_acked;
         let cumulative = self.una.since(prior.0);
         self.delivered += u64::from(news.delivered);
         if news.delivered > 0 {
@@ -532,6 +534,7 @@ impl Sender {
         let counted = self.dupacks;
         if out.advanced {
             self.dupacks = self.still_duplicate(cumulative);
+            self.follow_recover();
         }
         let duplicate = !out.advanced
             && seg.len == 0
@@ -544,12 +547,17 @@ impl Sender {
         news.left = self.left_network(&news, counted);
         let rtt = self.time(cx, &news, echo, out.advanced);
         out.probe = news.probe;
+        let plain = !out.advanced
+            && seg.len == 0
+            && !seg.flags.intersects(Flags::SYN | Flags::FIN)
+            && !window_changed
+            && !news.sacked;
+        self.end_tail_probe(cx, seg, dsack, plain);
         // A pure window update, or data that acknowledges nothing: most of what a receiver gets.
         if news.delivered == 0 && !duplicate && !dsack && self.flight() == 0 {
             self.rearm(cx, timers, out.advanced);
             return out;
         }
-        self.end_tail_probe(cx, seg, dsack, duplicate && !news.sacked);
         self.track.rack.on_dsack(self.una, self.nxt, dsack);
         let saw_reordering = self.track.rack.reordering_seen;
         self.recover(cx, echo, &news, duplicate, out.advanced, timers);
@@ -574,6 +582,14 @@ impl Sender {
         }
         self.rearm(cx, timers, out.advanced);
         out
+    }
+
+    /// RFC 6582's `recover` follows behind, lest it seem ahead after half the number space.
+    fn follow_recover(&mut self) {
+        let open = matches!(self.phase, Phase::Open | Phase::Disorder);
+        if open && self.una.after(self.high_seq) {
+            self.high_seq = self.una - 1;
+        }
     }
 
     /// Duplicate acknowledgments that a partial one leaves standing: the segments behind them are
@@ -663,10 +679,16 @@ impl Sender {
         let min_rtt = self.rtt.min_rtt(cx.now);
         let high_seq = self.high_seq;
         let (una, nxt) = (self.una, self.nxt);
+        let full = self.flight() / u32::from(self.mss).max(1);
+        let most = 256 + 4 * usize::try_from(full).unwrap_or(0);
         let Track { board, rack, .. } = &mut *self.track;
         for &(left, right) in blocks.iter().skip(usize::from(dsack)) {
             //= RFC 2018 §5 blocks are believed only within what is in flight.
             if !left.before(right) || right.after(nxt) || !right.after(una) {
+                continue;
+            }
+            // Blocks that cut segments to crumbs would make each byte an entry.
+            if board.len() > most {
                 continue;
             }
             board.sack(left.later(una), right, |sent| {
@@ -827,7 +849,7 @@ impl Sender {
         self.phase = Phase::Open;
         self.frto = false;
         self.prefer_new = false;
-        self.track.doubt = None;
+        // The doubt stays: that the last retransmission was a duplicate is often told only now.
         self.track.rack.on_recovered();
         self.cc.on_recovery_exit(now);
         self.note(now, What::Recovered);
@@ -838,10 +860,10 @@ impl Sender {
         self.track.doubt = None;
         self.frto = false;
         self.prefer_new = false;
-        self.track.board.forget_losses();
         self.cc.on_undo(now);
         self.counters.undos += 1;
-        if self.phase != Phase::Open {
+        if !matches!(self.phase, Phase::Open | Phase::Disorder) {
+            self.track.board.forget_losses();
             self.phase = Phase::Open;
             self.cc.on_recovery_exit(now);
         }
@@ -871,6 +893,8 @@ impl Sender {
                     .mark_lost(|s| s.seq.before(below) && once(s));
             }
         } else if u32::from(self.dupacks) >= DUP_THRESH
+            //= RFC 6582 §3.2 step 2: only beyond `recover`; before, they answer what was sent again.
+            && self.una.after(self.high_seq)
             && matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr)
         {
             self.track.why = Why::Duplicates;
@@ -948,6 +972,7 @@ impl Sender {
         }
         self.high_seq = self.nxt;
         self.phase = Phase::Cwr;
+        self.track.doubt = None;
         self.track.prr = Prr::new(self.flight());
         self.cc.on_congestion(now, Congestion::Ecn, self.flight());
         self.cwr = true;
@@ -1159,6 +1184,7 @@ impl Sender {
             .board
             .mark_lost(|s| s.seq == una || !by_time || s.at + wait <= now);
         self.dupacks = 0;
+        self.track.prr = Prr::new(self.flight());
         self.track.tail_probe = None;
         //= RFC 5682 §3.1 step 1: not where the timeout repeats within one series.
         self.frto = cx.options.frto && (fresh || self.retransmits > 1 && self.frto);
@@ -1275,8 +1301,17 @@ impl Sender {
 
     /// Whether fast recovery has sent nothing yet: its first retransmission waits for no room.
     pub(super) fn owes_retransmission(&self) -> bool {
-        self.phase == Phase::Recovery && self.track.prr.sent() == 0
-            || self.phase == Phase::Loss && self.in_flight() == 0
+        let first_lost = || {
+            let first = self.track.board.first();
+            first.is_some_and(|s| s.marks.has(Marks::LOST))
+        };
+        match self.phase {
+            //= RFC 6582 §3.2 step 3: so does what a partial acknowledgment shows.
+            Phase::Recovery => self.track.prr.sent() == 0 || !self.sack && first_lost(),
+            //= RFC 6298 §5.4: whatever is in flight, the timeout sends the earliest again.
+            Phase::Loss => self.in_flight() == 0 || self.track.prr.sent() == 0 && first_lost(),
+            _ => false,
+        }
     }
 
     /// The window keeps back what could be sent.

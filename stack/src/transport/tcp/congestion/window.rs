@@ -79,7 +79,8 @@ impl Window {
     /// Whether this ACK may grow the window at all.
     #[must_use]
     pub fn may_grow(&self, ack: &Ack) -> bool {
-        if ack.acked == 0 || self.episode == Episode::Recovery {
+        //= RFC 3042 §2 nor do duplicates grow it, whatever they say of blocks.
+        if ack.acked == 0 || ack.cumulative == 0 || self.episode == Episode::Recovery {
             return false;
         }
         // After a timeout the connection may still call it recovery; slow start runs all the same.

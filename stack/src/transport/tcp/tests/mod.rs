@@ -2,10 +2,15 @@
 //! [`script`] is its notation.
 
 mod acks;
+mod attack;
 mod close;
+mod ecn;
 mod fast_open;
+mod loss;
+mod mtu;
 mod open;
 mod pair;
 mod script;
 mod streams;
+mod walk;
 mod window;

@@ -394,7 +394,7 @@ impl Script {
     /// Lets so many milliseconds pass; what comes out meanwhile, with its time.
     pub(super) fn run(&mut self, millis: u64) -> Vec<String> {
         let (from, until) = (self.now, self.now + ms(millis));
-        let mut all = Vec::new();
+        let mut all: Vec<_> = self.drain().iter().map(|l| format!("0 {l}")).collect();
         let mut rounds = 0;
         while let Some(at) = self.c.poll_timeout().filter(|at| *at <= until) {
             rounds += 1;
