@@ -1089,7 +1089,9 @@ impl Sender {
         let mut at = cx.now + self.rtt.rto();
         if let Some((limit, since)) = cx.options.user_timeout.zip(self.stalled_since) {
             //= RFC 9293 §3.8.3 MUST-21: the user's limit holds to the moment.
-            at = at.min(since + limit);
+            // Once it has passed, only a peer that answers with a closed window is waited for.
+            let end = since + limit;
+            at = if end > cx.now { at.min(end) } else { at };
         }
         timers.set(Timer::Retransmit, at);
     }
