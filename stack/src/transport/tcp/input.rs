@@ -267,6 +267,8 @@ impl Connection {
 
     /// RFC 7323 §5.3 R1.
     fn check_timestamp(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
+        // We differ: RFC 7323 §3.2 would have segments without timestamps dropped where they are in
+        // use. As Linux we take them: middleboxes that strip options are more common than guesses.
         let Some((value, _)) = seg.timestamps.filter(|_| self.timestamps) else {
             return Ok(());
         };

@@ -195,6 +195,7 @@ impl Default for Options {
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
+            // We differ: RFC 9293 §3.8.3 MUST-23 has three minutes of SYNs; Linux's six are 127 s.
             syn_retries: 6,
             syn_ack_retries: 5,
             retries1: 3,

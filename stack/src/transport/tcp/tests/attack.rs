@@ -71,7 +71,7 @@ fn acknowledgments_too_new_and_too_old() {
     }
     let mut t = s.clone();
     let (mut seg, data) = t.parse("P. 1:11 ack 1");
-    seg.ack = seg.ack - 501;
+    seg.ack -= 501;
     let got = t.c.handle_segment(t.now, &seg, data);
     assert_eq!(got, Err(DropReason::TcpBadAck));
     assert_eq!(t.drain().len(), 1);
