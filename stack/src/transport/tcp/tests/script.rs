@@ -439,6 +439,10 @@ impl Script {
         n
     }
 
+    pub(super) fn cwnd(&self) -> u32 {
+        self.c.status(self.now).cwnd
+    }
+
     pub(super) fn elapsed(&self) -> String {
         self.now.since(self.start).as_millis().to_string()
     }
