@@ -251,7 +251,7 @@ impl File {
             ("congestion_window", Some(entry.cwnd.into())),
             ("bytes_in_flight", Some(entry.in_flight.into())),
             ("ssthresh", bounded.map(Value::from)),
-            ("smoothed_rtt", entry.srtt.map(|t| millis(t).into())),
+            ("smoothed_rtt", entry.srtt.map(millis)),
         ];
         let mut data = Map::new();
         for (name, value) in all {

@@ -162,6 +162,46 @@ fn a_second_wire_between_two_nodes_has_another_name() {
 /// Put after two hosts and a wire, which take nine lines; and the line and message of the error.
 const WRONG: &[(&str, u32, &str)] = &[
     (
+        "[[client]]\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nsettings = { tcp_sak = false }",
+        14,
+        "there is no key `tcp_sak`; did you mean `tcp_sack`?",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nsettings = { icmp_rate = 3 }",
+        14,
+        "client `tcp1`: `icmp_rate` concerns all of its node: say it there",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'b'\nsettings = { tcp_sack = false }",
+        14,
+        "client `ping1`: only a tcp client has `settings`",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nsettings = { tcp_rto_min = '2s', tcp_rto_max = '1s' }",
+        14,
+        "client `tcp1`: `tcp_rto_max`: it is less than `tcp_rto_min`",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'tcp'\nto = 'b'\ncongestion = 'bbr'\nsettings = { tcp_fixed_window = 9000 }",
+        15,
+        "client `tcp1`: `tcp_fixed_window`: a fixed window and `congestion` exclude each other",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nsettings = { tcp_ecn = 'on' }",
+        14,
+        "there is no value `on`; there is off, passive, active",
+    ),
+    (
+        "[[node]]\nname = 'c'\nsettings = { tcp_mss = 20 }",
+        12,
+        "node `c`: `tcp_mss`: a segment takes at least 48 bytes",
+    ),
+    (
+        "[[node]]\nname = 'c'\nsettings = { read_bytes = 20 }",
+        12,
+        "node `c`: `read_bytes`: `read_bytes` and `read_every` go together",
+    ),
+    (
         "[[node]]\nnmae = 'c'",
         11,
         "there is no key `nmae`; did you mean `name`?",
