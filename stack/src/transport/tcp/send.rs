@@ -860,6 +860,12 @@ impl Sender {
         self.track.doubt = None;
         self.frto = false;
         self.prefer_new = false;
+        // We differ: RFC 8985 §6.2 step 3 sees reordering only where nothing was sent again. That what
+        // was taken for lost was late is as good a sign, and the only one where segments are later
+        // than three others: without it each of them is sent twice.
+        if how != Undo::Frto && self.phase != Phase::Loss {
+            self.track.rack.reordering_seen = true;
+        }
         self.cc.on_undo(now);
         self.counters.undos += 1;
         if !matches!(self.phase, Phase::Open | Phase::Disorder) {
