@@ -83,7 +83,7 @@ fn program(script: &str) -> TempFile {
     let before = include_str!("talk.py");
     let stdout = "import sys
 class Stdout:
-    sendall = sys.stdout.buffer.write";
+    send = sys.stdout.buffer.write";
     TempFile::new("program.py", &format!("{before}\n{stdout}\n{script}\n"))
 }
 

@@ -58,9 +58,12 @@ def listen(port):
 def pour(s, total, first=0):
     k = first
     while total > 0:
-        s.sendall(memoryview(block(k))[:total])
-        total -= MIB
+        rest = memoryview(block(k))[:total]
+        total -= len(rest)
         k += 1
+        # Not all at once: patience is for each piece.
+        while rest:
+            rest = rest[s.send(rest):]
 
 
 def read(s, held, count):

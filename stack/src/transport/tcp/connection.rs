@@ -735,7 +735,8 @@ impl Connection {
                 .board
                 .first()
                 .is_some_and(|s| s.len() > u32::from(LEAST_MSS) * 4);
-        if doubtful && self.search.on_black_hole(self.path.mtu) {
+        let timeouts = self.snd.retransmits;
+        if doubtful && self.search.on_black_hole(self.path.mtu, timeouts) {
             self.size_segments(now);
             self.timers.set(Timer::PathMtu, now + MTU_SEARCH_REST);
         }

@@ -377,10 +377,14 @@ impl Connection {
         if self.ecn && seg.has(Flags::ECE) && !seg.has(Flags::SYN) {
             self.snd.on_mark(now);
         }
+        let una = self.snd.una;
         let acked = self.with_sender(now, |snd, cx, timers| snd.on_ack(cx, seg, timers));
         if acked.advanced {
             self.progress = true;
             self.heard_again();
+            if self.snd.una.since(una) >= u32::from(self.snd.mss) {
+                self.search.on_carried();
+            }
             self.on_acked(now, acked.fin);
         }
         if acked.probe {

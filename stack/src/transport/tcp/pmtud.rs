@@ -16,6 +16,12 @@ use super::options::MtuProbing;
 const BASE: u16 = 1024;
 /// No path is taken to carry less (as Linux's `tcp_mtu_probe_floor`, with headers).
 const FLOOR: u16 = 88;
+/// RFC 8899 §5.1.2, MAX_PROBES: so many lost ones of a size say that it is too large; fewer may
+/// have met with any other loss.
+const TRIES: u8 = 3;
+/// What has carried a size lately is a bad path rather than a narrow one, until so many timeouts
+/// in a row.
+const DOUBTS: u8 = 6;
 /// A search that is as close as this is over.
 const CLOSE: u16 = 8;
 
@@ -27,6 +33,10 @@ pub(super) struct Search {
     high: u16,
     /// Size of the probe in flight.
     probe: Option<u16>,
+    /// Probes of this size that were lost one after another.
+    lost: u8,
+    /// Something as large as `low` has arrived since it was set.
+    proved: bool,
 }
 
 impl Search {
@@ -36,6 +46,8 @@ impl Search {
             low: mtu.min(BASE),
             high: mtu,
             probe: None,
+            lost: 0,
+            proved: false,
         }
     }
 
@@ -44,19 +56,32 @@ impl Search {
         if self.on { self.low.min(mtu) } else { mtu }
     }
 
-    /// Packets of this size do not arrive, though nobody says so; whether that changes anything.
-    pub(super) fn on_black_hole(&mut self, mtu: u16) -> bool {
+    /// Packets of this size do not arrive, though nobody says so, and have timed out so often;
+    /// whether that changes anything.
+    pub(super) fn on_black_hole(&mut self, mtu: u16, timeouts: u8) -> bool {
         let was = self.mtu(mtu);
-        if self.on {
-            // What it was before may arrive again: silence is more often an outage than a path.
-            self.low = (self.low / 2).max(FLOOR);
-        } else {
+        if !self.on {
             self.on = true;
             self.high = mtu;
             self.low = mtu.min(BASE);
+        } else if self.low > BASE {
+            //= RFC 8899 §4.3: a size that was confirmed and is lost goes back to the base size.
+            self.low = BASE;
+        } else if self.proved && timeouts < DOUBTS {
+            return false;
+        } else {
+            // What it was before may arrive again: silence is more often an outage than a path.
+            self.low = (self.low / 2).max(FLOOR);
         }
+        self.proved = false;
         self.probe = None;
+        self.lost = 0;
         self.mtu(mtu) < was
+    }
+
+    /// A full segment has arrived.
+    pub(super) const fn on_carried(&mut self) {
+        self.proved = true;
     }
 
     /// The size to try next.
@@ -74,13 +99,19 @@ impl Search {
     pub(super) fn on_arrived(&mut self) {
         if let Some(size) = self.probe.take() {
             self.low = self.low.max(size);
+            self.lost = 0;
+            self.proved = true;
         }
     }
 
     /// The probe was lost; whether the search is over.
     pub(super) fn on_lost(&mut self) -> bool {
         if let Some(size) = self.probe.take() {
-            self.high = self.high.min(size - 1).max(self.low);
+            self.lost += 1;
+            if self.lost >= TRIES {
+                self.lost = 0;
+                self.high = self.high.min(size - 1).max(self.low);
+            }
         }
         self.high - self.low <= CLOSE
     }
@@ -94,6 +125,7 @@ impl Search {
     /// The path may have grown: the search begins again upwards.
     pub(super) fn restart(&mut self, mtu: u16) {
         self.high = mtu.max(self.low);
+        self.lost = 0;
     }
 }
 
@@ -107,9 +139,9 @@ mod tests {
             let mut search = Search::new(MtuProbing::BlackHole, 1500);
             assert_eq!((search.mtu(1500), search.next_probe()), (1500, None));
             while search.mtu(1500) > truth {
-                assert!(search.on_black_hole(1500));
+                assert!(search.on_black_hole(1500, 3));
             }
-            let mut tries = 0;
+            let mut tries = 0_u8;
             while let Some(size) = search.next_probe() {
                 tries += 1;
                 search.on_sent(size);
@@ -122,9 +154,39 @@ mod tests {
             }
             let found = search.mtu(1500);
             assert!(
-                found <= truth && truth - found <= CLOSE && tries <= 10,
+                found <= truth && truth - found <= CLOSE && tries <= 10 * TRIES,
                 "{truth} {found}"
             );
         }
+    }
+
+    #[test]
+    fn a_bad_path_is_no_narrow_one() {
+        let mut search = Search::new(MtuProbing::BlackHole, 1500);
+        assert!(search.on_black_hole(1500, 3));
+        assert_eq!(search.mtu(1500), BASE);
+        search.on_carried();
+        for timeouts in 3..DOUBTS {
+            assert!(!search.on_black_hole(1500, timeouts), "it has carried that");
+        }
+        assert!(search.on_black_hole(1500, DOUBTS));
+        assert_eq!(search.mtu(1500), BASE / 2);
+        assert!(search.on_black_hole(1500, 3), "nothing of this size came");
+        // Two probes lost by chance, then one that is not.
+        for lost in [true, true, false] {
+            let size = search.next_probe().unwrap();
+            search.on_sent(size);
+            match lost {
+                true => assert!(!search.on_lost()),
+                false => search.on_arrived(),
+            }
+        }
+        while let Some(size) = search.next_probe() {
+            search.on_sent(size);
+            search.on_arrived();
+        }
+        assert!(search.mtu(1500) >= 1500 - CLOSE);
+        assert!(search.on_black_hole(1500, 3));
+        assert_eq!(search.mtu(1500), BASE, "and no less at once");
     }
 }
