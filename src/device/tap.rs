@@ -94,6 +94,12 @@ impl Tap {
         })
     }
 
+    /// The descriptor: frames as the kernel gives and takes them, a vnet header in front.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The interface's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   packages -> fmt -> clippy -> test -> doctest -> doc -> interop -> grid      each commit
-//!                                       seeds -> fuzz -> bench                  with --long
+//!                                       seeds -> fuzz -> bulk -> bench          with --long
 //! ```
 //!
 //! It stops at the first failure and says how to repeat it. All steps build the same workspace
@@ -95,6 +95,11 @@ const STEPS: &[Step] = &[
         seeds,
     ),
     Step::long("fuzz", "a minute for each fuzz target", fuzz),
+    Step::long(
+        "bulk",
+        "gibibytes of TCP between the kernel and us, over bad wires too",
+        bulk,
+    ),
     Step::long("bench", "all benchmarks, peers beside us", bench),
 ];
 
@@ -519,10 +524,15 @@ fn fuzz(place: &Place) -> Outcome {
     Ok(Vec::new())
 }
 
+fn bulk(place: &Place) -> Outcome {
+    let line = place.cargo("test --workspace --release --test interop -- interop::peer_bulk");
+    line.env("TAPLINE_LONG", "1").run_and_keep(NOT_RUN)
+}
+
 fn bench(place: &Place) -> Outcome {
     let notes = place.cargo("bench --workspace --benches").run()?;
     if !place.is_root {
-        let left = "left for root: bench ping over a TAP, bench wire";
+        let left = "left for root: bench ping over a TAP, bench wire, bench tcp";
         return Ok(vec![left.to_owned()]);
     }
     place.cargo("build --release").run()?;
@@ -531,6 +541,9 @@ fn bench(place: &Place) -> Outcome {
         .run()?;
     place
         .cargo("run --release -p tools --bin bench -- wire")
+        .run()?;
+    place
+        .cargo("run --release -p tools --bin bench -- tcp")
         .run()?;
     Ok(notes)
 }

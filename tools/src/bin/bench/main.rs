@@ -9,6 +9,11 @@
 //!   bench wire [SECONDS]             `tapline wire` between two kernels
 //!     iperf3      bits a second each way, and the processor time that the wire took for them
 //!     ping        by how much round trips are longer than was asked for, and how many were lost
+//!
+//!   bench tcp [ROUNDS [SECONDS]] [--json]      streams, turns and connections, in turn with
+//!     tapline     tapline up: discard, chargen, echo
+//!     responder   the smallest end that works, with a copy and checksums, on a TAP of the same kind
+//!     veth        the kernel with itself
 //! ```
 //!
 //! `cargo build --release && cargo run --release -p tools --bin bench -- ping` (as root, with
@@ -16,12 +21,17 @@
 //! What two stacks cost in memory, without an OS between them, is
 //! `cargo bench -p tapline-stack --bench host`.
 
+mod load;
+mod responder;
+mod tcp;
+
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{Medium, TunTapInterface, wait};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 use std::error::Error;
 use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, exit};
 use std::{env, io, thread};
 use tapline::device::namespace;
@@ -47,10 +57,20 @@ fn main() -> ExitCode {
             .map_or_else(|e| Err(Box::from(e)), |n| compare(n, count)),
         ["wire"] => wire(5),
         ["wire", seconds] => seconds.parse().map_err(Box::from).and_then(wire),
+        ["tcp", ref rest @ ..] => tcp::Asked::parse(rest).and_then(|asked| tcp::compare(&asked)),
+        ["load", "serve"] => load::serve(),
+        ["load", "all", host, seconds] => seconds
+            .parse()
+            .map_err(Box::from)
+            .and_then(|seconds| load::all(host, seconds)),
+        ["respond", "tcp", seconds] => tcp::respond(seconds),
         ["respond", "smoltcp", count] => respond_smoltcp(count),
         ["respond", "bare", count] => respond_bare(count),
         _ => {
-            eprintln!("usage: bench ping [ROUNDS [COUNT]] | bench wire [SECONDS]");
+            eprintln!(
+                "usage: bench ping [ROUNDS [COUNT]] | bench wire [SECONDS] | \
+                 bench tcp [ROUNDS [SECONDS]] [--json]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -95,14 +115,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn measure(kind: &str, count: &str) -> Outcome<f64> {
     let this = env::current_exe()?;
     let output = if kind == "tapline" {
-        let tapline = this.with_file_name("tapline");
-        if !tapline.exists() {
-            return Err(format!(
-                "no {}: run `cargo build --release` first",
-                tapline.display()
-            )
-            .into());
-        }
+        let tapline = tapline_beside()?;
         let words = ["up", "--", "ping", "-f", "-c", count, "-q", HOST];
         Command::new(tapline).args(words).output()?
     } else {
@@ -210,13 +223,19 @@ fn wire(seconds: u32) -> Outcome<()> {
     Ok(())
 }
 
+/// The program under test, beside this one.
+fn tapline_beside() -> Outcome<PathBuf> {
+    let tapline = env::current_exe()?.with_file_name("tapline");
+    if tapline.exists() {
+        return Ok(tapline);
+    }
+    let tapline = tapline.display();
+    Err(format!("no {tapline}: run `cargo build --release` first").into())
+}
+
 /// What a question over a wire was answered, and the processor seconds that the wire took.
 fn over_wire(options: &str, question: &str) -> Outcome<(String, f64)> {
-    let tapline = env::current_exe()?.with_file_name("tapline");
-    if !tapline.exists() {
-        let tapline = tapline.display();
-        return Err(format!("no {tapline}: run `cargo build --release` first").into());
-    }
+    let tapline = tapline_beside()?;
     let output = Command::new("unshare")
         .args(["-n", "-m", "sh", "-c", WIRE, "sh"])
         .arg(tapline)
