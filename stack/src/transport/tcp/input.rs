@@ -303,7 +303,11 @@ impl Connection {
             };
         }
         //= RFC 9293 §3.10.7.4: with a closed window, valid acknowledgments are taken all the same.
-        if self.rcv.window() == 0 && seg.seq == self.rcv.nxt && !seg.has(Flags::SYN) {
+        // Of an empty probe as well, whose number is one that was acknowledged (§3.8.4): while both
+        // windows are closed, it may be all that the peer ever sends.
+        let is_probe = seg.len == 0 && seg.seq + 1 == self.rcv.nxt && !seg.has(Flags::FIN);
+        let is_next = seg.seq == self.rcv.nxt || is_probe;
+        if self.rcv.window() == 0 && is_next && !seg.has(Flags::SYN) {
             self.rcv.need = Need::Now;
             return Ok(false);
         }

@@ -170,6 +170,12 @@ fn the_window_is_not_offered_in_crumbs() {
         "valid acknowledgments are taken"
     );
     s2.tx(&[". 11:11 ack 5001"]);
+    // Those of an empty probe as well, whose number is an old one.
+    s2.write(10);
+    s2.tx(&["P. 11:21 ack 5001"]);
+    s2.rx(". 5000:5000 ack 21");
+    assert_eq!(s2.c.status(s2.now).unacked, 0);
+    s2.tx(&[". 21:21 ack 5001"]);
     // And resets.
     s2.rx("R. 5001:5002 ack 11");
     assert_eq!(s2.c.state(), State::Closed);
