@@ -130,7 +130,8 @@ fn check(command: &str) -> Result<(), String> {
         ["tapline", ..] => tapline(command.split_whitespace().skip(1)),
         ["cargo", "ci", steps @ ..] => steps.iter().try_for_each(|step| ci_knows(step)),
         ["cargo", "run", ..] => match value("--bin") {
-            Some(bin) => exists(format!("tools/src/bin/{bin}.rs")),
+            Some(bin) => exists(format!("tools/src/bin/{bin}.rs"))
+                .or_else(|_| exists(format!("tools/src/bin/{bin}/main.rs"))),
             None => tapline(after),
         },
         ["cargo", "test", ..] => match value("--test") {

@@ -144,7 +144,7 @@ struct Run {
 
 impl Run {
     fn new(subject: Subject, seed: u64) -> Result<Self, Failure> {
-        let look = super::play::Look {
+        let look = super::record::Look {
             watch: true,
             tcp_log: false,
         };

@@ -8,7 +8,7 @@
 use super::super::Failure;
 use super::super::progress::Progress;
 use super::super::report::{json_line, untold};
-use super::record::Record;
+use super::record::{Look, Record};
 use super::report::Report;
 use super::subject::Subject;
 use crate::lab::World;
@@ -52,15 +52,6 @@ pub(super) fn verdict(subject: &Subject, report: &Report) -> Result<ExitCode, Fa
     message.push_str("\n  again: ");
     message.push_str(&subject.replay(report.outcome.seed));
     Err(Failure::unmet(message))
-}
-
-/// What is to be told of a world.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Look {
-    /// Its events.
-    pub watch: bool,
-    /// What TCP decides.
-    pub tcp_log: bool,
 }
 
 /// The world at its beginning.

@@ -6,13 +6,21 @@
 
 use super::super::Failure;
 use super::super::report::untold;
-use super::play::Look;
 use crate::lab::export::{Output, Recorder, Wanted, ladder};
 use crate::lab::{WireId, World};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+/// What is to be told of a world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// Its events.
+    pub watch: bool,
+    /// What TCP decides.
+    pub tcp_log: bool,
+}
 
 /// Which files are wanted.
 #[derive(Clone, Debug, Default, clap::Args)]

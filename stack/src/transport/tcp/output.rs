@@ -426,12 +426,13 @@ impl Connection {
         if self.snd.owes_retransmission() {
             room = room.max(full);
         }
-        if room < lost.len().min(full) {
+        let most = self.burst(max, full).min((room / full * full).max(full));
+        // What was sent in small pieces goes again in large ones.
+        let mut len = self.snd.track.board.lost_run(lost.seq, most);
+        if room < len.min(full) {
             self.snd.note_cwnd_limited();
             return None;
         }
-        let most = self.burst(max, full).min((room / full * full).max(full));
-        let mut len = lost.len().min(most);
         let end = lost.seq + len;
         let fin = end.after(self.snd.data_end());
         if fin {

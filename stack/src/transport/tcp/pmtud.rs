@@ -16,6 +16,8 @@ use super::options::MtuProbing;
 const BASE: u16 = 1024;
 /// No path is taken to carry less (as Linux's `tcp_mtu_probe_floor`, with headers).
 const FLOOR: u16 = 88;
+/// RFC 1122 §3.3.2: what every host takes; a path that carries less is rare, and an outage is not.
+const COMMON: u16 = 576;
 /// RFC 8899 §5.1.2, MAX_PROBES: so many lost ones of a size say that it is too large; fewer may
 /// have met with any other loss.
 const TRIES: u8 = 3;
@@ -67,7 +69,7 @@ impl Search {
         } else if self.low > BASE {
             //= RFC 8899 §4.3: a size that was confirmed and is lost goes back to the base size.
             self.low = BASE;
-        } else if self.proved && timeouts < DOUBTS {
+        } else if timeouts < DOUBTS && (self.proved || self.low <= COMMON) {
             return false;
         } else {
             // What it was before may arrive again: silence is more often an outage than a path.
@@ -171,7 +173,14 @@ mod tests {
         }
         assert!(search.on_black_hole(1500, DOUBTS));
         assert_eq!(search.mtu(1500), BASE / 2);
-        assert!(search.on_black_hole(1500, 3), "nothing of this size came");
+        assert!(
+            !search.on_black_hole(1500, 3),
+            "few paths are as narrow as that"
+        );
+        assert!(
+            search.on_black_hole(1500, DOUBTS),
+            "nothing of this size came"
+        );
         // Two probes lost by chance, then one that is not.
         for lost in [true, true, false] {
             let size = search.next_probe().unwrap();

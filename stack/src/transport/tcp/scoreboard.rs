@@ -359,27 +359,52 @@ impl Scoreboard {
         None
     }
 
-    /// Notes that the entry which starts at `seq` was sent again, at most `len` bytes of it;
-    /// `stamp` gives it its new times.
+    /// Bytes from `seq` on, where an entry starts, that are lost without a gap; up to `most`.
+    pub(super) fn lost_run(&self, seq: SeqNum, most: u32) -> u32 {
+        let mut run = 0;
+        for sent in self.queue.range(self.position(seq)..) {
+            if run >= most || !sent.marks.has(Marks::LOST) {
+                break;
+            }
+            run += sent.len();
+        }
+        run.min(most)
+    }
+
+    /// Notes that the `len` bytes from `seq` on, where an entry starts, were sent again, all at
+    /// once: they are one entry from now on. `stamp` gives it its new times.
     pub(super) fn resend(&mut self, seq: SeqNum, len: u32, stamp: impl FnOnce(&mut Sent)) {
         self.split_at(seq + len);
         let i = self.position(seq);
-        let Some(sent) = self.queue.get_mut(i).filter(|s| s.seq == seq) else {
+        let Some(&first) = self.queue.get(i).filter(|s| s.seq == seq) else {
             return;
         };
-        let len = sent.len();
-        if sent.marks.has(Marks::LOST) {
-            self.lost -= len;
-            self.retrans += len;
-        } else if !sent.marks.has(Marks::RETRANSMITTED.with(Marks::SACKED)) {
-            self.retrans += len;
+        let (mut whole, mut next) = (first, i);
+        while let Some(sent) = self.queue.get(next)
+            && sent.end.at_or_before(seq + len)
+        {
+            let len = sent.len();
+            if sent.marks.has(Marks::LOST) {
+                self.lost -= len;
+                self.retrans += len;
+            } else if !sent.marks.has(Marks::RETRANSMITTED.with(Marks::SACKED)) {
+                self.retrans += len;
+            }
+            whole.end = sent.end;
+            next += 1;
         }
-        sent.marks = sent
+        whole.marks = first
             .marks
             .with(Marks::RETRANSMITTED)
             .without(Marks::LOST.with(Marks::MTU_PROBE));
-        stamp(sent);
-        self.order.push_back((sent.at, seq));
+        stamp(&mut whole);
+        if let Some(place) = self.queue.get_mut(i) {
+            *place = whole;
+        }
+        if next > i + 1 {
+            self.queue.drain(i + 1..next);
+        }
+        self.order.push_back((whole.at, seq));
         self.tidy_order();
     }
 
@@ -520,7 +545,7 @@ mod tests {
                     }
                     7 => {
                         while let Some(lost) = board.next_lost() {
-                            let len = 1 + rng.below(2000) as u32;
+                            let len = board.lost_run(lost.seq, 1 + rng.below(5000) as u32);
                             let at = Instant::from_nanos(now);
                             board.resend(lost.seq, len, |s| s.at = at);
                         }
