@@ -4,16 +4,13 @@ use stack::link::impair;
 use tapline::lab::harness::Asked;
 use tapline::lab::random;
 use tapline::lab::shrink::shrink;
-use tapline::lab::topology::{ClientKind, Kind, Topology};
+use tapline::lab::topology::{Kind, Topology};
 use tapline::lab::{file, harness};
 
 /// The random world of `seed`, in which all that reassembles does it wrong. Wires that are good by
 /// themselves leave it to the faults to show it.
 fn planted(seed: u64, good_wires: bool) -> Topology {
     let mut topology = random::topology(seed);
-    // TCP cuts nothing into fragments; it would only be in the way of the smallest failure.
-    topology.clients.retain(|c| c.kind != ClientKind::Tcp);
-    topology.asserts.truncate(2);
     for node in topology.nodes.iter_mut().filter(|n| n.kind != Kind::Hub) {
         node.settings.planted_off_by_one = Some(true);
     }

@@ -28,7 +28,6 @@ fn echo(bytes: u64) -> String {
 }
 
 fn bulk_both_ways() {
-    // Nothing is lost on a TAP: not one segment of the kernel's may come too late.
     beside_up(&echo(mebibytes(256, 4096)));
 }
 

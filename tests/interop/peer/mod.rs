@@ -30,7 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
     .concat()
 }
 
-/// Seconds that one script may take: hours of a grid of gibibytes are not meant to be waited for.
+/// Seconds that one script may take, as long as what it talks to may run.
 const PATIENCE: u32 = 240;
 
 /// Mebibytes: so many each time, so many in the long run.

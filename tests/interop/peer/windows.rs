@@ -80,7 +80,7 @@ assert s.recv(1) == b''",
 
 /// The segment that opens a window may be lost, in either direction.
 fn open_unheard() {
-    let far = Far::new("--delay 1ms --loss 20% --seed 6");
+    let far = Far::new("--delay 1ms --loss 5% --seed 6");
     far.talk(
         "s = dial(ECHO, room=8192)
 giver = beside(lambda: (pour(s, MIB), s.shutdown(socket.SHUT_WR)))
