@@ -101,8 +101,7 @@ fn what_comes_to_nothing_is_told() {
         ("port = 99", "", "refused"),
         ("bytes = '10kB'", "", "finished"),
         ("start = '1s'", "at 0s drop 100% of tcp on a-b", "timeout"),
-        // Its neighbour does not answer ARP either: that is why it is silent.
-        ("stop = '10s'", "at 2s crash b", "unreachable"),
+        ("stop = '10s'", "at 2s crash b", "timeout"),
         ("stop = '10s'", "at 2s crash b\nat 3s restart b", "reset"),
     ] {
         let mut world = net(client, fault).build(&Options {

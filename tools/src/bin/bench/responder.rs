@@ -68,7 +68,7 @@ pub(super) fn run(tap: &Tap) -> Outcome<()> {
         tap: file,
         talks: Vec::new(),
         source: vec![b'z'; MOST],
-        copy: vec![0; 1 << 16],
+        copy: vec![0; 1 << 17],
         owed: 0,
         sums: 0,
     };
@@ -351,7 +351,9 @@ impl Responder<'_> {
         let end = VNET + ETHERNET + IP + header;
         let pieces = [IoSlice::new(&packet[..end]), IoSlice::new(text)];
         match (&mut &*self.tap).write_vectored(&pieces) {
-            Ok(_) => Ok(()),
+            // A frame is taken whole.
+            Ok(sent) if sent == end + len => Ok(()),
+            Ok(sent) => Err(format!("{sent} bytes of a frame were taken").into()),
             Err(e) => Err(format!("{HOST} cannot send: {e}").into()),
         }
     }

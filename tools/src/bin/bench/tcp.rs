@@ -70,7 +70,9 @@ pub(super) fn compare(asked: &Asked) -> Outcome<()> {
     let mut found: [Vec<Value>; 3] = Default::default();
     if !asked.json {
         print!("{:22}", "");
-        FIGURES.map(|(_, title)| print!("{title:>15}"));
+        for (_, title) in FIGURES {
+            print!("{title:>15}");
+        }
         println!();
     }
     for round in 1..=asked.rounds {
@@ -153,7 +155,9 @@ pub(super) fn compare(asked: &Asked) -> Outcome<()> {
 
 fn line(title: &str, figure: impl Fn(&str) -> f64) {
     print!("{title:22}");
-    FIGURES.map(|(name, _)| print!("{:>15.1}", figure(name)));
+    for (name, _) in FIGURES {
+        print!("{:>15.1}", figure(name));
+    }
     println!();
 }
 
