@@ -25,8 +25,8 @@ pub(super) struct Rack {
     /// When the newest delivered segment was sent, and where it ended.
     pub(super) xmit_ts: Instant,
     end_seq: SeqNum,
-    /// It was sent again.
-    again: bool,
+    /// Number of its transmission.
+    nth: SeqNum,
     /// Its round trip.
     pub(super) rtt: Duration,
     /// The highest number delivered.
@@ -42,7 +42,7 @@ impl Rack {
         Self {
             xmit_ts: Instant::ZERO,
             end_seq: SeqNum(0),
-            again: false,
+            nth: SeqNum(0),
             rtt: Duration::ZERO,
             fack: None,
             dsack_round: None,
@@ -74,13 +74,20 @@ impl Rack {
             return;
         }
         self.rtt = rtt;
-        let newer =
-            sent.at > self.xmit_ts || sent.at == self.xmit_ts && sent.end.after(self.end_seq);
-        if newer {
+        if self.is_later(sent) {
             self.xmit_ts = sent.at;
+            self.nth = sent.nth;
             self.end_seq = sent.end;
-            self.again = again;
         }
+    }
+
+    /// Whether a segment was sent after the newest that was delivered.
+    fn is_later(&self, sent: &Sent) -> bool {
+        // We differ: of what was sent at one instant, RFC 8985 §6.2 takes the higher number for the
+        // later, which is wrong where new data went before a retransmission. Transmissions are
+        // counted; only pieces of one are told apart by their numbers.
+        let tie = sent.nth.after(self.nth) || sent.nth == self.nth && sent.end.after(self.end_seq);
+        sent.at > self.xmit_ts || sent.at == self.xmit_ts && tie
     }
 
     /// Step 4, the part that adapts to duplicates.
@@ -122,12 +129,8 @@ impl Rack {
     /// Step 5 for one segment: whether it was sent before the newest that was delivered, and when
     /// it is to be taken for lost.
     pub(super) fn lost_at(&self, sent: &Sent, reo_wnd: Duration) -> Option<Instant> {
-        // We differ: of what was sent at one instant, RFC 8985 §6.2 takes the higher number for the
-        // later. A retransmission is not: it may follow new data of that instant, whose delivery
-        // would then show it to be lost while it is still on its way.
-        let later = |sent: &Sent| self.again || !sent.marks.has(Marks::RETRANSMITTED);
-        let tie = self.xmit_ts == sent.at && self.end_seq.after(sent.end);
-        let before = self.xmit_ts > sent.at || tie && later(sent);
+        let itself = self.nth == sent.nth && self.end_seq == sent.end;
+        let before = self.xmit_ts >= sent.at && !itself && !self.is_later(sent);
         before.then(|| sent.at + self.rtt + reo_wnd)
     }
 }
@@ -137,27 +140,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_data_of_the_same_instant_does_not_condemn_a_retransmission() {
+    fn of_one_instant_what_was_sent_first_is_lost_first() {
         let at = |ms| Instant::ZERO + Duration::from_millis(ms);
-        let sent = |seq: u32, ms, marks| Sent {
+        let sent = |seq: u32, nth, marks| Sent {
             seq: SeqNum(seq),
             end: SeqNum(seq + 100),
-            at: at(ms),
+            at: at(200),
             delivered: 0,
-            delivered_at: at(ms),
-            first_at: at(ms),
+            delivered_at: at(200),
+            first_at: at(200),
+            nth: SeqNum(nth),
             marks,
         };
         let (again, new) = (Marks::RETRANSMITTED, Marks::NONE);
-        let mut rack = Rack::new();
-        // 900 was sent first, and 100 again at once after it.
-        rack.on_delivered(at(300), &sent(900, 200, new), false, Some(at(100) - at(0)));
         let zero = Duration::ZERO;
-        assert_eq!(rack.lost_at(&sent(100, 200, again), zero), None);
-        assert_eq!(rack.lost_at(&sent(800, 200, new), zero), Some(at(300)));
-        assert_eq!(rack.lost_at(&sent(100, 199, again), zero), Some(at(299)));
-        // Of two that were sent again, the higher number is the later.
-        rack.on_delivered(at(310), &sent(950, 200, again), false, None);
-        assert!(rack.lost_at(&sent(100, 200, again), zero).is_some());
+        let mut rack = Rack::new();
+        // 900 was sent first, and 100 again at once after it; 200 again before it.
+        rack.on_delivered(at(300), &sent(900, 7, new), false, Some(at(100) - at(0)));
+        assert_eq!(rack.lost_at(&sent(100, 8, again), zero), None);
+        assert_eq!(rack.lost_at(&sent(200, 6, again), zero), Some(at(300)));
+        // Of one transmission the pieces before.
+        assert_eq!(rack.lost_at(&sent(800, 7, new), zero), Some(at(300)));
+        assert_eq!(rack.lost_at(&sent(1000, 7, new), zero), None);
+        assert_eq!(rack.lost_at(&sent(900, 7, new), zero), None);
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Sent {
     pub(super) delivered: u64,
     pub(super) delivered_at: Instant,
     pub(super) first_at: Instant,
+    /// Number of the transmission: of those at one instant it says which came first.
+    pub(super) nth: SeqNum,
     pub(super) marks: Marks,
 }
 
@@ -507,6 +509,7 @@ mod tests {
             delivered: 0,
             delivered_at: at,
             first_at: at,
+            nth: SeqNum(0),
             marks: Marks::NONE,
         }
     }

@@ -250,6 +250,8 @@ pub(super) struct Sender {
     dupacks: u16,
     /// A round trip has been timed since the last tail loss probe.
     timed: bool,
+    /// So many have left.
+    transmissions: SeqNum,
     /// Timeouts in a row.
     pub(super) retransmits: u8,
     /// Since when nothing has been acknowledged that is in flight.
@@ -302,6 +304,7 @@ impl Sender {
             prefer_new: false,
             dupacks: 0,
             timed: true,
+            transmissions: SeqNum(0),
             retransmits: 0,
             stalled_since: None,
             delivered: 0,
@@ -1248,6 +1251,7 @@ impl Sender {
         if self.app_limited > 0 {
             marks = marks.with(Marks::APP_LIMITED);
         }
+        self.transmissions += 1;
         self.track.board.push(Sent {
             seq,
             end,
@@ -1255,6 +1259,7 @@ impl Sender {
             delivered: self.delivered,
             delivered_at: self.delivered_at,
             first_at: self.first_at,
+            nth: self.transmissions,
             marks,
         });
         self.nxt = end;
@@ -1287,7 +1292,10 @@ impl Sender {
         let now = cx.now;
         let (delivered, delivered_at, first_at) =
             (self.delivered, self.delivered_at, self.first_at);
+        self.transmissions += 1;
+        let nth = self.transmissions;
         self.track.board.resend(seq, len, |sent| {
+            sent.nth = nth;
             sent.at = now;
             sent.delivered = delivered;
             sent.delivered_at = delivered_at;
