@@ -49,6 +49,9 @@ pub(super) struct Taken {
 /// RFC 7323 §5.5: a timestamp older than this says nothing any more.
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
+/// After so long without data the peer has timed out, or begins with a small window again.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// The receiver.
 #[derive(Clone, Debug)]
 pub(super) struct Receiver {
@@ -79,6 +82,8 @@ pub(super) struct Receiver {
     pub(super) need: Need,
     /// Segments that are acknowledged at once.
     quick: u8,
+    /// So many where the peer begins anew.
+    quick_most: u8,
     /// Bytes received since the last acknowledgment.
     unacked: u32,
     /// Data of the largest segment seen.
@@ -122,6 +127,7 @@ impl Receiver {
             last_ack_sent: SeqNum(0),
             need: Need::None,
             quick: options.quick_acks,
+            quick_most: options.quick_acks,
             unacked: 0,
             mss: 536,
             echo: false,
@@ -280,6 +286,7 @@ impl Receiver {
 
     /// Notes old data as a duplicate to be reported.
     pub(super) fn note_duplicate(&mut self, seg: &Segment) {
+        self.quick = self.quick_most;
         let end = (seg.seq + seg.len).earlier(self.nxt);
         self.dsack = Some((seg.seq, end));
     }
@@ -304,6 +311,9 @@ impl Receiver {
             return;
         }
         self.note_overlap(self.nxt, len);
+        if now.since(self.last_data_at) > PAUSE {
+            self.quick = self.quick_most;
+        }
         self.buffer.push(data);
         self.advance(len);
         let mut filled = false;
@@ -340,6 +350,8 @@ impl Receiver {
     fn hold(&mut self, seq: SeqNum, data: &Payload) -> Result<(), DropReason> {
         //= RFC 5681 §4.2 a duplicate acknowledgment goes out at once.
         self.need = Need::Now;
+        // The peer repairs a loss with a small window: each acknowledgment counts, as in Linux.
+        self.quick = self.quick_most;
         let at = self.received + u64::from(seq.since(self.nxt));
         self.note_overlap(seq, len32(data.len()));
         let held = self.held.get_or_insert_default();
