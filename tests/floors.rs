@@ -39,6 +39,8 @@ use std::path::Path;
 const FLOORS: &[(&str, &[&str])] = &[
     ("stack::time", &[]),
     ("stack::rng", &["stack::time"]),
+    // Timers of anything: whoever keeps many of them owns one.
+    ("stack::wheel", &["stack::time"]),
     ("stack::reason", &[]),
     ("stack::wire", &["stack::time"]),
     ("stack::frame", &["stack::wire"]),
@@ -51,7 +53,7 @@ const FLOORS: &[(&str, &[&str])] = &[
                            "stack::time", "stack::wire"]),
     ("stack::host", &["stack::frame", "stack::link", "stack::machine", "stack::net",
                       "stack::reason", "stack::rng", "stack::time", "stack::transport",
-                      "stack::wire"]),
+                      "stack::wheel", "stack::wire"]),
     ("stack", &[]),
     ("tapline::device", &["stack::frame", "stack::link::impair", "stack::link::offload",
                           "stack::machine", "stack::reason", "stack::rng", "stack::time",
@@ -186,6 +188,11 @@ fn door_faults(files: &[(String, String)]) -> Vec<String> {
         let Some((folder, _)) = name.rsplit_once('/') else {
             continue;
         };
+        // A binary of several files has a `main.rs` for its door.
+        let is_binary = names.contains(format!("{folder}/main.rs").as_str());
+        if is_binary && folder.contains("/bin/") {
+            continue;
+        }
         // A test file is a part of the file that it tests, which names it by `#[path]`.
         if ["src", "/bin", "/tests"]
             .iter()

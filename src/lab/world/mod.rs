@@ -26,10 +26,11 @@
 mod blame;
 mod breaking;
 mod building;
+mod tcp_event;
 mod tcp_log;
 mod telling;
 
-pub use tcp_log::{Connection, TcpEvent, TcpTold};
+pub use tcp_event::{Connection, TcpEvent, TcpTold};
 
 use super::digest::Digest;
 use super::fault::Run;
@@ -49,7 +50,7 @@ use stack::transport::tcp::Why;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use tcp_log::TcpLog;
+use tcp_event::TcpLog;
 
 /// A network in virtual time.
 #[derive(Clone, Debug)]

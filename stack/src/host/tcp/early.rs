@@ -13,7 +13,8 @@
 //! Promises: a listener that does not ask for it ignores the option; so does one that has as many
 //! pending as it allows, or answers by SYN cookies.
 
-use super::{Ends, Listener};
+use super::Ends;
+use super::listen::Listener;
 use crate::frame::Payload;
 use crate::host::Host;
 use crate::host::stats::TcpStats;
@@ -23,7 +24,7 @@ use crate::transport::tcp::fastopen::{Check, Client, Server};
 use crate::transport::tcp::segment::Cookie;
 use crate::transport::tcp::{Connection, Outcome, Segment};
 use crate::transport::{Key, Slab};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 
 /// How long a client that was reset, or did not acknowledge, counts as one that is pending.
@@ -36,31 +37,6 @@ pub(in crate::host) struct FastOpen {
     server: Server,
     /// Connections that were served early, and whose listener counts them.
     pending: BTreeMap<Key, Key>,
-}
-
-/// What a listener counts: RFC 7413's `PendingFastOpenRequests`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pending {
-    limit: usize,
-    now: usize,
-    /// Until when those count that ended badly.
-    failed: VecDeque<Instant>,
-}
-
-impl Pending {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            ..Self::default()
-        }
-    }
-
-    fn has_room(&mut self, now: Instant) -> bool {
-        while self.failed.front().is_some_and(|until| *until <= now) {
-            self.failed.pop_front();
-        }
-        self.now + self.failed.len() < self.limit
-    }
 }
 
 impl FastOpen {

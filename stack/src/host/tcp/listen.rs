@@ -7,7 +7,7 @@
 //!
 //! Read first: RFC 9293 §3.10.7.2; RFC 4987 §3; RFC 7413 §4.2.
 
-use super::{Ends, Owner, early};
+use super::{Ends, Owner};
 use crate::frame::{Frame, Payload};
 use crate::host::event::{ListenHandle, TcpHandle, Who};
 use crate::host::{BindError, Host};
@@ -42,7 +42,7 @@ pub(super) struct Listener {
     half_open: BTreeSet<Key>,
     waiting: VecDeque<Key>,
     /// Connections whose SYN's data was taken.
-    pub(super) pending: early::Pending,
+    pub(super) pending: super::pending::Pending,
     /// On the host's ready list.
     pub(super) announced: bool,
 }
@@ -95,7 +95,7 @@ impl Host {
             options: shared,
             half_open: BTreeSet::new(),
             waiting: VecDeque::new(),
-            pending: early::Pending::new(options.fast_open),
+            pending: super::pending::Pending::new(options.fast_open),
             announced: false,
         };
         let key = tcp

@@ -25,10 +25,10 @@ pub(super) mod early;
 mod input;
 mod listen;
 mod output;
+mod pending;
 mod table;
 
 pub use calls::ConnectError;
-use listen::Listener;
 
 use super::event::{ListenHandle, TcpHandle, Who};
 use super::interface::Hop;
@@ -58,7 +58,7 @@ const HOLD: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Tcp {
     connections: Slab<Box<Entry>>,
-    listeners: Slab<Listener>,
+    listeners: Slab<listen::Listener>,
     /// Connections by their ends.
     table: table::Table,
     /// Listeners by what they are bound to.

@@ -13,8 +13,8 @@
 //! Promises: input never emits; all output is pulled; the same calls at the same times give the
 //! same segments. It knows neither addresses nor ports: those are the host's.
 
+use super::fastopen::Opening;
 use super::log::{LogEntry, What};
-use super::opening::Opening;
 use super::options::{Ecn, Options};
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};

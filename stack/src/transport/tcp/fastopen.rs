@@ -311,6 +311,37 @@ fn data_limit(server: IpAddr, mss: u16) -> u16 {
     if mss == 0 { default } else { mss.min(most) }
 }
 
+/// How a handshake with Fast Open went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A client's: the first SYN-ACK came.
+    Answered {
+        /// A new cookie.
+        cookie: Option<Cookie>,
+        /// The server's MSS.
+        mss: Option<u16>,
+        /// Whether the server, or the path, does Fast Open; `None` where that was not seen.
+        works: Option<bool>,
+    },
+    /// A client's: nothing came but silence or an ICMP error.
+    Failed,
+    /// A server's: the client has acknowledged, so it is where it said it was.
+    Opened,
+    /// A server's: it ended before that.
+    Abandoned,
+}
+
+/// Fast Open's state while a handshake lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Opening {
+    /// We open.
+    Client(Plan),
+    /// We answer, with a cookie perhaps; `early`: and have taken the SYN's data.
+    Server { cookie: Option<Cookie>, early: bool },
+    /// The host is to be told.
+    Over(Outcome),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,9 +60,9 @@ pub mod timers;
 
 pub use congestion::Algorithm;
 pub use connection::{Connection, Error, Path, Ready};
+pub use fastopen::Outcome;
 pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};
-pub use opening::Outcome;
 pub use options::Options;
 pub use segment::{CookieOptions, Outgoing, Segment};
 pub use state::State;

@@ -17,7 +17,7 @@
 //! SYN-ACK at once); data of a SYN that crosses ours, which is sent again anyway.
 
 use super::connection::{Connection, Error, Ready};
-use super::fastopen::Plan;
+use super::fastopen::{Opening, Outcome, Plan};
 use super::segment::{Cookie, Segment};
 use super::state::State;
 use crate::frame::Payload;
@@ -25,37 +25,6 @@ use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
-
-/// How a handshake with Fast Open went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A client's: the first SYN-ACK came.
-    Answered {
-        /// A new cookie.
-        cookie: Option<Cookie>,
-        /// The server's MSS.
-        mss: Option<u16>,
-        /// Whether the server, or the path, does Fast Open; `None` where that was not seen.
-        works: Option<bool>,
-    },
-    /// A client's: nothing came but silence or an ICMP error.
-    Failed,
-    /// A server's: the client has acknowledged, so it is where it said it was.
-    Opened,
-    /// A server's: it ended before that.
-    Abandoned,
-}
-
-/// Fast Open's state while a handshake lasts.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Opening {
-    /// We open.
-    Client(Plan),
-    /// We answer, with a cookie perhaps; `early`: and have taken the SYN's data.
-    Server { cookie: Option<Cookie>, early: bool },
-    /// The host is to be told.
-    Over(Outcome),
-}
 
 impl Connection {
     /// Opens as planned: the SYN asks for a cookie, or carries one and what

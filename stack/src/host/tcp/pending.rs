@@ -1,0 +1,30 @@
+//! How many clients of a listener may be served before they have shown that they are there.
+
+use crate::time::Instant;
+use alloc::collections::VecDeque;
+
+/// What a listener counts: RFC 7413's `PendingFastOpenRequests`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pending {
+    pub(super) limit: usize,
+    pub(super) now: usize,
+    /// Until when those count that ended badly.
+    pub(super) failed: VecDeque<Instant>,
+}
+
+impl Pending {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
+    /// Whether one more may be served early.
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
+        while self.failed.front().is_some_and(|until| *until <= now) {
+            self.failed.pop_front();
+        }
+        self.now + self.failed.len() < self.limit
+    }
+}
