@@ -81,7 +81,7 @@ const ODDITIES: &[(&str, &str)] = &[
         "e / ip() / TCP(dport=80, chksum=0x1234)",
         "tcp-bad-checksum",
     ),
-    ("e / ip() / TCP(dport=80, flags='S')", "tcp-no-socket"),
+    ("e / ip() / TCP(dport=81, flags='S')", "tcp-no-socket"),
     (
         "Ether(src=me, dst=host, type=0x806) / bytes(10)",
         "arp-malformed",
@@ -207,11 +207,11 @@ fn hping3_gets_truthful_answers() {
     };
     answers(up("hping3 -1 -c 3 -i 1 10.7.0.2").exits(0), "icmp_seq=");
     answers(
-        up("hping3 -S -p 80 -c 3 -i 1 10.7.0.2").exits(0),
+        up("hping3 -S -p 81 -c 3 -i 1 10.7.0.2").exits(0),
         "flags=RA",
     );
     answers(
-        up("hping3 -A -p 80 -c 3 -i 1 10.7.0.2").exits(0),
+        up("hping3 -A -p 81 -c 3 -i 1 10.7.0.2").exits(0),
         "flags=R ",
     );
     let ran = up("hping3 -2 -p 40000 -c 3 -i 1 10.7.0.2");
