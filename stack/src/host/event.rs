@@ -1,10 +1,9 @@
 //! What the host tells its driver: which sockets have something to do, and what became of
 //! addresses. A ready list, never a growing queue: a socket is on it at most once.
 
-use crate::transport::Key;
+use crate::transport::{Key, Readiness};
 use crate::wire::MacAddr;
 use core::net::IpAddr;
-use core::ops::{BitOr, BitOrAssign};
 
 /// A UDP socket of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,40 +30,6 @@ pub(super) enum Who {
     Tcp(Key),
     /// A listener.
     Listener(Key),
-}
-
-/// What a socket is ready for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Readiness(u8);
-
-impl Readiness {
-    /// Nothing.
-    pub const NONE: Self = Self(0);
-    /// There is something to receive.
-    pub const READABLE: Self = Self(1);
-    /// There is room to send again.
-    pub const WRITABLE: Self = Self(2);
-    /// There is an error to take.
-    pub const ERROR: Self = Self(4);
-
-    /// Whether any of `other` is in this.
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-impl BitOr for Readiness {
-    type Output = Self;
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl BitOrAssign for Readiness {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
 }
 
 /// Something the driver may want to know.

@@ -74,9 +74,10 @@ mod sockets;
 mod stats;
 mod tcp;
 
+pub use crate::transport::Readiness;
 pub use asked::AskError;
 pub use config::{Config, InterfaceConfig, Medium, ReversePath};
-pub use event::{Event, ListenHandle, RawHandle, Readiness, TcpHandle, UdpHandle};
+pub use event::{Event, ListenHandle, RawHandle, TcpHandle, UdpHandle};
 pub use interface::{Address, Counters, Interface};
 pub use sockets::{BindError, SendError};
 pub use stats::{Stats, TcpStats};

@@ -4,7 +4,7 @@
 //! the packet then waits in the socket until its interface takes it, and a socket that has filled
 //! its queue is told so instead of losing packets on its own host.
 
-use super::event::{RawHandle, Readiness, UdpHandle, Who};
+use super::event::{RawHandle, UdpHandle, Who};
 use super::interface::{Hop, Waiting};
 use super::routing::Way;
 use super::{Event, Host};
@@ -13,6 +13,7 @@ use crate::net::groups::{FilterMode, GroupError};
 use crate::net::{icmp, ipv4};
 use crate::reason::DropReason;
 use crate::time::Instant;
+use crate::transport::Readiness;
 use crate::transport::raw::{self, Kind as RawKind};
 use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};

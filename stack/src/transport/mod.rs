@@ -14,12 +14,14 @@ pub mod demux;
 pub mod pool;
 pub mod ports;
 pub mod raw;
+mod readiness;
 pub mod sent;
 pub mod slab;
 pub mod tcp;
 pub mod udp;
 
 pub use pool::{Chain, Pool};
+pub use readiness::Readiness;
 pub use slab::{Key, Slab};
 
 use crate::wire::icmpv4;

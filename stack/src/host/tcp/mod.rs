@@ -424,7 +424,7 @@ impl Host {
         let Some(entry) = self.tcp.connections.get_mut(key) else {
             return;
         };
-        let ready = readiness(entry.connection.take_ready());
+        let ready = entry.connection.take_ready();
         if ready != Readiness::NONE {
             entry.ready |= ready;
             if entry.owner == Owner::User && !core::mem::replace(&mut entry.announced, true) {
@@ -641,20 +641,4 @@ fn quoted_ends(
     };
     let seq = crate::wire::seq::SeqNum(u32::from_be_bytes([s0, s1, s2, s3]));
     Some((ends, seq))
-}
-
-/// A connection's readiness in the host's terms.
-#[inline]
-fn readiness(ready: tcp::Ready) -> Readiness {
-    let mut is = Readiness::NONE;
-    for (has, then) in [
-        (tcp::Ready::READABLE, Readiness::READABLE),
-        (tcp::Ready::WRITABLE, Readiness::WRITABLE),
-        (tcp::Ready::ERROR, Readiness::ERROR),
-    ] {
-        if ready.has(has) {
-            is |= then;
-        }
-    }
-    is
 }

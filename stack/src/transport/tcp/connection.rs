@@ -24,14 +24,13 @@ use super::state::{Event, State};
 use super::status::{Phase, Status};
 use super::timers::{Timer, Timers};
 use crate::time::{Duration, Instant};
-use crate::transport::ErrorKind;
+use crate::transport::{ErrorKind, Readiness};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::fmt;
-use core::ops::{BitOr, BitOrAssign};
 
 /// RFC 9293 §3.7.1 SHLD-5, MUST-15: what a peer takes that does not say.
 const DEFAULT_MSS: u16 = 536;
@@ -96,40 +95,6 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// What a connection became ready for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready(u8);
-
-impl Ready {
-    /// Nothing.
-    pub const NONE: Self = Self(0);
-    /// There is something to read, or the peer has finished.
-    pub const READABLE: Self = Self(1);
-    /// There is room to write; the first time: it is open.
-    pub const WRITABLE: Self = Self(2);
-    /// It has ended by an error.
-    pub const ERROR: Self = Self(4);
-
-    /// Whether any of `other` is in this.
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-impl BitOr for Ready {
-    type Output = Self;
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl BitOrAssign for Ready {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
-
 /// A reset that waits to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingReset {
@@ -184,7 +149,7 @@ pub struct Connection {
     pub(super) error: Option<Error>,
     /// What ICMP said that ended nothing.
     soft: Option<ErrorKind>,
-    pub(super) ready: Ready,
+    pub(super) ready: Readiness,
     /// The user wants to be told of room to write.
     wants_room: bool,
     pub(super) reset: Option<PendingReset>,
@@ -223,7 +188,7 @@ impl Connection {
             orphan: false,
             error: None,
             soft: None,
-            ready: Ready::NONE,
+            ready: Readiness::NONE,
             wants_room: false,
             reset: None,
             challenge_at: now,
@@ -410,7 +375,7 @@ impl Connection {
 
     /// What it became ready for since this was asked last.
     #[inline]
-    pub fn take_ready(&mut self) -> Ready {
+    pub fn take_ready(&mut self) -> Readiness {
         core::mem::take(&mut self.ready)
     }
 
@@ -623,7 +588,7 @@ impl Connection {
         self.probe = None;
         if let Some(error) = error {
             self.error.get_or_insert(error);
-            self.ready |= Ready::ERROR | Ready::READABLE | Ready::WRITABLE;
+            self.ready |= Readiness::ERROR | Readiness::READABLE | Readiness::WRITABLE;
         }
     }
 
@@ -633,7 +598,7 @@ impl Connection {
             let least = usize::try_from(self.options.send_buffer.initial / 4).unwrap_or(0);
             if self.room() >= least.max(1) {
                 self.wants_room = false;
-                self.ready |= Ready::WRITABLE;
+                self.ready |= Readiness::WRITABLE;
             }
         }
     }

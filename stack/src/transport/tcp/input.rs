@@ -9,7 +9,7 @@
 //!
 //! Left out: check 3, security and compartment, which no network uses any more.
 
-use super::connection::{Connection, Error, PendingReset, Probe, Ready};
+use super::connection::{Connection, Error, PendingReset, Probe};
 use super::recv::Need;
 use super::segment::Segment;
 use super::send::Fin;
@@ -18,6 +18,7 @@ use super::timers::Timer;
 use crate::frame::Payload;
 use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
+use crate::transport::Readiness;
 use crate::wire::tcp::Flags;
 
 /// Time between challenges answered (as Linux's `tcp_invalid_ratelimit`; RFC 5961 §7 wants a limit).
@@ -81,7 +82,7 @@ impl Connection {
         }
         self.watch_idle(now);
         self.rcv.on_expected(now, seg, data);
-        self.ready |= Ready::READABLE;
+        self.ready |= Readiness::READABLE;
         if self.timers.runs(Timer::Persist) && self.snd.window_room() > 0 {
             self.end_persist();
         }
@@ -191,7 +192,7 @@ impl Connection {
 
     /// The connection is open.
     fn on_open(&mut self, now: Instant) {
-        self.ready |= Ready::WRITABLE;
+        self.ready |= Readiness::WRITABLE;
         self.progress = true;
         self.last_heard = now;
         self.arm_keepalive(now);
@@ -442,7 +443,7 @@ impl Connection {
             let later = self.rcv.up.is_none_or(|known| up.after(known));
             if later && up.after(self.rcv.nxt) {
                 self.rcv.up = Some(up);
-                self.ready |= Ready::READABLE;
+                self.ready |= Readiness::READABLE;
             }
         }
     }
@@ -466,7 +467,7 @@ impl Connection {
         self.watch_idle(now);
         let taken = self.rcv.on_text(now, seg, data)?;
         if taken.readable {
-            self.ready |= Ready::READABLE;
+            self.ready |= Readiness::READABLE;
         }
         if taken.fin {
             self.step(now, Event::RcvFin);

@@ -59,7 +59,7 @@ pub mod status;
 pub mod timers;
 
 pub use congestion::Algorithm;
-pub use connection::{Connection, Error, Path, Ready};
+pub use connection::{Connection, Error, Path};
 pub use fastopen::Outcome;
 pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};

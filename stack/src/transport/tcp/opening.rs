@@ -16,13 +16,14 @@
 //! Left out: data in the SYN-ACK, which would wait for the user (what the server says follows the
 //! SYN-ACK at once); data of a SYN that crosses ours, which is sent again anyway.
 
-use super::connection::{Connection, Error, Ready};
+use super::connection::{Connection, Error};
 use super::fastopen::{Opening, Outcome, Plan};
 use super::segment::{Cookie, Segment};
 use super::state::State;
 use crate::frame::Payload;
 use crate::reason::DropReason;
 use crate::time::Instant;
+use crate::transport::Readiness;
 use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
 
@@ -66,7 +67,7 @@ impl Connection {
         let early = true;
         self.opening = Some(Box::new(Opening::Server { cookie, early }));
         self.fast_opened = true;
-        self.ready |= Ready::WRITABLE;
+        self.ready |= Readiness::WRITABLE;
         if syn.len == 0 {
             return Ok(());
         }

@@ -3,8 +3,9 @@
 use super::script::{Script, modern, ms, plain};
 use crate::reason::DropReason;
 use crate::time::Duration;
+use crate::transport::Readiness;
 use crate::transport::tcp::options::KeepAlive;
-use crate::transport::tcp::{Error, Options, Ready, State};
+use crate::transport::tcp::{Error, Options, State};
 use crate::wire::tcp::Flags;
 
 #[test]
@@ -41,7 +42,7 @@ fn the_peer_closes_first() {
     s.rx("FP. 1:11 ack 1");
     s.tx(&[". 1:1 ack 12"]);
     assert_eq!(s.c.state(), State::CloseWait);
-    assert!(s.c.take_ready().has(Ready::READABLE));
+    assert!(s.c.take_ready().has(Readiness::READABLE));
     assert_eq!((s.read(100), s.read(100)), (10, 0));
     // Half-close: we go on.
     s.write(700);

@@ -3,8 +3,9 @@
 use super::script::{Script, modern, plain};
 use crate::reason::DropReason;
 use crate::transport::ErrorKind;
+use crate::transport::Readiness;
 use crate::transport::tcp::options::Ecn;
-use crate::transport::tcp::{Error, Options, Ready, State};
+use crate::transport::tcp::{Error, Options, State};
 
 #[test]
 fn active() {
@@ -13,7 +14,7 @@ fn active() {
     s.rx("S. 0:0 ack 1 mss 1460");
     s.tx(&[". 1:1 ack 1"]);
     assert_eq!(s.c.state(), State::Established);
-    assert!(s.c.take_ready().has(Ready::WRITABLE));
+    assert!(s.c.take_ready().has(Readiness::WRITABLE));
 }
 
 #[test]

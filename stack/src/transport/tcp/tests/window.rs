@@ -333,5 +333,5 @@ fn writing_is_bounded() {
     s.drain();
     let _ = s.c.take_ready();
     s.rx(". 1:1 ack 5001");
-    assert!(s.c.take_ready().has(crate::transport::tcp::Ready::WRITABLE));
+    assert!(s.c.take_ready().has(crate::transport::Readiness::WRITABLE));
 }
