@@ -278,14 +278,13 @@ impl Connection {
     /// A segment without data.
     fn bare(&mut self, now: Instant, seq: SeqNum, why: Option<Why>) -> Outgoing {
         let options = self.options_now(now);
-        self.segment(now, seq, Flags::ACK, options, Payload::new(), why)
+        self.segment(seq, Flags::ACK, options, Payload::new(), why)
     }
 
     /// A segment of a connection that is open: acknowledgment and window are added.
     #[inline]
     fn segment(
         &mut self,
-        _now: Instant,
         seq: SeqNum,
         flags: Flags,
         options: OptionBuffer,
@@ -537,6 +536,11 @@ impl Connection {
         Some(self.new_plan(0, true, mss))
     }
 
+    /// Bytes of a full packet that carry no data.
+    fn overhead(&self) -> u16 {
+        self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 }
+    }
+
     /// RFC 4821 §7: one segment that is larger than the path is known to carry.
     fn plan_mtu_probe(&self, unsent: u32, window: u32, room: u32) -> Option<Plan> {
         let size = self.search.next_probe()?;
@@ -544,7 +548,7 @@ impl Connection {
             // Blocks to be told would make it larger than what is probed.
             return None;
         }
-        let overhead = self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 };
+        let overhead = self.overhead();
         let mss = size.saturating_sub(overhead).min(self.peer_mss);
         let len = u32::from(mss);
         let calm = self.snd.phase == super::status::Phase::Open && self.snd.flight() > 0;
@@ -613,7 +617,7 @@ impl Connection {
             self.on_new(now, plan, end);
         }
         let options = self.options_now(now);
-        let mut out = self.segment(now, plan.seq, flags, options, payload, plan.why);
+        let mut out = self.segment(plan.seq, flags, options, payload, plan.why);
         out.mss = plan.mss;
         out.ecn = ecn;
         if let Some(up) = self.snd.up.filter(|up| up.after(plan.seq)) {
@@ -627,7 +631,7 @@ impl Connection {
         let mut marks = Marks::NONE;
         if plan.why == Some(Why::MtuProbe) {
             marks = Marks::MTU_PROBE;
-            let overhead = self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 };
+            let overhead = self.overhead();
             self.search.on_sent(plan.mss + overhead);
         }
         if plan.fin {

@@ -181,8 +181,6 @@ impl News {
 pub(super) struct Acked {
     /// SND.UNA moved.
     pub(super) advanced: bool,
-    /// Our SYN is acknowledged by this.
-    pub(super) syn: bool,
     /// Our FIN is.
     pub(super) fin: bool,
     /// A probe for a larger path MTU arrived.
@@ -635,7 +633,6 @@ impl Sender {
         let end = self.data_end();
         let released = self.offset(ack.earlier(end).later(self.data_una()));
         out.advanced = true;
-        out.syn = self.una == self.iss;
         out.fin = self.fin == Fin::Sent && ack.after(end);
         let min_rtt = self.rtt.min_rtt(cx.now);
         let high_seq = self.high_seq;
@@ -1003,8 +1000,6 @@ impl Sender {
         let reducing = matches!(self.phase, Phase::Recovery | Phase::Cwr);
         let in_flight = self.in_flight();
         let (interval, sampled, prior_delivered) = self.sample_rate(cx.now, news);
-        let slow = self.cc.in_slow_start();
-        let used = slow && self.cc.window() < prior_in_flight.saturating_mul(2);
         let ack = Ack {
             now: cx.now,
             acked: news.delivered,
@@ -1020,22 +1015,28 @@ impl Sender {
             prior_in_flight,
             in_flight,
             lost,
-            cwnd_limited: self.cwnd_limited.is_some() || used,
+            cwnd_limited: self.cwnd_limited.is_some(),
             in_recovery: reducing,
         };
         self.cc.on_ack(&ack);
-        if reducing && self.cc.uses_prr() {
-            let progress = advanced && lost == 0;
-            let mss = u32::from(self.mss);
-            let ssthresh = self.cc.ssthresh();
-            let prr = &mut self.track.prr;
-            let room = prr.on_ack(news.left, progress, in_flight, ssthresh, mss);
-            //= RFC 6582 §3.2 step 3: what a partial acknowledgment shows to be lost is sent at once.
-            let partial = !self.sack && advanced && self.track.board.lost() > 0;
-            let room = if partial { room.max(mss) } else { room };
-            self.cc.set_window(in_flight.saturating_add(room).max(mss));
-        }
+        //= RFC 6582 §3.2 step 3: what a partial acknowledgment shows to be lost is sent at once.
+        let partial = !self.sack && advanced && self.track.board.lost() > 0;
+        self.come_down(news.left, advanced && lost == 0, partial);
         self.set_pace(cx.options);
+    }
+
+    /// Sets the window by PRR while an episode lasts (RFC 6937 §3): `left` bytes have left the
+    /// network, with `progress` or not; `owed`: at least one segment may go.
+    fn come_down(&mut self, left: u32, progress: bool, owed: bool) {
+        if !matches!(self.phase, Phase::Recovery | Phase::Cwr) || !self.cc.uses_prr() {
+            return;
+        }
+        let (in_flight, mss) = (self.in_flight(), u32::from(self.mss));
+        let ssthresh = self.cc.ssthresh();
+        let prr = &mut self.track.prr;
+        let room = prr.on_ack(left, progress, in_flight, ssthresh, mss);
+        let room = if owed { room.max(mss) } else { room };
+        self.cc.set_window(in_flight.saturating_add(room).max(mss));
     }
 
     fn set_pace(&mut self, options: &Options) {
@@ -1150,11 +1151,8 @@ impl Sender {
         let mut out = Acked::default();
         let flight = self.flight();
         let lost = self.detect_losses(cx, timers, &mut out, flight);
-        if lost > 0 && matches!(self.phase, Phase::Recovery | Phase::Cwr) && self.cc.uses_prr() {
-            let in_flight = self.in_flight();
-            let (mss, ssthresh) = (u32::from(self.mss), self.cc.ssthresh());
-            let room = self.track.prr.on_ack(0, false, in_flight, ssthresh, mss);
-            self.cc.set_window(in_flight.saturating_add(room).max(mss));
+        if lost > 0 {
+            self.come_down(0, false, false);
         }
         out
     }
