@@ -296,17 +296,9 @@ const fn plural(n: u64) -> &'static str {
 mod tests {
     use super::super::attach::simulated;
     use super::*;
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
 
     fn arping(line: &str) -> (String, u8) {
-        let words = std::iter::once("arping").chain(line.split_whitespace());
-        let args = Line::try_parse_from(words).unwrap().args;
+        let args: Args = simulated::args("arping", line).unwrap();
         let ours: &[&str] = match args.duplicate || args.announce {
             true => &[],
             false => &["10.7.0.2/24"],

@@ -312,6 +312,13 @@ pub mod simulated {
     use stack::wire::MacAddr;
     use std::ops::ControlFlow;
 
+    /// What a verb is told by a line of words.
+    pub fn args<A: clap::Args>(verb: &'static str, line: &str) -> Result<A, clap::Error> {
+        let command = A::augment_args(clap::Command::new(verb).no_binary_name(true));
+        let words = command.try_get_matches_from(line.split_whitespace())?;
+        A::from_arg_matches(&words)
+    }
+
     /// A host with an interface for each address, on ports of the same order.
     pub fn host(last: u8, addresses: &[&str], mtus: &[usize]) -> Host {
         let policy = host::Config {

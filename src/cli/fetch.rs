@@ -376,19 +376,11 @@ mod tests {
     use super::super::attach::simulated;
     use super::*;
     use crate::endpoint::services::{Service, Services};
-    use clap::Parser as _;
     use stack::rng::Rng;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
 
     /// From a host of ours that serves a page.
     fn fetch(line: &str) -> (Vec<u8>, Result<u8, Failure>) {
-        let words = std::iter::once("fetch").chain(line.split_whitespace());
-        let args = Line::try_parse_from(words).unwrap().args;
+        let args: Args = simulated::args("fetch", line).unwrap();
         let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
         let usual = tcp::Options::default();
         let rng = Rng::from_seed(1);

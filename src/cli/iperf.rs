@@ -439,19 +439,11 @@ fn server_json(outcome: &server::Outcome) -> Value {
 mod tests {
     use super::super::attach::simulated;
     use super::*;
-    use clap::Parser as _;
     use stack::rng::Rng;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
 
     /// A client against our own server, over a wire of a millisecond.
     fn measure(line: &str) -> Vec<Value> {
-        let words = std::iter::once("iperf").chain(line.split_whitespace());
-        let args = Line::try_parse_from(words).unwrap().args;
+        let args: Args = simulated::args("iperf", line).unwrap();
         let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
         let mut server = Server::open(&mut peer, PORT, &tcp::Options::default()).unwrap();
         let to = config(&args, Ipv4Addr::new(10, 7, 0, 1));

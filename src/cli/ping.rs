@@ -529,18 +529,9 @@ fn times(rtt: &Delays) -> [f64; 4] {
 mod tests {
     use super::super::attach::simulated;
     use super::*;
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
 
     fn args(line: &str) -> Result<Args, String> {
-        let words = std::iter::once("ping").chain(line.split_whitespace());
-        let line = Line::try_parse_from(words).map_err(|e| e.to_string())?;
-        Ok(line.args)
+        simulated::args("ping", line).map_err(|e| e.to_string())
     }
 
     /// Pings along a row of hosts; what was printed, and the exit code.

@@ -274,19 +274,11 @@ fn mark(kind: ErrorKind, code: u8) -> String {
 mod tests {
     use super::super::attach::simulated;
     use super::*;
-    use clap::Parser as _;
     use stack::machine::Port;
     use stack::net::route::{Route, RouteKind};
 
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
     fn trace(line: &str, mut hosts: Vec<Host>) -> (String, Result<u8, Failure>) {
-        let words = std::iter::once("traceroute").chain(line.split_whitespace());
-        let args = Line::try_parse_from(words).unwrap().args;
+        let args: Args = simulated::args("traceroute", line).unwrap();
         let mut trace = match Trace::new(args, Vec::new()) {
             Ok(trace) => trace,
             Err(failure) => return (String::new(), Err(failure)),

@@ -97,7 +97,6 @@ mod tests {
     use crate::runtime::Wake;
     use crate::runtime::stdin::Chunk;
     use bytes::Bytes;
-    use clap::Parser as _;
     use stack::frame::Payload;
     use stack::host::Host;
     use stack::rng::Rng;
@@ -105,15 +104,8 @@ mod tests {
     use stack::transport::tcp;
     use std::collections::VecDeque;
 
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
     fn args(line: &str) -> Args {
-        let words = std::iter::once("nc").chain(line.split_whitespace());
-        Line::try_parse_from(words).unwrap().args
+        simulated::args("nc", line).unwrap()
     }
 
     struct Script(VecDeque<Chunk>);

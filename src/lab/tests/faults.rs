@@ -7,16 +7,15 @@ use crate::lab::trace::{Event, Kind};
 use crate::lab::{Lane, NodeId, World};
 use stack::link::impair::{Config, Loss};
 
-/// `a` and `b` on either side of `r`, 1 ms from it; `p` pings from `a` to `b` every 10 ms for a
-/// second.
-fn world(script: &str) -> World {
+/// `a` and `b` on either side of `r`, 1 ms from it; `p` pings from `a` to `b` every 10 ms, so often.
+fn net(pings: u64, script: &str) -> Topology {
     let way = Config {
         delay: MS,
         ..Config::default()
     };
-    let mut ping = Client::ping("p", "a", "b").count(100);
+    let mut ping = Client::ping("p", "a", "b").count(pings);
     ping.interval = Some(10 * MS);
-    let topology = Topology::new()
+    Topology::new()
         .host("a")
         .router("r")
         .host("b")
@@ -24,7 +23,12 @@ fn world(script: &str) -> World {
         .wire("r", "b", way)
         .client(ping)
         .faults(script)
-        .unwrap();
+        .unwrap()
+}
+
+/// A second of pings, and what was under way.
+fn world(script: &str) -> World {
+    let topology = net(100, script);
     let mut world = topology.build(&Options::default()).unwrap();
     world.run_until(at(5000));
     world.audit().unwrap();
@@ -143,23 +147,9 @@ fn the_script_is_told_in_the_trace() {
     assert_eq!(told, [line(2, "down a-b"), line(5, "end of down a-b")]);
 }
 
-/// `a` and `b` on either side of `r`, with a ping; what was told.
+/// What was told of forty pings.
 fn told(script: &str) -> Vec<Event> {
-    let way = Config {
-        delay: MS,
-        ..Config::default()
-    };
-    let mut ping = Client::ping("p", "a", "b").count(40);
-    ping.interval = Some(10 * MS);
-    let topology = Topology::new()
-        .host("a")
-        .router("r")
-        .host("b")
-        .wire("a", "r", way.clone())
-        .wire("r", "b", way)
-        .client(ping)
-        .faults(script)
-        .unwrap();
+    let topology = net(40, script);
     let options = Options {
         watch: true,
         ..Options::default()

@@ -88,6 +88,22 @@ pub enum Event {
     Delete,
 }
 
+impl Event {
+    /// Every event.
+    pub const ALL: [Self; 10] = [
+        Self::PassiveOpen,
+        Self::ActiveOpen,
+        Self::Close,
+        Self::RcvSyn,
+        Self::RcvSynAck,
+        Self::RcvAckOfSyn,
+        Self::RcvFin,
+        Self::RcvAckOfFin,
+        Self::TimeWaitOver,
+        Self::Delete,
+    ];
+}
+
 /// An event that the figure does not show for a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Illegal {
@@ -193,20 +209,7 @@ impl fmt::Display for State {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 10] = [
-        Event::PassiveOpen,
-        Event::ActiveOpen,
-        Event::Close,
-        Event::RcvSyn,
-        Event::RcvSynAck,
-        Event::RcvAckOfSyn,
-        Event::RcvFin,
-        Event::RcvAckOfFin,
-        Event::TimeWaitOver,
-        Event::Delete,
-    ];
-
-    /// Columns as in `EVENTS`; a dot where the figure has no arrow.
+    /// Columns as in `Event::ALL`; a dot where the figure has no arrow.
     const TABLE: [(&str, &str); 11] = [
         ("CLOSED", "LISTEN SYN-SENT . . . . . . . ."),
         ("LISTEN", ". SYN-SENT CLOSED SYN-RECEIVED . . . . . CLOSED"),
@@ -231,7 +234,7 @@ mod tests {
     fn every_state_and_event_as_in_the_table() {
         for (state, (name, row)) in State::ALL.into_iter().zip(TABLE) {
             assert_eq!(state.name(), name);
-            for (event, want) in EVENTS.into_iter().zip(row.split(' ')) {
+            for (event, want) in Event::ALL.into_iter().zip(row.split(' ')) {
                 let got = state.next(event).map_or(".", State::name);
                 assert_eq!(got, want, "{state} {event:?}");
             }

@@ -3,7 +3,10 @@
 use crate::frame::Payload;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earliest};
-use crate::transport::tcp::{Connection, Error, Options, Outgoing, Path, Segment, State};
+use crate::transport::tcp::options::{Ecn, MtuProbing, Nagle};
+use crate::transport::tcp::{
+    Algorithm, Connection, Error, Options, Outgoing, Path, Segment, State,
+};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header};
 use alloc::sync::Arc;
@@ -295,5 +298,32 @@ impl Flow {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+}
+
+/// Any mixture of mechanisms, each of them more often on than off.
+pub(super) fn mechanisms(rng: &mut Rng) -> Options {
+    let on = |rng: &mut Rng| rng.below(4) > 0;
+    Options {
+        timestamps: on(rng),
+        sack: on(rng),
+        window_scaling: on(rng),
+        rack: on(rng),
+        frto: on(rng),
+        dsack: on(rng),
+        tail_loss_probe: on(rng),
+        hystart: on(rng),
+        pacing: !on(rng),
+        ecn: [Ecn::Off, Ecn::Passive, Ecn::Active][rng.below(3) as usize],
+        nagle: [Nagle::Classic, Nagle::Minshall, Nagle::Off][rng.below(3) as usize],
+        mtu_probing: [MtuProbing::Off, MtuProbing::BlackHole, MtuProbing::Always]
+            [rng.below(3) as usize],
+        congestion: [
+            Algorithm::Cubic,
+            Algorithm::Reno,
+            Algorithm::Bbr,
+            Algorithm::Fixed(20_000),
+        ][rng.below(4) as usize],
+        ..Options::default()
     }
 }

@@ -1,10 +1,10 @@
 //! Bytes in are bytes out, in order, and both ends close, whatever the wire does.
 
-use super::pair::{Flow, Pair, Wire};
+use super::pair::{Flow, Pair, Wire, mechanisms};
 use crate::rng::Rng;
 use crate::time::Duration;
-use crate::transport::tcp::options::{Buffer, Ecn, MtuProbing, Nagle};
-use crate::transport::tcp::{Algorithm, Options, State};
+use crate::transport::tcp::options::Buffer;
+use crate::transport::tcp::{Options, State};
 
 fn transfer(pair: &mut Pair, total: [u64; 2], limit: Duration) -> [Flow; 2] {
     let until = pair.now + limit;
@@ -39,27 +39,8 @@ fn a_clean_wire_carries_a_stream_each_way() {
 }
 
 fn options(rng: &mut Rng) -> Options {
-    let on = |rng: &mut Rng| rng.below(4) > 0;
+    let mechanisms = mechanisms(rng);
     Options {
-        timestamps: on(rng),
-        sack: on(rng),
-        window_scaling: on(rng),
-        rack: on(rng),
-        frto: on(rng),
-        dsack: on(rng),
-        tail_loss_probe: on(rng),
-        hystart: on(rng),
-        pacing: !on(rng),
-        ecn: [Ecn::Off, Ecn::Passive, Ecn::Active][rng.below(3) as usize],
-        nagle: [Nagle::Classic, Nagle::Minshall, Nagle::Off][rng.below(3) as usize],
-        mtu_probing: [MtuProbing::Off, MtuProbing::BlackHole, MtuProbing::Always]
-            [rng.below(3) as usize],
-        congestion: [
-            Algorithm::Cubic,
-            Algorithm::Reno,
-            Algorithm::Bbr,
-            Algorithm::Fixed(20_000),
-        ][rng.below(4) as usize],
         recv_buffer: Buffer {
             initial: 3000 + rng.below(100_000) as u32,
             max: 3000 + rng.below(1_000_000) as u32,
@@ -71,7 +52,7 @@ fn options(rng: &mut Rng) -> Options {
         retries2: 100,
         syn_retries: 100,
         syn_ack_retries: 100,
-        ..Options::default()
+        ..mechanisms
     }
 }
 

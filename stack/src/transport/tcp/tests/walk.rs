@@ -1,31 +1,19 @@
 //! Anything at all happens to a connection, and what must hold holds.
 
+use super::pair::mechanisms;
 use super::script::{IRS, ISS, Script, ms};
 use crate::frame::Payload;
 use crate::rng::Rng;
 use crate::time::Duration;
 use crate::transport::ErrorKind;
-use crate::transport::tcp::options::{Buffer, Ecn, KeepAlive, MtuProbing, Nagle};
+use crate::transport::tcp::options::{Buffer, KeepAlive};
 use crate::transport::tcp::segment::Cookie;
 use crate::transport::tcp::state::Event;
-use crate::transport::tcp::{Algorithm, Options, Segment, State};
+use crate::transport::tcp::{Options, Segment, State};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 use alloc::sync::Arc;
 use std::vec::Vec;
-
-const EVENTS: [Event; 10] = [
-    Event::PassiveOpen,
-    Event::ActiveOpen,
-    Event::Close,
-    Event::RcvSyn,
-    Event::RcvSynAck,
-    Event::RcvAckOfSyn,
-    Event::RcvFin,
-    Event::RcvAckOfFin,
-    Event::TimeWaitOver,
-    Event::Delete,
-];
 
 /// Whether one happening may lead from one state to another: by the table's arrows, of which a
 /// segment may bring three at once (the ACK of our SYN, of our FIN, and a FIN).
@@ -33,7 +21,7 @@ fn reachable(from: State, to: State) -> bool {
     let mut seen: Vec<State> = [from].into();
     for _ in 0..4 {
         for state in seen.clone() {
-            for event in EVENTS {
+            for event in Event::ALL {
                 if let Ok(next) = state.next(event)
                     && !matches!(event, Event::PassiveOpen | Event::ActiveOpen)
                     && !seen.contains(&next)
@@ -47,27 +35,11 @@ fn reachable(from: State, to: State) -> bool {
 }
 
 fn options(rng: &mut Rng) -> Options {
+    let mechanisms = mechanisms(rng);
     let on = |rng: &mut Rng| rng.below(4) > 0;
     Options {
-        timestamps: on(rng),
-        sack: on(rng),
-        window_scaling: on(rng),
-        rack: on(rng),
-        frto: on(rng),
-        dsack: on(rng),
-        tail_loss_probe: on(rng),
-        pacing: !on(rng),
         cork: !on(rng),
-        ecn: [Ecn::Off, Ecn::Passive, Ecn::Active][rng.below(3) as usize],
-        nagle: [Nagle::Classic, Nagle::Minshall, Nagle::Off][rng.below(3) as usize],
-        mtu_probing: [MtuProbing::Off, MtuProbing::BlackHole, MtuProbing::Always]
-            [rng.below(3) as usize],
-        congestion: [
-            Algorithm::Cubic,
-            Algorithm::Reno,
-            Algorithm::Bbr,
-            Algorithm::Fixed(20_000),
-        ][rng.below(4) as usize],
+        hystart: true,
         recv_buffer: Buffer {
             initial: 1 + rng.below(100_000) as u32,
             max: rng.below(3_000_000) as u32,
@@ -81,7 +53,7 @@ fn options(rng: &mut Rng) -> Options {
         user_timeout: (!on(rng)).then(|| Duration::from_secs(rng.below(100))),
         linger: [None, None, Some(ms(0)), Some(ms(3000))][rng.below(4) as usize],
         log: on(rng),
-        ..Options::default()
+        ..mechanisms
     }
 }
 
