@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   handle_segment -> input   checks 1 to 8 in the RFC's order
-//!                       |-- acknowledgment --> send   scoreboard, rack, recovery, rtt, congestion
+//!                       |-- acknowledgment --> send   ack, episode: scoreboard, rack, recovery, rtt, congestion
 //!                       `-- text, FIN -------> recv   assembler, buffer, window, acknowledgments
 //!   user: send, recv, shutdown, close, abort                              connection
 //!   poll_transmit  <- output  reset, SYN, probes, what is lost, new data, acknowledgments
@@ -14,8 +14,8 @@
 //! | RFC 9293: states, checks, sending | [`state`], `input`, `output`, [`connection`] |
 //! | RFC 6298 round trips and timeouts | [`rtt`] |
 //! | RFC 2018, 2883, 6675 selective acknowledgments | `scoreboard`, `assembler` |
-//! | RFC 8985 loss by time, probes for a lost tail | `rack`, `send` |
-//! | RFC 6937, 5682, 3522, 3708 slowing down, and taking it back | `recovery`, `send` |
+//! | RFC 8985 loss by time, probes for a lost tail | `rack`, `episode` |
+//! | RFC 6937, 5682, 3522, 3708 slowing down, and taking it back | `recovery`, `episode` |
 //! | RFC 5681, 3465, 6928, 9438, 9406, BBR | [`congestion`], [`pacing`] |
 //! | RFC 7323 windows, timestamps, PAWS | `recv`, `input` |
 //! | RFC 4821 path MTU without ICMP | `pmtud` |
@@ -31,11 +31,13 @@
 //! ECN on SYN-ACKs and retransmissions (ECN++, RFC 8311's experiments) and AccECN; silly values of
 //! another age: source quench, the quiet time after a crash (timestamps and RFC 6528 stand for it).
 
+mod ack;
 mod assembler;
 mod buffer;
 pub mod congestion;
 pub mod connection;
 pub mod cookies;
+mod episode;
 pub mod fastopen;
 mod input;
 pub mod isn;
