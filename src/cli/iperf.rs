@@ -11,7 +11,7 @@ use super::attach::{self, Attach};
 use super::{Failure, report};
 use crate::endpoint::iperf::client::{self, Client, Interval, Outcome, Summary};
 use crate::endpoint::iperf::server::{self, Server};
-use crate::endpoint::iperf::{MAX_STREAMS, PORT, Params, Results, algorithm};
+use crate::endpoint::iperf::{MAX_STREAMS, PORT, Params, Results};
 use crate::lab::units;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Next, Wake};
@@ -108,7 +108,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 fn congestion(text: &str) -> Result<tcp::Algorithm, String> {
-    algorithm(text).ok_or_else(|| "cubic, reno or bbr".to_owned())
+    tcp::Algorithm::by_name(text).ok_or_else(|| "cubic, reno or bbr".to_owned())
 }
 
 /// Runs the verb.

@@ -218,7 +218,7 @@ fn udp_echo_of_60_kilobytes() {
     up_sh(UDP_ECHO).exits(0).says("echoed");
 }
 
-/// Until there is TCP, a SYN gets a correct RST: the kernel believes only one that fits.
+/// Where nobody listens, a SYN gets a correct RST: the kernel believes only one that fits.
 fn tcp_syn_is_refused() {
     let script = "/usr/bin/python3 - <<'END'
 import socket

@@ -116,8 +116,10 @@ impl Params {
         if let Some(mss) = self.mss {
             set("MSS", json!(mss));
         }
-        if let Some(name) = self.congestion.and_then(algorithm_name) {
-            set("congestion", json!(name));
+        // No other program knows a fixed window.
+        let known = |a: &Algorithm| !matches!(a, Algorithm::Fixed(_));
+        if let Some(algorithm) = self.congestion.filter(known) {
+            set("congestion", json!(algorithm.name()));
         }
         all
     }
@@ -146,7 +148,7 @@ impl Params {
             bytes: Some(number("num").max(blocks)).filter(|n| *n > 0),
             parallel,
             reverse: flag("reverse"),
-            congestion: congestion.and_then(algorithm),
+            congestion: congestion.and_then(Algorithm::by_name),
             nodelay: flag("nodelay"),
             mss: u16::try_from(number("MSS")).ok().filter(|mss| *mss > 0),
         })
@@ -165,26 +167,6 @@ impl Params {
             options.mss = self.mss;
         }
         options
-    }
-}
-
-/// Congestion control by its usual name.
-#[must_use]
-pub fn algorithm(name: &str) -> Option<Algorithm> {
-    match name {
-        "reno" => Some(Algorithm::Reno),
-        "cubic" => Some(Algorithm::Cubic),
-        "bbr" => Some(Algorithm::Bbr),
-        _ => None,
-    }
-}
-
-const fn algorithm_name(algorithm: Algorithm) -> Option<&'static str> {
-    match algorithm {
-        Algorithm::Reno => Some("reno"),
-        Algorithm::Cubic => Some("cubic"),
-        Algorithm::Bbr => Some("bbr"),
-        Algorithm::Fixed(_) => None,
     }
 }
 

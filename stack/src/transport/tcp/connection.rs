@@ -884,17 +884,12 @@ impl Connection {
     /// Its status.
     #[must_use]
     pub fn status(&self, now: Instant) -> Status {
-        use super::congestion::{Algorithm, Controller as _};
+        use super::congestion::Controller as _;
         let (snd, rcv) = (&self.snd, &self.rcv);
         Status {
             state: self.state,
             phase: snd.phase,
-            congestion: match snd.cc.algorithm() {
-                Algorithm::Reno => "reno",
-                Algorithm::Cubic => "cubic",
-                Algorithm::Bbr => "bbr",
-                Algorithm::Fixed(_) => "fixed",
-            },
+            congestion: snd.cc.algorithm().name(),
             timestamps: self.timestamps,
             sack: snd.sack,
             wscale: self.scaled.then_some((snd.wscale, rcv.wscale)),

@@ -130,6 +130,26 @@ pub enum Algorithm {
     Fixed(u32),
 }
 
+impl Algorithm {
+    /// The usual name: `cubic`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reno => "reno",
+            Self::Cubic => "cubic",
+            Self::Bbr => "bbr",
+            Self::Fixed(_) => "fixed",
+        }
+    }
+
+    /// The one of a name; a fixed window is not to be had by its name alone.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        let all = [Self::Reno, Self::Cubic, Self::Bbr];
+        all.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
 /// A connection's controller. The large ones are boxed: an idle connection with a fixed window
 /// pays nothing for BBR's filters.
 #[derive(Clone, Debug)]
