@@ -251,10 +251,8 @@ fn shortfalls(measured: &[Measured]) -> Vec<String> {
     short
 }
 
-fn check(name: &str, cells: &[Cell], stacks: &[Stack]) {
-    let measured = measure(cells, stacks);
-    golden::compare(name, &table(&measured, stacks));
-    let short = shortfalls(&measured);
+fn assert_no_shortfall(measured: &[Measured]) {
+    let short = shortfalls(measured);
     assert!(short.is_empty(), "\n{}\n", short.join("\n"));
 }
 
@@ -268,8 +266,13 @@ fn quick() {
         cells.retain(|cell| cell.most(cell.time.as_secs()) <= DEBUG_BYTES);
         eprintln!("unoptimised: only {} of {} cells", cells.len(), QUICK.len());
     }
-    check("quick.txt", &cells, STACKS);
+    let measured = measure(&cells, STACKS);
+    golden::compare("quick.txt", &table(&measured, STACKS));
+    assert_no_shortfall(&measured);
 }
+
+/// How far a cell of the whole grid may be from what is kept, in a hundred.
+const DRIFT: f64 = 10.0;
 
 /// All 240 cells, where asked for. With fewer seeds, as `TAPLINE_GRID=3`, they are only shown and
 /// judged.
@@ -281,14 +284,17 @@ fn whole() {
     };
     let mut cells = Cell::all();
     let seeds = asked.parse().unwrap_or(1);
-    if seeds <= 1 {
-        return check("grid.txt", &cells, STACKS);
-    }
-    for cell in &mut cells {
-        cell.seeds = cell.seeds.min(seeds);
+    if seeds > 1 {
+        for cell in &mut cells {
+            cell.seeds = cell.seeds.min(seeds);
+        }
     }
     let measured = measure(&cells, STACKS);
-    eprintln!("{}", table(&measured, STACKS));
-    let short = shortfalls(&measured);
-    assert!(short.is_empty(), "\n{}\n", short.join("\n"));
+    let table = table(&measured, STACKS);
+    if seeds > 1 {
+        eprintln!("{table}");
+    } else {
+        golden::compare_within(DRIFT, "grid.txt", &table);
+    }
+    assert_no_shortfall(&measured);
 }
