@@ -14,15 +14,20 @@
 //!     tapline     tapline up: discard, chargen, echo
 //!     responder   the smallest end that works, with a copy and checksums, on a TAP of the same kind
 //!     veth        the kernel with itself
+//!
+//!   bench share [ROUNDS [SECONDS]]   two senders over one bottleneck, by congestion control
+//!     tapline     beside the kernel
+//!     kernel      beside itself: what is to be expected
 //! ```
 //!
 //! `cargo build --release && cargo run --release -p tools --bin bench -- ping` (as root, with
-//! `iputils-ping`; `wire` with `iperf3`). Each round starts every responder afresh, in a network namespace of its own.
+//! `iputils-ping`; `wire` and `share` with `iperf3`). Each round starts every responder afresh, in a network namespace of its own.
 //! What two stacks cost in memory, without an OS between them, is
 //! `cargo bench -p tapline-stack --bench host`.
 
 mod load;
 mod responder;
+mod share;
 mod tcp;
 
 use smoltcp::iface::{Config, Interface, SocketSet};
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         ["wire"] => wire(5),
         ["wire", seconds] => seconds.parse().map_err(Box::from).and_then(wire),
         ["tcp", ref rest @ ..] => tcp::Asked::parse(rest).and_then(|asked| tcp::compare(&asked)),
+        ["share", ref rest @ ..] => share::compare(rest),
         ["load", "serve"] => load::serve(),
         ["load", "all", host, seconds] => seconds
             .parse()
@@ -69,7 +75,7 @@ fn main() -> ExitCode {
         _ => {
             eprintln!(
                 "usage: bench ping [ROUNDS [COUNT]] | bench wire [SECONDS] | \
-                 bench tcp [ROUNDS [SECONDS]] [--json]"
+                 bench tcp [ROUNDS [SECONDS]] [--json] | bench share [ROUNDS [SECONDS]]"
             );
             return ExitCode::from(2);
         }
