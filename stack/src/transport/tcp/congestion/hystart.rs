@@ -12,6 +12,10 @@
 //!
 //! Read first: RFC 9406 §4.2, §4.3.
 //!
+//! On a queue deeper than the path this ends late, and is meant to: the rise shows in the round that
+//! begins with a standing queue, when the window is twice the path's product; five rounds of a
+//! quarter more each make that up to six times. Older HyStart stops at once, and is misled by jitter.
+//!
 //! Promises: rounds are counted by bytes delivered, so that neither retransmissions nor sequence
 //! wrap disturb them. Only the first slow start is watched; the window knows which that is.
 //!
