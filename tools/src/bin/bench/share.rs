@@ -152,19 +152,32 @@ fn run(order: Pair, options: &str, seconds: u32) -> Outcome<[f64; 2]> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{order:?} did not come about: {text}{said}").into());
     };
-    Ok([received(first, seconds)?, received(second, seconds)?])
+    let both = [serde_json::from_str(first)?, serde_json::from_str(second)?];
+    let starts = both.each_ref().map(start);
+    // Both are under way: the later one's warm-up is over, and the earlier one has not ended.
+    let from = starts[0].max(starts[1]) + f64::from(seconds) * WARM_UP;
+    let until = starts[0].min(starts[1]) + f64::from(seconds);
+    let [first, second] = both;
+    Ok([
+        received(&first, from, until)?,
+        received(&second, from, until)?,
+    ])
 }
 
-/// What `iperf3 -s` counted after the warm-up, in Mbit/s.
-fn received(said: &str, seconds: u32) -> Outcome<f64> {
-    let said: Value = serde_json::from_str(said)?;
-    let warm_up = f64::from(seconds) * WARM_UP;
+/// When a receiver's test began, in seconds.
+fn start(said: &Value) -> f64 {
+    let seconds = &said["start"]["timestamp"]["timesecs"];
+    seconds.as_f64().unwrap_or(f64::NAN)
+}
+
+/// What `iperf3 -s` counted between two times, in Mbit/s.
+fn received(said: &Value, from: f64, until: f64) -> Outcome<f64> {
+    let began = start(said);
     let sums = said["intervals"].as_array().into_iter().flatten();
     let number = |sum: &Value, name: &str| sum[name].as_f64().unwrap_or(f64::NAN);
     let (mut bits, mut time) = (0.0, 0.0);
     for sum in sums.map(|interval| &interval["sum"]) {
-        // The last one is of no length.
-        if number(sum, "start") >= warm_up && number(sum, "end") <= f64::from(seconds) + 0.1 {
+        if began + number(sum, "start") >= from && began + number(sum, "end") <= until {
             bits += number(sum, "bytes") * 8.0;
             time += number(sum, "seconds");
         }
