@@ -123,6 +123,32 @@ reasons! {
     Ipv6Disabled = "ipv6-disabled",
     /// The packet is cut short or its header malformed.
     Ipv6Malformed = "ipv6-malformed",
+    /// A source address that no packet may have here (RFC 4291 §2.5 and §2.7).
+    Ipv6MartianSource = "ipv6-martian-source",
+    /// A destination address that no packet may have here.
+    Ipv6MartianDestination = "ipv6-martian-destination",
+    /// The source is an address of ours.
+    Ipv6SourceIsOurs = "ipv6-source-is-ours",
+    /// The route back to the source leaves by another interface (RFC 3704).
+    Ipv6ReversePath = "ipv6-reverse-path",
+    /// Not our address, and we do not forward.
+    Ipv6NotForUs = "ipv6-not-for-us",
+    /// A unicast destination in a multicast link frame.
+    Ipv6UnicastInGroupFrame = "ipv6-unicast-in-group-frame",
+    /// A multicast group that was not joined.
+    Ipv6GroupNotJoined = "ipv6-group-not-joined",
+    /// A multicast or link-local packet that must not be forwarded.
+    Ipv6NotForwardable = "ipv6-not-forwardable",
+    /// An extension header where there may be none (RFC 8200 §4.1).
+    Ipv6HeaderChain = "ipv6-header-chain",
+    /// More extension headers, bytes of them or options than we look at (RFC 8504 §5.3).
+    Ipv6TooManyHeaders = "ipv6-too-many-headers",
+    /// A routing header that would have us send the packet on (RFC 8200 §4.4, RFC 5095).
+    Ipv6RoutingHeader = "ipv6-routing-header",
+    /// An option that is malformed, or not known and not to be passed over.
+    Ipv6BadOption = "ipv6-bad-option",
+    /// Nothing follows the headers (RFC 8200 §4.7).
+    Ipv6NoNextHeader = "ipv6-no-next-header",
 
     // Reassembly.
     /// A fragment that is empty, of odd length before the end, or beyond 65,535 bytes.
@@ -236,6 +262,21 @@ reasons! {
 }
 
 impl DropReason {
+    /// The same of IPv6 where this is one of IPv4's, for checks that both families share.
+    #[must_use]
+    pub const fn of_ipv6(self) -> Self {
+        match self {
+            Self::Ipv4MartianSource => Self::Ipv6MartianSource,
+            Self::Ipv4SourceIsOurs => Self::Ipv6SourceIsOurs,
+            Self::Ipv4ReversePath => Self::Ipv6ReversePath,
+            Self::Ipv4NotForUs => Self::Ipv6NotForUs,
+            Self::Ipv4UnicastInGroupFrame => Self::Ipv6UnicastInGroupFrame,
+            Self::Ipv4GroupNotJoined => Self::Ipv6GroupNotJoined,
+            Self::Ipv4NotForwardable => Self::Ipv6NotForwardable,
+            other => other,
+        }
+    }
+
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
 
