@@ -130,6 +130,15 @@ impl Cidr {
         }
     }
 
+    /// The address where it is IPv6.
+    #[must_use]
+    pub const fn addr6(self) -> Option<Ipv6Addr> {
+        match self.addr {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(a) => Some(a),
+        }
+    }
+
     /// Bits of network prefix.
     #[must_use]
     pub const fn prefix_len(self) -> u8 {
