@@ -164,7 +164,10 @@ impl<W: Write> Arping<W> {
         }
         let from = match self.args.duplicate || self.args.announce {
             true => Some(Ipv4Addr::UNSPECIFIED),
-            false => host.route_to(self.args.dest).map(|(_, src)| src),
+            false => match host.route_to(self.args.dest.into()) {
+                Some((_, IpAddr::V4(src))) => Some(src),
+                _ => None,
+            },
         };
         let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED);
         writeln!(

@@ -196,7 +196,7 @@ impl Attach {
             return Ok(());
         };
         let refused = |why: &str| Failure::usage(format!("--gateway {gateway}: {why}"));
-        if host.route_to(gateway).is_none() {
+        if host.route_to(gateway.into()).is_none() {
             return Err(refused("it is not in the network of --address"));
         }
         let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -104,7 +104,7 @@ fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result
             ..Route::on_link(to, Port(0))
         },
         (Some(Text(IpAddr::V4(via))), ..) => {
-            let way = host.route_to(via);
+            let way = host.route_to(via.into());
             let (interface, _) = way.ok_or_else(|| refused(format!("no way to {via}")))?;
             Route::via(to, via.into(), Port(interface))
         }

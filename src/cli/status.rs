@@ -28,6 +28,7 @@ use stack::transport::{raw, udp};
 use std::fmt::{Display, Write as _};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -450,10 +451,13 @@ fn route(host: &Host, r: &Route) -> Value {
 
 fn sockets(host: &Host) -> Value {
     let udp = host.udp_sockets().map(|(handle, s)| {
-        let local = s.local_addr.map_or_else(|| "*".to_owned(), text);
+        let local = match s.local_addr {
+            IpAddr::V4(any) if any.is_unspecified() => format!("*:{}", s.port),
+            addr => text(SocketAddr::new(addr, s.port)),
+        };
         socket(
             "udp",
-            format!("{local}:{}", s.port),
+            local,
             s.remote.map(text),
             (s.waiting(), host.udp_unsent(handle)),
             s.stats,

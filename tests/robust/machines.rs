@@ -238,9 +238,10 @@ pub(crate) fn packets(c: &mut Chance) {
             let Ok(accepted) = ipv4::accept(&mut packet) else {
                 continue;
             };
-            let _ = icmp::may_report(&packet);
+            let _ = icmp::may_report(icmp::Error::PortUnreachable, &packet);
             let body = packet.len() - accepted.header_len;
-            let report = icmp::report(icmp::Error::Unreachable(3), packet.clone());
+            let ends = (accepted.dst.into(), accepted.src.into());
+            let report = icmp::report(icmp::Error::PortUnreachable, packet.clone(), ends);
             assert!(report.len() <= 556, "an error longer than 576 bytes");
             assert!(icmpv4::verify(&report.to_bytes()));
             ipv4::forward(&mut packet, |_| {});
@@ -340,7 +341,9 @@ pub(crate) fn transport(c: &mut Chance) {
         match c.below(6) {
             0 => {
                 if let Ok(key) = slab.insert(()) {
-                    let at = c.one_in(2).then_some(any);
+                    let at = c
+                        .pick(&[any, IpAddr::V4(Ipv4Addr::UNSPECIFIED)])
+                        .unwrap_or(any);
                     demux.bind(at, port, key);
                     keys.push((key, at, port));
                 }
@@ -354,7 +357,7 @@ pub(crate) fn transport(c: &mut Chance) {
             }
             2..=3 => {
                 let found = demux.find(SocketAddr::new(any, port), remote);
-                let bound = |k: &&(_, Option<IpAddr>, u16)| k.2 == port;
+                let bound = |k: &&(_, IpAddr, u16)| k.2 == port;
                 assert_eq!(found.is_some(), keys.iter().any(|k| bound(&k)));
                 assert!(found.is_none_or(|f| keys.iter().any(|k| k.0 == f && k.2 == port)));
             }

@@ -8,16 +8,17 @@
 
 use super::config::Medium;
 use super::event::Who;
-use super::interface::{Hop, make_ready};
+use super::ingress::of_family;
+use super::interface::{Hop, group_mac, make_ready};
 use super::{Host, Interface, Readiness, sockets};
 use crate::frame::{Frame, GsoKind};
 use crate::link::offload;
 use crate::machine::{Fate, Port};
 use crate::net::arp::request;
 use crate::net::icmp::Error;
-use crate::net::igmp;
-use crate::net::ipv4::{self, Accepted, Fragmenter};
+use crate::net::ip::{self, Accepted, Fragmenter};
 use crate::net::neighbor::{Action, Lookup, Origin, Resolution};
+use crate::net::{igmp, ipv4, ipv6};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::{EtherType, MacAddr, Protocol, Writer, arp};
@@ -165,7 +166,8 @@ impl Host {
             interface.cutting = None;
             return None;
         };
-        interface.encapsulate(&mut piece, mac, EtherType::IPV4);
+        let ethertype = ip::ethertype_of(&piece);
+        interface.encapsulate(&mut piece, mac, ethertype);
         self.stats.fragments_out += 1;
         Some(piece)
     }
@@ -186,6 +188,7 @@ impl Host {
             }
             match interface.neighbors.poll_transmit(now)? {
                 Action::Solicit { target, to, .. } => {
+                    // Who asks for the others comes with neighbour discovery.
                     let IpAddr::V4(target) = target else { continue };
                     let Some(src) = interface.source_for(target) else {
                         continue;
@@ -241,15 +244,16 @@ impl Host {
 
     /// The next hop did not answer: tell whoever sent the packet, and the socket if it was ours.
     fn unreachable(&mut self, now: Instant, at: u16, packet: Frame) {
-        let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
-            return;
-        };
-        if self.own(header.src).is_some() {
+        if self.is_our_own(&packet) {
             self.fail_locally(now, &packet);
         } else {
-            //= RFC 1812 §5.2.7.1 host unreachable, where the last hop does not answer.
-            self.report(now, at, Error::Unreachable(1), packet);
+            self.report(now, at, Error::HostUnreachable, packet);
         }
+    }
+
+    /// Whether a packet, which starts at its IP header, is from this host.
+    fn is_our_own(&self, packet: &Frame) -> bool {
+        ip::source(packet).is_some_and(|src| self.own(src).is_some())
     }
 
     /// Membership reports.
@@ -293,7 +297,7 @@ impl Host {
         }
         let mac = match hop {
             Hop::Broadcast => MacAddr::BROADCAST,
-            Hop::Group(group) => MacAddr::from_ipv4_multicast(group),
+            Hop::Group(group) => group_mac(group),
             Hop::Neighbor(ip) | Hop::Narrow(ip) => match interface.neighbors.lookup(now, ip) {
                 Lookup::Mac(mac) => mac,
                 Lookup::Unresolved => return self.park(now, at, ip, frame),
@@ -304,9 +308,10 @@ impl Host {
 
     /// Leaves a packet with the neighbour cache until its next hop is known.
     fn park(&mut self, now: Instant, at: u16, ip: IpAddr, frame: Frame) -> Option<Frame> {
-        let ours = crate::wire::ipv4::Header::parse(frame.front())
-            .is_ok_and(|(header, _)| self.own(header.src).is_some());
-        let origin = if ours { Origin::Own } else { Origin::Forwarded };
+        let origin = match self.is_our_own(&frame) {
+            true => Origin::Own,
+            false => Origin::Forwarded,
+        };
         let interface = self.interfaces.get_mut(usize::from(at))?;
         match interface.neighbors.resolve(now, ip, frame, origin) {
             Resolution::Send(mac, frame) => self.cut(at, mac, frame),
@@ -331,14 +336,18 @@ impl Host {
         let mtu = self.carries(at, &frame);
         let interface = self.interfaces.get_mut(usize::from(at))?;
         if offload::longest(&frame) <= mtu {
-            interface.encapsulate(&mut frame, mac, EtherType::IPV4);
+            let ethertype = ip::ethertype_of(&frame);
+            interface.encapsulate(&mut frame, mac, ethertype);
             return Some(frame);
         }
         // A segment of a super-frame that fits no more, its path having got narrower since it was
         // made, comes again from its TCP.
         let whole = Some(frame).filter(|frame| frame.offload.gso.is_none());
-        match whole.and_then(|frame| Fragmenter::new(frame, mtu)) {
+        // An identification that nobody can foretell (RFC 7739 §5.1); the counters of IPv4 are older.
+        let ident = self.rng.next_u32();
+        match whole.and_then(|frame| Fragmenter::new(frame, mtu, ident)) {
             Some(cutter) => {
+                let interface = self.interfaces.get_mut(usize::from(at))?;
                 interface.cutting = Some((cutter, mac));
                 self.stats.fragmented += 1;
                 self.next_piece(at)
@@ -350,7 +359,7 @@ impl Host {
         }
     }
 
-    /// Forwards a packet that arrived on interface `at` (RFC 1812 §5.2 and §5.3).
+    /// Forwards a packet that arrived on interface `at` (RFC 1812 §5.2 and §5.3; RFC 8200 §3).
     pub(super) fn forward(
         &mut self,
         now: Instant,
@@ -358,12 +367,12 @@ impl Host {
         header: &Accepted,
         mut packet: Frame,
     ) -> Result<Fate, DropReason> {
-        if !ipv4::is_forwardable(header.src, header.dst) {
-            return Err(DropReason::Ipv4NotForwardable);
+        if !ip::is_forwardable(header.src, header.dst) {
+            return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
         }
         if header.ttl <= 1 {
             //= RFC 1812 §5.3.1 discard at zero, and say so to the sender.
-            self.report(now, at, Error::TimeExceeded(0), packet);
+            self.report(now, at, Error::TimeExceeded, packet);
             return Err(DropReason::TtlExpired);
         }
         let way = match self.way(header.dst) {
@@ -375,7 +384,7 @@ impl Host {
         };
         //= RFC 2644 §3 directed broadcasts are not forwarded.
         if way.broadcast || way.local {
-            return Err(DropReason::Ipv4NotForwardable);
+            return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
         }
         let limit = self.config.max_forwarded;
         let out = self
@@ -396,16 +405,18 @@ impl Host {
         if longest > way.mtu {
             if header.dont_fragment {
                 let mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
-                self.report(now, at, Error::FragmentationNeeded(mtu), packet);
+                self.report(now, at, Error::TooBig(mtu), packet);
                 return Err(DropReason::FragmentationNeeded);
             }
             packet.complete_checksum();
         }
         self.maybe_redirect(now, at, header, &way, &packet);
-        let src = way.src;
-        ipv4::forward(&mut packet, |options| {
-            self.update_options(now, src, options)
-        });
+        match way.src {
+            IpAddr::V4(src) => ipv4::forward(&mut packet, |options| {
+                self.update_options(now, src, options)
+            }),
+            IpAddr::V6(_) => ipv6::forward(&mut packet),
+        }
         let hop = self.hop_for(&way, &packet);
         if let Some(interface) = self.interfaces.get_mut(usize::from(way.interface))
             && let Some(place) = self.packets.push(&mut interface.queues.forwarded)
@@ -442,14 +453,13 @@ impl Host {
     }
 
     /// Says why there is no way to `dst`: the network, the host or a policy.
-    fn report_no_way(&mut self, now: Instant, at: u16, dst: Ipv4Addr, packet: Frame) {
+    fn report_no_way(&mut self, now: Instant, at: u16, dst: IpAddr, packet: Frame) {
         use crate::net::route::RouteKind;
-        let error = match self.routes.lookup(IpAddr::V4(dst)).map(|r| r.kind) {
+        let error = match self.routes.lookup(dst).map(|r| r.kind) {
             Some(RouteKind::Blackhole) => return,
-            Some(RouteKind::Unreachable) => Error::Unreachable(1),
-            //= RFC 1812 §5.2.7.1 code 13, communication administratively prohibited.
-            Some(RouteKind::Prohibited) => Error::Unreachable(13),
-            _ => Error::Unreachable(0),
+            Some(RouteKind::Unreachable) => Error::HostUnreachable,
+            Some(RouteKind::Prohibited) => Error::Prohibited,
+            _ => Error::NoRoute,
         };
         self.report(now, at, error, packet);
     }
@@ -463,15 +473,16 @@ impl Host {
         way: &super::routing::Way,
         packet: &Frame,
     ) {
+        // Of IPv6 they are neighbour discovery's.
         let Hop::Neighbor(IpAddr::V4(hop)) = way.hop else {
             return;
         };
         //= RFC 1812 §5.2.7.2 when the packet leaves where it came from, and the sender is on the
         //= next hop's net, and there is no source route (those are refused).
         let same_net = |i: &Interface| {
-            i.addresses().iter().any(|a| {
-                a.cidr.contains(IpAddr::V4(header.src)) && a.cidr.contains(IpAddr::V4(hop))
-            })
+            i.addresses()
+                .iter()
+                .any(|a| a.cidr.contains(header.src) && a.cidr.contains(IpAddr::V4(hop)))
         };
         if self.config.send_redirects
             && way.interface == at

@@ -1,13 +1,15 @@
 //! ICMP in both directions: questions answered, errors reported, errors handed to whom they
 //! concern.
 
+use super::flow::Marks;
 use super::routing::Way;
 use super::{Host, Readiness, sockets};
 use crate::frame::{Checksum, Frame};
 use crate::link::offload;
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
-use crate::net::ipv4::{self, Accepted};
+use crate::net::ip::{self, Accepted, Quoted};
+use crate::net::ipv4;
 use crate::net::pmtu::TooBig;
 use crate::reason::DropReason;
 use crate::time::Instant;
@@ -15,7 +17,7 @@ use crate::transport::{ErrorKind, Key, SocketError, tcp};
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Message};
 use crate::wire::seq::SeqNum;
-use crate::wire::{Protocol, Writer, tcp as tcp_wire, udp};
+use crate::wire::{Protocol, Writer, icmpv6, tcp as tcp_wire, udp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -57,6 +59,78 @@ impl Host {
         }
     }
 
+    /// ICMPv6, but for neighbour and listener discovery.
+    #[inline]
+    pub(super) fn receive_icmpv6(
+        &mut self,
+        now: Instant,
+        at: u16,
+        unicast: bool,
+        header: &Accepted,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        let start = header.header_len;
+        packet.pull_up(start + 8);
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else {
+            //= RFC 4443 §1 it is IPv6's.
+            return Err(DropReason::ProtocolUnknown);
+        };
+        if packet.len() < start + 8 {
+            return Err(DropReason::IcmpMalformed);
+        }
+        //= RFC 4443 §2.3 the checksum covers the addresses as well.
+        let mut sum = Sum::new();
+        sum.add_pseudo6(src, dst, Protocol::ICMPV6, packet.len() - start);
+        packet.sum_from(start, &mut sum);
+        if sum.finish() != 0 {
+            return Err(DropReason::IcmpBadChecksum);
+        }
+        let front = packet.front().get(start..).unwrap_or_default();
+        let [kind, _, _, _, a, b, ..] = *front else {
+            return Err(DropReason::IcmpMalformed);
+        };
+        match kind {
+            icmpv6::kind::ECHO_REQUEST if !self.config.echo => Err(DropReason::IcmpIgnored),
+            icmpv6::kind::ECHO_REQUEST => {
+                //= RFC 4443 §4.2 the reply's source is the request's destination, or one of ours where
+                //= that was a group's.
+                let ours = match unicast {
+                    true => dst,
+                    false => match self.way(header.src)?.src {
+                        IpAddr::V6(ours) => ours,
+                        IpAddr::V4(_) => return Err(DropReason::NoRoute),
+                    },
+                };
+                let reply = |request: &mut Frame| icmp::echo_reply_v6(request, dst, ours);
+                self.answer(now, unicast, header, packet, reply)
+            }
+            icmpv6::kind::ECHO_REPLY => {
+                self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet)
+            }
+            _ => self.receive_icmpv6_error(now, header, packet),
+        }
+    }
+
+    #[inline(never)]
+    fn receive_icmpv6_error(
+        &mut self,
+        now: Instant,
+        header: &Accepted,
+        packet: &Frame,
+    ) -> Result<Fate, DropReason> {
+        self.calm = None;
+        let bytes = packet.to_bytes().slice(header.header_len..);
+        //= RFC 4443 §2.4 (b) what asks and is not known is dropped in silence.
+        if bytes.first().is_none_or(|&kind| !icmpv6::is_error(kind)) {
+            return Err(DropReason::IcmpUnknownType);
+        }
+        let (icmp, message) =
+            icmpv6::Message::parse(&bytes).map_err(|_| DropReason::IcmpMalformed)?;
+        let kind = ErrorKind::from_icmpv6(&message).ok_or(DropReason::IcmpUnknownType)?;
+        let quote = bytes.get(8..).unwrap_or_default();
+        self.receive_error(now, header, kind, (icmp.kind, icmp.code), quote)
+    }
+
     /// [`answer`](Self::answer) to an echo request to us alone, without options, from whom the host
     /// has sent to last, and that fits its way: the usual one, made where it is queued.
     #[inline]
@@ -67,6 +141,9 @@ impl Host {
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let way = self.last_way.to(header.src, &self.routes);
+        let (IpAddr::V4(peer), IpAddr::V4(ours)) = (header.src, header.dst) else {
+            return Err(DropReason::IcmpMalformed);
+        };
         let fits = |way: &&Way| !way.local && packet.len() <= way.mtu && self.pmtu.is_empty();
         let Some(way) = way.filter(fits) else {
             return self.answer(now, true, header, packet, icmp::echo_reply);
@@ -94,12 +171,12 @@ impl Host {
         place.frame.offload.checksum = Checksum::Complete;
         let out = ipv4::Outgoing {
             tos: header.tos,
-            ident: self.idents.next(header.src),
+            ident: self.idents.next(peer),
             dont_fragment: false,
             ttl: self.config.ttl,
             protocol: Protocol::ICMP,
-            src: header.dst,
-            dst: header.src,
+            src: ours,
+            dst: peer,
             options: &[],
         };
         // It is as long as the request, which was a packet.
@@ -122,7 +199,11 @@ impl Host {
             return Err(DropReason::IcmpIgnored);
         }
         let mut options = [0; 40];
-        let options_len = header.header_len - 20;
+        // Those of IPv6 are asked for by their headers' receivers alone.
+        let options_len = match header.src {
+            IpAddr::V4(_) => header.header_len - 20,
+            IpAddr::V6(_) => 0,
+        };
         if options_len > 0
             && let (Some(to), Some(from)) = (
                 options.get_mut(..options_len),
@@ -138,19 +219,20 @@ impl Host {
         //= alone.
         let src = if unicast { header.dst } else { way.src };
         let options = options.get_mut(..options_len).unwrap_or_default();
-        self.update_options(now, src, options);
-        let out = ipv4::Outgoing {
+        if let IpAddr::V4(src) = src {
+            self.update_options(now, src, options);
+        }
+        let marks = Marks {
             //= RFC 1349 §5.1 a reply has the type of service of the request.
             tos: header.tos,
-            ident: self.idents.next(header.src),
             dont_fragment: false,
             ttl: self.config.ttl,
-            protocol: Protocol::ICMP,
+            protocol: header.protocol,
             src,
             dst: header.src,
             options,
         };
-        if !ipv4::encapsulate(packet, &out) {
+        if !self.encapsulate(packet, &marks) {
             return Err(DropReason::IcmpMalformed);
         }
         self.stats.echoes += 1;
@@ -199,7 +281,10 @@ impl Host {
                 if self.own(quoted.src).is_none() {
                     return Err(DropReason::IcmpRedirectRefused);
                 }
-                self.redirect(now, at, header.src, quoted.dst, *gateway)?;
+                let IpAddr::V4(from) = header.src else {
+                    return Err(DropReason::IcmpRedirectRefused);
+                };
+                self.redirect(now, at, from, quoted.dst, *gateway)?;
                 Ok(Fate::Delivered(Consumer::Icmp))
             }
             _ => Err(DropReason::IcmpUnknownType),
@@ -218,7 +303,8 @@ impl Host {
             .get(&ident)
             .copied()
             .ok_or(DropReason::IcmpNoSocket)?;
-        let options = packet.front().get(20..header.header_len);
+        let fixed = ip::header_len(&header.src);
+        let options = packet.front().get(fixed..header.header_len);
         let options = match options.unwrap_or_default() {
             [] => Bytes::new(),
             options => Bytes::copy_from_slice(options),
@@ -226,8 +312,8 @@ impl Host {
         packet.advance(header.header_len);
         let place = self.push_raw(key, packet.len())?;
         place.payload.fill(packet);
-        place.from = IpAddr::V4(header.src);
-        place.to = IpAddr::V4(header.dst);
+        place.from = header.src;
+        place.to = header.dst;
         place.ttl = header.ttl;
         place.interface = at;
         place.options = options;
@@ -244,23 +330,24 @@ impl Host {
         quote: &[u8],
     ) -> Result<Fate, DropReason> {
         const UNMATCHED: DropReason = DropReason::IcmpQuoteUnmatched;
-        let (quoted, rest) = crate::wire::ipv4::Header::parse(quote).map_err(|_| UNMATCHED)?;
+        let (quoted, rest) = ip::quoted(quote).ok_or(UNMATCHED)?;
         //= RFC 5927 §4 an error is believed only about a packet that we may have sent.
-        if self.own(quoted.src).is_none() || quoted.fragment_offset != 0 {
+        let may_be = quoted.first && quoted.src.is_ipv4() == header.src.is_ipv4();
+        if !may_be || self.own(quoted.src).is_none() {
             return Err(UNMATCHED);
         }
         if quoted.protocol == Protocol::TCP {
             return self.receive_tcp_error(now, kind, &quoted, rest);
         }
         let (key, port) = self.quoted_socket(&quoted, rest).ok_or(UNMATCHED)?;
-        let sent = |e: &sockets::Entry| e.sent_to.contains(IpAddr::V4(quoted.dst));
+        let sent = |e: &sockets::Entry| e.sent_to.contains(quoted.dst);
         if !self.sockets.get(key).is_some_and(sent) {
             return Err(UNMATCHED);
         }
         let mut error = SocketError {
             kind,
-            offender: IpAddr::V4(header.src),
-            to: SocketAddr::new(IpAddr::V4(quoted.dst), port),
+            offender: header.src,
+            to: SocketAddr::new(quoted.dst, port),
             icmp_type,
             icmp_code,
         };
@@ -274,26 +361,26 @@ impl Host {
     }
 
     /// The socket that sent a quoted packet, and the port (or sequence number) it went to.
-    pub(super) fn quoted_socket(
-        &self,
-        quoted: &crate::wire::ipv4::Header<'_>,
-        rest: &[u8],
-    ) -> Option<(Key, u16)> {
+    pub(super) fn quoted_socket(&self, quoted: &Quoted, rest: &[u8]) -> Option<(Key, u16)> {
         match quoted.protocol {
             Protocol::UDP => {
                 let (udp, _) = udp::Header::parse(rest).ok()?;
-                let local = SocketAddr::new(IpAddr::V4(quoted.src), udp.src_port);
-                let remote = SocketAddr::new(IpAddr::V4(quoted.dst), udp.dst_port);
+                let local = SocketAddr::new(quoted.src, udp.src_port);
+                let remote = SocketAddr::new(quoted.dst, udp.dst_port);
                 let key = self.udp.find(local, remote)?;
                 self.udp_socket(key).filter(|s| s.accepts(remote))?;
                 Some((key, udp.dst_port))
             }
-            Protocol::ICMP => {
+            Protocol::ICMP | Protocol::ICMPV6 => {
                 let front = rest.first_chunk::<8>()?;
                 let [kind, _, _, _, a, b, c, d] = *front;
                 let ident = u16::from_be_bytes([a, b]);
                 let key = *self.echo.get(&ident)?;
-                (kind == icmpv4::kind::ECHO_REQUEST).then_some((key, u16::from_be_bytes([c, d])))
+                let request = match quoted.src {
+                    IpAddr::V4(_) => icmpv4::kind::ECHO_REQUEST,
+                    IpAddr::V6(_) => icmpv6::kind::ECHO_REQUEST,
+                };
+                (kind == request).then_some((key, u16::from_be_bytes([c, d])))
             }
             other => {
                 let key = *self.raw.get(&other.0)?.last()?;
@@ -304,12 +391,7 @@ impl Host {
     }
 
     /// Notes a next-hop MTU; gives what the path is now taken to carry.
-    pub(super) fn learn_mtu(
-        &mut self,
-        now: Instant,
-        quoted: &crate::wire::ipv4::Header<'_>,
-        mtu: u32,
-    ) -> u32 {
+    pub(super) fn learn_mtu(&mut self, now: Instant, quoted: &Quoted, mtu: u32) -> u32 {
         let Ok(way) = self.way(quoted.dst) else {
             return mtu;
         };
@@ -317,12 +399,11 @@ impl Host {
         let report = TooBig {
             next_hop_mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
             packet_len: quoted.total_len,
-            header_len: u16::try_from(quoted.header_len()).unwrap_or(20),
+            header_len: quoted.header_len,
         };
-        self.pmtu
-            .update(now, IpAddr::V4(quoted.dst), link_mtu, report);
+        self.pmtu.update(now, quoted.dst, link_mtu, report);
         self.pump_path_mtus();
-        u32::from(self.pmtu.lookup(IpAddr::V4(quoted.dst)).unwrap_or(link_mtu))
+        u32::from(self.pmtu.lookup(quoted.dst).unwrap_or(link_mtu))
     }
 
     /// Takes the path MTU cache's news.
@@ -343,41 +424,49 @@ impl Host {
         // A forwarded or reassembled packet has its IP header apart; whether it is an ICMP error
         // itself stands behind.
         packet.pull_up(ipv4::MAX_HEADER_LEN + 1);
-        let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
+        if ip::quoted(packet.front()).is_none() {
+            // Extension headers may be longer than all that.
+            packet.pull_up(packet.len());
+        }
+        let Some((quoted, _)) = ip::quoted(packet.front()) else {
             return;
         };
-        let (src, dst) = (header.src, header.dst);
+        let (src, dst) = (quoted.src, quoted.dst);
         let of_any =
             |i: &super::Interface| i.is_directed_broadcast(dst) || i.is_directed_broadcast(src);
         let about_broadcast = self.interface(at).is_none() || self.interfaces.iter().any(of_any);
-        if about_broadcast || !icmp::may_report(&packet) {
+        if about_broadcast || !icmp::may_report(error, &packet) {
             return;
         }
         let Ok(way) = self.way(src) else { return };
-        if self.limiter.take(now, IpAddr::V4(src)).is_err() {
+        if self.limiter.take(now, whose(src)).is_err() {
             self.stats.drop_out(DropReason::IcmpRateLimited, 1);
             return;
         }
         //= RFC 1812 §4.3.2.4 the source is the address the packet was sent to, where that is ours,
         //= else one of the interface that the error leaves by.
+        //= (RFC 4443 §2.2 (a) and (d): the same.)
         let from = if self.own(dst).is_some() {
             dst
         } else {
             way.src
         };
-        let mut frame = icmp::report(error, offload::first(packet));
-        let out = ipv4::Outgoing {
+        let mut frame = icmp::report(error, offload::first(packet), (from, src));
+        let (tos, protocol) = match src {
             //= RFC 1812 §4.3.2.5 internetwork control precedence for errors of a router.
-            tos: 0xc0,
-            ident: self.idents.next(src),
+            IpAddr::V4(_) => (0xc0, Protocol::ICMP),
+            IpAddr::V6(_) => (0, Protocol::ICMPV6),
+        };
+        let marks = Marks {
+            tos,
             dont_fragment: false,
             ttl: self.config.ttl,
-            protocol: Protocol::ICMP,
+            protocol,
             src: from,
             dst: src,
             options: &[],
         };
-        if ipv4::encapsulate(&mut frame, &out) {
+        if self.encapsulate(&mut frame, &marks) {
             self.stats.icmp_errors_out += 1;
             self.reply(&way, &mut frame);
         }
@@ -405,7 +494,7 @@ impl Host {
             options: &[],
         };
         let (src, dst) = (header.dst, header.src);
-        segment.checksum = segment.checksum_over(IpAddr::V4(src), IpAddr::V4(dst), &[]);
+        segment.checksum = segment.checksum_over(src, dst, &[]);
         let mut frame = Frame::default();
         let Some(room) = frame.head.push_front(segment.emit_len()) else {
             return;
@@ -413,9 +502,8 @@ impl Host {
         if segment.emit(&mut Writer::new(room)).is_err() {
             return;
         }
-        let out = ipv4::Outgoing {
+        let marks = Marks {
             tos: 0,
-            ident: 0,
             dont_fragment: true,
             ttl: self.config.ttl,
             protocol: Protocol::TCP,
@@ -423,7 +511,7 @@ impl Host {
             dst,
             options: &[],
         };
-        if ipv4::encapsulate(&mut frame, &out) {
+        if self.encapsulate(&mut frame, &marks) {
             self.stats.resets_out += 1;
             self.reply(&way, &mut frame);
         }
@@ -464,5 +552,14 @@ impl Host {
             sockets::Kind::Raw(socket) => socket.push_error(error),
         }
         self.mark(key, Readiness::ERROR);
+    }
+}
+
+/// Whose rate of errors a packet's sender shares: of IPv6 a whole link has one, since whoever is on it
+/// has as many addresses as it likes.
+fn whose(src: IpAddr) -> IpAddr {
+    match src {
+        IpAddr::V4(_) => src,
+        IpAddr::V6(src) => IpAddr::V6((src.to_bits() >> 64 << 64).into()),
     }
 }

@@ -2,26 +2,29 @@
 //!
 //! ```text
 //!   frame -> link (for us? tag?) -> ARP
-//!                                -> IPv4 (sane? mine? forward?) -> reassembly -> ICMP IGMP UDP TCP raw
+//!                                -> IPv4, IPv6 (sane? mine? forward?) -> reassembly
+//!                                          -> ICMP IGMP UDP TCP raw
 //! ```
 //!
 //! Nothing is sent from here: replies are queued on the interface they leave by.
 
 use super::config::{Medium, ReversePath};
 use super::interface::LocalView;
-use super::{Event, Host};
+use super::{Event, Host, Interface};
 use crate::frame::{Frame, Head, Payload};
 use crate::link::ethernet::{self, Cast, Received};
 use crate::machine::{Consumer, Fate, Port};
 use crate::net::arp::Delivery;
 use crate::net::icmp::Error;
-use crate::net::ipv4::{self, Accepted};
+use crate::net::ip::{self, Accepted};
 use crate::net::reassembly::{Key as FragmentKey, Outcome, Place};
 use crate::net::{acd, route::RouteKind};
+use crate::net::{ipv4, ipv6};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{Key, udp};
 use crate::wire::ethernet::HEADER_LEN;
+use crate::wire::icmpv6::ParameterCode;
 use crate::wire::{EtherType, Protocol, arp, checksum, igmp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -55,7 +58,7 @@ impl Host {
     /// frame stripped to the packet. `None` for all others, and for what is wrong with a packet:
     /// the long way says why.
     #[inline]
-    fn recognise(&mut self, port: Port, frame: &mut Frame) -> Option<(u16, Accepted)> {
+    fn recognise(&mut self, port: Port, frame: &mut Frame) -> Option<(u16, ipv4::Accepted)> {
         let known = self.familiar.as_ref()?;
         let bytes = frame.len();
         let (link, packet) = frame.front().split_first_chunk()?;
@@ -98,7 +101,7 @@ impl Host {
         let interface = self.interfaces.get_mut(usize::from(at))?;
         interface.counters.rx_frames += 1;
         interface.counters.rx_bytes += bytes as u64;
-        let accepted = Accepted {
+        let accepted = ipv4::Accepted {
             header_len: 20,
             tos,
             ident: u16::from_be_bytes([i0, i1]),
@@ -115,7 +118,7 @@ impl Host {
 
     /// Remembers the sender of a packet that has passed all checks; `link` is its link header,
     /// where that has no tag.
-    fn remember(&mut self, at: u16, link: Option<[u8; HEADER_LEN]>, header: &Accepted) {
+    fn remember(&mut self, at: u16, link: Option<[u8; HEADER_LEN]>, header: &ipv4::Accepted) {
         let port = self.interface(at).map(|i| i.config.port);
         let (Some(port), Some(link)) = (port, link) else {
             return;
@@ -140,7 +143,7 @@ impl Host {
         frame: &mut Frame,
     ) -> Result<Fate, DropReason> {
         if let Some((at, header)) = self.recognise(port, frame) {
-            return self.deliver(now, at, Destination::Ours, &header, frame);
+            return self.deliver(now, at, Destination::Ours, &Accepted::from(&header), frame);
         }
         let first = self.port_interfaces(port).first().copied();
         let Some(first) = first else {
@@ -158,7 +161,7 @@ impl Host {
                 return Err(DropReason::InterfaceDown);
             }
             return match frame.front().first().map(|b| b >> 4) {
-                Some(6) => Err(DropReason::Ipv6Disabled),
+                Some(6) => self.receive_ipv6(now, first, Cast::Unicast, frame),
                 _ => self.receive_ipv4(now, first, Cast::Unicast, None, frame),
             };
         }
@@ -181,7 +184,7 @@ impl Host {
                 self.receive_ipv4(now, at, received.cast, link, frame)
             }
             EtherType::ARP => self.receive_arp(now, at, received, frame),
-            EtherType::IPV6 => Err(DropReason::Ipv6Disabled),
+            EtherType::IPV6 => self.receive_ipv6(now, at, received.cast, frame),
             _ => Err(DropReason::EtherTypeUnknown),
         }
     }
@@ -326,11 +329,13 @@ impl Host {
         at: u16,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let header = ipv4::accept(packet)?;
-        let destination = self.classify(at, &header)?;
-        match destination {
-            Destination::Elsewhere => Err(DropReason::Ipv4NotForUs),
-            _ => self.deliver(now, at, destination, &header, packet),
+        let header = match ip::ethertype_of(packet) {
+            EtherType::IPV6 => ipv6::accept(packet)?,
+            _ => (&ipv4::accept(packet)?).into(),
+        };
+        match self.classify(at, &header)? {
+            Destination::Elsewhere => Err(of_family(DropReason::Ipv4NotForUs, header.dst)),
+            destination => self.unfold(now, at, destination, header, true, packet),
         }
     }
 
@@ -344,8 +349,8 @@ impl Host {
         link: Option<[u8; HEADER_LEN]>,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let header = match ipv4::accept(packet) {
-            Ok(header) => header,
+        let accepted = match ipv4::accept(packet) {
+            Ok(accepted) => accepted,
             Err(reason) => {
                 if reason == DropReason::Ipv4BadOption && cast == Cast::Unicast {
                     self.report_option(now, at, packet.take());
@@ -353,9 +358,47 @@ impl Host {
                 return Err(reason);
             }
         };
-        let destination = self.classify(at, &header)?;
+        let header = Accepted::from(&accepted);
+        match self.admit(at, cast, &header)? {
+            Destination::Elsewhere => self.forward(now, at, &header, packet.take()),
+            destination if accepted.is_fragment() => {
+                self.receive_fragment(now, at, destination, &accepted, packet.take())
+            }
+            destination => {
+                if destination == Destination::Ours {
+                    self.remember(at, link, &accepted);
+                }
+                self.deliver(now, at, destination, &header, packet)
+            }
+        }
+    }
+
+    /// Takes an IPv6 packet, link header gone.
+    #[inline]
+    fn receive_ipv6(
+        &mut self,
+        now: Instant,
+        at: u16,
+        cast: Cast,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        if !self.interface(at).is_some_and(Interface::speaks_ipv6) {
+            return Err(DropReason::Ipv6Disabled);
+        }
+        let header = ipv6::accept(packet)?;
+        match self.admit(at, cast, &header)? {
+            Destination::Elsewhere => self.forward(now, at, &header, packet.take()),
+            destination => self.unfold(now, at, destination, header, true, packet),
+        }
+    }
+
+    /// Whom a packet that came by a link is for, where that may be: to be forwarded only where we do.
+    #[inline]
+    fn admit(&self, at: u16, cast: Cast, header: &Accepted) -> Result<Destination, DropReason> {
+        let refused = |reason| Err(of_family(reason, header.dst));
+        let destination = self.classify(at, header)?;
         if destination == Destination::Ours && header.src == header.dst {
-            return Err(DropReason::Ipv4SourceIsOurs);
+            return refused(DropReason::Ipv4SourceIsOurs);
         }
         self.check_origin(at, header.src)?;
         match destination {
@@ -363,22 +406,42 @@ impl Host {
             Destination::Ours | Destination::Elsewhere
                 if matches!(cast, Cast::Broadcast | Cast::Multicast) =>
             {
-                Err(DropReason::Ipv4UnicastInGroupFrame)
+                refused(DropReason::Ipv4UnicastInGroupFrame)
             }
-            Destination::Elsewhere if cast == Cast::Other => Err(DropReason::LinkNotForUs),
-            Destination::Elsewhere if self.config.forwarding => {
-                self.forward(now, at, &header, packet.take())
-            }
-            Destination::Elsewhere => Err(DropReason::Ipv4NotForUs),
             _ if cast == Cast::Other => Err(DropReason::LinkNotForUs),
-            _ if header.is_fragment() => {
-                self.receive_fragment(now, at, destination, &header, packet.take())
+            Destination::Elsewhere if !self.config.forwarding => refused(DropReason::Ipv4NotForUs),
+            destination => Ok(destination),
+        }
+    }
+
+    /// Takes a packet for us, as far as its extension headers, if it may have any. It may be a fragment
+    /// but where it has been put together of some.
+    #[inline]
+    fn unfold(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        mut header: Accepted,
+        may_be_piece: bool,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        if header.src.is_ipv4() {
+            return self.deliver(now, at, destination, &header, packet);
+        }
+        match ipv6::walk(packet, &mut header) {
+            Ok(None) => self.deliver(now, at, destination, &header, packet),
+            // A fragment of fragments: nobody makes such, but to see what becomes of it.
+            Ok(Some(_)) if !may_be_piece => Err(DropReason::FragmentMalformed),
+            Ok(Some(piece)) => {
+                self.receive_piece(now, at, destination, &header, &piece, packet.take())
             }
-            _ => {
-                if destination == Destination::Ours {
-                    self.remember(at, link, &header);
+            Err(refusal) => {
+                if let Some((code, pointer)) = refusal.problem {
+                    let problem = Error::ParameterProblem(code, pointer);
+                    self.report(now, at, problem, packet.take());
                 }
-                self.deliver(now, at, destination, &header, packet)
+                Err(refusal.reason)
             }
         }
     }
@@ -391,14 +454,15 @@ impl Host {
         };
         let mut options = header.options();
         while options.next().is_some_and(|o| o.is_ok()) {}
-        let pointer = u8::try_from(20 + options.offset()).unwrap_or(0);
+        let pointer = u32::try_from(20 + options.offset()).unwrap_or(0);
+        let code = ParameterCode::ERRONEOUS_FIELD;
         // Who forges its source shall not have us report to ourselves, or to somebody else.
-        if self.check_origin(at, header.src).is_err() {
+        if self.check_origin(at, IpAddr::V4(header.src)).is_err() {
             return;
         }
         //= RFC 1812 §4.3.3.5 parameter problem, where a header field is wrong.
         if self.config.forwarding || self.own(header.dst).is_some() {
-            self.report(now, at, Error::ParameterProblem(pointer), packet);
+            self.report(now, at, Error::ParameterProblem(code, pointer), packet);
         }
     }
 
@@ -411,14 +475,15 @@ impl Host {
         if interface.holds(dst) {
             return Ok(Destination::Ours);
         }
-        if dst.is_broadcast() || interface.is_directed_broadcast(dst) {
+        let everyone = IpAddr::V4(Ipv4Addr::BROADCAST);
+        if dst == everyone || interface.is_directed_broadcast(dst) {
             return Ok(Destination::Broadcast);
         }
         if dst.is_multicast() {
-            return if interface.igmp.accepts(dst, header.src) {
+            return if interface.hears(dst, header.src) {
                 Ok(Destination::Group)
             } else {
-                Err(DropReason::Ipv4GroupNotJoined)
+                Err(of_family(DropReason::Ipv4GroupNotJoined, dst))
             };
         }
         // The weak host model (RFC 1122 §3.3.4.2): an address is the host's, not the interface's.
@@ -430,13 +495,13 @@ impl Host {
 
     /// Refuses packets that claim to come from us, from a broadcast, or the wrong way.
     #[inline]
-    fn check_origin(&self, at: u16, src: Ipv4Addr) -> Result<(), DropReason> {
+    fn check_origin(&self, at: u16, src: IpAddr) -> Result<(), DropReason> {
         if src.is_unspecified() {
             return Ok(());
         }
         for interface in &self.interfaces {
             if interface.holds(src) {
-                return Err(DropReason::Ipv4SourceIsOurs);
+                return Err(of_family(DropReason::Ipv4SourceIsOurs, src));
             }
             if interface.is_directed_broadcast(src) {
                 return Err(DropReason::Ipv4MartianSource);
@@ -446,7 +511,7 @@ impl Host {
             .interface(at)
             .map_or(ReversePath::Off, |i| i.config.reverse_path);
         if mode != ReversePath::Off {
-            let back = self.routes.lookup(IpAddr::V4(src));
+            let back = self.routes.lookup(src);
             let right = match (mode, back) {
                 (ReversePath::Strict, Some(route)) => route.port == Port(at),
                 (_, Some(route)) => {
@@ -455,7 +520,7 @@ impl Host {
                 (_, None) => false,
             };
             if !right {
-                return Err(DropReason::Ipv4ReversePath);
+                return Err(of_family(DropReason::Ipv4ReversePath, src));
             }
         }
         Ok(())
@@ -466,26 +531,79 @@ impl Host {
         now: Instant,
         at: u16,
         destination: Destination,
-        header: &Accepted,
-        mut packet: Frame,
+        header: &ipv4::Accepted,
+        packet: Frame,
     ) -> Result<Fate, DropReason> {
-        packet.complete_checksum();
-        let first = (header.fragment_offset == 0).then(|| {
-            let mut head = Head::default();
-            if let Some(room) = head.push_front(header.header_len) {
-                let bytes = packet.front().get(..header.header_len).unwrap_or_default();
-                room.copy_from_slice(bytes);
-            }
-            (head, at)
-        });
-        packet.advance(header.header_len);
-        let payload = take_payload(&mut packet);
         let key = FragmentKey::v4(header.src, header.dst, header.ident, header.protocol);
         let place = Place {
             offset: usize::from(header.fragment_offset),
             more: header.more_fragments,
             ecn: header.tos & 3,
         };
+        self.collect(
+            now,
+            at,
+            destination,
+            (key, place),
+            header.header_len,
+            packet,
+        )
+    }
+
+    /// A fragment of IPv6; `header` ends with the one that says so.
+    fn receive_piece(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        header: &Accepted,
+        piece: &ipv6::Piece,
+        packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else {
+            return Err(DropReason::FragmentMalformed);
+        };
+        let place = Place {
+            offset: usize::from(piece.fragment.offset),
+            more: piece.fragment.more,
+            ecn: header.tos & 3,
+        };
+        if header.header_len > Head::CAPACITY {
+            return Err(DropReason::Ipv6TooManyHeaders);
+        }
+        let key = FragmentKey::v6(src, dst, piece.fragment.ident);
+        self.collect(
+            now,
+            at,
+            destination,
+            (key, place),
+            header.header_len,
+            packet,
+        )
+    }
+
+    /// Keeps a fragment, which has `header_len` bytes of headers, or goes on with what it completes.
+    fn collect(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        (key, place): (FragmentKey, Place),
+        header_len: usize,
+        mut packet: Frame,
+    ) -> Result<Fate, DropReason> {
+        packet.complete_checksum();
+        let first = (place.offset == 0).then(|| {
+            let mut head = Head::default();
+            packet.pull_up(header_len);
+            if let Some(room) = head.push_front(header_len) {
+                let bytes = packet.front().get(..header_len).unwrap_or_default();
+                room.copy_from_slice(bytes);
+            }
+            (head, at)
+        });
+        packet.advance(header_len);
+        let payload = take_payload(&mut packet);
         self.calm = None;
         let outcome = self.reassembly.insert(now, key, place, payload, first);
         self.pump_reassembly(now);
@@ -504,18 +622,37 @@ impl Host {
                 ..
             } => {
                 let before = u64::from(fragments.saturating_sub(1));
-                let fate = ipv4::reassembled(head.as_slice(), payload, congestion)
+                let whole = match key.src() {
+                    IpAddr::V4(_) => ipv4::reassembled(head.as_slice(), payload, congestion),
+                    IpAddr::V6(_) => ipv6::reassembled(head.as_slice(), payload, congestion),
+                };
+                let fate = whole
                     .ok_or(DropReason::FragmentMalformed)
                     .and_then(|mut whole| {
                         self.stats.reassembled += 1;
-                        let header = ipv4::accept(&mut whole)?;
-                        self.deliver(now, at, destination, &header, &mut whole)
+                        self.receive_whole(now, at, destination, &mut whole)
                     })
                     .unwrap_or_else(Fate::Dropped);
                 self.stats.settle(fate, before);
                 Ok(fate)
             }
         }
+    }
+
+    /// A packet that came in fragments.
+    fn receive_whole(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        whole: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        if ip::ethertype_of(whole) == EtherType::IPV4 {
+            let header = Accepted::from(&ipv4::accept(whole)?);
+            return self.deliver(now, at, destination, &header, whole);
+        }
+        let header = ipv6::accept(whole)?;
+        self.unfold(now, at, destination, header, false, whole)
     }
 
     /// Takes reassembly's news: what was given up, of which the sender may have to be told.
@@ -534,7 +671,7 @@ impl Host {
                     payload: Payload::from(expired.quote),
                     ..Frame::default()
                 };
-                self.report(now, at, Error::TimeExceeded(1), quote);
+                self.report(now, at, Error::ReassemblyTime, quote);
             }
         }
     }
@@ -555,15 +692,20 @@ impl Host {
             packet.offload.gso = None;
         }
         let fate = match header.protocol {
-            Protocol::ICMP => self.receive_icmp(now, at, unicast, header, packet),
+            Protocol::ICMP if header.src.is_ipv4() => {
+                self.receive_icmp(now, at, unicast, header, packet)
+            }
+            Protocol::ICMPV6 if header.src.is_ipv6() => {
+                self.receive_icmpv6(now, at, unicast, header, packet)
+            }
             Protocol::UDP => self.receive_udp(now, at, unicast, header, packet),
             Protocol::TCP => self.receive_tcp(now, unicast, header, packet),
-            Protocol::IGMP => self.receive_igmp(now, at, header, packet),
+            Protocol::IGMP if header.src.is_ipv4() => self.receive_igmp(now, at, header, packet),
             _ if raw => Ok(Fate::Delivered(Consumer::Raw)),
             _ => {
                 if unicast {
-                    //= RFC 1122 §3.2.2.1 a host SHOULD send protocol unreachable.
-                    self.report(now, at, Error::Unreachable(2), packet.take());
+                    let error = Error::UnknownProtocol(header.protocol_at);
+                    self.report(now, at, error, packet.take());
                 }
                 Err(DropReason::ProtocolUnknown)
             }
@@ -587,8 +729,8 @@ impl Host {
             if let Ok(place) = self.push_raw(key, packet.len()) {
                 *place = crate::transport::raw::Packet {
                     payload: packet.clone(),
-                    from: IpAddr::V4(header.src),
-                    to: IpAddr::V4(header.dst),
+                    from: header.src,
+                    to: header.dst,
                     ttl: header.ttl,
                     interface: at,
                     options: Bytes::new(),
@@ -620,7 +762,10 @@ impl Host {
         let Some(interface) = self.interface_mut(at) else {
             return Err(DropReason::InterfaceDown);
         };
-        interface.igmp.handle_message(now, &message, header.dst)?;
+        let IpAddr::V4(dst) = header.dst else {
+            return Err(DropReason::IgmpIgnored);
+        };
+        interface.igmp.handle_message(now, &message, dst)?;
         Ok(Fate::Delivered(Consumer::Igmp))
     }
 
@@ -635,7 +780,7 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
         packet.pull_up(start + 8);
-        let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
+        let (src, dst) = (header.src, header.dst);
         let udp = udp::check(packet, start, src, dst)?;
         let (from, to) = (
             SocketAddr::new(src, udp.src_port),
@@ -648,7 +793,8 @@ impl Host {
                 .filter(|&key| self.udp_socket(key).is_some_and(|s| s.accepts(from)))
             else {
                 //= RFC 1122 §4.1.3.1 a datagram for a port nobody has SHOULD be answered so.
-                self.report(now, at, Error::Unreachable(3), packet.take());
+                //= RFC 4443 §3.1 so in IPv6, code 4.
+                self.report(now, at, Error::PortUnreachable, packet.take());
                 return Err(DropReason::UdpNoSocket);
             };
             let len = usize::from(udp.len) - crate::wire::udp::HEADER_LEN;
@@ -677,7 +823,7 @@ impl Host {
         for key in keys {
             let wanted = self
                 .udp_socket(key)
-                .is_some_and(|s| s.accepts(from) && s.local_addr.is_none_or(|a| a == to.ip()))
+                .is_some_and(|s| s.accepts(from) && s.is_at(to.ip()))
                 && self.socket_hears(key, at, header);
             if wanted {
                 let len = datagram.payload.len();
@@ -695,10 +841,21 @@ impl Host {
 
     /// Whether a socket asked for this group from this source on this interface (RFC 3376 §3.2).
     fn socket_hears(&self, key: Key, at: u16, header: &Accepted) -> bool {
-        !header.dst.is_multicast()
-            || self
+        match (header.dst, header.src) {
+            (IpAddr::V4(dst), IpAddr::V4(src)) if dst.is_multicast() => self
                 .interface(at)
-                .is_some_and(|i| i.igmp.socket_accepts(key.number(), header.dst, header.src))
+                .is_some_and(|i| i.igmp.socket_accepts(key.number(), dst, src)),
+            // Which groups of IPv6 the interface hears has been looked at; sockets join none yet.
+            _ => true,
+        }
+    }
+}
+
+/// A reason of IPv4, or what is the same of IPv6.
+pub(super) const fn of_family(reason: DropReason, addr: IpAddr) -> DropReason {
+    match addr {
+        IpAddr::V4(_) => reason,
+        IpAddr::V6(_) => reason.of_ipv6(),
     }
 }
 

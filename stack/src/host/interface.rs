@@ -10,7 +10,7 @@ use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
 use crate::net::igmp::{self, Igmp};
-use crate::net::ipv4::Fragmenter;
+use crate::net::ip::{self, Fragmenter};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::rng::Rng;
@@ -19,7 +19,7 @@ use crate::transport::Chain;
 use crate::wire::{Cidr, EtherType, MacAddr, vlan};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An interface's state.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(super) enum Hop {
     /// not than the link: it must be cut.
     Narrow(IpAddr),
     /// A group's members.
-    Group(Ipv4Addr),
+    Group(IpAddr),
     /// Everyone.
     Broadcast,
 }
@@ -245,20 +245,69 @@ impl Interface {
             .or_else(|| self.primary4())
     }
 
+    /// Its address towards `peer`, of the same family: [`source_for`](Self::source_for), or of IPv6
+    /// the one in the peer's network, else the first of its scope, else the first.
+    // RFC 6724's rules in full come with addresses that prefer and deprecate one another.
+    pub(super) fn source_to(&self, peer: IpAddr) -> Option<IpAddr> {
+        let peer = match peer {
+            IpAddr::V4(peer) => return self.source_for(peer).map(IpAddr::V4),
+            IpAddr::V6(peer) => peer,
+        };
+        let usable = || self.addresses.iter().filter(|a| a.usable);
+        let all = || usable().filter_map(|a| a.cidr.addr6());
+        let near = usable().find(|a| a.cidr.contains(IpAddr::V6(peer)));
+        near.and_then(|a| a.cidr.addr6())
+            .or_else(|| all().find(|a| is_link_scope(*a) == is_link_scope(peer)))
+            .or_else(|| all().next())
+            .map(IpAddr::V6)
+    }
+
+    /// Whether it has an IPv6 address: what has none does not speak IPv6.
+    #[inline]
+    pub(super) fn speaks_ipv6(&self) -> bool {
+        self.addresses.iter().any(|a| a.cidr.addr().is_ipv6())
+    }
+
+    /// Whether it hears what `src` sends to a group.
+    #[inline]
+    pub(super) fn hears(&self, group: IpAddr, src: IpAddr) -> bool {
+        match (group, src) {
+            (IpAddr::V4(group), IpAddr::V4(src)) => self.igmp.accepts(group, src),
+            (IpAddr::V6(group), _) => self.hears_ipv6(group),
+            _ => false,
+        }
+    }
+
+    //= RFC 4291 §2.8 a host recognises the groups of all nodes, and those that go with its addresses.
+    fn hears_ipv6(&self, group: Ipv6Addr) -> bool {
+        const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        const SOLICITED: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
+        let of = |a: &Address| a.cidr.addr6().map(|a| a.to_bits() & 0xff_ffff | SOLICITED);
+        group == ALL_NODES
+            || self
+                .addresses
+                .iter()
+                .any(|a| of(a) == Some(group.to_bits()))
+    }
+
     /// Whether `addr` is one of its addresses, usable.
     #[must_use]
     #[inline]
-    pub fn holds(&self, addr: Ipv4Addr) -> bool {
+    pub fn holds(&self, addr: impl Into<IpAddr>) -> bool {
+        let addr = addr.into();
         self.addresses
             .iter()
-            .any(|a| a.usable && a.cidr.addr() == IpAddr::V4(addr))
+            .any(|a| a.usable && a.cidr.addr() == addr)
     }
 
     /// Whether `addr` is the broadcast address of one of its networks, in either form: all ones,
     /// or the network itself (RFC 1122 §3.3.6).
     #[must_use]
     #[inline]
-    pub fn is_directed_broadcast(&self, addr: Ipv4Addr) -> bool {
+    pub fn is_directed_broadcast(&self, addr: impl Into<IpAddr>) -> bool {
+        let IpAddr::V4(addr) = addr.into() else {
+            return false;
+        };
         self.addresses.iter().any(|a| {
             a.cidr.broadcast() == Some(addr)
                 || (a.cidr.prefix_len() < 31 && a.cidr.network().addr() == IpAddr::V4(addr))
@@ -326,12 +375,12 @@ pub(super) fn make_ready(
         return false;
     }
     let Hop::Neighbor(ip) = hop else {
-        let mac = match hop {
-            Hop::Group(group) => MacAddr::from_ipv4_multicast(*group),
-            Hop::Narrow(_) => return false,
-            _ => MacAddr::BROADCAST,
+        let (mac, ethertype) = match hop {
+            Hop::Group(group) => (group_mac(*group), ip::ethertype(group)),
+            Hop::Neighbor(_) | Hop::Narrow(_) => return false,
+            Hop::Broadcast => (MacAddr::BROADCAST, EtherType::IPV4),
         };
-        encapsulate(config, frame, mac, EtherType::IPV4);
+        encapsulate(config, frame, mac, ethertype);
         return true;
     };
     if config.medium == Medium::Ip {
@@ -342,11 +391,24 @@ pub(super) fn make_ready(
     };
     if config.vlan.is_none() {
         // What `encapsulate` comes to where nothing else is to be looked at.
-        ethernet::encapsulate(frame, mac, config.mac, None, EtherType::IPV4);
+        ethernet::encapsulate(frame, mac, config.mac, None, ip::ethertype(ip));
     } else {
-        encapsulate(config, frame, mac, EtherType::IPV4);
+        encapsulate(config, frame, mac, ip::ethertype(ip));
     }
     true
+}
+
+/// The station address of a group.
+pub(super) const fn group_mac(group: IpAddr) -> MacAddr {
+    match group {
+        IpAddr::V4(group) => MacAddr::from_ipv4_multicast(group),
+        IpAddr::V6(group) => MacAddr::from_ipv6_multicast(group),
+    }
+}
+
+/// Whether an address, or the members of a group, are on one link only.
+const fn is_link_scope(addr: Ipv6Addr) -> bool {
+    addr.is_unicast_link_local() || matches!(addr.octets(), [0xff, scope, ..] if scope & 0xf <= 2)
 }
 
 /// What ARP asks about the interface it serves, without borrowing the whole of it.

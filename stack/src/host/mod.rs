@@ -66,6 +66,7 @@ mod asked;
 mod config;
 mod egress;
 mod event;
+mod flow;
 mod icmp;
 mod ingress;
 mod interface;
@@ -132,6 +133,7 @@ pub struct Host {
     pmtu: PathMtus,
     limiter: PeerLimiter<IpAddr>,
     idents: Idents,
+    labels: flow::Labels,
     sockets: Slab<sockets::Entry>,
     /// What waits to leave, in the queues of interfaces and sockets.
     packets: Pool<interface::Waiting>,
@@ -222,6 +224,7 @@ impl Host {
             pmtu: PathMtus::new(config.pmtu),
             limiter: PeerLimiter::new(config.icmp_rate),
             idents,
+            labels: flow::Labels::new(&mut rng.fork("flow labels")),
             sockets: Slab::new(config.max_sockets),
             packets: Pool::new(),
             datagrams: Pool::new(),
@@ -439,7 +442,7 @@ impl Host {
 
     /// The source address and interface that a packet to `dst` would have; `None` without a way.
     #[must_use]
-    pub fn route_to(&mut self, dst: Ipv4Addr) -> Option<(u16, Ipv4Addr)> {
+    pub fn route_to(&mut self, dst: IpAddr) -> Option<(u16, IpAddr)> {
         self.way(dst).ok().map(|way| (way.interface, way.src))
     }
 

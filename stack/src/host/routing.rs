@@ -4,10 +4,11 @@ use super::interface::Hop;
 use super::{Host, Interface};
 use crate::frame::Frame;
 use crate::link::offload::longest;
+use crate::net::ip;
 use crate::net::route::{Route, RouteError, RouteKind, RouteTable};
 use crate::reason::DropReason;
 use crate::time::Instant;
-use crate::wire::Cidr;
+use crate::wire::{Cidr, EtherType, Protocol};
 use core::net::{IpAddr, Ipv4Addr};
 
 /// The way to a destination.
@@ -18,7 +19,7 @@ pub(super) struct Way {
     /// Who takes it next.
     pub(super) hop: Hop,
     /// The source address that fits.
-    pub(super) src: Ipv4Addr,
+    pub(super) src: IpAddr,
     /// The link's MTU, or the route's where that is smaller.
     pub(super) mtu: usize,
     /// The destination is this host.
@@ -30,12 +31,12 @@ pub(super) struct Way {
 /// The way that was asked for last, where to, and under which generation of the routes: a
 /// conversation asks for the same again and again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastWay(Option<(Ipv4Addr, u64, Way)>);
+pub(super) struct LastWay(Option<(IpAddr, u64, Way)>);
 
 impl LastWay {
     /// The way to `dst`, if it was the last, and the routes are still those.
     #[inline]
-    pub(super) fn to(&self, dst: Ipv4Addr, routes: &RouteTable) -> Option<&Way> {
+    pub(super) fn to(&self, dst: IpAddr, routes: &RouteTable) -> Option<&Way> {
         match &self.0 {
             Some((last, generation, way)) if *last == dst && *generation == routes.generation() => {
                 Some(way)
@@ -56,7 +57,7 @@ pub(super) struct Redirect {
 impl Host {
     /// The way to `dst`.
     #[inline]
-    pub(super) fn way(&mut self, dst: Ipv4Addr) -> Result<Way, DropReason> {
+    pub(super) fn way(&mut self, dst: IpAddr) -> Result<Way, DropReason> {
         if let Some(way) = self.last_way.to(dst, &self.routes) {
             return Ok(*way);
         }
@@ -65,10 +66,10 @@ impl Host {
         Ok(way)
     }
 
-    fn find_way(&self, dst: Ipv4Addr) -> Result<Way, DropReason> {
+    fn find_way(&self, dst: IpAddr) -> Result<Way, DropReason> {
         if let Some(at) = self.own(dst) {
             let mtu = self.interface(at).map_or(1500, |i| i.config.mtu);
-            let hop = Hop::Neighbor(IpAddr::V4(dst));
+            let hop = Hop::Neighbor(dst);
             return Ok(Way {
                 interface: at,
                 hop,
@@ -79,28 +80,25 @@ impl Host {
             });
         }
         //= RFC 1122 §3.2.1.3: 0.0.0.0 is no destination, and loopback addresses MUST NOT appear
-        //= outside a host; nor may the reserved ones, which everybody drops.
-        if !crate::net::ipv4::is_sendable(dst) {
+        //= outside a host; nor may the reserved ones, which everybody drops. (IPv6: RFC 4291 §2.5.)
+        if !ip::is_sendable(dst) {
             return Err(DropReason::NoRoute);
         }
-        if dst.is_multicast() || dst.is_broadcast() {
+        if ip::is_group(dst) {
             let at = self.default_interface(dst).ok_or(DropReason::NoRoute)?;
             return self.way_by(at, dst);
         }
-        let route = self
-            .routes
-            .lookup(IpAddr::V4(dst))
-            .ok_or(DropReason::NoRoute)?;
+        let route = self.routes.lookup(dst).ok_or(DropReason::NoRoute)?;
         let gateway = match route.kind {
             RouteKind::OnLink => None,
-            RouteKind::Via(IpAddr::V4(gateway)) => Some(gateway),
-            RouteKind::Unreachable | RouteKind::Via(_) => return Err(DropReason::NoRoute),
+            RouteKind::Via(gateway) => Some(gateway),
+            RouteKind::Unreachable => return Err(DropReason::NoRoute),
             RouteKind::Prohibited | RouteKind::Blackhole => {
                 return Err(DropReason::RouteProhibited);
             }
         };
         let mut way = self.way_by(route.port.0, gateway.unwrap_or(dst))?;
-        if let Some(IpAddr::V4(src)) = route.source {
+        if let Some(src) = route.source {
             way.src = src;
         }
         if let Some(mtu) = route.mtu {
@@ -108,7 +106,8 @@ impl Host {
         }
         //= RFC 1122 §3.2.2.2 a redirect replaces the first hop of the way that the table knows,
         //= and nothing else of it; where that way has moved, it says nothing any more.
-        if let Some(redirect) = self.redirects.get(&dst)
+        if let IpAddr::V4(dst) = dst
+            && let Some(redirect) = self.redirects.get(&dst)
             && redirect.interface == way.interface
             && matches!(way.hop, Hop::Neighbor(_))
         {
@@ -118,27 +117,28 @@ impl Host {
     }
 
     /// The way to `dst`, which lies on the link of an interface.
-    pub(super) fn way_by(&self, at: u16, dst: Ipv4Addr) -> Result<Way, DropReason> {
+    pub(super) fn way_by(&self, at: u16, dst: IpAddr) -> Result<Way, DropReason> {
         let interface = self
             .interface(at)
             .filter(|i| i.up)
             .ok_or(DropReason::InterfaceDown)?;
-        let src = match interface.source_for(dst) {
+        let src = match interface.source_to(dst) {
             Some(src) => src,
             //= RFC 1122 §3.3.4.3 the packet still needs an address of ours; any will do.
             None => self
                 .interfaces
                 .iter()
-                .find_map(Interface::primary4)
+                .find_map(|i| i.source_to(dst))
                 .ok_or(DropReason::NoRoute)?,
         };
-        let broadcast = dst.is_broadcast() || interface.is_directed_broadcast(dst);
+        let everyone = IpAddr::V4(Ipv4Addr::BROADCAST);
+        let broadcast = dst == everyone || interface.is_directed_broadcast(dst);
         let hop = if broadcast {
             Hop::Broadcast
         } else if dst.is_multicast() {
             Hop::Group(dst)
         } else {
-            Hop::Neighbor(IpAddr::V4(dst))
+            Hop::Neighbor(dst)
         };
         let mtu = interface.config.mtu;
         Ok(Way {
@@ -176,31 +176,39 @@ impl Host {
     /// our own. What must not be cut is held up by the link alone: it was looked at before.
     pub(super) fn carries(&self, at: u16, packet: &Frame) -> usize {
         let link = self.interface(at).map_or(0, |i| i.config.mtu);
-        let Ok((header, _)) = crate::wire::ipv4::Header::parse(packet.front()) else {
+        let Some((src, dst)) = self.may_be_cut(packet) else {
             return link;
         };
-        if header.dont_fragment {
-            return link;
-        }
-        let way = self.find_way(header.dst).ok();
+        let way = self.find_way(dst).ok();
         let route = way.filter(|w| w.interface == at).map(|w| w.mtu);
         //= RFC 1812 §4.2.2.7 a router SHOULD make as few fragments as it can: it cuts for the next
         //= link, and what it knows of the path behind that concerns its own packets.
-        let ours = self.own(header.src).is_some();
-        let path = if ours {
-            self.pmtu.lookup(IpAddr::V4(header.dst))
-        } else {
-            None
-        };
+        let ours = self.own(src).is_some();
+        let path = if ours { self.pmtu.lookup(dst) } else { None };
         let known = route.into_iter().chain(path.map(usize::from));
         known.fold(link, usize::min)
     }
 
+    /// The ends of a packet, where it may be cut here.
+    fn may_be_cut(&self, packet: &Frame) -> Option<(IpAddr, IpAddr)> {
+        let front = packet.front();
+        if ip::ethertype_of(packet) == EtherType::IPV4 {
+            let (header, _) = crate::wire::ipv4::Header::parse(front).ok()?;
+            let ends = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
+            return (!header.dont_fragment).then_some(ends);
+        }
+        //= RFC 8200 §4.5 only the source cuts. (And TCP makes smaller segments instead.)
+        let (header, _) = crate::wire::ipv6::Header::parse(front).ok()?;
+        let ends = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
+        let may = header.next_header != Protocol::TCP && self.own(ends.0).is_some();
+        may.then_some(ends)
+    }
+
     /// The interface for groups and the limited broadcast: what the table says, else the first.
-    fn default_interface(&self, dst: Ipv4Addr) -> Option<u16> {
-        let routed = self.routes.lookup(IpAddr::V4(dst)).map(|r| r.port.0);
+    fn default_interface(&self, dst: IpAddr) -> Option<u16> {
+        let routed = self.routes.lookup(dst).map(|r| r.port.0);
         routed.or_else(|| {
-            let usable = |i: &Interface| i.up && i.primary4().is_some();
+            let usable = |i: &Interface| i.up && i.source_to(dst).is_some();
             self.interfaces
                 .iter()
                 .position(usable)
@@ -210,7 +218,8 @@ impl Host {
 
     /// The interface that holds `addr`.
     #[inline]
-    pub(super) fn own(&self, addr: Ipv4Addr) -> Option<u16> {
+    pub(super) fn own(&self, addr: impl Into<IpAddr>) -> Option<u16> {
+        let addr = addr.into();
         let at = self.interfaces.iter().position(|i| i.holds(addr))?;
         u16::try_from(at).ok()
     }
@@ -269,7 +278,7 @@ impl Host {
         {
             return Err(REFUSED);
         }
-        let way = self.way(dst).map_err(|_| REFUSED)?;
+        let way = self.way(IpAddr::V4(dst)).map_err(|_| REFUSED)?;
         let interface = self.interface(at).ok_or(REFUSED)?;
         let on_link = super::ingress::is_own_net(interface.addresses(), gateway)
             && !interface.is_directed_broadcast(gateway);

@@ -5,21 +5,23 @@
 //! its queue is told so instead of losing packets on its own host.
 
 use super::event::{RawHandle, UdpHandle, Who};
+use super::flow::Marks;
 use super::interface::{Hop, Waiting};
 use super::routing::Way;
 use super::{Event, Host};
 use crate::frame::{Checksum, Frame, Payload};
 use crate::net::groups::{FilterMode, GroupError};
-use crate::net::{icmp, ipv4};
+use crate::net::icmp::{self, Error};
+use crate::net::{ip, ipv4};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Readiness;
 use crate::transport::raw::{self, Kind as RawKind};
 use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
-use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError};
+use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError, any_of};
 use crate::wire::checksum::Sum;
-use crate::wire::{MacAddr, Protocol, icmpv4, udp as udp_wire};
+use crate::wire::{MacAddr, Protocol, icmpv4, icmpv6, udp as udp_wire};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -74,7 +76,7 @@ impl Message {
         let mut sum = Sum::new();
         match (self, kind) {
             (Self::Datagram { port }, Kind::Udp(socket)) => {
-                if socket.local_addr.is_some() || socket.remote.is_some() {
+                if socket.local_addr != ANY || socket.remote.is_some() {
                     return None;
                 }
                 let len = payload.len() + udp_wire::HEADER_LEN;
@@ -229,7 +231,8 @@ impl core::error::Error for SendError {}
 const OVERHEAD: usize = 256;
 
 impl Host {
-    /// Opens a UDP socket on an address of this host (or all) and a port (zero: an ephemeral one).
+    /// Opens a UDP socket on an address of this host and a port (zero: an ephemeral one); the unspecified
+    /// address is all of its family.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -246,15 +249,8 @@ impl Host {
         local: SocketAddr,
         options: udp::Options,
     ) -> Result<UdpHandle, BindError> {
-        let addr = (!local.ip().is_unspecified()).then_some(local.ip());
-        if let Some(IpAddr::V4(a)) = addr
-            && self.own(a).is_none()
-            && !a.is_multicast()
-            && !a.is_broadcast()
-        {
-            return Err(BindError::NotAvailable);
-        }
-        if matches!(addr, Some(IpAddr::V6(_))) {
+        let addr = local.ip();
+        if !addr.is_unspecified() && !ip::is_group(addr) && self.own(addr).is_none() {
             return Err(BindError::NotAvailable);
         }
         let port = match local.port() {
@@ -271,14 +267,13 @@ impl Host {
     }
 
     /// Whether a binding is free: nobody overlaps it, or all agreed to share.
-    fn may_bind(&self, addr: Option<IpAddr>, port: u16, reuse: bool) -> bool {
+    fn may_bind(&self, addr: IpAddr, port: u16, reuse: bool) -> bool {
         // Most ports have no or one socket; those with thousands share or are connected.
         self.udp.on_port(port).iter().all(|&key| {
             let Some(socket) = self.udp_socket(key) else {
                 return true;
             };
-            let overlaps =
-                addr.is_none() || socket.local_addr.is_none() || addr == socket.local_addr;
+            let overlaps = socket.is_at(addr) || addr == any_of(socket.local_addr);
             !overlaps || (reuse && socket.options.reuse)
         })
     }
@@ -294,15 +289,15 @@ impl Host {
     /// # Errors
     /// No way to `remote`, or another socket has the same pair of ends.
     pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SendError> {
-        let IpAddr::V4(dst) = remote.ip() else {
-            return Err(SendError::NoRoute);
-        };
-        let way = self.way(dst).map_err(refusal)?;
+        let way = self.way(remote.ip()).map_err(refusal)?;
         let socket = self.udp_socket(handle.0).ok_or(SendError::NoSocket)?;
+        if socket.local_addr.is_ipv4() != remote.is_ipv4() {
+            return Err(SendError::NoRoute);
+        }
         if way.broadcast && !socket.options.broadcast {
             return Err(SendError::BroadcastNotAllowed);
         }
-        let local_ip = socket.local_addr.unwrap_or(IpAddr::V4(way.src));
+        let local_ip = source(socket.local_addr, &way);
         let local = SocketAddr::new(local_ip, socket.port);
         let flow = (local, remote);
         let old = self
@@ -364,9 +359,10 @@ impl Host {
             entry.wants_room = true;
             return Err(SendError::WouldBlock);
         }
-        let IpAddr::V4(dst_ip) = dst.ip() else {
+        let dst_ip = dst.ip();
+        if dst_ip.is_ipv4() != local_addr.is_ipv4() {
             return Err(SendError::NoRoute);
-        };
+        }
         let way = match options.multicast_interface {
             Some(at) if dst_ip.is_multicast() => self.way_by(at, dst_ip),
             _ => self.way(dst_ip),
@@ -375,22 +371,13 @@ impl Host {
         if way.broadcast && !options.broadcast {
             return Err(SendError::BroadcastNotAllowed);
         }
-        let src = match local_addr {
-            Some(IpAddr::V4(a)) if !a.is_multicast() && !a.is_broadcast() => a,
-            _ => way.src,
-        };
+        let src = source(local_addr, &way);
         let dont_fragment = self.may_cut(&way, dst_ip, len, &options)?;
         let ttl = time_to_live(&options, dst_ip);
         let mut frame = Frame::from_payload(payload);
-        udp::encapsulate(&mut frame, SocketAddr::new(IpAddr::V4(src), port), dst);
-        let out = ipv4::Outgoing {
+        udp::encapsulate(&mut frame, SocketAddr::new(src, port), dst);
+        let marks = Marks {
             tos: options.tos,
-            //= RFC 6864 §4.1 what cannot be cut needs no identification of its own.
-            ident: if dont_fragment {
-                0
-            } else {
-                self.idents.next(dst_ip)
-            },
             dont_fragment,
             ttl,
             protocol: Protocol::UDP,
@@ -398,15 +385,15 @@ impl Host {
             dst: dst_ip,
             options: &[],
         };
-        if !ipv4::encapsulate(&mut frame, &out) {
+        if len > max_len(dst_ip) || !self.encapsulate(&mut frame, &marks) {
             return Err(SendError::TooLong {
-                max: ipv4::MAX_LEN - 28,
+                max: max_len(dst_ip) - udp_wire::HEADER_LEN,
             });
         }
         if way.hop == Hop::Group(dst_ip) && options.multicast_loop && self.is_member(dst_ip) {
             self.loop_back(way.interface, frame.clone());
         }
-        self.enqueue(handle.0, &way, dst_ip, &mut frame, len);
+        self.enqueue(handle.0, &way, &marks, &mut frame, len);
         Ok(())
     }
 
@@ -420,7 +407,7 @@ impl Host {
         dst: Ipv4Addr,
         message: Message,
     ) -> Result<(), Payload> {
-        let Some(way) = self.last_way.to(dst, &self.routes) else {
+        let Some(way) = self.last_way.to(IpAddr::V4(dst), &self.routes) else {
             return Err(payload);
         };
         let len = payload.len() + 8;
@@ -437,7 +424,10 @@ impl Host {
             return Err(payload);
         }
         let (tos, ttl) = (options.tos, options.ttl.max(1));
-        let Some((protocol, header)) = message.header(&entry.kind, way.src, dst, &payload) else {
+        let IpAddr::V4(src) = way.src else {
+            return Err(payload);
+        };
+        let Some((protocol, header)) = message.header(&entry.kind, src, dst, &payload) else {
             return Err(payload);
         };
         let place = entry.place(&mut self.packets, way.interface, way.hop, len);
@@ -453,7 +443,7 @@ impl Host {
             dont_fragment: true,
             ttl,
             protocol,
-            src: way.src,
+            src,
             dst,
             options: &[],
         };
@@ -471,12 +461,13 @@ impl Host {
     fn may_cut(
         &self,
         way: &Way,
-        dst: Ipv4Addr,
+        dst: IpAddr,
         len: usize,
         options: &udp::Options,
     ) -> Result<bool, SendError> {
-        let total = len + 20;
-        let known = self.pmtu.path(IpAddr::V4(dst));
+        let headers = ip::header_len(&dst);
+        let total = len + headers;
+        let known = self.pmtu.path(dst);
         let mtu = known.map_or(way.mtu, |p| usize::from(p.mtu).min(way.mtu));
         match options.path_mtu {
             PathMtu::Off => Ok(false),
@@ -484,10 +475,10 @@ impl Host {
             PathMtu::Require if total <= mtu => Ok(true),
             PathMtu::Probe if total <= way.mtu => Ok(true),
             PathMtu::Require => Err(SendError::TooLong {
-                max: mtu.saturating_sub(28),
+                max: mtu.saturating_sub(headers + 8),
             }),
             PathMtu::Probe => Err(SendError::TooLong {
-                max: way.mtu.saturating_sub(28),
+                max: way.mtu.saturating_sub(headers + 8),
             }),
         }
     }
@@ -533,11 +524,7 @@ impl Host {
     #[must_use]
     pub fn udp_local(&self, handle: UdpHandle) -> Option<SocketAddr> {
         let socket = self.udp_socket(handle.0)?;
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Some(SocketAddr::new(
-            socket.local_addr.unwrap_or(any),
-            socket.port,
-        ))
+        Some(SocketAddr::new(socket.local_addr, socket.port))
     }
 
     /// Joins a group on an interface, for all sources or by a filter (RFC 3376 §2).
@@ -599,8 +586,11 @@ impl Host {
         }
     }
 
-    fn is_member(&self, group: Ipv4Addr) -> bool {
-        self.interfaces.iter().any(|i| i.igmp.is_member(group))
+    fn is_member(&self, group: IpAddr) -> bool {
+        match group {
+            IpAddr::V4(group) => self.interfaces.iter().any(|i| i.igmp.is_member(group)),
+            IpAddr::V6(_) => false,
+        }
     }
 
     /// Closes a UDP socket: its groups are left, what waits is dropped and counted.
@@ -653,26 +643,64 @@ impl Host {
         &mut self,
         now: Instant,
         handle: RawHandle,
-        to: Ipv4Addr,
+        to: impl Into<IpAddr>,
         seq: u16,
         data: Payload,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
         let (message, mut data) = (Message::EchoRequest { seq }, data);
-        if ip_options.is_empty() {
-            match self.send_plain(handle.0, data, to, message) {
-                Ok(()) => return Ok(()),
-                Err(back) => data = back,
+        let to = to.into();
+        let (protocol, header) = match to {
+            IpAddr::V4(to) => {
+                if ip_options.is_empty() {
+                    match self.send_plain(handle.0, data, to, message) {
+                        Ok(()) => return Ok(()),
+                        Err(back) => data = back,
+                    }
+                }
+                let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
+                // An echo's checksum does not depend on the source address.
+                let header = message.header(&entry.kind, Ipv4Addr::UNSPECIFIED, to, &data);
+                header.ok_or(SendError::NoSocket)?
             }
-        }
-        let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
-        // An echo's checksum does not depend on the source address.
-        let header = message.header(&entry.kind, Ipv4Addr::UNSPECIFIED, to, &data);
-        let (protocol, header) = header.ok_or(SendError::NoSocket)?;
+            IpAddr::V6(_) => {
+                let header = self.echo_header_v6(handle.0, to, seq, &data)?;
+                (Protocol::ICMPV6, header)
+            }
+        };
         let mut frame = Frame::from_payload(data);
         frame.push_front(&header);
         frame.offload.checksum = Checksum::Complete;
         self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
+    }
+
+    /// The header of an echo request of IPv6, whose checksum covers the addresses.
+    fn echo_header_v6(
+        &mut self,
+        key: Key,
+        to: IpAddr,
+        seq: u16,
+        data: &Payload,
+    ) -> Result<[u8; 8], SendError> {
+        let entry = self.sockets.get(key).ok_or(SendError::NoSocket)?;
+        let ident = match &entry.kind {
+            Kind::Raw(raw::Socket {
+                kind: RawKind::Echo(ident),
+                ..
+            }) => *ident,
+            _ => return Err(SendError::NoSocket),
+        };
+        let src = self.way(to).map_err(refusal)?.src;
+        let mut sum = Sum::new();
+        sum.add_pseudo(src, to, Protocol::ICMPV6, data.len() + 8);
+        data.sum_into(&mut sum);
+        let ([a, b], [c, d]) = (ident.to_be_bytes(), seq.to_be_bytes());
+        Ok(icmp::header(
+            sum,
+            icmpv6::kind::ECHO_REQUEST,
+            0,
+            [a, b, c, d],
+        ))
     }
 
     /// Sends a packet of a raw socket's protocol; the host writes the IP header.
@@ -683,7 +711,7 @@ impl Host {
         &mut self,
         now: Instant,
         handle: RawHandle,
-        to: Ipv4Addr,
+        to: impl Into<IpAddr>,
         payload: Payload,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
@@ -695,19 +723,20 @@ impl Host {
             return Err(SendError::NoSocket);
         };
         let frame = Frame::from_payload(payload);
-        self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
+        self.raw_send_frame(now, handle, to.into(), protocol, frame, ip_options)
     }
 
     fn raw_send_frame(
         &mut self,
         now: Instant,
         handle: RawHandle,
-        dst: Ipv4Addr,
+        dst: IpAddr,
         protocol: Protocol,
         mut frame: Frame,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
-        if ip_options.len() > 40 || !ip_options.len().is_multiple_of(4) {
+        let bad = dst.is_ipv6() && !ip_options.is_empty();
+        if bad || ip_options.len() > 40 || !ip_options.len().is_multiple_of(4) {
             return Err(SendError::BadOptions);
         }
         let len = frame.len() + ip_options.len();
@@ -728,14 +757,11 @@ impl Host {
         let mut area = [0; 40];
         let area = area.get_mut(..ip_options.len()).unwrap_or_default();
         area.copy_from_slice(ip_options);
-        self.update_options(now, way.src, area);
-        let out = ipv4::Outgoing {
+        if let IpAddr::V4(src) = way.src {
+            self.update_options(now, src, area);
+        }
+        let marks = Marks {
             tos: options.tos,
-            ident: if dont_fragment {
-                0
-            } else {
-                self.idents.next(dst)
-            },
             dont_fragment,
             ttl: time_to_live(&options, dst),
             protocol,
@@ -743,12 +769,12 @@ impl Host {
             dst,
             options: area,
         };
-        if !ipv4::encapsulate(&mut frame, &out) {
+        if !self.encapsulate(&mut frame, &marks) {
             return Err(SendError::TooLong {
-                max: ipv4::MAX_LEN - 20 - ip_options.len(),
+                max: max_len(dst) - ip_options.len(),
             });
         }
-        self.enqueue(handle.0, &way, dst, &mut frame, len);
+        self.enqueue(handle.0, &way, &marks, &mut frame, len);
         Ok(())
     }
 
@@ -857,9 +883,9 @@ impl Host {
 
     /// Puts a packet into its socket's queue, and the socket in turn on the packet's interface.
     #[inline]
-    fn enqueue(&mut self, key: Key, way: &Way, dst: Ipv4Addr, frame: &mut Frame, len: usize) {
+    fn enqueue(&mut self, key: Key, way: &Way, marks: &Marks<'_>, frame: &mut Frame, len: usize) {
         if let Some(entry) = self.sockets.get_mut(key) {
-            entry.sent_to.note(IpAddr::V4(dst));
+            entry.sent_to.note(marks.dst);
         }
         if way.local {
             self.count_sent(key);
@@ -867,11 +893,15 @@ impl Host {
             return;
         }
         //= RFC 1112 §6.1: a group's packet with a time to live of zero stays within the host.
-        if frame.front().get(8) == Some(&0) {
+        if marks.ttl == 0 {
             self.count_sent(key);
             return;
         }
-        let hop = self.hop_for(way, frame);
+        // What must not be cut has been looked at; in IPv6 the packet itself does not say so.
+        let hop = match marks.dont_fragment {
+            true => way.hop,
+            false => self.hop_for(way, frame),
+        };
         let Some(entry) = self.sockets.get_mut(key) else {
             return;
         };
@@ -1010,8 +1040,28 @@ impl Host {
     }
 }
 
+/// Any address of IPv4.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The address that a socket sends from: its own, where that is one host's.
+fn source(local: IpAddr, way: &Way) -> IpAddr {
+    match local.is_unspecified() || ip::is_group(local) {
+        true => way.src,
+        false => local,
+    }
+}
+
+/// How much a packet to `dst` may hold behind its IP header: a UDP datagram, whose length says so, or
+/// any other.
+const fn max_len(dst: IpAddr) -> usize {
+    match dst {
+        IpAddr::V4(_) => ipv4::MAX_LEN - 20,
+        IpAddr::V6(_) => ipv4::MAX_LEN,
+    }
+}
+
 /// The time to live of a packet to `dst`.
-fn time_to_live(options: &udp::Options, dst: Ipv4Addr) -> u8 {
+fn time_to_live(options: &udp::Options, dst: IpAddr) -> u8 {
     if dst.is_multicast() {
         options.multicast_ttl
     } else {
@@ -1031,7 +1081,7 @@ fn refusal(reason: DropReason) -> SendError {
 /// Tells the socket that sent `packet` that its next hop does not answer.
 pub(super) fn fail(host: &mut Host, now: Instant, packet: &Frame) {
     let bytes = packet.to_bytes();
-    let Ok((header, rest)) = crate::wire::ipv4::Header::parse(&bytes) else {
+    let Some((header, rest)) = ip::quoted(&bytes) else {
         return;
     };
     if header.protocol == Protocol::TCP {
@@ -1040,12 +1090,17 @@ pub(super) fn fail(host: &mut Host, now: Instant, packet: &Frame) {
     let Some((key, port)) = host.quoted_socket(&header, rest) else {
         return;
     };
+    let unreachable = Error::HostUnreachable;
+    let (icmp_type, icmp_code, _) = match header.dst {
+        IpAddr::V4(_) => unreachable.v4(),
+        IpAddr::V6(_) => unreachable.v6(),
+    };
     let error = SocketError {
         kind: ErrorKind::HostUnreachable,
-        offender: IpAddr::V4(header.src),
-        to: SocketAddr::new(IpAddr::V4(header.dst), port),
-        icmp_type: icmpv4::kind::DESTINATION_UNREACHABLE,
-        icmp_code: 1,
+        offender: header.src,
+        to: SocketAddr::new(header.dst, port),
+        icmp_type,
+        icmp_code,
     };
     host.push_error(key, error);
 }

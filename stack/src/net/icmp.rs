@@ -1,4 +1,4 @@
-//! ICMPv4 messages that we send: errors about packets, and answers to questions.
+//! ICMP messages that we send, of both families: errors about packets, and answers to questions.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -11,7 +11,7 @@
 //!  +---------------------------------------------------------------+
 //! ```
 //!
-//! Read first: RFC 792; RFC 1122 §3.2.2; RFC 1812 §4.3; RFC 1191 §4.
+//! Read first: RFC 792; RFC 1122 §3.2.2; RFC 1812 §4.3; RFC 1191 §4; RFC 4443 §2.4 and §3.
 //!
 //! Promises: never an error about an error, a group, a broadcast, a later fragment or a packet from
 //! nobody in particular ([`may_report`]); the quote is the packet as it came, bytes shared.
@@ -19,79 +19,151 @@
 //! Left out: source quench (RFC 6633 forbids it), information and address mask requests (RFC 6918
 //! and RFC 1122 §3.2.2.9: only an authorised server answers).
 
+use super::ip;
 use crate::frame::{Checksum, Frame};
 use crate::wire::checksum::{self, Sum};
-use crate::wire::ipv4::Header;
-use crate::wire::{Protocol, icmpv4};
-use core::net::Ipv4Addr;
+use crate::wire::icmpv6::ParameterCode;
+use crate::wire::{Protocol, icmpv4, icmpv6};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest error packet, IP header included (RFC 1812 §4.3.2.3: as much as fits 576 bytes).
 const MAX_ERROR_LEN: usize = 576;
+/// The same of IPv6.
+//= RFC 4443 §3 as much of the packet as possible without the error exceeding the minimum MTU.
+const MAX_ERROR_LEN_V6: usize = crate::wire::ipv6::MIN_MTU;
 
-/// An error to report about a packet.
+/// An error to report about a packet, by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The destination cannot be reached, for this code.
-    Unreachable(u8),
-    /// Too big for the next link, whose MTU this is (RFC 1191 §4).
-    FragmentationNeeded(u16),
-    /// A better first hop is on the sender's own net.
+    /// There is no route to the destination's network.
+    NoRoute,
+    /// The destination, or the last router before it, does not answer.
+    HostUnreachable,
+    /// A policy forbids it.
+    Prohibited,
+    /// Nobody listens on the port.
+    PortUnreachable,
+    /// The host does not speak the protocol that is named at this offset.
+    UnknownProtocol(u16),
+    /// Too big for the next link, whose MTU this is (RFC 1191 §4, RFC 4443 §3.2).
+    TooBig(u16),
+    /// A better first hop is on the sender's own net; IPv4's alone, since neighbour discovery has its
+    /// own.
     Redirect(Ipv4Addr),
-    /// The time to live ran out (0) or the fragments did not come (1).
-    TimeExceeded(u8),
-    /// The byte at this offset is wrong.
-    ParameterProblem(u8),
+    /// The time to live ran out.
+    TimeExceeded,
+    /// The fragments did not come.
+    ReassemblyTime,
+    /// The byte at this offset is wrong, in this way (which IPv4 does not tell).
+    ParameterProblem(ParameterCode, u32),
 }
 
 impl Error {
-    /// Type and code of the message.
+    /// Type, code and the four bytes behind the checksum in ICMPv4.
     #[must_use]
-    pub const fn type_and_code(self) -> (u8, u8) {
+    pub fn v4(self) -> (u8, u8, [u8; 4]) {
+        use icmpv4::kind::{DESTINATION_UNREACHABLE, PARAMETER_PROBLEM, REDIRECT, TIME_EXCEEDED};
+        let unreachable = |code| (DESTINATION_UNREACHABLE, code, [0; 4]);
         match self {
-            Self::Unreachable(code) => (icmpv4::kind::DESTINATION_UNREACHABLE, code),
-            Self::FragmentationNeeded(_) => (icmpv4::kind::DESTINATION_UNREACHABLE, 4),
+            Self::NoRoute => unreachable(0),
+            //= RFC 1812 §5.2.7.1 host unreachable, where the last hop does not answer.
+            Self::HostUnreachable => unreachable(1),
+            //= RFC 1122 §3.2.2.1 a host SHOULD send protocol unreachable.
+            Self::UnknownProtocol(_) => unreachable(2),
+            Self::PortUnreachable => unreachable(3),
+            //= RFC 1812 §5.2.7.1 code 13, communication administratively prohibited.
+            Self::Prohibited => unreachable(13),
+            Self::TooBig(mtu) => {
+                let [high, low] = mtu.to_be_bytes();
+                (DESTINATION_UNREACHABLE, 4, [0, 0, high, low])
+            }
             // For the host, not its whole net (RFC 1812 §4.3.3.2).
-            Self::Redirect(_) => (icmpv4::kind::REDIRECT, 1),
-            Self::TimeExceeded(code) => (icmpv4::kind::TIME_EXCEEDED, code),
-            Self::ParameterProblem(_) => (icmpv4::kind::PARAMETER_PROBLEM, 0),
+            Self::Redirect(gateway) => (REDIRECT, 1, gateway.octets()),
+            Self::TimeExceeded => (TIME_EXCEEDED, 0, [0; 4]),
+            Self::ReassemblyTime => (TIME_EXCEEDED, 1, [0; 4]),
+            Self::ParameterProblem(_, pointer) => {
+                let pointer = u8::try_from(pointer).unwrap_or(0);
+                (PARAMETER_PROBLEM, 0, [pointer, 0, 0, 0])
+            }
         }
     }
 
-    fn word(self) -> [u8; 4] {
+    /// The same in ICMPv6.
+    #[must_use]
+    pub fn v6(self) -> (u8, u8, [u8; 4]) {
+        use icmpv6::kind::{
+            DESTINATION_UNREACHABLE, PACKET_TOO_BIG, PARAMETER_PROBLEM, TIME_EXCEEDED,
+        };
+        let unreachable = |code| (DESTINATION_UNREACHABLE, code, [0; 4]);
         match self {
-            Self::Unreachable(_) | Self::TimeExceeded(_) => [0; 4],
-            Self::FragmentationNeeded(mtu) => {
-                let [high, low] = mtu.to_be_bytes();
-                [0, 0, high, low]
+            Self::NoRoute => unreachable(0),
+            Self::Prohibited => unreachable(1),
+            // A redirect is never asked for.
+            Self::HostUnreachable | Self::Redirect(_) => unreachable(3),
+            Self::PortUnreachable => unreachable(4),
+            Self::TooBig(mtu) => (PACKET_TOO_BIG, 0, u32::from(mtu).to_be_bytes()),
+            Self::TimeExceeded => (TIME_EXCEEDED, 0, [0; 4]),
+            Self::ReassemblyTime => (TIME_EXCEEDED, 1, [0; 4]),
+            //= RFC 8200 §4 a next header that is not known is a parameter problem of code 1.
+            Self::UnknownProtocol(at) => (PARAMETER_PROBLEM, 1, u32::from(at).to_be_bytes()),
+            Self::ParameterProblem(code, pointer) => {
+                (PARAMETER_PROBLEM, code.0, pointer.to_be_bytes())
             }
-            Self::Redirect(gateway) => gateway.octets(),
-            Self::ParameterProblem(pointer) => [pointer, 0, 0, 0],
         }
+    }
+
+    /// Whether a group may hear of it as well.
+    //= RFC 4443 §2.4 (e.3) two errors are sent about packets to groups: too big, and an option that is
+    //= not known.
+    const fn concerns_groups(self) -> bool {
+        matches!(
+            self,
+            Self::TooBig(_) | Self::ParameterProblem(ParameterCode::OPTION, _)
+        )
     }
 }
 
-/// Whether an error about this packet, which starts at its IP header, may be sent at all. Whether
-/// it came as a link broadcast, and whether its destination is a directed broadcast, the caller
-/// knows.
+/// Whether this error about a packet, which starts at its IP header, may be sent at all. Whether it
+/// came as a link broadcast, and whether its destination is a directed broadcast, the caller knows.
 #[must_use]
-pub fn may_report(packet: &Frame) -> bool {
-    let Ok((header, rest)) = Header::parse(packet.front()) else {
+pub fn may_report(error: Error, packet: &Frame) -> bool {
+    let Some((quoted, rest)) = ip::quoted(packet.front()) else {
         return false;
     };
-    //= RFC 1122 §3.2.2 no error about a later fragment, a group or broadcast, or a source that
-    //= is not one host.
-    if header.fragment_offset != 0
-        || header.dst.is_multicast()
-        || header.dst.is_broadcast()
-        || header.src.is_unspecified()
-        || header.src.is_loopback()
-        || header.src.is_multicast()
-        || header.src.octets()[0] >= 240
-    {
+    //= RFC 1122 §3.2.2 no error about a later fragment, a group or broadcast, or a source that is not
+    //= one host. (RFC 4443 §2.4 (e) does not name later fragments; their quote would say nothing.)
+    if !quoted.first || !is_one_host(quoted.src) {
         return false;
     }
-    //= RFC 1122 §3.2.2 no error about an error. Where the type cannot be seen, none is risked.
-    header.protocol != Protocol::ICMP || rest.first().is_some_and(|&kind| !may_be_error(kind))
+    match quoted.dst {
+        IpAddr::V4(_) if ip::is_group(quoted.dst) => return false,
+        IpAddr::V6(dst) if dst.is_multicast() && !error.concerns_groups() => return false,
+        _ => {}
+    }
+    //= RFC 1122 §3.2.2 and RFC 4443 §2.4 (e.1) no error about an error. Where the type cannot be
+    //= seen, none is risked.
+    let kind = rest.first().copied();
+    match quoted.protocol {
+        Protocol::ICMP => kind.is_some_and(|kind| !may_be_error(kind)),
+        Protocol::ICMPV6 if quoted.src.is_ipv6() => {
+            //= RFC 4443 §2.4 (e.2) nor about a redirect.
+            kind.is_some_and(|kind| !icmpv6::is_error(kind) && kind != icmpv6::kind::REDIRECT)
+        }
+        _ => true,
+    }
+}
+
+/// Whether a packet from `src` can be answered.
+const fn is_one_host(src: IpAddr) -> bool {
+    match src {
+        IpAddr::V4(src) => {
+            !(src.is_unspecified()
+                || src.is_loopback()
+                || src.is_multicast()
+                || src.octets()[0] >= 240)
+        }
+        IpAddr::V6(src) => !(src.is_unspecified() || src.is_loopback() || src.is_multicast()),
+    }
 }
 
 /// Whether an ICMP type is an error message, or one we do not know and that may be one.
@@ -114,19 +186,32 @@ const fn may_be_error(kind: u8) -> bool {
     )
 }
 
-/// The ICMP message that reports `error` about `packet`, which starts at its IP header.
+/// The ICMP message that reports `error` about `packet`, which starts at its IP header, from one
+/// address of ours to whom it concerns.
 #[must_use]
-pub fn report(error: Error, mut packet: Frame) -> Frame {
+pub fn report(error: Error, mut packet: Frame, (src, dst): (IpAddr, IpAddr)) -> Frame {
     packet.complete_checksum();
-    packet.truncate(MAX_ERROR_LEN - 20 - 8);
+    packet.truncate(match dst {
+        IpAddr::V4(_) => MAX_ERROR_LEN - 20 - 8,
+        IpAddr::V6(_) => MAX_ERROR_LEN_V6 - 40 - 8,
+    });
     let mut payload = crate::frame::Payload::new();
     if !packet.head.is_empty() {
         payload.push(bytes::Bytes::copy_from_slice(packet.head.as_slice()));
     }
     payload.append(packet.payload);
-    let (kind, code) = error.type_and_code();
     let mut message = Frame::from_payload(payload);
-    push_header(&mut message, kind, code, error.word());
+    let mut sum = Sum::new();
+    let (kind, code, word) = match dst {
+        IpAddr::V4(_) => error.v4(),
+        IpAddr::V6(_) => {
+            sum.add_pseudo(src, dst, Protocol::ICMPV6, message.len() + 8);
+            error.v6()
+        }
+    };
+    message.sum_into(&mut sum);
+    message.push_front(&header(sum, kind, code, word));
+    message.offload.checksum = Checksum::Complete;
     message
 }
 
@@ -175,6 +260,32 @@ pub fn echo_reply_header(request: [u8; 8]) -> [u8; 8] {
     let sum = checksum::update(u16::from_be_bytes([high, low]), old, u16::from(code));
     let [high, low] = sum.to_be_bytes();
     [icmpv4::kind::ECHO_REPLY, code, high, low, a, b, c, d]
+}
+
+/// [`echo_reply`] of ICMPv6: the request went from `peer` to `asked`, and the answer comes from `src`.
+///
+/// Gives `None` for less than a header.
+#[must_use]
+#[inline]
+pub fn echo_reply_v6(request: &mut Frame, asked: Ipv6Addr, src: Ipv6Addr) -> Option<()> {
+    let [kind, code, high, low, a, b, c, d] = *request.pull_up(8).first_chunk()?;
+    let old = u16::from_be_bytes([kind, code]);
+    let new = u16::from_be_bytes([icmpv6::kind::ECHO_REPLY, code]);
+    let mut sum = checksum::update(u16::from_be_bytes([high, low]), old, new);
+    if asked != src {
+        let (from, to) = (asked.segments(), src.segments());
+        for (old, new) in from.into_iter().zip(to) {
+            sum = checksum::update(sum, old, new);
+        }
+    }
+    let [high, low] = sum.to_be_bytes();
+    request.advance(8);
+    if request.head.headroom() < 8 + crate::wire::ipv6::HEADER_LEN {
+        *request = Frame::from_bytes(request.to_bytes());
+    }
+    request.push_front(&[icmpv6::kind::ECHO_REPLY, code, high, low, a, b, c, d]);
+    request.offload.checksum = Checksum::Complete;
+    Some(())
 }
 
 /// Turns a timestamp request, which starts at its ICMP header, into the answer: it arrived and

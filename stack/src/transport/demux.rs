@@ -3,7 +3,7 @@
 //! ```text
 //!   (local addr, port, remote addr, port)   connected        first match wins
 //!   (local addr, port)                      bound to an address
-//!   (any, port)                             bound to the port: no hash, a page of ports
+//!   (any of a family, port)                 bound to the port: no hash, a page of ports
 //! ```
 //!
 //! Read first: RFC 768; RFC 1122 §4.1.3.5 and §4.1.4 (multihoming).
@@ -59,21 +59,29 @@ impl Hash for Packed {
 }
 
 #[inline]
-fn local_key(addr: Option<IpAddr>, port: u16) -> Packed {
+fn local_key(addr: IpAddr, port: u16) -> Packed {
     let port = u64::from(port);
     match addr {
-        None => Packed([0, 0], port),
-        Some(IpAddr::V4(a)) => Packed([u64::from(a.to_bits()) | 1 << 32, 0], port),
-        Some(IpAddr::V6(a)) => Packed(split(a.to_bits()), port | 1 << 16),
+        IpAddr::V4(a) => Packed([u64::from(a.to_bits()) | 1 << 32, 0], port),
+        IpAddr::V6(a) => Packed(split(a.to_bits()), port | 1 << 16),
     }
 }
 
 #[inline]
 fn flow_key(local: SocketAddr, remote: SocketAddr) -> (Packed, Packed) {
     (
-        local_key(Some(local.ip()), local.port()),
-        local_key(Some(remote.ip()), remote.port()),
+        local_key(local.ip(), local.port()),
+        local_key(remote.ip(), remote.port()),
     )
+}
+
+/// Which of two tables.
+#[inline]
+const fn family(addr: &IpAddr) -> usize {
+    match addr {
+        IpAddr::V4(_) => 0,
+        IpAddr::V6(_) => 1,
+    }
 }
 
 fn split(bits: u128) -> [u64; 2] {
@@ -125,8 +133,8 @@ pub struct Demux {
     bound: HashMap<Packed, Vec<Key>, Keyed>,
     /// How many of those are bound to one address: mostly none, and then nobody asks for them.
     addressed: usize,
-    /// The last one bound to any address, by port.
-    any: Pages,
+    /// The last one bound to any address of a family, by port: v4, v6.
+    any: [Pages; 2],
     /// For groups, which go to every socket on the port, and to see what is free.
     by_port: BTreeMap<u16, Vec<Key>>,
 }
@@ -140,26 +148,26 @@ impl Demux {
             connected: HashMap::with_hasher(keyed.clone()),
             bound: HashMap::with_hasher(keyed),
             addressed: 0,
-            any: Pages::default(),
+            any: Default::default(),
             by_port: BTreeMap::new(),
         }
     }
 
-    /// Adds a bound socket.
-    pub fn bind(&mut self, addr: Option<IpAddr>, port: u16, key: Key) {
+    /// Adds a socket bound to an address; the unspecified one is any of its family.
+    pub fn bind(&mut self, addr: IpAddr, port: u16, key: Key) {
         self.bound
             .entry(local_key(addr, port))
             .or_default()
             .push(key);
         self.by_port.entry(port).or_default().push(key);
-        match addr {
-            Some(_) => self.addressed += 1,
-            None => self.any.set(port, Some(key)),
+        match addr.is_unspecified() {
+            false => self.addressed += 1,
+            true => self.any[family(&addr)].set(port, Some(key)),
         }
     }
 
     /// Takes a bound socket out.
-    pub fn unbind(&mut self, addr: Option<IpAddr>, port: u16, key: Key) {
+    pub fn unbind(&mut self, addr: IpAddr, port: u16, key: Key) {
         self.unlist(addr, port, key);
         if let Some(keys) = self.by_port.get_mut(&port) {
             keys.retain(|&k| k != key);
@@ -170,7 +178,7 @@ impl Demux {
     }
 
     /// Takes a socket off those that share a binding, where it is among them.
-    fn unlist(&mut self, addr: Option<IpAddr>, port: u16, key: Key) {
+    fn unlist(&mut self, addr: IpAddr, port: u16, key: Key) {
         let binding = local_key(addr, port);
         let Some(keys) = self.bound.get_mut(&binding) else {
             return;
@@ -179,9 +187,9 @@ impl Demux {
             return;
         };
         keys.remove(at);
-        match addr {
-            Some(_) => self.addressed -= 1,
-            None => self.any.set(port, keys.last().copied()),
+        match addr.is_unspecified() {
+            false => self.addressed -= 1,
+            true => self.any[family(&addr)].set(port, keys.last().copied()),
         }
         if keys.is_empty() {
             self.bound.remove(&binding);
@@ -197,8 +205,8 @@ impl Demux {
         }
         self.connected.insert(flow, key);
         // It hears its peer only: who shares its port gets the others.
-        self.unlist(Some(local.ip()), local.port(), key);
-        self.unlist(None, local.port(), key);
+        self.unlist(local.ip(), local.port(), key);
+        self.unlist(super::any_of(local.ip()), local.port(), key);
         true
     }
 
@@ -207,11 +215,11 @@ impl Demux {
     #[must_use]
     pub fn bound(&self, local: SocketAddr) -> Option<Key> {
         if self.addressed > 0
-            && let Some(keys) = self.bound.get(&local_key(Some(local.ip()), local.port()))
+            && let Some(keys) = self.bound.get(&local_key(local.ip(), local.port()))
         {
             return keys.last().copied();
         }
-        self.any.get(local.port())
+        self.any[family(&local.ip())].get(local.port())
     }
 
     /// Takes a pair of ends out, if it is `key`'s.
@@ -237,7 +245,7 @@ impl Demux {
 
     /// Sockets bound to exactly this address and port.
     #[must_use]
-    pub fn at(&self, addr: Option<IpAddr>, port: u16) -> &[Key] {
+    pub fn at(&self, addr: IpAddr, port: u16) -> &[Key] {
         self.bound
             .get(&local_key(addr, port))
             .map_or(&[], Vec::as_slice)
@@ -267,9 +275,10 @@ mod tests {
         let mut d = Demux::new(&mut Rng::from_seed(1));
         let (local, remote) = (addr("10.7.0.2:53"), addr("10.7.0.1:999"));
         assert_eq!(d.find(local, remote), None);
-        d.bind(None, 53, any);
+        let v4 = IpAddr::from([0; 4]);
+        d.bind(v4, 53, any);
         assert_eq!(d.find(local, remote), Some(any));
-        d.bind(Some(local.ip()), 53, here);
+        d.bind(local.ip(), 53, here);
         assert_eq!(d.find(local, remote), Some(here));
         assert_eq!(d.find(addr("10.7.0.3:53"), remote), Some(any));
         assert!(d.connect(local, remote, flow) && !d.connect(local, remote, here));
@@ -282,12 +291,13 @@ mod tests {
             "another's pair is left alone"
         );
         d.disconnect(local, remote, flow);
-        d.unbind(Some(local.ip()), 53, here);
+        d.unbind(local.ip(), 53, here);
         assert_eq!(d.find(local, remote), Some(any));
-        d.bind(Some(addr("[fd07::2]:53").ip()), 53, six);
+        assert_eq!(d.find(addr("[fd07::2]:53"), addr("[fd07::1]:9")), None);
+        d.bind(IpAddr::from([0; 16]), 53, six);
         assert_eq!(d.find(addr("[fd07::2]:53"), addr("[fd07::1]:9")), Some(six));
         assert_eq!(d.on_port(53), [any, six]);
-        d.unbind(None, 53, any);
+        d.unbind(v4, 53, any);
         assert_eq!(d.find(local, remote), None);
         assert_eq!(d.on_port(54), []);
     }
@@ -301,11 +311,10 @@ mod tests {
             "[::1]:0",
             "[::ffff:0.0.0.1]:0",
         ];
-        let mut keys: Vec<_> = ends
+        let keys: Vec<_> = ends
             .iter()
-            .map(|e| local_key(Some(addr(e).ip()), addr(e).port()))
+            .map(|e| local_key(addr(e).ip(), addr(e).port()))
             .collect();
-        keys.push(local_key(None, 1));
         for (i, a) in keys.iter().enumerate() {
             for b in &keys[..i] {
                 assert_ne!(a, b, "{i}");

@@ -24,10 +24,20 @@ pub use pool::{Chain, Pool};
 pub use readiness::Readiness;
 pub use slab::{Key, Slab};
 
-use crate::wire::icmpv4;
+use crate::wire::{icmpv4, icmpv6};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Any address of a family: what a socket is bound to that is bound to a port only.
+#[must_use]
+#[inline]
+pub const fn any_of(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
 
 /// An ICMP error that came back for something a socket sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +143,34 @@ impl ErrorKind {
             icmpv4::Message::ParameterProblem { pointer, .. } => Self::ParameterProblem {
                 pointer: u32::from(*pointer),
             },
+            _ => return None,
+        })
+    }
+
+    /// The meaning of an ICMPv6 error message; `None` for what is no error.
+    #[must_use]
+    pub const fn from_icmpv6(message: &icmpv6::Message<'_>) -> Option<Self> {
+        Some(match message {
+            icmpv6::Message::DestinationUnreachable { code, .. } => match code.0 {
+                0 => Self::NetUnreachable,
+                2 | 3 => Self::HostUnreachable,
+                4 => Self::PortUnreachable,
+                1 | 5 | 6 => Self::Prohibited,
+                _ => Self::Other,
+            },
+            icmpv6::Message::PacketTooBig { mtu, .. } => Self::PacketTooBig { mtu: *mtu },
+            icmpv6::Message::TimeExceeded { code, .. } if code.0 == 1 => Self::ReassemblyTimeout,
+            icmpv6::Message::TimeExceeded { .. } => Self::TtlExpired,
+            //= RFC 4443 §3.4 a next header that is not known there is what IPv4 calls a protocol
+            //= that cannot be reached.
+            icmpv6::Message::ParameterProblem { code, .. } if code.0 == 1 => {
+                Self::ProtocolUnreachable
+            }
+            icmpv6::Message::ParameterProblem { pointer, .. } => {
+                Self::ParameterProblem { pointer: *pointer }
+            }
+            //= RFC 4443 §2.4 (a) an error of a type that is not known is handed up all the same.
+            icmpv6::Message::Unknown { kind, .. } if icmpv6::is_error(*kind) => Self::Other,
             _ => return None,
         })
     }

@@ -117,8 +117,8 @@ const OVERHEAD: usize = 256;
 /// A UDP socket's state; the host gives it packets and routes.
 #[derive(Clone, Debug)]
 pub struct Socket {
-    /// Address it is bound to; `None` is any.
-    pub local_addr: Option<IpAddr>,
+    /// Address it is bound to; the unspecified one is any of its family.
+    pub local_addr: IpAddr,
     /// Port it is bound to.
     pub port: u16,
     /// Where it is connected to.
@@ -148,7 +148,7 @@ pub struct Stats {
 impl Socket {
     /// A socket bound to a port, at one address or all.
     #[must_use]
-    pub const fn new(local_addr: Option<IpAddr>, port: u16, options: Options) -> Self {
+    pub const fn new(local_addr: IpAddr, port: u16, options: Options) -> Self {
         Self {
             local_addr,
             port,
@@ -171,6 +171,13 @@ impl Socket {
     #[inline]
     pub fn accepts(&self, from: SocketAddr) -> bool {
         self.remote.is_none_or(|remote| remote == from)
+    }
+
+    /// Whether what is sent to `addr` is for it.
+    #[must_use]
+    #[inline]
+    pub fn is_at(&self, addr: IpAddr) -> bool {
+        self.local_addr == addr || self.local_addr == super::any_of(addr)
     }
 
     /// Queues a datagram of `len` bytes for the user: the place in the host's store where it goes.
@@ -334,7 +341,7 @@ mod tests {
             receive_limit: 3 * (OVERHEAD + 10),
             ..Options::default()
         };
-        let mut s = Socket::new(None, 7, options);
+        let mut s = Socket::new(IpAddr::from([0; 4]), 7, options);
         let mut store = Pool::new();
         let push = |s: &mut Socket, store: &mut Pool<_>, len| {
             s.push(store, len).map(|place| *place = datagram(len))

@@ -9,7 +9,7 @@ use crate::transport::Key;
 use crate::transport::tcp::{self, Connection, Error, LogEntry, State, Status, Why};
 use bytes::Bytes;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 /// Why no connection was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,15 +116,12 @@ impl Host {
         from: Option<SocketAddr>,
         options: tcp::Options,
     ) -> Result<TcpHandle, ConnectError> {
-        let IpAddr::V4(dst) = to.ip() else {
-            return Err(ConnectError::NoRoute);
-        };
-        let way = self.way(dst).map_err(|reason| match reason {
+        let way = self.way(to.ip()).map_err(|reason| match reason {
             DropReason::RouteProhibited => ConnectError::Prohibited,
             _ => ConnectError::NoRoute,
         })?;
         //= RFC 9293 §3.9.2.3 MUST-46: an OPEN to a broadcast or multicast address is refused.
-        if way.broadcast || dst.is_multicast() || to.port() == 0 {
+        if way.broadcast || to.ip().is_multicast() || to.port() == 0 {
             return Err(ConnectError::BadPeer);
         }
         let local = self.local_end(now, to, from, way.src)?;
@@ -159,15 +156,17 @@ impl Host {
         now: Instant,
         to: SocketAddr,
         from: Option<SocketAddr>,
-        usual: Ipv4Addr,
+        usual: IpAddr,
     ) -> Result<SocketAddr, ConnectError> {
         let addr = match from.map(|from| from.ip()) {
             None => usual,
-            Some(IpAddr::V4(addr)) if addr.is_unspecified() => usual,
-            Some(IpAddr::V4(addr)) if self.may_be_local(addr) => addr,
+            Some(addr) if addr.is_ipv4() != usual.is_ipv4() => {
+                return Err(ConnectError::NotAvailable);
+            }
+            Some(addr) if addr.is_unspecified() => usual,
+            Some(addr) if self.may_be_local(addr) => addr,
             Some(_) => return Err(ConnectError::NotAvailable),
         };
-        let addr = IpAddr::V4(addr);
         let port = match from.map_or(0, |from| from.port()) {
             0 => self.free_port(now, addr, to).ok_or(ConnectError::NoPort)?,
             port => port,
@@ -177,7 +176,7 @@ impl Host {
 
     /// Whether a connection may have `addr` as its own: ours, or anything where an interface takes
     /// all.
-    pub(super) fn may_be_local(&self, addr: Ipv4Addr) -> bool {
+    pub(super) fn may_be_local(&self, addr: IpAddr) -> bool {
         self.own(addr).is_some() || self.interfaces.iter().any(|i| i.config.any_ip)
     }
 

@@ -5,15 +5,15 @@ use crate::frame::{Checksum, Frame, Payload};
 use crate::host::Host;
 use crate::host::ingress::take_payload;
 use crate::machine::{Consumer, Fate};
-use crate::net::ipv4::Accepted;
+use crate::net::ip::{self, Accepted, Quoted};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::tcp::{self, Segment, State};
 use crate::transport::{ErrorKind, Key};
+use crate::wire::Protocol;
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header};
-use crate::wire::{Protocol, ipv4};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 impl Host {
     /// Takes a segment in its packet.
@@ -42,7 +42,7 @@ impl Host {
             return Err(DropReason::TcpBadChecksum);
         }
         //= RFC 9293 §3.10.7 MUST-57: what is to or from a broadcast or multicast address is dropped.
-        if !unicast || header.src.is_multicast() || header.src.is_broadcast() {
+        if !unicast || ip::is_group(header.src) {
             return Err(DropReason::TcpNotUnicast);
         }
         let data = len.saturating_sub(header_len);
@@ -55,8 +55,8 @@ impl Host {
         let seg = Segment::new(&fields, data, header.tos & 3, wire);
         self.stats.tcp.segments_in += u64::from(seg.segments);
         let ends = Ends {
-            local: IpAddr::V4(header.dst),
-            remote: IpAddr::V4(header.src),
+            local: header.dst,
+            remote: header.src,
             local_port: seg.dst_port,
             remote_port: seg.src_port,
         };
@@ -174,7 +174,7 @@ impl Host {
         &mut self,
         now: Instant,
         kind: ErrorKind,
-        quoted: &ipv4::Header<'_>,
+        quoted: &Quoted,
         rest: &[u8],
     ) -> Result<Fate, DropReason> {
         const UNMATCHED: DropReason = DropReason::IcmpQuoteUnmatched;
@@ -202,9 +202,9 @@ fn take_data(packet: &mut Frame, at: usize) -> Payload {
 
 /// What a segment's checksum comes to; zero where it holds.
 #[inline]
-fn sum(packet: &Frame, start: usize, len: usize, src: Ipv4Addr, dst: Ipv4Addr) -> u16 {
+fn sum(packet: &Frame, start: usize, len: usize, src: IpAddr, dst: IpAddr) -> u16 {
     let mut sum = Sum::new();
-    sum.add_pseudo4(src, dst, Protocol::TCP, len);
+    sum.add_pseudo(src, dst, Protocol::TCP, len);
     packet.sum_from(start, &mut sum);
     sum.finish()
 }

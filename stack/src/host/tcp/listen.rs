@@ -12,7 +12,7 @@ use crate::frame::{Frame, Payload};
 use crate::host::event::{ListenHandle, TcpHandle, Who};
 use crate::host::{BindError, Host};
 use crate::machine::{Consumer, Fate};
-use crate::net::ipv4::Accepted;
+use crate::net::ip::Accepted;
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Key;
@@ -25,14 +25,11 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
-/// RFC 9293 §3.7.1 MUST-15: what a peer takes that does not say.
-const DEFAULT_MSS: u16 = 536;
-
 /// A listener.
 #[derive(Clone, Debug)]
 pub(super) struct Listener {
-    /// Address it is bound to; `None` is any.
-    addr: Option<IpAddr>,
+    /// Address it is bound to; the unspecified one is any of its family.
+    addr: IpAddr,
     port: u16,
     options: Arc<tcp::Options>,
     backlog: usize,
@@ -58,7 +55,8 @@ impl Listener {
 }
 
 impl Host {
-    /// Listens on an address of this host (or all) and a port (zero: an ephemeral one). Of several
+    /// Listens on an address of this host and a port (zero: an ephemeral one); the unspecified address
+    /// is all of its family, `[::]` those of IPv6 alone. Of several
     /// listeners on a port, the one that is bound to the segment's address gets it.
     ///
     /// # Errors
@@ -68,11 +66,9 @@ impl Host {
         addr: SocketAddr,
         options: ListenOptions,
     ) -> Result<ListenHandle, BindError> {
-        let bound = (!addr.ip().is_unspecified()).then_some(addr.ip());
-        match bound {
-            Some(IpAddr::V4(a)) if !self.may_be_local(a) => return Err(BindError::NotAvailable),
-            Some(IpAddr::V6(_)) => return Err(BindError::NotAvailable),
-            _ => {}
+        let bound = addr.ip();
+        if !bound.is_unspecified() && !self.may_be_local(bound) {
+            return Err(BindError::NotAvailable);
         }
         let shared = self.tcp.share(options.options);
         let Self { ports, tcp, .. } = self;
@@ -142,13 +138,13 @@ impl Host {
         self.tcp
             .listeners
             .get(listener.0)
-            .map(|l| SocketAddr::new(l.addr.unwrap_or(IpAddr::from([0; 4])), l.port))
+            .map(|l| SocketAddr::new(l.addr, l.port))
     }
 
     /// All listeners in order of place: handle, end, half-open and waiting connections.
     pub fn tcp_listeners(&self) -> impl Iterator<Item = (ListenHandle, SocketAddr, usize, usize)> {
         self.tcp.listeners.iter().map(|(key, l)| {
-            let local = SocketAddr::new(l.addr.unwrap_or(IpAddr::from([0; 4])), l.port);
+            let local = SocketAddr::new(l.addr, l.port);
             (ListenHandle(key), local, l.half_open.len(), l.waiting.len())
         })
     }
@@ -236,13 +232,13 @@ impl Host {
             return Err(reason);
         }
         let (local, remote) = (ends.local(), ends.remote());
-        let asked = cookies::Cookies::kept(&asked(&options, seg));
+        let asked = cookies::Cookies::kept(&asked(&options, seg, link.path()));
         let made = &mut self.tcp.cookies;
         let (iss, bits) = made.make(now, local, remote, seg.seq, &asked);
         let offset = self.tcp.isn.ts_offset(local, remote);
         // It says what a connection would say, and goes.
         let syn = as_kept(seg, &asked);
-        let marks = (options.tos & !3, options.ttl.max(1));
+        let marks = (options.tos & !3, options.ttl.max(1), self.label(&ends));
         let mut answer = Connection::passive(now, options, &syn, iss, offset, link.path());
         let Some(mut out) = answer.poll_transmit(now, 0) else {
             return Err(DropReason::TcpSynQueueFull);
@@ -252,8 +248,7 @@ impl Host {
         }
         let mut frame = Frame::default();
         if self.packet(&ends, &link, out, marks, false, &mut frame)
-            && let IpAddr::V4(dst) = ends.remote
-            && let Ok(way) = self.way(dst)
+            && let Ok(way) = self.way(ends.remote)
         {
             self.stats.tcp.cookies_sent += 1;
             self.reply(&way, &mut frame);
@@ -341,9 +336,9 @@ impl Host {
 }
 
 /// What a SYN asks for that we would grant, as a cookie has room for it.
-fn asked(options: &tcp::Options, seg: &Segment) -> CookieOptions {
+fn asked(options: &tcp::Options, seg: &Segment, path: tcp::Path) -> CookieOptions {
     CookieOptions {
-        mss: seg.mss.unwrap_or(DEFAULT_MSS),
+        mss: seg.mss.unwrap_or(path.default_mss()),
         wscale: seg.wscale.filter(|_| options.window_scaling),
         sack: options.sack && seg.sack_permitted,
         timestamps: options.timestamps && seg.timestamps.is_some(),

@@ -18,7 +18,7 @@
 //! connection with nothing to do is in no list but the timers'; half-open, waiting, orphaned and
 //! TIME-WAIT connections have limits of their own, and counters.
 //!
-//! Left out: IPv6.
+//! Left out: IPv4 peers of IPv6 sockets (RFC 3493 §3.7).
 
 mod calls;
 pub(super) mod early;
@@ -42,11 +42,12 @@ use crate::transport::tcp::isn::Isn;
 use crate::transport::tcp::{self, Connection, State, Why};
 use crate::transport::{ErrorKind, Key, Slab};
 use crate::wheel::{Token, Wheel};
+use crate::wire::Protocol;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 /// How often at most a connection tells the neighbour cache of its progress. What it spares lasts
 /// for half a minute (RFC 4861 §10, `REACHABLE_TIME`).
@@ -120,6 +121,8 @@ struct Entry {
     link: Link,
     /// Of routes, addresses and path MTUs, as the link was found under.
     generation: u64,
+    /// Of an IPv6 flow; zero of IPv4.
+    label: u32,
     /// In the wheel: no later than the connection's first deadline.
     timer: Option<(Token, Instant)>,
     /// When its progress was last told to the neighbour cache; when TIME-WAIT began.
@@ -175,7 +178,10 @@ impl Link {
     const fn path(&self) -> tcp::Path {
         tcp::Path {
             mtu: self.mtu,
-            ip_header: 20,
+            ip_header: match self.hop {
+                IpAddr::V4(_) => 20,
+                IpAddr::V6(_) => 40,
+            },
         }
     }
 }
@@ -320,12 +326,14 @@ impl Host {
             self.stats.tcp.time_wait_evicted += 1;
             self.free(oldest);
         }
+        let label = self.label(&ends);
         let entry = Entry {
             connection,
             ends,
             owner,
             link,
             generation: self.ways(),
+            label,
             timer: None,
             since: Instant::ZERO,
             ready: Readiness::NONE,
@@ -338,6 +346,16 @@ impl Host {
         let key = self.tcp.connections.insert(Box::new(entry)).ok()?;
         self.tcp.table.add(&ends, key);
         Some(key)
+    }
+
+    /// The flow label of a connection's segments.
+    #[inline]
+    fn label(&self, ends: &Ends) -> u32 {
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (ends.local, ends.remote) else {
+            return 0;
+        };
+        let ports = u32::from(ends.local_port) << 16 | u32::from(ends.remote_port);
+        self.labels.of(src, dst, Protocol::TCP, ports)
     }
 
     /// Changes with anything that a [`Link`] is made of. All three only grow, so that no two sums
@@ -357,8 +375,7 @@ impl Host {
             fragment: false,
             none: Some(DropReason::NoRoute),
         };
-        let IpAddr::V4(dst) = remote else { return link };
-        let way = match self.way(dst) {
+        let way = match self.way(remote) {
             Ok(way) => way,
             Err(reason) => {
                 link.none = Some(reason);
@@ -613,7 +630,7 @@ impl Host {
     }
 
     /// Tells the connection whose segment a packet holds that its next hop does not answer.
-    pub(super) fn fail_segment(&mut self, now: Instant, src: Ipv4Addr, dst: Ipv4Addr, rest: &[u8]) {
+    pub(super) fn fail_segment(&mut self, now: Instant, src: IpAddr, dst: IpAddr, rest: &[u8]) {
         if let Some((ends, seq)) = quoted_ends(src, dst, rest)
             && let Some(key) = self.quoted_connection(&ends, seq)
             && let Some(entry) = self.tcp.connections.get_mut(key)
@@ -627,15 +644,11 @@ impl Host {
 }
 
 /// The ends and the sequence number of a segment of ours that somebody quotes.
-fn quoted_ends(
-    src: Ipv4Addr,
-    dst: Ipv4Addr,
-    rest: &[u8],
-) -> Option<(Ends, crate::wire::seq::SeqNum)> {
+fn quoted_ends(src: IpAddr, dst: IpAddr, rest: &[u8]) -> Option<(Ends, crate::wire::seq::SeqNum)> {
     let [a, b, c, d, s0, s1, s2, s3] = *rest.first_chunk::<8>()?;
     let ends = Ends {
-        local: IpAddr::V4(src),
-        remote: IpAddr::V4(dst),
+        local: src,
+        remote: dst,
         local_port: u16::from_be_bytes([a, b]),
         remote_port: u16::from_be_bytes([c, d]),
     };

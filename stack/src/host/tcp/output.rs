@@ -6,21 +6,20 @@ use crate::host::Host;
 use crate::host::config::Medium;
 use crate::host::event::Who;
 use crate::host::interface::Hop;
-use crate::net::ipv4;
 use crate::net::neighbor::{Lookup, State as Neighbor};
+use crate::net::{ip, ipv4, ipv6};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Key;
 use crate::transport::tcp::Outgoing;
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{Flags, HEADER_LEN};
-use crate::wire::{EtherType, MacAddr, Protocol};
+use crate::wire::{MacAddr, Protocol};
 use alloc::collections::VecDeque;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
-/// Data of the largest super-segment: what an IPv4 packet holds beside its own header and TCP's
-/// longest.
-const MAX_DATA: usize = ipv4::MAX_LEN - 20 - 60;
+/// What a super-segment is in all, at most, as a frame is.
+const MAX_LEN: usize = ipv4::MAX_LEN;
 /// Segments given up at once where there is no way; a connection has no more of them ready.
 const MAX_GIVEN_UP: usize = 64;
 
@@ -104,7 +103,7 @@ impl Host {
         }
         let tso = self.interface(at)?.config.tso;
         let max = match door {
-            Door::Open(_) if tso => MAX_DATA,
+            Door::Open(_) if tso => max_data(&link),
             _ => 0,
         };
         // Frames are large: it is made where it is returned from.
@@ -120,7 +119,7 @@ impl Host {
             return Some(frame);
         };
         let interface = self.interfaces.get_mut(usize::from(at))?;
-        interface.encapsulate(&mut frame, mac, EtherType::IPV4);
+        interface.encapsulate(&mut frame, mac, ip::ethertype(&link.hop));
         interface.counters.sent(frame.len());
         self.stats.frames_out += 1;
         Some(frame)
@@ -199,6 +198,7 @@ impl Host {
         };
         let options = entry.connection.options();
         let (tos, ttl) = (options.tos & !3 | out.ecn & 3, options.ttl.max(1));
+        let label = entry.label;
         let (ends, link) = (entry.ends, entry.link);
         self.tcp.note = out.why;
         let stats = &mut self.stats.tcp;
@@ -209,7 +209,7 @@ impl Host {
         stats.segments_out += wire;
         stats.retransmitted += if out.why.is_some() { wire } else { 0 };
         stats.resets_out += u64::from(out.flags.contains(Flags::RST));
-        self.packet(&ends, &link, out, (tos, ttl), partial, frame)
+        self.packet(&ends, &link, out, (tos, ttl, label), partial, frame)
     }
 
     /// A segment's headers in front of its data, in `frame`; `false` where they do not fit.
@@ -219,14 +219,27 @@ impl Host {
         ends: &Ends,
         link: &Link,
         out: Outgoing,
-        (tos, ttl): (u8, u8),
+        (tos, ttl, label): (u8, u8, u32),
         partial: bool,
         frame: &mut Frame,
     ) -> bool {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ends.local, ends.remote) else {
-            return false;
+        let (src, dst) = match (ends.local, ends.remote) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => (src, dst),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                segment(ends, GsoKind::Tcp6, out, partial, frame);
+                let out = ipv6::Outgoing {
+                    tos,
+                    flow_label: label,
+                    hop_limit: ttl,
+                    protocol: Protocol::TCP,
+                    src,
+                    dst,
+                };
+                return ipv6::encapsulate(frame, &out);
+            }
+            _ => return false,
         };
-        segment(ends, (src, dst), out, partial, frame);
+        segment(ends, GsoKind::Tcp4, out, partial, frame);
         let out = ipv4::Outgoing {
             tos,
             //= RFC 6864 §4.1 what cannot be cut needs no identification of its own.
@@ -259,9 +272,9 @@ impl Host {
             self.tcp.looping.push(key);
             return;
         }
-        let at = entry.link.interface;
+        let (at, max) = (entry.link.interface, max_data(&entry.link));
         let mut frame = Frame::default();
-        let made = self.next_segment(now, key, MAX_DATA, true, &mut frame);
+        let made = self.next_segment(now, key, max, true, &mut frame);
         self.refresh_with(now, key, !made);
         if made {
             // Nothing on the way could have harmed it.
@@ -271,26 +284,25 @@ impl Host {
     }
 }
 
+/// Data of the largest super-segment: what a packet holds beside its IP header and TCP's longest.
+const fn max_data(link: &Link) -> usize {
+    MAX_LEN - ip::header_len(&link.hop) - 60
+}
+
 /// A segment in `frame`: its header in front of its data, with the checksum or, where `partial`,
 /// what the device completes it from.
 #[inline]
-fn segment(
-    ends: &Ends,
-    (src, dst): (Ipv4Addr, Ipv4Addr),
-    out: Outgoing,
-    partial: bool,
-    frame: &mut Frame,
-) {
+fn segment(ends: &Ends, kind: GsoKind, out: Outgoing, partial: bool, frame: &mut Frame) {
     let options = out.options.as_bytes();
     let header_len = HEADER_LEN + options.len();
     let data = out.payload.len();
     let mut header = fields(ends, &out, header_len);
     let mut sum = Sum::new();
-    sum.add_pseudo4(src, dst, Protocol::TCP, header_len + data);
+    sum.add_pseudo(ends.local, ends.remote, Protocol::TCP, header_len + data);
     if partial {
         header[16..18].copy_from_slice(&sum.partial().to_be_bytes());
         frame.offload.checksum = Checksum::Partial {
-            start: 20,
+            start: if kind == GsoKind::Tcp4 { 20 } else { 40 },
             offset: 16,
         };
     } else {
@@ -302,7 +314,7 @@ fn segment(
     }
     if data > usize::from(out.mss) {
         frame.offload.gso = Some(Gso {
-            kind: GsoKind::Tcp4,
+            kind,
             size: out.mss,
         });
     }

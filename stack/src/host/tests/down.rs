@@ -69,7 +69,7 @@ fn an_address_that_goes_leaves_the_network_to_the_others() {
     host.remove_address(0, v4([10, 1, 0, 1].into()));
     let way = host.route_to([10, 1, 0, 9].into());
     assert_eq!(way, Some((0, [10, 1, 0, 2].into())));
-    let far = host.route_to(Ipv4Addr::BROADCAST).map(|w| w.1);
+    let far = host.route_to(v4(Ipv4Addr::BROADCAST)).map(|w| w.1);
     assert_eq!(
         far,
         Some([10, 1, 0, 2].into()),

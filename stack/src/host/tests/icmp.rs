@@ -207,12 +207,12 @@ fn redirects_only_from_the_first_hop() {
     assert!(h.redirect(now, 0, B, far, A).is_err(), "ourselves");
     assert!(h.redirect(now, 0, B, far, better).is_ok());
     assert_eq!(
-        h.way(far).unwrap().hop,
+        h.way(v4(far)).unwrap().hop,
         interface::Hop::Neighbor(v4(better))
     );
     net.run(Duration::from_secs(601));
     assert_eq!(
-        net.hosts[0].way(far).unwrap().hop,
+        net.hosts[0].way(v4(far)).unwrap().hop,
         interface::Hop::Neighbor(v4(B)),
         "it ages"
     );
@@ -236,15 +236,15 @@ fn a_redirect_changes_the_first_hop_alone() {
     .unwrap();
     let better = Ipv4Addr::new(10, 7, 0, 3);
     h.redirect(now, 0, B, far, better).unwrap();
-    let way = h.way(far).unwrap();
+    let way = h.way(v4(far)).unwrap();
     assert_eq!(way.hop, interface::Hop::Neighbor(v4(better)));
-    assert_eq!((way.src, way.mtu), (ours, 1280));
+    assert_eq!((way.src, way.mtu), (v4(ours), 1280));
     h.add_route(Route {
         kind: RouteKind::Prohibited,
         ..Route::on_link("192.0.2.1/32".parse().unwrap(), Port(0))
     })
     .unwrap();
-    assert_eq!(h.way(far), Err(DropReason::RouteProhibited));
+    assert_eq!(h.way(v4(far)), Err(DropReason::RouteProhibited));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_redirect_to_a_dead_gateway_is_forgotten() {
     let to = Some(SocketAddr::new(v4(far), 9));
     h.udp_send(now, udp, data(1), to).unwrap();
     net.run(Duration::from_secs(10));
-    let hop = net.hosts[0].way(far).unwrap().hop;
+    let hop = net.hosts[0].way(v4(far)).unwrap().hop;
     assert_eq!(hop, interface::Hop::Neighbor(v4(B)));
 }
 

@@ -32,9 +32,6 @@ use alloc::sync::Arc;
 use bytes::Bytes;
 use core::fmt;
 
-/// RFC 9293 §3.7.1 SHLD-5, MUST-15: what a peer takes that does not say.
-const DEFAULT_MSS: u16 = 536;
-
 /// No peer makes us send smaller segments than this: it would be an attack, not a path.
 const LEAST_MSS: u16 = 48;
 
@@ -54,6 +51,13 @@ pub struct Path {
 }
 
 impl Path {
+    /// What a peer takes that does not say.
+    //= RFC 9293 §3.7.1 MUST-15: 536 bytes over IPv4, 1220 over IPv6.
+    #[must_use]
+    pub const fn default_mss(self) -> u16 {
+        if self.ip_header < 40 { 536 } else { 1220 }
+    }
+
     /// Data that a segment without options may carry in packets of `mtu` bytes.
     pub(super) fn mss_for(self, mtu: u16) -> u16 {
         mtu.saturating_sub(self.ip_header + 20).max(LEAST_MSS)
@@ -171,7 +175,7 @@ impl Connection {
             state: State::Closed,
             search: Search::new(options.mtu_probing, path.mtu),
             path,
-            peer_mss: DEFAULT_MSS,
+            peer_mss: path.default_mss(),
             snd: Sender::new(now, iss, mss, &options),
             rcv: Receiver::new(now, &options),
             timers: Timers::new(),
@@ -303,7 +307,7 @@ impl Connection {
     /// Takes what the peer's SYN offers.
     pub(super) fn negotiate(&mut self, now: Instant, syn: &Segment) {
         self.rcv.on_syn(now, syn);
-        self.peer_mss = syn.mss.unwrap_or(DEFAULT_MSS).max(LEAST_MSS);
+        self.peer_mss = syn.mss.unwrap_or(self.path.default_mss()).max(LEAST_MSS);
         self.timestamps = self.options.timestamps && syn.timestamps.is_some();
         self.scaled = self.options.window_scaling && syn.wscale.is_some();
         //= RFC 7323 §2.3: a scale above 14 is taken for 14.
