@@ -41,7 +41,9 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: IPv6 beyond its wire formats.
+//! Left out: of IPv6 all that makes addresses and finds neighbours (RFC 4861, RFC 4862, RFC 3810): its
+//! addresses are configured, and its neighbours those of a link without header, or static. Fragments
+//! of it whose headers in front exceed what a [`Head`] holds.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};

@@ -66,6 +66,8 @@ pub(super) struct Tcp {
     bound: Demux,
     /// Whose segment came last.
     last: Option<(Ends, Key)>,
+    /// Whose segment of IPv6 left last, and its flow label: a connection does not keep its own.
+    labelled: Option<(Key, u32)>,
     wheel: Wheel<Key>,
     isn: Isn,
     cookies: Cookies,
@@ -121,8 +123,6 @@ struct Entry {
     link: Link,
     /// Of routes, addresses and path MTUs, as the link was found under.
     generation: u64,
-    /// Of an IPv6 flow; zero of IPv4.
-    label: u32,
     /// In the wheel: no later than the connection's first deadline.
     timer: Option<(Token, Instant)>,
     /// When its progress was last told to the neighbour cache; when TIME-WAIT began.
@@ -195,6 +195,7 @@ impl Tcp {
             table: table::Table::new(&mut draws),
             bound: Demux::new(&mut draws),
             last: None,
+            labelled: None,
             wheel: Wheel::new(),
             isn: Isn::new(&mut draws),
             cookies: Cookies::new(&mut draws),
@@ -326,14 +327,12 @@ impl Host {
             self.stats.tcp.time_wait_evicted += 1;
             self.free(oldest);
         }
-        let label = self.label(&ends);
         let entry = Entry {
             connection,
             ends,
             owner,
             link,
             generation: self.ways(),
-            label,
             timer: None,
             since: Instant::ZERO,
             ready: Readiness::NONE,
@@ -348,8 +347,23 @@ impl Host {
         Some(key)
     }
 
-    /// The flow label of a connection's segments.
+    /// [`label`](Self::label) of a connection.
     #[inline]
+    fn label_of(&mut self, key: Key, ends: &Ends) -> u32 {
+        if ends.remote.is_ipv4() {
+            return 0;
+        }
+        match self.tcp.labelled {
+            Some((last, label)) if last == key => label,
+            _ => {
+                let label = self.label(ends);
+                self.tcp.labelled = Some((key, label));
+                label
+            }
+        }
+    }
+
+    /// The flow label of segments between two ends of IPv6.
     fn label(&self, ends: &Ends) -> u32 {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (ends.local, ends.remote) else {
             return 0;

@@ -198,7 +198,6 @@ impl Host {
         };
         let options = entry.connection.options();
         let (tos, ttl) = (options.tos & !3 | out.ecn & 3, options.ttl.max(1));
-        let label = entry.label;
         let (ends, link) = (entry.ends, entry.link);
         self.tcp.note = out.why;
         let stats = &mut self.stats.tcp;
@@ -209,6 +208,7 @@ impl Host {
         stats.segments_out += wire;
         stats.retransmitted += if out.why.is_some() { wire } else { 0 };
         stats.resets_out += u64::from(out.flags.contains(Flags::RST));
+        let label = self.label_of(key, &ends);
         self.packet(&ends, &link, out, (tos, ttl, label), partial, frame)
     }
 
