@@ -24,6 +24,8 @@ pub(crate) struct Target {
     pub(crate) macs: Vec<MacAddr>,
     /// Its addresses and others worth sending to.
     pub(crate) addrs: Vec<Ipv4Addr>,
+    /// The same of IPv6; none where it speaks IPv4 alone.
+    pub(crate) addrs6: Vec<Ipv6Addr>,
     /// Stations around it.
     pub(crate) peers: Vec<(MacAddr, Ipv4Addr)>,
     /// Its VLANs.
@@ -124,7 +126,9 @@ fn emit(f: impl FnOnce(&mut Writer<'_>) -> Result<(), ParseError>) -> Vec<u8> {
 
 /// A few frames that belong together: usually one, or the fragments of a datagram.
 pub(crate) fn frames(c: &mut Chance, to: &Target) -> Vec<Vec<u8>> {
-    let mut all = match c.below(20) {
+    // Who speaks IPv6 hears it as often as IPv4.
+    let six = !to.addrs6.is_empty() && c.one_in(2);
+    let mut all = match if six { 6 } else { c.below(20) } {
         0 => {
             let n = c.below(120);
             return vec![c.bytes(n)];
@@ -666,17 +670,22 @@ fn tcp_segment(c: &mut Chance, to: &Target, src: Ipv4Addr, dst: Ipv4Addr, n: usi
 }
 
 fn ipv6_packet(c: &mut Chance, to: &Target) -> Vec<u8> {
-    let src = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(c.byte()));
-    let dst = c
-        .pick(&[
-            Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
-            Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 2),
-            Ipv6Addr::UNSPECIFIED,
-            Ipv6Addr::LOCALHOST,
-        ])
+    let near = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(c.byte()));
+    let known = |c: &mut Chance| c.pick(&to.addrs6).filter(|_| !c.one_in(4));
+    let src = known(c).unwrap_or(near);
+    let dst = known(c);
+    let dst = dst
+        .or_else(|| {
+            c.pick(&[
+                Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
+                Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 2),
+                Ipv6Addr::UNSPECIFIED,
+                Ipv6Addr::LOCALHOST,
+            ])
+        })
         .unwrap_or(src);
     let (mut next, mut body) = ipv6_upper(c, to, src, dst);
-    for _ in 0..c.below(4) {
+    for _ in 0..c.below(4) * usize::from(!c.one_in(3)) {
         let n = 6 + 8 * c.below(3);
         let data = if c.one_in(2) { c.bytes(n) } else { vec![0; n] };
         let options = ipv6::OptionsHeader {
@@ -752,7 +761,7 @@ fn ipv6_upper(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> (Pro
         group: dst,
         rest: &[],
     };
-    let message = match c.below(10) {
+    let message = match c.below(12) {
         0 => icmpv6::Message::EchoRequest {
             ident: 1,
             seq: 2,
@@ -776,15 +785,39 @@ fn ipv6_upper(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> (Pro
             options: &option,
         }),
         7 => {
-            let header = udp::Header {
+            let mut header = udp::Header {
                 src_port: to.port(c),
                 dst_port: to.port(c),
                 len: u16::try_from(n + 8).unwrap_or(8),
                 checksum: 0,
             };
+            if !c.one_in(4) {
+                header.checksum = header.checksum_over(IpAddr::V6(src), IpAddr::V6(dst), &data);
+            }
             return (Protocol::UDP, [emit(|w| header.emit(w)), data].concat());
         }
         8 => return (Protocol::NO_NEXT_HEADER, data),
+        9 => {
+            let header = tcp::Header {
+                src_port: to.port(c),
+                dst_port: to.port(c),
+                seq: SeqNum(c.u32()),
+                ack: SeqNum(c.u32()),
+                flags: Flags::from_bits(u16::from(c.byte())),
+                window: c.u16(),
+                checksum: 0,
+                urgent: 0,
+                options: &[],
+            };
+            let checksum = header.checksum_over(IpAddr::V6(src), IpAddr::V6(dst), &data);
+            let header = tcp::Header { checksum, ..header };
+            return (Protocol::TCP, [emit(|w| header.emit(w)), data].concat());
+        }
+        10 => icmpv6::Message::EchoReply {
+            ident: to.port(c),
+            seq: 2,
+            data: &data,
+        },
         _ => icmpv6::Message::Unknown {
             kind: c.byte(),
             code: c.byte(),

@@ -14,8 +14,8 @@ use stack::rng::Rng;
 use stack::time::{Duration, Instant, UnixTime};
 use stack::transport::udp::PathMtu;
 use stack::wire::checksum::Sum;
-use stack::wire::{Cidr, EtherType, MacAddr, Protocol, arp, ethernet, ipv4, vlan};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use stack::wire::{Cidr, EtherType, MacAddr, Protocol, arp, ethernet, icmpv6, ipv4, ipv6, vlan};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The hosts that are driven.
 pub(crate) const KINDS: [&str; 9] = [
@@ -101,7 +101,11 @@ fn interfaces(kind: &str) -> Vec<InterfaceConfig> {
             promiscuous: true,
             ..first
         }],
-        "tun" => vec![InterfaceConfig::ip("tun0", Port(0)).with_address(cidr("10.1.0.1/24"))],
+        "tun" => vec![
+            InterfaceConfig::ip("tun0", Port(0))
+                .with_address(cidr("10.1.0.1/24"))
+                .with_address(cidr("fd07::2/64")),
+        ],
         "tight" => vec![
             first,
             InterfaceConfig {
@@ -137,6 +141,9 @@ fn interfaces(kind: &str) -> Vec<InterfaceConfig> {
                 .with_address(cidr("10.5.0.1/31")),
             ];
             let change = |i: InterfaceConfig| match kind {
+                "router" if i.port == Port(0) && i.vlan.is_none() => {
+                    i.with_address(cidr("fd08::2/64"))
+                }
                 "strict" => InterfaceConfig {
                     reverse_path: ReversePath::Strict,
                     ..i
@@ -172,6 +179,9 @@ impl Drive {
             target
                 .addrs
                 .extend(interface.addresses.iter().filter_map(|a| a.addr4()));
+            target
+                .addrs6
+                .extend(interface.addresses.iter().filter_map(|a| a.addr6()));
             target.vlans.extend(interface.vlan);
             host.add_interface(now, interface);
         }
@@ -181,6 +191,10 @@ impl Drive {
                 target.peers.push((MacAddr([2, 9, 9, 9, 9, last]), addr));
                 target.addrs.push(addr);
             }
+        }
+        if !target.addrs6.is_empty() {
+            let near = [7, 8].map(|net| Ipv6Addr::new(0xfd00 | net, 0, 0, 0, 0, 0, 0, 9));
+            target.addrs6.extend(near);
         }
         target
             .addrs
@@ -419,7 +433,10 @@ impl Drive {
     /// What we send must be sound, whatever came in.
     fn check_frame(&self, frame: &[u8]) {
         let (ethertype, packet) = if self.is_ip {
-            (EtherType::IPV4, frame)
+            match frame.first() {
+                Some(first) if first >> 4 == 6 => (EtherType::IPV6, frame),
+                _ => (EtherType::IPV4, frame),
+            }
         } else {
             assert!(frame.len() >= 60, "not padded");
             let (header, rest) = ethernet::Header::parse(frame).expect("a link header");
@@ -439,6 +456,7 @@ impl Drive {
                 assert!(!arp.sender_mac.is_multicast(), "{arp:?}");
             }
             EtherType::IPV4 => self.check_packet(packet),
+            EtherType::IPV6 => self.check_packet6(packet),
             other => panic_with(format!("we sent {other:?}")),
         }
     }
@@ -468,6 +486,27 @@ impl Drive {
         }
     }
 
+    fn check_packet6(&self, packet: &[u8]) {
+        let (header, rest) = ipv6::Header::parse(packet).expect("an IPv6 header");
+        let body = rest.get(..usize::from(header.payload_len));
+        let body = body.expect("as long as it says");
+        let mtu = self.host.interfaces().iter().map(|i| i.config().mtu).max();
+        let total = ipv6::HEADER_LEN + body.len();
+        assert!(total <= mtu.unwrap_or(0), "beyond every MTU: {header:?}");
+        assert!(header.hop_limit > 0, "{header:?}");
+        //= RFC 4291 §2.5 addresses that must not appear outside of a host.
+        let nowhere = |a: Ipv6Addr| a.is_loopback() || a.is_unspecified();
+        assert!(!nowhere(header.dst) && !nowhere(header.src), "{header:?}");
+        let own = self.host.interfaces().iter().any(|i| i.holds(header.src));
+        // A raw socket's user sends nothing but one repeated byte.
+        let users = body.iter().all(|b| *b == body[0]);
+        if own && !users && header.next_header == Protocol::ICMPV6 {
+            let right = icmpv6::verify(header.src, header.dst, body);
+            assert!(right, "checksum: {header:?}");
+            assert!(!icmpv6::is_error(body[0]) || total <= ipv6::MIN_MTU);
+        }
+    }
+
     fn user(&mut self, c: &mut Chance) {
         let now = self.now;
         let udp = c.pick(&self.udp);
@@ -483,6 +522,10 @@ impl Drive {
                     let n = c.pick(&[0, 8, 56, 2000, 65_507]).unwrap_or(0);
                     let options = if c.one_in(3) { c.bytes(4) } else { Vec::new() };
                     let data = payload(c, n);
+                    if let Some(addr) = self.other_family(c) {
+                        let _ = self.host.echo_send(now, raw, addr, 1, data.clone(), &[]);
+                        let _ = self.host.raw_send(now, raw, addr, data.clone(), &[]);
+                    }
                     let _ = self
                         .host
                         .echo_send(now, raw, addr, 1, data.clone(), &options);
@@ -519,7 +562,8 @@ impl Drive {
             }
             8 => {
                 if let Some(udp) = udp {
-                    let to = SocketAddr::new(IpAddr::V4(addr), 7);
+                    let ip = self.other_family(c).unwrap_or(IpAddr::V4(addr));
+                    let to = SocketAddr::new(ip, 7);
                     let _ = self.host.udp_connect(udp, to);
                 }
             }
@@ -566,22 +610,25 @@ impl Drive {
             } else {
                 ip
             };
+            let ip = self.other_family(c).unwrap_or(IpAddr::V4(ip));
+            let ip = match ip {
+                IpAddr::V6(_) if c.one_in(2) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                ip => ip,
+            };
             let port = c.pick(&[7, 53, 5000, 0]).unwrap_or(0);
             let options = stack::transport::udp::Options {
                 reuse: c.one_in(2),
                 broadcast: c.one_in(2),
                 ..self.host.config().udp
             };
-            let bound = self
-                .host
-                .udp_bind_with(SocketAddr::new(IpAddr::V4(ip), port), options);
+            let bound = self.host.udp_bind_with(SocketAddr::new(ip, port), options);
             self.udp.extend(bound.ok());
         } else if c.one_in(2) {
             let ident = c.pick(&[7, 53, 0]).unwrap_or(0);
             self.raw
                 .extend(self.host.echo_open(ident).ok().map(|(raw, _)| raw));
         } else {
-            let protocol = Protocol(c.pick(&[1, 6, 17, 2, 253]).unwrap_or(253));
+            let protocol = Protocol(c.pick(&[1, 6, 17, 2, 253, 58]).unwrap_or(253));
             self.raw.extend(self.host.raw_open(protocol).ok());
         }
         // Old handles stay in the lists: a closed one must do no harm.
@@ -618,12 +665,27 @@ impl Drive {
                 .unwrap_or(Ipv4Addr::LOCALHOST),
             _ => c.pick(&self.target.addrs).unwrap_or(Ipv4Addr::BROADCAST),
         };
-        let to = (!c.one_in(4)).then(|| SocketAddr::new(IpAddr::V4(ip), 7));
+        let ip = self.other_family(c).unwrap_or(IpAddr::V4(ip));
+        let to = (!c.one_in(4)).then(|| SocketAddr::new(ip, 7));
         let n = c
             .pick(&[0, 1, 100, 1472, 1473, 4000, 65_507, 65_508])
             .unwrap_or(0);
         let data = payload(c, n);
         let _ = self.host.udp_send(self.now, udp, data, to);
+    }
+
+    /// Half the time, where the host speaks it, an address of IPv6.
+    fn other_family(&self, c: &mut Chance) -> Option<IpAddr> {
+        if self.target.addrs6.is_empty() || c.one_in(2) {
+            return None;
+        }
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        let addr = match c.below(8) {
+            0 => Some(group),
+            1 => Some(Ipv6Addr::LOCALHOST),
+            _ => c.pick(&self.target.addrs6),
+        };
+        addr.map(IpAddr::V6)
     }
 
     fn read(&mut self, c: &mut Chance) {
