@@ -1,6 +1,10 @@
 //! A host and smoltcp talk over IPv6 on a link without header; etherparse reads what the host sends.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests do"
+)]
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};

@@ -15,7 +15,7 @@
 use super::{ipv4, ipv6};
 use crate::frame::Frame;
 use crate::wire::{EtherType, Protocol, ipv6 as wire6};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 /// The fields of an acceptable header, apart from its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +117,11 @@ pub fn quoted(packet: &[u8]) -> Option<(Quoted, &[u8])> {
 /// Whether this is a group's address, or a broadcast to a whole link.
 #[must_use]
 #[inline]
-pub fn is_group(addr: IpAddr) -> bool {
-    addr.is_multicast() || addr == IpAddr::V4(Ipv4Addr::BROADCAST)
+pub const fn is_group(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => addr.is_multicast() || addr.is_broadcast(),
+        IpAddr::V6(addr) => addr.is_multicast(),
+    }
 }
 
 /// Whether a packet may be on a wire with this destination.

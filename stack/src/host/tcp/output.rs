@@ -226,8 +226,7 @@ impl Host {
         let (src, dst) = match (ends.local, ends.remote) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => (src, dst),
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                segment(ends, GsoKind::Tcp6, out, partial, frame);
-                let out = ipv6::Outgoing {
+                let header = ipv6::Outgoing {
                     tos,
                     flow_label: label,
                     hop_limit: ttl,
@@ -235,11 +234,12 @@ impl Host {
                     src,
                     dst,
                 };
-                return ipv6::encapsulate(frame, &out);
+                return packet_v6(ends, &header, out, partial, frame);
             }
             _ => return false,
         };
-        segment(ends, GsoKind::Tcp4, out, partial, frame);
+        let pseudo = |sum: &mut Sum, len| sum.add_pseudo4(src, dst, Protocol::TCP, len);
+        segment(ends, GsoKind::Tcp4, pseudo, out, partial, frame);
         let out = ipv4::Outgoing {
             tos,
             //= RFC 6864 §4.1 what cannot be cut needs no identification of its own.
@@ -289,16 +289,38 @@ const fn max_data(link: &Link) -> usize {
     MAX_LEN - ip::header_len(&link.hop) - 60
 }
 
+/// A packet of IPv6. Apart, so that each family's is one piece of code.
+#[inline(never)]
+fn packet_v6(
+    ends: &Ends,
+    header: &ipv6::Outgoing,
+    out: Outgoing,
+    partial: bool,
+    frame: &mut Frame,
+) -> bool {
+    let (src, dst) = (header.src, header.dst);
+    let pseudo = |sum: &mut Sum, len| sum.add_pseudo6(src, dst, Protocol::TCP, len);
+    segment(ends, GsoKind::Tcp6, pseudo, out, partial, frame);
+    ipv6::encapsulate(frame, header)
+}
+
 /// A segment in `frame`: its header in front of its data, with the checksum or, where `partial`,
-/// what the device completes it from.
-#[inline]
-fn segment(ends: &Ends, kind: GsoKind, out: Outgoing, partial: bool, frame: &mut Frame) {
+/// what the device completes it from. `pseudo` adds what the checksum covers beside it.
+#[inline(always)]
+fn segment(
+    ends: &Ends,
+    kind: GsoKind,
+    pseudo: impl FnOnce(&mut Sum, usize),
+    out: Outgoing,
+    partial: bool,
+    frame: &mut Frame,
+) {
     let options = out.options.as_bytes();
     let header_len = HEADER_LEN + options.len();
     let data = out.payload.len();
     let mut header = fields(ends, &out, header_len);
     let mut sum = Sum::new();
-    sum.add_pseudo(ends.local, ends.remote, Protocol::TCP, header_len + data);
+    pseudo(&mut sum, header_len + data);
     if partial {
         header[16..18].copy_from_slice(&sum.partial().to_be_bytes());
         frame.offload.checksum = Checksum::Partial {

@@ -708,17 +708,17 @@ fn the_path_is_found_by_tcp_and_udp() {
         let server = net.hosts[2].udp_bind(sock("[::]:7")).unwrap();
         let socket = net.hosts[0].udp_bind(sock("[::]:0")).unwrap();
         let now = net.now;
-        let to = Some(sock("[fd02::2]:7"));
+        let to = sock("[fd02::2]:7");
         for _ in 0..2 {
             net.hosts[0]
-                .udp_send(now, socket, payload(1440), to)
+                .udp_send(now, socket, payload(1440), Some(to))
                 .unwrap();
             net.settle();
         }
         let heard = net.hosts[2].udp_recv(server).unwrap();
         assert_eq!(heard.payload, payload(1440), "in two fragments");
         assert!(net.hosts[2].udp_recv(server).is_none());
-        let known = net.hosts[0].path_mtus().lookup(to.unwrap().ip());
+        let known = net.hosts[0].path_mtus().lookup(to.ip());
         assert_eq!(known, Some(mtu as u16));
         let error = net.hosts[0].udp_take_error(socket).unwrap();
         assert_eq!(error.kind, ErrorKind::PacketTooBig { mtu: mtu as u32 });

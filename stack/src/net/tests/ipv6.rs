@@ -69,12 +69,11 @@ fn lengths() {
     assert_eq!(accept(&mut four), Err(DropReason::Ipv6Malformed));
 }
 
+/// Why not, and the code and pointer that say so.
+type Refused = (DropReason, Option<(u8, u32)>);
+
 /// What the walk says of a packet: where it ends and with which protocol, or why not.
-fn walked(
-    next: u8,
-    rest: &[u8],
-    dst: &str,
-) -> Result<(u8, usize), (DropReason, Option<(u8, u32)>)> {
+fn walked(next: u8, rest: &[u8], dst: &str) -> Result<(u8, usize), Refused> {
     let mut packet = packet(A, dst, Protocol(next), rest);
     let mut header = accept(&mut packet).unwrap();
     match walk(&mut packet, &mut header) {
