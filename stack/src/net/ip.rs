@@ -12,31 +12,12 @@
 //! Promises: nothing here decides for one family what holds for the other; what differs is told
 //! apart by the addresses themselves, which are never of two families in one packet.
 
+pub use super::accepted::Accepted;
+
 use super::{ipv4, ipv6};
 use crate::frame::Frame;
 use crate::wire::{EtherType, Protocol, ipv6 as wire6};
 use core::net::IpAddr;
-
-/// The fields of an acceptable header, apart from its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Bytes in front of the upper layer: options or extension headers included.
-    pub header_len: usize,
-    /// DSCP and ECN.
-    pub tos: u8,
-    /// Time to live, or hop limit.
-    pub ttl: u8,
-    /// What it carries.
-    pub protocol: Protocol,
-    /// Offset of the byte that says so, which an error points at.
-    pub protocol_at: u16,
-    /// Routers must not cut it.
-    pub dont_fragment: bool,
-    /// Source.
-    pub src: IpAddr,
-    /// Destination.
-    pub dst: IpAddr,
-}
 
 impl From<&ipv4::Accepted> for Accepted {
     #[inline]

@@ -18,7 +18,7 @@
 //! Left out: following any routing header; jumbograms (RFC 2675), whose option is answered as one
 //! that is not known; options for routers on the way, which they may pass over (RFC 8200 §4.3).
 
-use super::ip;
+use super::accepted::Accepted;
 use super::ipv4::check_note;
 use crate::frame::{Checksum, Frame, Head, Offload, Payload};
 use crate::reason::DropReason;
@@ -44,7 +44,7 @@ pub const MAX_OPTIONS: usize = 64;
 /// # Errors
 /// The reason to drop it.
 #[inline]
-pub fn accept(packet: &mut Frame) -> Result<ip::Accepted, DropReason> {
+pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
     let available = packet.len();
     let front = packet.pull_up(HEADER_LEN);
     let (header, _) = Header::parse(front).map_err(|_| DropReason::Ipv6Malformed)?;
@@ -57,7 +57,7 @@ pub fn accept(packet: &mut Frame) -> Result<ip::Accepted, DropReason> {
         packet.truncate(total);
     }
     check_note(packet, HEADER_LEN);
-    Ok(ip::Accepted {
+    Ok(Accepted {
         header_len: HEADER_LEN,
         tos: header.dscp << 2 | header.ecn,
         ttl: header.hop_limit,
@@ -154,7 +154,7 @@ pub struct Piece {
 /// Why it goes no further.
 //= RFC 8200 §4 extension headers are processed strictly in the order they appear in.
 #[inline]
-pub fn walk(packet: &mut Frame, header: &mut ip::Accepted) -> Result<Option<Piece>, Refusal> {
+pub fn walk(packet: &mut Frame, header: &mut Accepted) -> Result<Option<Piece>, Refusal> {
     if matches!(
         header.protocol,
         Protocol::TCP | Protocol::UDP | Protocol::ICMPV6
@@ -165,10 +165,7 @@ pub fn walk(packet: &mut Frame, header: &mut ip::Accepted) -> Result<Option<Piec
 }
 
 #[cold]
-fn walk_extensions(
-    packet: &mut Frame,
-    header: &mut ip::Accepted,
-) -> Result<Option<Piece>, Refusal> {
+fn walk_extensions(packet: &mut Frame, header: &mut Accepted) -> Result<Option<Piece>, Refusal> {
     let mut options_left = MAX_OPTIONS;
     for n in 0..=MAX_EXTENSION_HEADERS {
         let at = header.header_len;
@@ -204,14 +201,14 @@ fn walk_extensions(
 }
 
 /// Steps over a header of `len` bytes.
-fn step(header: &mut ip::Accepted, next: Protocol, len: usize) {
+fn step(header: &mut Accepted, next: Protocol, len: usize) {
     header.protocol = next;
     header.protocol_at = u16::try_from(header.header_len).unwrap_or(u16::MAX);
     header.header_len += len;
 }
 
 /// The bytes of an extension header of the common form, which starts where `header` ends.
-fn extension<'a>(packet: &'a mut Frame, header: &ip::Accepted) -> Result<&'a [u8], Refusal> {
+fn extension<'a>(packet: &'a mut Frame, header: &Accepted) -> Result<&'a [u8], Refusal> {
     let at = header.header_len;
     let units = packet.pull_up(at + 2).get(at + 1).copied().unwrap_or(0);
     let end = at + 8 + usize::from(units) * 8;
@@ -220,7 +217,7 @@ fn extension<'a>(packet: &'a mut Frame, header: &ip::Accepted) -> Result<&'a [u8
 }
 
 /// Hop-by-hop or destination options.
-fn options(packet: &mut Frame, header: &mut ip::Accepted, left: &mut usize) -> Result<(), Refusal> {
+fn options(packet: &mut Frame, header: &mut Accepted, left: &mut usize) -> Result<(), Refusal> {
     let (at, dst) = (header.header_len, header.dst);
     let bytes = extension(packet, header)?;
     let len = bytes.len();
@@ -269,7 +266,7 @@ fn check_option(
 /// A routing header: all types are refused, of which anything is left to be done.
 //= RFC 8200 §4.4 of a type that is not known, one with no segments left is stepped over, and others are
 //= answered with a pointer to the type. RFC 5095 §3 makes type 0 one of those.
-fn route(packet: &mut Frame, header: &mut ip::Accepted) -> Result<(), Refusal> {
+fn route(packet: &mut Frame, header: &mut Accepted) -> Result<(), Refusal> {
     let at = header.header_len;
     let bytes = extension(packet, header)?;
     let len = bytes.len();
@@ -290,7 +287,7 @@ fn route(packet: &mut Frame, header: &mut ip::Accepted) -> Result<(), Refusal> {
 /// Checks a fragment, whose header starts `at`, by itself; `header` stands behind it.
 fn check_piece(
     packet: &Frame,
-    header: &ip::Accepted,
+    header: &Accepted,
     at: usize,
     fragment: &Fragment,
 ) -> Result<(), Refusal> {
@@ -322,7 +319,7 @@ fn check_piece(
 }
 
 /// Whether all headers, as far as the upper layer's, are in a first fragment.
-fn has_chain(packet: &Frame, header: &ip::Accepted) -> bool {
+fn has_chain(packet: &Frame, header: &Accepted) -> bool {
     let all = packet.to_bytes();
     let mut rest = all.get(header.header_len..).unwrap_or_default();
     let mut protocol = header.protocol;

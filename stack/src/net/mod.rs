@@ -11,6 +11,7 @@
 //!
 //! Read first: RFC 1122 §3, RFC 1812 §5, RFC 4861 §7.3, RFC 8200 §4.
 
+mod accepted;
 pub mod acd;
 pub mod arp;
 pub mod groups;
