@@ -235,6 +235,22 @@ impl Host {
         }
     }
 
+    /// The way to `dst` by `hop` is doubted: what a redirect said of it is forgotten, and the hop's
+    /// answer is asked for when it is used next.
+    //= RFC 1122 §3.3.1.4: advice of the transport's is one sign of a dead gateway.
+    pub(super) fn doubt_way(&mut self, now: Instant, dst: IpAddr, interface: u16, hop: IpAddr) {
+        if let IpAddr::V4(dst) = dst
+            && self.redirects.remove(&dst).is_some()
+        {
+            self.forget_routes();
+        }
+        // This may move a deadline of the cache.
+        self.calm = None;
+        if let Some(interface) = self.interfaces.get_mut(usize::from(interface)) {
+            interface.neighbors.doubt(now, hop);
+        }
+    }
+
     /// Forgets remembered ways: addresses, redirects or interfaces changed.
     pub(super) fn forget_routes(&mut self) {
         self.last_way = LastWay::default();

@@ -287,6 +287,17 @@ impl Cache {
         }
     }
 
+    /// Takes a hint that what we send to `ip` may not arrive: it is verified when next used. The
+    /// opposite of [`confirm`](Self::confirm).
+    //= RFC 9293 §3.8.3 MUST-20 (b): negative advice, which starts dead gateway diagnosis.
+    pub fn doubt(&mut self, now: Instant, ip: IpAddr) {
+        let Some(slot) = self.find(ip) else { return };
+        if let Some(e) = self.entry(slot).filter(|e| e.state == State::Reachable) {
+            // Its timer finds out later, and its next use before.
+            e.until = e.until.min(now);
+        }
+    }
+
     /// Sets an entry by hand. It stays until [`remove`](Self::remove).
     ///
     /// # Errors
