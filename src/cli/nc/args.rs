@@ -50,8 +50,9 @@ pub struct Args {
     pub(super) keep: bool,
 
     /// With -l, take data that comes with a SYN, and answer it at once (TCP Fast Open, RFC 7413):
-    /// from clients that were here before, as with -k.
-    #[arg(long, requires = "listen", conflicts_with = "udp")]
+    /// from clients that were here before, as with -k. Without, ask the server for a cookie; where
+    /// this host has one, what waits on standard input goes with the SYN.
+    #[arg(long, conflicts_with = "udp")]
     pub(super) fast_open: bool,
 
     /// End after this many seconds in which nothing came or went.

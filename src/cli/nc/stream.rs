@@ -198,9 +198,29 @@ impl<S: Source, W: Write> Line<S, W> {
             return Err(Failure::usage("nobody to connect to"));
         };
         let from = (self.ends.port != 0).then_some(any);
-        let connecting = host.tcp_connect(now, peer, from, tcp::Options::default());
+        let options = tcp::Options {
+            fast_open: self.args.fast_open,
+            ..tcp::Options::default()
+        };
+        let connecting = host.tcp_connect(now, peer, from, options);
         let handle = connecting.map_err(|e| attach::cannot_connect(peer, e))?;
         self.open = Some(Open::new(handle, peer));
+        if self.args.fast_open {
+            self.send_early(host, now, handle)?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what waits on standard input before the SYN leaves.
+    fn send_early(&mut self, host: &mut Host, now: Instant, h: TcpHandle) -> Result<(), Failure> {
+        match self.input.next_chunk().map_err(report::untold)? {
+            Chunk::Bytes(bytes) => self.unsent = bytes.into(),
+            Chunk::End => self.ended = true,
+            Chunk::Empty => {}
+        }
+        if let Ok(n) = host.tcp_send_bytes(now, h, self.unsent.clone()) {
+            self.unsent.advance(n.min(self.unsent.len()));
+        }
         Ok(())
     }
 
