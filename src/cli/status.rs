@@ -246,6 +246,7 @@ impl Count for TcpStats {
                 fast_opens_refused,
                 time_wait_evicted,
                 time_wait_reused,
+                doubts,
                 orphans_reset,
             }
         )

@@ -43,6 +43,8 @@ pub struct TcpStats {
     pub time_wait_evicted: u64,
     /// Connections in TIME-WAIT whose ends were used again (RFC 6191).
     pub time_wait_reused: u64,
+    /// Times that a next hop was doubted, since a connection's peer did not answer.
+    pub doubts: u64,
     /// Connections reset since too many were left to close by themselves.
     pub orphans_reset: u64,
 }

@@ -15,6 +15,10 @@ impl Readiness {
     pub const WRITABLE: Self = Self(2);
     /// There is an error to take.
     pub const ERROR: Self = Self(4);
+    /// A connection's peer points to urgent data, or further ahead than before.
+    pub const URGENT: Self = Self(8);
+    /// There is news of a connection that goes on all the same.
+    pub const REPORT: Self = Self(16);
 
     /// Whether any of `other` is in this.
     #[must_use]

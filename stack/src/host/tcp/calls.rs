@@ -6,7 +6,7 @@ use crate::host::{Host, Readiness};
 use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
 use crate::transport::Key;
-use crate::transport::tcp::{self, Connection, Error, LogEntry, State, Status, Why};
+use crate::transport::tcp::{self, Connection, Error, LogEntry, Report, State, Status, Why};
 use bytes::Bytes;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -256,6 +256,20 @@ impl Host {
         data: &[u8],
     ) -> Result<usize, Error> {
         self.call(now, h, |c| c.send_urgent(now, data))
+    }
+
+    /// Bytes up to the urgent mark, where there is one ahead of what has been read; the byte before
+    /// it is the last urgent one. [`Readiness::URGENT`] says that there is one, or one further
+    /// ahead.
+    #[must_use]
+    pub fn tcp_urgent(&self, h: TcpHandle) -> Option<u32> {
+        self.entry(h)?.connection.urgent()
+    }
+
+    /// What has happened to a connection that goes on all the same, the newest only; once.
+    /// [`Readiness::REPORT`] says that there is something.
+    pub fn tcp_take_report(&mut self, h: TcpHandle) -> Option<Report> {
+        self.entry_mut(h)?.connection.take_report()
     }
 
     /// Takes received bytes, as many as there are and fit; zero: the peer has finished.

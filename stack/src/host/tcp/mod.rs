@@ -474,6 +474,12 @@ impl Host {
                 interface.neighbors.confirm(now, hop);
             }
         }
+        if entry.connection.take_doubt() && !entry.link.local {
+            let (interface, hop, dst) = (entry.link.interface, entry.link.hop, entry.ends.remote);
+            self.stats.tcp.doubts += 1;
+            self.doubt_way(now, dst, interface, hop);
+            return self.refresh_with(now, key, silent);
+        }
         if let Some(outcome) = entry.connection.take_outcome() {
             let whose = (key, &entry.ends);
             let (listeners, stats) = (&mut self.tcp.listeners, &mut self.stats.tcp);

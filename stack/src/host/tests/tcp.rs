@@ -791,3 +791,31 @@ fn lives_at_random_over_a_bad_wire_leave_nothing_behind() {
         }
     }
 }
+
+#[test]
+fn a_silent_peer_makes_the_next_hop_doubtful() {
+    use crate::net::neighbor::State as Neighbor;
+    let mut net = Net::pair();
+    let (_, client, _) = open(&mut net);
+    let hop = v4(B);
+    let known = |net: &Net| {
+        let all = net.hosts[0].interfaces();
+        all[0].neighbors().neighbor(hop).map(|n| n.state)
+    };
+    assert_eq!(known(&net), Some(Neighbor::Reachable));
+    let now = net.now;
+    net.hosts[0].tcp_send(now, client, b"hello").unwrap();
+    // Nothing arrives any more.
+    let mut rng = Rng::from_seed(1);
+    run_lossy(&mut net, &mut rng, 1, Duration::from_secs(1));
+    //= RFC 9293 §3.8.3 MUST-20 (b): IP is told at R1, and asks the next hop itself.
+    assert_eq!(net.hosts[0].stats().tcp.doubts, 0);
+    run_lossy(&mut net, &mut rng, 1, Duration::from_secs(12));
+    assert!(net.hosts[0].stats().tcp.doubts >= 2);
+    assert_ne!(known(&net), Some(Neighbor::Reachable));
+    let report = net.hosts[0].tcp_take_report(client);
+    assert!(matches!(
+        report,
+        Some(tcp::Report::Silent { timeouts: 3.. })
+    ));
+}

@@ -16,6 +16,7 @@
 use super::fastopen::Opening;
 use super::log::{LogEntry, What};
 use super::options::{Ecn, Options};
+use super::patience::Report;
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};
 use super::segment::{CookieOptions, Segment};
@@ -146,8 +147,17 @@ pub struct Connection {
     /// A corked segment has waited long enough.
     pub(super) uncork: bool,
     pub(super) probe: Option<Probe>,
-    /// Probes of a window or for a sign of life that were not answered.
+    /// Probes of a window that were not answered.
     pub(super) probes: u8,
+    /// The same for a sign of life.
+    pub(super) keepalives: u8,
+    /// The path is doubted, and nobody has been told.
+    pub(super) doubt: bool,
+    /// Our user timeout goes with the next segment.
+    pub(super) timeout_due: bool,
+    /// The peer's user timeout; zero: it has not told.
+    pub(super) peer_timeout: Duration,
+    pub(super) report: Option<Report>,
     /// The user has let go.
     pub(super) orphan: bool,
     pub(super) error: Option<Error>,
@@ -189,6 +199,11 @@ impl Connection {
             uncork: false,
             probe: None,
             probes: 0,
+            keepalives: 0,
+            doubt: false,
+            timeout_due: options.user_timeout_option && options.user_timeout.is_some(),
+            peer_timeout: Duration::ZERO,
+            report: None,
             orphan: false,
             error: None,
             soft: None,
@@ -295,6 +310,7 @@ impl Connection {
             now,
             options: &self.options,
             ts_offset: self.timestamps.then_some(self.ts_offset),
+            user_timeout: self.user_timeout(),
         };
         call(&mut self.snd, &cx, &mut self.timers)
     }
@@ -325,6 +341,9 @@ impl Connection {
         };
         self.size_segments(now);
         self.snd.restart_control(&self.options);
+        if let Some(timeout) = syn.user_timeout {
+            self.take_peer_timeout(now, timeout);
+        }
     }
 
     /// How much data a segment carries that has timestamps and nothing else.
@@ -363,6 +382,10 @@ impl Connection {
         }
         if old.keepalive != self.options.keepalive {
             self.arm_keepalive(now);
+        }
+        let told = |o: &Options| (o.user_timeout_option, o.user_timeout);
+        if told(&old) != told(&self.options) {
+            self.announce_timeout();
         }
     }
 
@@ -503,9 +526,10 @@ impl Connection {
     }
 
     /// Bytes up to the urgent mark, where there is one ahead (RFC 6093).
+    //= RFC 9293 §3.8.5 MUST-33: the user can learn how much urgent data is left.
     #[must_use]
     pub fn urgent(&self) -> Option<u32> {
-        let first = self.rcv.nxt - u32::try_from(self.rcv.buffer.len()).unwrap_or(u32::MAX);
+        let first = self.rcv.unread_from();
         let up = self.rcv.up.filter(|up| up.after(first))?;
         Some(up.since(first))
     }
@@ -667,11 +691,6 @@ impl Connection {
         }
     }
 
-    /// How long data may stay unacknowledged, where a limit was set (RFC 5482 §3.1).
-    fn user_timeout(&self) -> Option<Duration> {
-        self.options.user_timeout
-    }
-
     fn on_retransmit_timeout(&mut self, now: Instant) {
         if matches!(self.state, State::SynSent | State::SynReceived) && self.snd.una == self.snd.iss
         {
@@ -686,11 +705,11 @@ impl Connection {
             .map_or(Duration::ZERO, |at| now.since(at));
         let tired = match self.user_timeout() {
             Some(limit) => stalled >= limit,
-            None => self.snd.retransmits >= self.options.retries2,
+            None => self.snd.retransmits >= self.retries(),
         };
         //= RFC 9293 §3.8.6 SHLD-17: a peer that has shrunk its window, and says so, is not silent.
         let answers = self.snd.wnd == 0 && now.since(self.last_heard) < self.options.rto_max;
-        let tired = tired && !answers;
+        let tired = tired && (!answers || self.orphan);
         if tired {
             return self.finish(now, Some(self.why_silent()));
         }
@@ -705,6 +724,7 @@ impl Connection {
                 .first()
                 .is_some_and(|s| s.len() > u32::from(LEAST_MSS) * 4);
         let timeouts = self.snd.retransmits;
+        self.note_silence(timeouts);
         if doubtful && self.search.on_black_hole(self.path.mtu, timeouts) {
             self.size_segments(now);
             self.timers.set(Timer::PathMtu, now + MTU_SEARCH_REST);
@@ -739,6 +759,8 @@ impl Connection {
         }
         self.syn_retries += 1;
         self.syn_due = true;
+        //= RFC 9293 §3.8.3 MUST-22: what is sent again too often is handled alike for SYNs.
+        self.note_silence(self.syn_retries);
         self.snd.rtt.on_syn_timeout();
         let rto = self.snd.rtt.rto();
         self.timers.set(Timer::Retransmit, now + rto);
@@ -746,8 +768,15 @@ impl Connection {
 
     fn on_persist_timeout(&mut self, now: Instant) {
         //= RFC 9293 §3.8.6.1 MUST-36: probed for as long as the peer answers.
-        if self.probes > self.options.retries2 {
+        if self.probes > self.retries() {
             return self.finish(now, Some(Error::TimedOut));
+        }
+        // We differ: RFC 9293 §3.8.6.1 MUST-37 lets no answering peer's closed window end a
+        // connection. As Linux we do not wait for ever where nobody is left to end it: a peer that
+        // keeps its window closed could else hold memory with every connection it makes.
+        let so_far = self.snd.rtt.backoffs();
+        if self.orphan && so_far >= u32::from(self.options.orphan_retries) {
+            return self.abort(now);
         }
         self.probes = self.probes.saturating_add(1);
         self.probe = Some(Probe::Window);
@@ -774,11 +803,9 @@ impl Connection {
                 .timers
                 .set(Timer::KeepAlive, self.last_heard + keepalive.idle);
         }
-        let tired = self
-            .options
-            .user_timeout
-            .is_some_and(|limit| silent >= limit);
-        if self.probes >= keepalive.probes || tired && self.probes > 0 {
+        let tired = self.user_timeout().is_some_and(|limit| silent >= limit);
+        //= RFC 9293 §3.8.4 MUST-29: no single probe's silence ends it (unless the user says so).
+        if self.keepalives >= keepalive.probes.max(1) || tired && self.keepalives > 0 {
             //= RFC 9293 §3.8.4: the peer is gone.
             self.snd.fin = Fin::Open;
             let reset = PendingReset {
@@ -789,8 +816,10 @@ impl Connection {
             self.reset = Some(reset);
             return;
         }
-        if self.snd.flight() == 0 {
-            self.probes += 1;
+        //= RFC 9293 §3.8.4 MUST-26: only where nothing is in flight, and none of a closed window
+        //= waits, whose own probes ask the same.
+        if self.snd.flight() == 0 && !self.timers.runs(Timer::Persist) {
+            self.keepalives += 1;
             self.probe = Some(Probe::KeepAlive);
         }
         self.timers.set(Timer::KeepAlive, now + keepalive.interval);
@@ -826,6 +855,8 @@ impl Connection {
         }
         if self.state != State::Closed && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
             self.soft = Some(kind);
+            //= RFC 9293 §3.9.2.2 SHLD-25: and the user is told of it.
+            self.tell(Report::Unreachable(kind));
         }
     }
 
@@ -904,7 +935,7 @@ impl Connection {
             pmtu: self.search.mtu(self.path.mtu),
             rto: snd.rtt.rto(),
             backoff: u8::try_from(snd.rtt.backoffs()).unwrap_or(u8::MAX),
-            probes: self.probes,
+            probes: self.probes.max(self.keepalives),
             srtt: snd.rtt.srtt(),
             rttvar: snd.rtt.rttvar(),
             min_rtt: snd.rtt.min_rtt(now),

@@ -302,7 +302,7 @@ impl Sender {
     /// Starts the retransmission timer.
     pub(super) fn arm(&self, cx: &Context<'_>, timers: &mut Timers) {
         let mut at = cx.now + self.rtt.rto();
-        if let Some((limit, since)) = cx.options.user_timeout.zip(self.stalled_since) {
+        if let Some((limit, since)) = cx.user_timeout.zip(self.stalled_since) {
             //= RFC 9293 §3.8.3 MUST-21: the user's limit holds to the moment.
             // Once it has passed, only a peer that answers with a closed window is waited for.
             let end = since + limit;

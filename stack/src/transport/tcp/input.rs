@@ -24,6 +24,9 @@ use crate::wire::tcp::Flags;
 /// Time between challenges answered (as Linux's `tcp_invalid_ratelimit`; RFC 5961 §7 wants a limit).
 const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The longest that an acknowledgment waits.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(499);
+
 impl Connection {
     /// Takes a segment for this connection, with its data.
     ///
@@ -70,6 +73,8 @@ impl Connection {
             && !self.orphan
             && seg.sacks.as_slice().is_empty()
             && self.probes == 0
+            && self.keepalives == 0
+            && seg.user_timeout.is_none()
     }
 
     #[inline]
@@ -106,8 +111,9 @@ impl Connection {
     fn arm_delayed_ack(&mut self, now: Instant) {
         match self.rcv.need {
             Need::Delayed if !self.timers.runs(Timer::DelayedAck) => {
-                self.timers
-                    .set(Timer::DelayedAck, now + self.options.delayed_ack);
+                //= RFC 9293 §3.8.6.3 MUST-40: less than half a second, whatever the user says.
+                let delay = self.options.delayed_ack.min(MAX_ACK_DELAY);
+                self.timers.set(Timer::DelayedAck, now + delay);
             }
             Need::Delayed => {}
             Need::None | Need::Now => self.timers.stop(Timer::DelayedAck),
@@ -229,6 +235,7 @@ impl Connection {
         }
         self.last_heard = now;
         self.probes = 0;
+        self.keepalives = 0;
         self.check_ack(now, seg)?;
         if self.state == State::Closed {
             return Ok(());
@@ -241,10 +248,14 @@ impl Connection {
                 self.note_echo(now, echo);
             }
         }
+        if let Some(timeout) = seg.user_timeout {
+            self.take_peer_timeout(now, timeout);
+        }
+        //= RFC 9293 §3.4 MUST-66: the urgent pointer is looked at with a closed window, too.
+        self.check_urgent(seg);
         if !text {
             return Err(DropReason::TcpOutOfWindow);
         }
-        self.check_urgent(seg);
         if seg.len > 0 || seg.has(Flags::FIN) {
             return self.take_text(now, seg, data);
         }
@@ -439,11 +450,13 @@ impl Connection {
     /// Sixth: the URG bit (RFC 6093: the data stays in line).
     fn check_urgent(&mut self, seg: &Segment) {
         if seg.has(Flags::URG) && seg.up > 0 && self.state.may_receive() {
+            //= RFC 9293 §3.8.5 MUST-62: it points behind the last urgent byte.
             let up = seg.seq + u32::from(seg.up);
             let later = self.rcv.up.is_none_or(|known| up.after(known));
             if later && up.after(self.rcv.nxt) {
+                //= RFC 9293 §3.8.5 MUST-32: the user is told of urgent data, and of more of it.
                 self.rcv.up = Some(up);
-                self.ready |= Readiness::READABLE;
+                self.ready |= Readiness::URGENT | Readiness::READABLE;
             }
         }
     }

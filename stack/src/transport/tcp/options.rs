@@ -122,8 +122,13 @@ pub struct Options {
     pub quick_acks: u8,
     /// Probe a silent peer.
     pub keepalive: Option<KeepAlive>,
-    /// How long data may stay unacknowledged (RFC 5482).
+    /// How long data may stay unacknowledged (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
     pub user_timeout: Option<Duration>,
+    /// Tell the peer of `user_timeout`; where that is `None`, adopt the peer's (RFC 5482). Off, since
+    /// the option takes four bytes and few peers know it.
+    pub user_timeout_option: bool,
+    /// Report what goes wrong without ending the connection (RFC 9293 §3.9.1.8, SHLD-20).
+    pub reports: bool,
     /// What closing does with unsent data: `None` sends it in the background, zero resets.
     pub linger: Option<Duration>,
     /// Retransmission timeout before there is a sample (RFC 6298 §2.1).
@@ -140,6 +145,9 @@ pub struct Options {
     pub retries1: u8,
     /// Timeouts in a row after which the connection fails (R2).
     pub retries2: u8,
+    /// The same, where that is less, once the user has let go; and so many probes of a closed
+    /// window, whether they are answered or not.
+    pub orphan_retries: u8,
     /// How long TIME-WAIT lasts (2 MSL).
     pub time_wait: Duration,
     /// How long FIN-WAIT-2 lasts once the user has let go.
@@ -191,6 +199,8 @@ impl Default for Options {
             quick_acks: 16,
             keepalive: None,
             user_timeout: None,
+            user_timeout_option: false,
+            reports: true,
             linger: None,
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
@@ -200,6 +210,7 @@ impl Default for Options {
             syn_ack_retries: 5,
             retries1: 3,
             retries2: 15,
+            orphan_retries: 8,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             pacing: false,

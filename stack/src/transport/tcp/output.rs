@@ -51,7 +51,7 @@ impl Connection {
     /// more than one segment carries); `None`: nothing may be sent now.
     pub fn poll_transmit(&mut self, now: Instant, max: usize) -> Option<Outgoing> {
         if let Some(reset) = self.reset.take() {
-            return Some(self.reset_segment(reset));
+            return Some(self.reset_segment(now, reset));
         }
         match self.state {
             State::Closed | State::Listen => return None,
@@ -92,8 +92,15 @@ impl Connection {
         waits && (snd.congestion_room() > 0 || snd.flight() == 0 || snd.owes_retransmission())
     }
 
-    fn reset_segment(&mut self, reset: PendingReset) -> Outgoing {
+    fn reset_segment(&mut self, now: Instant, reset: PendingReset) -> Outgoing {
         self.snd.counters.segs_out += 1;
+        let mut options = OptionBuffer::new();
+        //= RFC 7323 §5.2 a reset that nothing but our user or our patience asked for has them.
+        // We differ: one that answers a segment has none, as Linux's, which knows no connection
+        // where it makes those.
+        if reset.ack && self.timestamps {
+            options.push_timestamps(self.clock(now), self.rcv.ts_recent);
+        }
         let flags = if reset.ack {
             Flags::RST | Flags::ACK
         } else {
@@ -105,7 +112,7 @@ impl Connection {
             flags,
             window: 0,
             urgent: 0,
-            options: OptionBuffer::new(),
+            options,
             payload: Payload::new(),
             mss: self.snd.mss,
             ecn: 0,
@@ -258,6 +265,7 @@ impl Connection {
                 push(&nop);
             }
         }
+        self.push_timeout(&mut all);
         all
     }
 
@@ -267,6 +275,10 @@ impl Connection {
         let mut options = OptionBuffer::new();
         if self.timestamps {
             options.push_timestamps(self.clock(now), self.rcv.ts_recent);
+        }
+        if self.timeout_due {
+            self.push_timeout(&mut options);
+            self.timeout_due = false;
         }
         if self.rcv.has_sacks() && self.snd.sack {
             let sacks: Sacks = self.rcv.sacks(self.options.dsack);
@@ -379,7 +391,7 @@ impl Connection {
     #[inline]
     fn room_in_segment(&self) -> u16 {
         if !self.rcv.has_sacks() || !self.snd.sack {
-            return self.snd.mss;
+            return self.snd.mss.saturating_sub(self.timeout_len()).max(8);
         }
         // At most four blocks, three beside timestamps: what the list has room for.
         let used = if self.timestamps { 12 } else { 0 };
@@ -544,7 +556,7 @@ impl Connection {
     /// RFC 4821 §7: one segment that is larger than the path is known to carry.
     fn plan_mtu_probe(&self, unsent: u32, window: u32, room: u32) -> Option<Plan> {
         let size = self.search.next_probe()?;
-        if self.rcv.has_sacks() {
+        if self.rcv.has_sacks() || self.timeout_due {
             // Blocks to be told would make it larger than what is probed.
             return None;
         }

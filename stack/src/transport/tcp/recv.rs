@@ -469,6 +469,14 @@ impl Receiver {
     /// The user has taken `n` bytes: the window may open, and the buffer grow.
     pub(super) fn on_read(&mut self, now: Instant, n: usize) {
         self.copied += n as u64;
+        // What has been read past is behind for good: half the number space later it would seem
+        // ahead again.
+        if self
+            .up
+            .is_some_and(|up| up.at_or_before(self.unread_from()))
+        {
+            self.up = None;
+        }
         self.tune(now);
         let window = self.window();
         let free = self.limit.saturating_sub(len32(self.buffer.len()));
@@ -478,6 +486,11 @@ impl Receiver {
         if opened && window.saturating_mul(2) <= self.limit && !self.finished {
             self.need = Need::Now;
         }
+    }
+
+    /// The number of the first byte that the user has not read.
+    pub(super) fn unread_from(&self) -> SeqNum {
+        self.nxt - u32::from(self.finished) - len32(self.buffer.len())
     }
 
     /// Takes a sample of the round trip: the time since what a segment's timestamp answers.

@@ -28,7 +28,7 @@ use super::scoreboard::{Marks, Scoreboard, Sent};
 use super::segment::Segment;
 use super::status::Phase;
 use super::timers::{Timer, Timers};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
@@ -110,6 +110,8 @@ pub(super) struct Context<'a> {
     pub(super) options: &'a Options,
     /// Our timestamp clock's offset, where timestamps are in use.
     pub(super) ts_offset: Option<u32>,
+    /// How long data may stay unacknowledged.
+    pub(super) user_timeout: Option<Duration>,
 }
 
 impl Context<'_> {

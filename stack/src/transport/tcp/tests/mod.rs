@@ -10,6 +10,7 @@ mod loss;
 mod mtu;
 mod open;
 mod pair;
+mod patience;
 mod script;
 mod streams;
 mod walk;

@@ -7,7 +7,7 @@
 //!
 //! Flags are `S F R P . U E W` (`.` is ACK), then first number and the one behind the last, then
 //! words: `ack N`, `win N` (unscaled as on the wire), `sack A:B ..`, `ts V/E`, `mss N`, `ws N`,
-//! `sackok`, `urg N`, `ce`, `joined N`. Both first numbers lie just before the wrap of the sequence
+//! `sackok`, `urg N`, `uto S` (seconds), `ce`, `joined N`. Both first numbers lie just before the wrap of the sequence
 //! space, so that every story crosses it.
 
 use crate::frame::Payload;
@@ -243,6 +243,10 @@ impl Script {
                 "ws" => seg.wscale = Some(value().parse().unwrap()),
                 "sackok" => seg.sack_permitted = true,
                 "urg" => seg.up = value().parse().unwrap(),
+                "uto" => {
+                    let secs = value().parse().unwrap();
+                    seg.user_timeout = Some(Duration::from_secs(secs));
+                }
                 "ce" => seg.ecn = 3,
                 "joined" => seg.segments = value().parse().unwrap(),
                 "nots" => seg.timestamps = None,
@@ -330,6 +334,9 @@ impl Script {
         }
         if out.flags.contains(Flags::URG) {
             write!(text, " urg {}", out.urgent).unwrap();
+        }
+        if let Some(timeout) = seg.user_timeout {
+            write!(text, " uto {}", timeout.as_secs()).unwrap();
         }
         if out.ecn == 2 {
             text.push_str(" ect");
