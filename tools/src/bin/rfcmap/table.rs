@@ -1,0 +1,128 @@
+//! The table as markdown.
+
+use super::citations::{Citation, Kind, Side};
+use super::rows::{Numbered, Rows};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+const HEAD: &str = "\
+# Requirements of TCP, and what shows them
+
+Written by `cargo run -p tools --bin rfcmap -- --write` from citations in comments; not to be edited.
+A row names the functions, constants or fields whose comments cite it, the tests that do, and the packet
+scripts. Paths without a folder of the repository are of `stack/src`. What a row says is in our words;
+the RFC's are what counts.
+
+";
+
+/// The whole file.
+pub(crate) fn markdown(rows: &Rows, cited: &[Citation]) -> String {
+    let mut out = String::from(HEAD);
+    numbered(&mut out, rows, cited);
+    for (rfc, about) in &rows.titles {
+        sections(&mut out, rows, cited, (*rfc, about));
+    }
+    out
+}
+
+fn numbered(out: &mut String, rows: &Rows, cited: &[Citation]) {
+    let _ = writeln!(out, "## RFC 9293, Appendix B\n");
+    summary(out, rows, cited);
+    let head = "| requirement | level | § | what | status | code | tests and scripts |";
+    let _ = writeln!(out, "{head}\n|---|---|---|---|---|---|---|");
+    for row in &rows.numbered {
+        let all: Vec<&Citation> = cited.iter().filter(|c| c.answers(row)).collect();
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            row.id,
+            row.level,
+            row.sections.join(", "),
+            row.what,
+            status(&all, row.reason.as_deref()),
+            places(&all, |side| side == Side::Code),
+            places(&all, |side| side != Side::Code),
+        );
+    }
+    deviations(out, rows, cited);
+}
+
+fn summary(out: &mut String, rows: &Rows, cited: &[Citation]) {
+    for (kind, name) in [("MUST", "MUST"), ("SHLD", "SHOULD"), ("MAY", "MAY")] {
+        let of_kind = |row: &&Numbered| row.id.starts_with(kind);
+        let (mut all, mut obeyed, mut differs, mut void, mut shown) = (0, 0, 0, 0, 0);
+        for row in rows.numbered.iter().filter(of_kind) {
+            let own: Vec<&Citation> = cited.iter().filter(|c| c.answers(row)).collect();
+            all += 1;
+            void += usize::from(row.reason.is_some());
+            differs += usize::from(own.iter().any(|c| c.kind == Kind::Differs));
+            let kept = |c: &&Citation| c.kind != Kind::Differs;
+            obeyed += usize::from(own.iter().any(kept) && row.reason.is_none());
+            shown += usize::from(own.iter().any(|c| c.side != Side::Code));
+        }
+        let _ = writeln!(
+            out,
+            "- {name}: {all} rows; {obeyed} obeyed, {differs} of which or beside which we differ in \
+             part or whole, {void} do not apply; {shown} shown by a test or script of their own",
+        );
+    }
+    out.push('\n');
+}
+
+fn status(all: &[&Citation], reason: Option<&str>) -> String {
+    let has = |differs: bool| all.iter().any(|c| (c.kind == Kind::Differs) == differs);
+    match (has(false), has(true), reason) {
+        (_, _, Some(reason)) => format!("does not apply: {reason}"),
+        (true, true, _) => "obeyed, with a difference".to_owned(),
+        (true, false, _) => "obeyed".to_owned(),
+        (false, true, _) => "we differ".to_owned(),
+        (false, false, _) => "**nothing**".to_owned(),
+    }
+}
+
+fn places(all: &[&Citation], side: impl Fn(Side) -> bool) -> String {
+    let set: BTreeSet<String> = all
+        .iter()
+        .filter(|c| side(c.side))
+        .map(|c| c.place())
+        .collect();
+    let all: Vec<String> = set.iter().map(|place| format!("`{place}`")).collect();
+    all.join("<br>")
+}
+
+fn deviations(out: &mut String, rows: &Rows, cited: &[Citation]) {
+    let _ = writeln!(out, "\n### Where we differ\n");
+    for row in &rows.numbered {
+        let own = cited
+            .iter()
+            .filter(|c| c.answers(row) && c.kind == Kind::Differs);
+        for c in own {
+            let _ = writeln!(out, "- {} in `{}`: {}", row.id, c.place(), c.text);
+        }
+    }
+    out.push('\n');
+}
+
+fn sections(out: &mut String, rows: &Rows, cited: &[Citation], (rfc, about): (u16, &str)) {
+    let _ = writeln!(out, "## RFC {rfc}: {about}\n");
+    let _ = writeln!(
+        out,
+        "| § | what | status | code | tests and scripts |\n|---|---|---|---|---|"
+    );
+    let own: Vec<&Citation> = cited.iter().filter(|c| c.rfc == rfc).collect();
+    for row in rows.sections.iter().filter(|row| row.rfc == rfc) {
+        let here = own.iter().filter(|c| c.section == row.section);
+        let all: Vec<&Citation> = here.copied().collect();
+        let reason = row.reason.as_deref().filter(|_| all.is_empty());
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} |",
+            row.section,
+            row.what,
+            status(&all, reason),
+            places(&all, |side| side == Side::Code),
+            places(&all, |side| side != Side::Code),
+        );
+    }
+    out.push('\n');
+}
