@@ -287,6 +287,7 @@ impl Host {
                 self.redirect(now, at, from, quoted.dst, *gateway)?;
                 Ok(Fate::Delivered(Consumer::Icmp))
             }
+            //= RFC 9293 §3.9.2.2 MUST-55: source quench is counted, and dropped without a word.
             _ => Err(DropReason::IcmpUnknownType),
         }
     }

@@ -141,9 +141,13 @@ fn check_options(header: &Header<'_>) -> Result<(), DropReason> {
     for option in header.options() {
         match option {
             Ok(item) => match item.option {
+                // We differ: RFC 9293 §3.9.2.1 MUST-53 and SHLD-24 would have the way back of a source route
+                // taken for all that a connection sends. It lets anyone who sends one have our answers, so such
+                // packets are refused (RFC 7126 §4.3, §4.4).
                 Ipv4Option::LooseSourceRoute { .. } | Ipv4Option::StrictSourceRoute { .. } => {
                     return Err(DropReason::Ipv4SourceRoute);
                 }
+                //= RFC 9293 §3.9.2 MUST-50: all others are ignored.
                 _ => {}
             },
             Err(_) => return Err(DropReason::Ipv4BadOption),
@@ -154,6 +158,7 @@ fn check_options(header: &Header<'_>) -> Result<(), DropReason> {
 
 /// Source addresses that nothing on a wire may have.
 #[inline]
+//= RFC 9293 §3.9.2.3 MUST-63: a SYN from such an address is ignored, as is all else.
 fn check_source(src: Ipv4Addr, dst: Ipv4Addr) -> Result<(), DropReason> {
     let [first, ..] = src.octets();
     match first {

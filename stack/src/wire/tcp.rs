@@ -606,6 +606,8 @@ impl<'a> Options<'a> {
     }
 
     fn read(&mut self) -> Result<TcpOption<'a>, ParseError> {
+        //= RFC 9293 §3.1 MUST-4: the two options of one byte, and all others by their length.
+        //= RFC 9293 §3.2 MUST-64: byte by byte, aligned or not.
         match self.reader.u8("TCP option kind")? {
             kind::END_OF_LIST => Ok(TcpOption::EndOfList),
             kind::NO_OPERATION => Ok(TcpOption::NoOperation),
@@ -641,6 +643,7 @@ impl<'a> Iterator for Options<'a> {
 /// An option list being built: 40 bytes without allocation, always padded to a multiple of 4.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OptionBuffer {
+    //= RFC 9293 §3.1 MUST-69: what follows the last option is zero.
     /// The padding is zeros: the end-of-list option.
     bytes: Padded,
     len: usize,
@@ -812,6 +815,7 @@ mod tests {
 
     #[test]
     fn options_that_end_the_list() {
+        //= RFC 9293 §3.1 MUST-4, MUST-6, MUST-7
         let table: [(&[u8], usize, ParseError); 4] = [
             (&[1, 2, 0], 1, ParseError::Invalid("TCP option length")),
             (&[9, 1, 1], 0, ParseError::Invalid("TCP option length")),
@@ -834,6 +838,7 @@ mod tests {
 
     #[test]
     fn building_options() {
+        //= RFC 9293 §3.1 MUST-69
         let mut list = OptionBuffer::new();
         let stamps = TcpOption::Timestamps {
             value: 1,
@@ -855,6 +860,7 @@ mod tests {
 
     #[test]
     fn checksum_closes_the_sum() {
+        //= RFC 9293 §3.1 MUST-2, MUST-3
         let data = [1, 2, 3];
         let hosts: [(IpAddr, IpAddr); 2] = [
             (

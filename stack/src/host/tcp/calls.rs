@@ -158,6 +158,10 @@ impl Host {
         from: Option<SocketAddr>,
         usual: IpAddr,
     ) -> Result<SocketAddr, ConnectError> {
+        //= RFC 9293 §3.9.1.1 MUST-43, MUST-44: the address asked for, or the one that the route has.
+        //= RFC 9293 §3.9.1.1 MUST-45: it is the connection's, which all its segments are sent from.
+        // We differ: RFC 9293 §3.9.2.1 MUST-51 and MUST-52 would let a source route be given. Routers drop
+        // such packets (RFC 7126 §4.3): none would arrive.
         let addr = match from.map(|from| from.ip()) {
             None => usual,
             Some(addr) if addr.is_ipv4() != usual.is_ipv4() => {
@@ -268,6 +272,7 @@ impl Host {
 
     /// What has happened to a connection that goes on all the same, the newest only; once.
     /// [`Readiness::REPORT`] says that there is something.
+    //= RFC 9293 §3.9.1.8 MUST-47: soft errors, and R1.
     pub fn tcp_take_report(&mut self, h: TcpHandle) -> Option<Report> {
         self.entry_mut(h)?.connection.take_report()
     }

@@ -179,6 +179,7 @@ impl Host {
     ) -> Result<Fate, DropReason> {
         const UNMATCHED: DropReason = DropReason::IcmpQuoteUnmatched;
         let (ends, seq) = quoted_ends(quoted.src, quoted.dst, rest).ok_or(UNMATCHED)?;
+        //= RFC 9293 §3.9.2.2 MUST-54: to the connection that sent what is quoted.
         let key = self.quoted_connection(&ends, seq).ok_or(UNMATCHED)?;
         if let ErrorKind::PacketTooBig { mtu } = kind {
             self.learn_mtu(now, quoted, mtu);

@@ -78,6 +78,8 @@ impl Host {
                 .ok_or(BindError::NoPort)?,
             port => port,
         };
+        //= RFC 9293 §3.9.1.1 MUST-41, MUST-42: only another listener there is in the way; connections of
+        //= that port, however far they are, go on and leave it free.
         if !tcp.bound.at(bound, port).is_empty() {
             return Err(BindError::InUse);
         }
@@ -162,6 +164,7 @@ impl Host {
         let Some(l) = self.tcp.listeners.get(listener) else {
             return Err(DropReason::TcpNoSocket);
         };
+        //= RFC 9293 §3.9.2.3 MUST-63: sources that nobody can have are refused before (`check_source`).
         //= RFC 9293 §3.10.7.2 first, a reset is ignored.
         if seg.has(Flags::RST) {
             return Err(DropReason::TcpNotSyn);

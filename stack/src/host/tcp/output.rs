@@ -197,6 +197,8 @@ impl Host {
             return false;
         };
         let options = entry.connection.options();
+        //= RFC 9293 §3.9.1.9 SHLD-22: as the user set it, but for the two bits of ECN.
+        //= RFC 9293 §3.9.2 MUST-49: and the time to live.
         let (tos, ttl) = (options.tos & !3 | out.ecn & 3, options.ttl.max(1));
         let (ends, link) = (entry.ends, entry.link);
         self.tcp.note = out.why;
@@ -319,6 +321,7 @@ fn segment(
     let header_len = HEADER_LEN + options.len();
     let data = out.payload.len();
     let mut header = fields(ends, &out, header_len);
+    //= RFC 9293 §3.1 MUST-2: the checksum, by us or by the device.
     let mut sum = Sum::new();
     pseudo(&mut sum, header_len + data);
     if partial {

@@ -9,6 +9,7 @@ mod ipv6;
 mod link;
 mod ports;
 mod queues;
+mod requirements;
 mod tcp;
 mod udp;
 

@@ -547,6 +547,7 @@ fn seq_of(frame: &Frame) -> u32 {
 
 #[test]
 fn errors_are_believed_about_what_is_in_flight() {
+    //= RFC 9293 §3.9.2.2 MUST-54; RFC 5927 §4.1
     let unmatched = Fate::Dropped(DropReason::IcmpQuoteUnmatched);
     let mut net = Net::pair();
     let (_, client, _) = open(&mut net);
@@ -574,6 +575,7 @@ fn errors_are_believed_about_what_is_in_flight() {
 
 #[test]
 fn a_hard_error_ends_a_handshake() {
+    //= RFC 9293 §3.9.2.2 MUST-54; RFC 5927 §5.2
     let mut net = Net::pair();
     net.hosts[0]
         .tcp_connect(net.now, server(), None, Options::default())
@@ -597,6 +599,7 @@ fn a_hard_error_ends_a_handshake() {
 
 #[test]
 fn a_narrow_path_is_discovered_and_told_to_all() {
+    //= RFC 9293 §3.7.3 SHLD-6
     let mut net = forward::routed(600);
     let web = net.hosts[2]
         .tcp_listen(any(PORT), ListenOptions::default())
@@ -663,6 +666,7 @@ fn super_segments_leave_where_the_device_cuts() {
 
 #[test]
 fn no_segment_to_or_from_everyone() {
+    //= RFC 9293 §3.9.2.3 MUST-57
     let mut net = Net::pair();
     listen(&mut net, ListenOptions::default());
     let now = net.now;

@@ -323,6 +323,7 @@ impl Sender {
         echo: Option<u32>,
         advanced: bool,
     ) -> Option<Duration> {
+        //= RFC 9293 §3.8.1 MUST-18: Karn's rule.
         //= RFC 6298 §3 (Karn): what was sent more than once is not timed, unless by a timestamp.
         let once = if news.retrans_acked {
             None

@@ -138,6 +138,7 @@ pub struct Connection {
     pub(super) scaled: bool,
     /// ECN is in use; while the handshake lasts: shall be asked for.
     pub(super) ecn: bool,
+    //= RFC 9293 §3.5 MUST-11: how SYN-RECEIVED was come to is kept, as who began.
     /// We opened it: a reset in SYN-RECEIVED is then an error.
     pub(super) active: bool,
     /// A SYN, or SYN-ACK, is to leave.
@@ -349,6 +350,7 @@ impl Connection {
     /// How much data a segment carries that has timestamps and nothing else.
     pub(super) fn size_segments(&mut self, now: Instant) {
         let mtu = self.search.mtu(self.path.mtu);
+        //= RFC 9293 §3.7.1 MUST-16: the least of what the peer takes, the path carries and we want.
         let mss = self.path.mss_for(mtu).min(self.peer_mss);
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).max(LEAST_MSS);
         //= RFC 9293 §3.7.1 MUST-16: what options take is the sender's to subtract.
@@ -468,6 +470,8 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send).
+    //= RFC 9293 §3.8.5 MUST-30, MUST-31: the mark moves to the end of what was sent last, however
+    //= much that is.
     pub fn send_urgent(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
         let n = self.send(now, data)?;
         self.snd.up = Some(self.snd.data_end());
@@ -489,6 +493,7 @@ impl Connection {
         }
     }
 
+    //= RFC 9293 §3.6 MUST-12: zero bytes say that the peer has finished, an error that it has not.
     /// Takes what has been received, up to `room` full; 0: the peer has finished.
     ///
     /// # Errors
@@ -562,6 +567,7 @@ impl Connection {
     /// wants otherwise.
     pub fn close(&mut self, now: Instant) {
         self.orphan = true;
+        //= RFC 9293 §3.6.1 MAY-1, SHLD-3: who closes reads no more; if that loses data, it resets.
         let unread = self.rcv.buffer.len() > 0;
         //= RFC 1122 §4.2.2.13: who closes with unread data resets, so that the peer knows of it.
         let reset = unread || self.options.linger.is_some_and(|l| l.is_zero());
@@ -778,6 +784,7 @@ impl Connection {
         if self.orphan && so_far >= u32::from(self.options.orphan_retries) {
             return self.abort(now);
         }
+        //= RFC 9293 §3.8.6 MUST-35: however it came to be closed.
         self.probes = self.probes.saturating_add(1);
         self.probe = Some(Probe::Window);
         self.snd.rtt.back_off();
@@ -785,8 +792,10 @@ impl Connection {
 
     pub(super) fn arm_keepalive(&mut self, now: Instant) {
         match self.options.keepalive {
+            //= RFC 9293 §3.8.4 MUST-24: on or off, at any time.
             Some(keepalive) if self.state.is_synchronized() => {
-                self.timers.set(Timer::KeepAlive, now + keepalive.idle);
+                let idle = self.keepalive_idle(keepalive);
+                self.timers.set(Timer::KeepAlive, now + idle);
             }
             _ => self.timers.stop(Timer::KeepAlive),
         }
@@ -797,11 +806,10 @@ impl Connection {
             return;
         };
         let silent = now.since(self.last_heard);
-        if silent < keepalive.idle {
+        let idle = self.keepalive_idle(keepalive);
+        if silent < idle {
             // It was heard of since: the timer is only moved here, not with each segment.
-            return self
-                .timers
-                .set(Timer::KeepAlive, self.last_heard + keepalive.idle);
+            return self.timers.set(Timer::KeepAlive, self.last_heard + idle);
         }
         let tired = self.user_timeout().is_some_and(|limit| silent >= limit);
         //= RFC 9293 §3.8.4 MUST-29: no single probe's silence ends it (unless the user says so).
@@ -835,14 +843,16 @@ impl Connection {
     /// Takes an ICMP error whose quote was accepted.
     pub fn handle_icmp(&mut self, now: Instant, kind: ErrorKind) {
         let handshake = matches!(self.state, State::SynSent | State::SynReceived);
+        // We differ: RFC 9293 §3.9.2.2 SHLD-26 would have hard errors end any connection. RFC 5927 §5.2,
+        // as Linux, lets them end a handshake only: else a blind guess would end what is open.
         //= RFC 5927 §5.2 hard errors end no connection that is synchronized; before, they do.
         if handshake && self.active && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
             let error = match kind {
                 ErrorKind::PortUnreachable => Error::Refused,
                 kind => Error::Unreachable(kind),
             };
-            // We differ: RFC 9293 §3.9.2.2 would have a connection outlive soft errors while it
-            // is opened, too. As Linux (and RFC 5461 §4.1) we tell the user at once, who may try
+            // We differ: RFC 9293 §3.9.2.2 MUST-56 would have a connection outlive soft errors while
+            // it is opened, too. As Linux (and RFC 5461 §4.1) we tell the user at once, who may try
             // another address.
             let fatal = kind.is_hard()
                 || matches!(
@@ -854,6 +864,7 @@ impl Connection {
             }
         }
         if self.state != State::Closed && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
+            //= RFC 9293 §3.9.2.2 MUST-56: and what is open goes on.
             self.soft = Some(kind);
             //= RFC 9293 §3.9.2.2 SHLD-25: and the user is told of it.
             self.tell(Report::Unreachable(kind));
@@ -892,6 +903,7 @@ impl Connection {
 
     /// Whether a new SYN may take the place of this connection, which is in TIME-WAIT (RFC 6191 §2,
     /// RFC 9293 §3.6.1).
+    //= RFC 6191 §2, RFC 9293 §3.6.1 SHLD-4: by timestamps, or else by numbers.
     #[must_use]
     pub fn reusable(&self, now: Instant, syn: &Segment) -> bool {
         if self.state != State::TimeWait || !syn.has(Flags::SYN) || syn.has(Flags::RST) {

@@ -217,6 +217,7 @@ impl Sender {
         if self.track.rack.xmit_ts == Instant::ZERO && self.track.board.sacked() == 0 {
             return false;
         }
+        //= RFC 8985 §7.4.1 an acknowledgment of a probe shows what was lost before it, as any other.
         let recovering = matches!(self.phase, Phase::Recovery | Phase::Loss);
         let mss = u32::from(self.mss);
         let certain = recovering || self.track.board.sacked_segments(mss, DUP_THRESH) >= DUP_THRESH;
@@ -248,6 +249,7 @@ impl Sender {
         probes && !others
     }
 
+    //= RFC 5681 §4.3 by RFC 6675 with RACK where the peer has SACK, else by NewReno.
     /// Fast recovery begins (RFC 5681 §3.2, RFC 6675 §5, RFC 6937 §3).
     pub(super) fn enter_recovery(&mut self, now: Instant, flight: u32) {
         let reduced = self.phase == Phase::Cwr;
@@ -283,6 +285,7 @@ impl Sender {
     /// Sets or stops the timers that wait for acknowledgments.
     pub(super) fn rearm(&self, cx: &Context<'_>, timers: &mut Timers, advanced: bool) {
         if self.flight() == 0 {
+            //= RFC 6298 §5.2 with nothing in flight, nothing is waited for.
             timers.stop(Timer::Retransmit);
             timers.stop(Timer::Probe);
             timers.stop(Timer::Reorder);
@@ -290,6 +293,7 @@ impl Sender {
         }
         if advanced || !timers.runs(Timer::Retransmit) {
             //= RFC 6298 §5.3 an acknowledgment of new data starts the timer anew.
+            //= RFC 6675 §6 in recovery as well.
             self.arm(cx, timers);
         }
         if advanced {
@@ -320,6 +324,7 @@ impl Sender {
             && !self.track.board.is_empty()
     }
 
+    //= RFC 8985 §8 the probe's timer never runs past the retransmission timer.
     /// RFC 8985 §7.2.
     pub(super) fn schedule_probe(&self, cx: &Context<'_>, timers: &mut Timers) {
         if !self.may_probe(cx.options) {
@@ -383,6 +388,8 @@ impl Sender {
             .first()
             .is_some_and(|s| s.marks.has(Marks::SACKED))
         {
+            // We differ: RFC 2018 §5.1 would have it forgotten at each timeout. As RFC 6675 §5.1 allows
+            // and Linux does, only where the peer contradicts itself.
             //= RFC 2018 §8 what was acknowledged selectively may have been dropped again.
             self.track.board.forget_sacks();
             self.track.why = Why::Reneged;
@@ -403,6 +410,7 @@ impl Sender {
         //= RFC 5682 §3.1 step 1: not where the timeout repeats within one series.
         self.frto = cx.options.frto && (fresh || self.retransmits > 1 && self.frto);
         self.prefer_new = false;
+        //= RFC 6675 §5.1 what is marked lost goes again, and is not slowed down for a second time.
         self.high_seq = self.nxt;
         self.phase = Phase::Loss;
         self.rtt.back_off();

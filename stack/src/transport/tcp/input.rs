@@ -58,6 +58,7 @@ impl Connection {
     /// and nothing else. All the checks below would let it pass and find nothing to do.
     #[inline]
     fn is_expected(&self, seg: &Segment) -> bool {
+        //= RFC 7323 §5.6 first, whether it is older than what came.
         let timestamp = match seg.timestamps {
             Some((value, _)) => !self.timestamps || self.rcv.is_newest(value),
             None => !self.timestamps,
@@ -307,6 +308,7 @@ impl Connection {
             return Ok(true);
         }
         if seg.has(Flags::RST) {
+            //= RFC 9293 §3.4 MUST-66: the RST bit counts, though the window be closed.
             //= RFC 9293 §3.10.7.4: resets are taken with a closed window, whatever they carry.
             return if seg.seq == self.rcv.nxt {
                 Ok(false)
@@ -351,6 +353,9 @@ impl Connection {
             self.challenge(now);
             return Err(DropReason::TcpChallenged);
         }
+        //= RFC 9293 §3.5.3 SHLD-2: whatever data it carries.
+        //= RFC 9293 §3.6 MUST-12: the user is told that it was aborted.
+        //= RFC 9293 §3.5 MUST-11: opened by us, it ends; by the peer, the listener goes on.
         let error = match self.state {
             State::SynReceived if self.active => Some(Error::Refused),
             State::SynReceived if self.fast_opened => Some(Error::Reset),
@@ -383,6 +388,7 @@ impl Connection {
             return Err(DropReason::TcpBadAck);
         }
         if seg.ack.before(self.snd.una) {
+            //= RFC 9293 §3.10.7.4 MAY-12: it guards against blind injection.
             //= RFC 5961 §5.2: too old an acknowledgment is no peer's.
             if seg.ack.before(self.snd.una - self.snd.max_wnd.max(1)) {
                 self.challenge(now);
@@ -444,9 +450,11 @@ impl Connection {
     fn wait(&mut self, now: Instant) {
         self.timers.stop_all();
         self.snd.clear();
+        //= RFC 9293 §3.6.1 MUST-13: it stays for as long as a segment of it may be about.
         self.timers.set(Timer::End, now + self.options.time_wait);
     }
 
+    //= RFC 9293 §3.8.5 MUST-30: urgent data is pointed to, in line with all other.
     /// Sixth: the URG bit (RFC 6093: the data stays in line).
     fn check_urgent(&mut self, seg: &Segment) {
         if seg.has(Flags::URG) && seg.up > 0 && self.state.may_receive() {
@@ -473,6 +481,7 @@ impl Connection {
         }
         let new = (seg.seq + seg.len).after(self.rcv.nxt);
         if self.orphan && new && seg.len > 0 && self.state.may_receive() {
+            //= RFC 9293 §3.6.1 SHLD-3: what comes for nobody is lost, and the peer shall know.
             //= RFC 1122 §4.2.2.13: data for a user who has let go is answered with a reset.
             self.abort(now);
             return Err(DropReason::TcpAfterClose);

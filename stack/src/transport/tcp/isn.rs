@@ -48,6 +48,7 @@ impl Isn {
     }
 
     /// The initial sequence number of a connection that begins `now`.
+    //= RFC 9293 §3.4.1 MUST-8, SHLD-1: a clock of 4 microseconds, and a keyed hash of the ends.
     //= RFC 6528 §3 ISN = M + F(connection-id, secret), M a timer of 4 microseconds.
     #[must_use]
     pub fn generate(&self, now: Instant, local: SocketAddr, remote: SocketAddr) -> SeqNum {
@@ -63,6 +64,8 @@ impl Isn {
     }
 }
 
+//= RFC 6528 §4 the key is of the host's own chance.
+//= RFC 9293 §3.4.1 MUST-9: who has not the key, which is drawn at birth, cannot compute it.
 /// A keyed hash of a connection-id. IPv4 goes in as its mapped form, which no packet carries.
 fn pair(keys: [u64; 2], local: SocketAddr, remote: SocketAddr) -> u64 {
     let mut h = SipHasher24::new_with_keys(keys[0], keys[1]);
@@ -101,6 +104,7 @@ mod tests {
 
     #[test]
     fn goes_up_by_one_every_four_microseconds() {
+        //= RFC 9293 §3.4.1 MUST-8; RFC 6528 §3
         let isn = Isn::new(&mut Rng::from_seed(7));
         let (a, b) = (addr("10.0.0.1:80"), addr("10.0.0.2:5000"));
         let first = isn.generate(Instant::ZERO, a, b);
@@ -120,6 +124,7 @@ mod tests {
 
     #[test]
     fn every_part_of_the_connection_id_and_the_key_matters() {
+        //= RFC 9293 §3.4.1 MUST-9, SHLD-1
         let pairs = [
             ("10.0.0.1:80", "10.0.0.2:5000"),
             ("10.0.0.1:81", "10.0.0.2:5000"),

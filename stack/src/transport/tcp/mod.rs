@@ -22,7 +22,8 @@
 //! | RFC 4821 path MTU without ICMP | `pmtud` |
 //! | RFC 6528, 4987, 7413 first numbers, SYN cookies, Fast Open | [`isn`], [`cookies`], [`fastopen`], `opening` |
 //!
-//! Read first: RFC 9293 §3.3, §3.8 and §3.10.
+//! Read first: RFC 9293 §3.3, §3.8 and §3.10. `tests/requirements.md` has each requirement of theirs,
+//! with where it is met, what shows it, and where we differ.
 //!
 //! Promises: a [`Connection`] is plain data that knows neither addresses nor a clock; input never
 //! emits; every segment that is sent again says [`Why`]; what a peer can make it hold is bounded by

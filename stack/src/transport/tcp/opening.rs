@@ -30,6 +30,7 @@ use alloc::boxed::Box;
 impl Connection {
     /// Opens as planned: the SYN asks for a cookie, or carries one and what
     /// [`send`](Self::send) is given before the SYN leaves. To be called before that.
+    //= RFC 7413 §2, §2.1: off by default: data may be seen twice.
     pub fn open_fast(&mut self, plan: Plan) {
         if self.state == State::SynSent && self.snd.nxt == self.snd.iss && plan != Plan::Plain {
             self.opening = Some(Box::new(Opening::Client(plan)));

@@ -50,6 +50,7 @@ pub enum OptionOrder {
 /// Probes of a silent peer (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
+    //= RFC 9293 §3.8.4 MUST-27: the interval can be set.
     /// Silence before the first.
     pub idle: Duration,
     /// Time between them.
@@ -92,6 +93,7 @@ pub struct Options {
     pub timestamps: bool,
     /// Announce that SACK is understood (RFC 2018 §2).
     pub sack: bool,
+    //= RFC 9293 §3.8.2 SHLD-8: congestion marks, where the peer asks for them.
     /// Explicit congestion notification.
     pub ecn: Ecn,
     /// Detect loss by time (RFC 8985); else by three duplicates.
@@ -104,6 +106,7 @@ pub struct Options {
     pub dsack: bool,
     /// Leave slow start early (RFC 9406).
     pub hystart: bool,
+    //= RFC 9293 §3.8.2 MAY-18: others than Reno.
     /// Congestion control.
     pub congestion: Algorithm,
     /// Initial window in segments (RFC 6928 §2: ten).
@@ -112,14 +115,17 @@ pub struct Options {
     pub recv_buffer: Buffer,
     /// Send buffer.
     pub send_buffer: Buffer,
+    //= RFC 9293 §3.7.4 SHLD-7, MUST-17: Nagle, for each connection and at any time, or not.
     /// When small segments wait.
     pub nagle: Nagle,
     /// Send only full segments, for at most 200 ms (`TCP_CORK`).
     pub cork: bool,
+    //= RFC 9293 §3.8.6.3 SHLD-18: delayed acknowledgments.
     /// How long an acknowledgment waits for company (RFC 9293 §3.8.6.3: less than half a second).
     pub delayed_ack: Duration,
     /// Segments acknowledged at once at the start, while the peer is in slow start.
     pub quick_acks: u8,
+    //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
     /// Probe a silent peer.
     pub keepalive: Option<KeepAlive>,
     /// How long data may stay unacknowledged (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
@@ -137,12 +143,15 @@ pub struct Options {
     pub rto_min: Duration,
     /// Its upper bound.
     pub rto_max: Duration,
+    //= RFC 9293 §3.8.3 MUST-22: a limit R2 for SYNs, too; R1 is the same as of others.
     /// SYNs sent again before the attempt fails (RFC 9293 §3.8.3: R2 for a SYN).
     pub syn_retries: u8,
     /// SYN-ACKs sent again.
     pub syn_ack_retries: u8,
+    //= RFC 9293 §3.8.3 SHLD-10: R1 is three.
     /// Timeouts in a row after which the path is doubted (R1).
     pub retries1: u8,
+    //= RFC 9293 §3.8.3 MUST-20, SHLD-11: R2 is fifteen, some fifteen minutes.
     /// Timeouts in a row after which the connection fails (R2).
     pub retries2: u8,
     /// The same, where that is less, once the user has let go; and so many probes of a closed
@@ -156,8 +165,10 @@ pub struct Options {
     pub pacing: bool,
     /// Path MTU discovery without ICMP.
     pub mtu_probing: MtuProbing,
+    //= RFC 9293 §3.9.2 MUST-49: the time to live, for each connection.
     /// Time to live.
     pub ttl: u8,
+    //= RFC 9293 §3.9.1.9 MUST-48, SHLD-21: the Diffserv field, at any time.
     /// The six upper bits of the traffic class; the lower two are ECN's.
     pub tos: u8,
     /// Data in the SYN of a connection that we open, once its server has given us a cookie
@@ -211,6 +222,8 @@ impl Default for Options {
             retries1: 3,
             retries2: 15,
             orphan_retries: 8,
+            // We differ: RFC 9293 §3.6.1 MUST-13 has twice two minutes. As Linux we take a segment to live
+            // for half a minute: routers have kept none for longer since they count hops.
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             pacing: false,

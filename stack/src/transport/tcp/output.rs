@@ -49,6 +49,8 @@ struct Plan {
 impl Connection {
     /// The next segment to leave, with at most `max` bytes of data (a super-segment where that is
     /// more than one segment carries); `None`: nothing may be sent now.
+    //= RFC 9293 §3.10.7.4 MUST-58, MUST-59: input only notes that an acknowledgment is due. Whoever
+    //= hands all that has come to `handle_segment` before it asks here has one for all of it.
     pub fn poll_transmit(&mut self, now: Instant, max: usize) -> Option<Outgoing> {
         if let Some(reset) = self.reset.take() {
             return Some(self.reset_segment(now, reset));
@@ -197,6 +199,8 @@ impl Connection {
     }
 
     fn syn_options(&self, now: Instant, reply: bool, again: bool) -> OptionBuffer {
+        //= RFC 9293 §3.7.1 MUST-67: no more than what IP takes in one piece, less both headers.
+        //= RFC 9293 §3.7.3 SHLD-6: of the interface, or of the path where that carries less.
         let mss = self.path.mss_for(self.path.mtu);
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
         let sack = if reply {
@@ -214,6 +218,7 @@ impl Connection {
             let pushed = all.push(option);
             debug_assert!(pushed.is_ok(), "these fit");
         };
+        //= RFC 9293 §3.7.1 MUST-14, SHLD-5, MAY-3: in every SYN; §3.2 MUST-65: and in nothing else.
         push(&TcpOption::MaximumSegmentSize(mss));
         match self.options.option_order {
             OptionOrder::Linux => {
@@ -323,6 +328,7 @@ impl Connection {
             options,
             payload,
             mss,
+            //= RFC 3168 §5.2 what would not be missed, as a lone acknowledgment, is not ECN-capable.
             ecn: 0,
             why,
         }
@@ -333,6 +339,7 @@ impl Connection {
             Probe::Tail => self.tail_probe(now),
             Probe::KeepAlive => {
                 //= RFC 9293 §3.8.4: one below what the peer expects, so that it must answer.
+                //= RFC 9293 §3.8.4 SHLD-12: without data.
                 Some(self.bare(now, self.snd.nxt - 1, Some(Why::KeepAlive)))
             }
             Probe::Window => {
@@ -429,6 +436,8 @@ impl Connection {
         self.plan_new(now, max)
     }
 
+    //= RFC 9293 §3.8.6 SHLD-16, MAY-7: what is in flight goes again, within a window that shrank or
+    //= beyond.
     fn plan_lost(&mut self, max: u32) -> Option<Plan> {
         let lost = self.snd.track.board.next_lost()?;
         let mss = self.room_in_segment();
@@ -440,6 +449,7 @@ impl Connection {
         let most = self.burst(max, full).min((room / full * full).max(full));
         // What was sent in small pieces goes again in large ones.
         let mut len = self.snd.track.board.lost_run(lost.seq, most);
+        //= RFC 8985 §9.3 what is marked lost waits for the congestion window, too.
         if room < len.min(full) {
             self.snd.note_cwnd_limited();
             return None;
@@ -485,6 +495,7 @@ impl Connection {
         if unsent == 0 {
             return self.plan_fin(now, window, mss);
         }
+        //= RFC 9293 §3.8.6 MUST-34, SHLD-15: beyond the window, wherever it now ends, nothing new goes.
         if window == 0 {
             self.wait_for_window(now);
             return None;
@@ -495,6 +506,7 @@ impl Connection {
         }
         let crowded = snd.track.board.len() >= MANY
             && snd.track.board.len() as u64 * u64::from(full) > 2 * u64::from(snd.cc.window());
+        //= RFC 5681 §2 no more is in flight than the lesser of both windows.
         if room < full.min(unsent) || crowded {
             self.snd.note_cwnd_limited();
             return None;
@@ -504,12 +516,14 @@ impl Connection {
         }
         let most = self.burst(max, full);
         let allowed = unsent.min(window).min(room).min(most);
+        //= RFC 9293 §3.9.1.2 SHLD-28: whole segments.
         let whole = allowed / full * full;
         // The rest, less than a segment, goes only where it is the last and need not wait.
         let last = allowed == unsent;
         let rest = last && allowed > whole && self.may_send_small(now);
         let len = if rest { allowed } else { whole };
         if len == 0 {
+            //= RFC 9293 §3.8.6.2.1 MUST-38: the sender avoids silly windows.
             //= RFC 9293 §3.8.6.2.1: less than a segment only if it is half the largest window.
             let half = allowed >= self.snd.max_wnd / 2 && window == allowed && !last;
             if !half {
@@ -574,6 +588,8 @@ impl Connection {
     }
 
     /// Nagle's question: may less than a segment be sent?
+    //= RFC 9293 §3.9.1.2 MUST-60, MAY-16: what is small waits for an acknowledgment, or 200 ms.
+    //= RFC 9293 §3.7.4 SHLD-7, MUST-17: by Nagle's rule or Minshall's, or not at all.
     fn may_send_small(&mut self, now: Instant) -> bool {
         if self.snd.fin == Fin::Queued {
             return true;
@@ -595,6 +611,7 @@ impl Connection {
     /// Nothing is in flight that would bring news of the window: it is asked for in time.
     fn wait_for_window(&mut self, now: Instant) {
         if self.snd.flight() == 0 && !self.timers.runs(Timer::Persist) {
+            //= RFC 9293 §3.8.6.1 SHLD-29: the first probe after a timeout.
             let rto = self.snd.rtt.rto();
             self.timers.set(Timer::Persist, now + rto);
         }
@@ -611,6 +628,7 @@ impl Connection {
         if plan.fin {
             flags |= Flags::FIN;
         }
+        //= RFC 9293 §3.9.1.2 MUST-61, SHLD-27: PSH where no more waits, whatever calls it came in.
         if plan.len > 0 && (plan.seq + plan.len) == self.snd.data_end() {
             flags |= Flags::PSH;
         }
@@ -634,6 +652,7 @@ impl Connection {
         out.ecn = ecn;
         if let Some(up) = self.snd.up.filter(|up| up.after(plan.seq)) {
             out.flags |= Flags::URG;
+            //= RFC 9293 §3.8.5 MUST-62: behind the last urgent byte, or as far as the field reaches.
             out.urgent = u16::try_from(up.since(plan.seq)).unwrap_or(u16::MAX);
         }
         out

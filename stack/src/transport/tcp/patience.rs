@@ -16,6 +16,7 @@
 //! CHANGEABLE is false for those): the user is told, and may follow.
 
 use super::connection::Connection;
+use super::options::KeepAlive;
 use crate::time::{Duration, Instant};
 use crate::transport::{ErrorKind, Readiness};
 use crate::wire::tcp::{MAX_OPTIONS_LEN, OptionBuffer, TcpOption};
@@ -100,6 +101,18 @@ impl Connection {
         })
     }
 
+    /// Silence before the first keep-alive.
+    pub(super) fn keepalive_idle(&self, keepalive: KeepAlive) -> Duration {
+        //= RFC 5482 §4.2 with the option, later than the user timeout, lest it end sooner.
+        match self
+            .user_timeout()
+            .filter(|_| self.options.user_timeout_option)
+        {
+            Some(timeout) => keepalive.idle.max(timeout + Duration::from_secs(1)),
+            None => keepalive.idle,
+        }
+    }
+
     /// Takes the peer's user timeout.
     pub(super) fn take_peer_timeout(&mut self, now: Instant, timeout: Duration) {
         //= RFC 5482 §3.4 a timeout of zero is reserved, and ignored.
@@ -125,6 +138,7 @@ impl Connection {
         if self.timeout_due { OPTION_LEN } else { 0 }
     }
 
+    //= RFC 5482 §3.2 told twice at most: whether it arrives, nothing depends on.
     /// Adds the option, where it fits.
     pub(super) fn push_timeout(&self, options: &mut OptionBuffer) {
         let Some(timeout) = self.options.user_timeout else {
@@ -138,6 +152,7 @@ impl Connection {
     }
 }
 
+//= RFC 5482 §3.3 the kind, the length and the 15 bits are of `TcpOption`.
 /// A user timeout in seconds or, where those are too many, minutes; rounded up, and never zero.
 fn as_option(timeout: Duration) -> TcpOption<'static> {
     const ALL: u64 = 0x7fff;

@@ -90,6 +90,8 @@ impl Rack {
         sent.at > self.xmit_ts || sent.at == self.xmit_ts && tie
     }
 
+    //= RFC 8985 §3.3.2 the window grows with each round of duplicates, and shrinks after sixteen
+    //= recoveries.
     /// Step 4, the part that adapts to duplicates.
     pub(super) fn on_dsack(&mut self, una: SeqNum, nxt: SeqNum, dsack: bool) {
         if self.dsack_round.is_some_and(|round| una.at_or_after(round)) {

@@ -104,6 +104,7 @@ impl Doubt {
         *outstanding = outstanding.saturating_add(bytes);
     }
 
+    //= RFC 2883 §5 where all that was sent again arrived twice, none of it was lost (RFC 3708).
     pub(super) fn on_dsack(&mut self, left: SeqNum, right: SeqNum, una: SeqNum) {
         let within = left.at_or_after(self.marker) && right.at_or_before(una.later(right));
         if within && let Some(outstanding) = &mut self.outstanding {
@@ -131,6 +132,7 @@ mod tests {
 
     #[test]
     fn prr_sends_the_share_of_what_is_delivered() {
+        //= RFC 6937 §3
         // RFC 6937 §4's setting: 20 segments in flight, one lost, ssthresh 10: each second
         // acknowledgment sends one.
         let mut prr = Prr::new(20_000);

@@ -331,6 +331,7 @@ impl Receiver {
         }
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
+        //= RFC 9293 §3.8.6.3 SHLD-19: every second full segment.
         //= RFC 5681 §4.2 at least every second full segment, and at once where a gap is filled.
         let now_due =
             filled || self.quick > 0 || self.unacked > u32::from(self.mss) || seg.ecn == 3;
@@ -348,6 +349,7 @@ impl Receiver {
     }
 
     fn hold(&mut self, seq: SeqNum, data: &Payload) -> Result<(), DropReason> {
+        //= RFC 9293 §3.10.7.4 SHLD-31, MAY-13: kept, and acknowledged at once.
         //= RFC 5681 §4.2 a duplicate acknowledgment goes out at once.
         self.need = Need::Now;
         // The peer repairs a loss with a small window: each acknowledgment counts, as in Linux.
@@ -387,7 +389,7 @@ impl Receiver {
         };
         if let Some((left, right)) = self.dsack.take().filter(|_| dsack) {
             sacks.push(left, right);
-            //= RFC 2883 §4 a duplicate within a block held is followed by that block.
+            //= RFC 2883 §3, §4 a duplicate within a block held is followed by that block.
             let around = held
                 .as_ref()
                 .filter(|_| left.after(*nxt))
@@ -418,6 +420,8 @@ impl Receiver {
         let held = len32(self.buffer.len());
         let free = self.limit.saturating_sub(held);
         let edge = self.nxt + free;
+        //= RFC 9293 §3.8.6.2.2 MUST-39: the receiver avoids silly windows.
+        //= RFC 9293 §3.8.6.1 MAY-8: while nobody reads, it stays closed.
         //= RFC 9293 §3.8.6.2.2 the edge moves by a full segment or half the buffer at least, lest
         //= small windows beget small segments.
         let least = u32::from(self.mss).min(self.limit / 2);
@@ -432,6 +436,7 @@ impl Receiver {
             0
         };
         let mut units = wnd >> self.wscale;
+        //= RFC 7323 §2.4 rounded up, where the edge would else move back.
         //= RFC 9293 §3.8.6 SHLD-14: a window never shrinks, not by rounding either.
         if (self.nxt + (units << self.wscale)).before(self.adv) {
             units += 1;

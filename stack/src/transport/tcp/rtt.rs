@@ -59,6 +59,7 @@ const AFTER_SYN_TIMEOUT: u64 = 3_000_000_000;
 /// rtt.back_off();
 /// assert_eq!(rtt.rto(), Duration::from_millis(600));
 /// ```
+//= RFC 6298 §4 in nanoseconds; only the timers of a driver are coarser.
 #[derive(Clone, Debug)]
 pub struct Rtt {
     initial: u64,
@@ -186,6 +187,7 @@ impl Rtt {
         Some(Duration::from_nanos(least.get()))
     }
 
+    //= RFC 9293 §3.8.1 MUST-18: by RFC 6298, but for the lower bound (see `base`).
     /// How long to wait for an acknowledgement, backoff included.
     #[must_use]
     pub fn rto(&self) -> Duration {
@@ -196,7 +198,7 @@ impl Rtt {
     /// RTO without backoff.
     fn base(&self) -> u64 {
         match self.srtt {
-            // We differ: RFC 6298 §2.4 rounds RTO up to a second. A floor under the variation
+            // We differ: RFC 6298 §2.4 rounds RTO up to a second, and §1 has nothing less. A floor under the variation
             // instead is what Linux does; it costs nothing but a spurious retransmission on paths
             // that pause for longer, and F-RTO undoes those.
             Some(srtt) => srtt
@@ -212,6 +214,7 @@ impl Rtt {
     }
 
     /// The timer expired with data (or a FIN) outstanding: RTO doubles.
+    //= RFC 9293 §3.8.2 MUST-19: exponential backoff.
     //= RFC 6298 §5.5 RTO <- RTO * 2.
     pub const fn back_off(&mut self) {
         self.backoffs = self.backoffs.saturating_add(1);
@@ -256,6 +259,7 @@ mod tests {
 
     #[test]
     fn follows_the_arithmetic() {
+        //= RFC 6298 §2.2, §2.3
         // Each sample a round of its own: sample in ms; SRTT, RTTVAR and RTO in microseconds.
         // By the second RTTVAR has fallen, and RTO still holds the round's largest.
         let table: [(u64, u64, u64, u64); 6] = [
@@ -317,6 +321,7 @@ mod tests {
 
     #[test]
     fn backs_off_to_the_maximum_and_back_by_a_sample() {
+        //= RFC 6298 §5.5, §2.5
         let mut rtt = Rtt::new(&Config::default());
         rtt.on_sample(at(0), ms(500));
         let waits: alloc::vec::Vec<u64> = (0..9)
@@ -346,6 +351,7 @@ mod tests {
 
     #[test]
     fn a_lost_syn_makes_it_three_seconds() {
+        //= RFC 6298 §5.7
         let s = Duration::from_secs;
         let mut rtt = Rtt::new(&Config::default());
         assert_eq!(rtt.rto(), s(1));

@@ -47,6 +47,7 @@ impl Marks {
     }
 }
 
+//= RFC 8985 §4, §5.2, §6.1: when each was last sent, and whether again.
 /// One transmission: a segment, or a super-segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
@@ -71,6 +72,7 @@ impl Sent {
     }
 }
 
+//= RFC 6675 §3 what was acknowledged selectively, byte by byte, until SND.UNA has passed it.
 /// What is in flight.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scoreboard {

@@ -124,11 +124,14 @@ impl Segment {
     }
 
     fn read_options(&mut self, header: &Header<'_>) {
+        //= RFC 9293 §3.1 MUST-5: in any segment, though some mean something in SYNs only.
+        //= RFC 9293 §3.1 MUST-7: an illegal length ends the list, and what came before it counts.
         let syn = header.flags.contains(Flags::SYN);
         for option in header.options() {
             // An option list that breaks off is good up to there.
             let Ok(option) = option else { return };
             match option {
+                //= RFC 9293 §3.7.1 MUST-14: what the peer takes.
                 TcpOption::MaximumSegmentSize(mss) if syn => self.mss = Some(mss),
                 TcpOption::WindowScale(shift) if syn => self.wscale = Some(shift),
                 TcpOption::SackPermitted if syn => self.sack_permitted = true,

@@ -121,6 +121,7 @@ impl Context<'_> {
     }
 }
 
+//= RFC 7323 §5.8 with an offset of the pair's, it goes up from one incarnation to the next.
 /// RFC 7323 §5.4: the timestamp clock ticks each millisecond, from an offset of the connection's.
 #[allow(clippy::cast_possible_truncation, clippy::as_conversions)]
 pub(super) fn timestamp(at: Instant, offset: u32) -> u32 {
@@ -159,6 +160,7 @@ pub(super) struct Sender {
     pub(super) iss: SeqNum,
     pub(super) una: SeqNum,
     pub(super) nxt: SeqNum,
+    //= RFC 9293 §3.1 MUST-1, REC-1: unsigned, and of 32 bits once scaled.
     pub(super) wnd: u32,
     pub(super) wl1: SeqNum,
     pub(super) wl2: SeqNum,

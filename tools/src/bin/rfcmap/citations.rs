@@ -216,7 +216,8 @@ fn statement(text: &str, kind: Kind, (path, side, item): (&str, Side, &str)) -> 
                 (rfc, section) = (Some(number), String::new());
             }
         } else if let Some(number) = word.strip_prefix('§') {
-            for one in span(number.trim_end_matches(['.', '\''])) {
+            let number = number.split_once('\'').map_or(number, |(number, _)| number);
+            for one in span(number.trim_end_matches('.')) {
                 section = one;
                 if let Some(rfc) = rfc {
                     cite(rfc, &section, None);
@@ -316,7 +317,8 @@ impl Scope {
 fn function(code: &str) -> Option<&str> {
     let (before, rest) = code.split_once("fn ")?;
     let modifier = |w: &str| {
-        ["pub", "const", "async", "unsafe", "extern"].contains(&w) || w.starts_with("pub(")
+        let words = ["pub", "const", "async", "unsafe", "extern"];
+        words.contains(&w) || w.starts_with("pub(") || w.ends_with(')')
     };
     before
         .split_whitespace()
@@ -326,6 +328,13 @@ fn function(code: &str) -> Option<&str> {
 
 /// The name of the constant, type, field or variant that a line begins.
 fn name(code: &str) -> &str {
+    if let Some(head) = code.strip_prefix("impl") {
+        let of = head
+            .split('{')
+            .next()
+            .and_then(|h| h.split_whitespace().last());
+        return first_name(of.unwrap_or_default());
+    }
     let mut rest = code;
     for word in [
         "pub(super) ",

@@ -11,7 +11,7 @@
 //! `cargo run -p tools --bin rfcmap` prints the table, `-- --write` keeps it in
 //! `tests/requirements.md`, `-- --check` fails where a MUST of RFC 9293 has no row filled or a
 //! citation names a requirement wrongly. `-- --rfcs DIR [N…]` lists the MUSTs of those texts whose
-//! section nothing cites, and citations of sections that a text does not have; without numbers, of
+//! section nothing cites (and no row says why that need not be), and citations of sections that a text does not have; without numbers, of
 //! all texts that the rows are of.
 //!
 //! What counts as a citation is a comment with `RFC N §S`, as style has it: `//=` where the rule is
@@ -155,6 +155,7 @@ fn compare(rows: &Rows, cited: &[Citation], dir: &Path, numbers: &[u16]) -> Resu
             .musts
             .iter()
             .filter(|must| !cited.iter().any(|c| c.rfc == rfc && must.is_covered(c)))
+            .filter(|must| !rows.is_void(rfc, &must.section, must.ids()))
             .collect();
         let (n, all) = (open.len(), text.musts.len());
         println!("RFC {rfc}: {n} of {all} MUSTs are in sections that nothing cites, or uncited");

@@ -65,6 +65,13 @@ impl Rows {
         Some(())
     }
 
+    /// Whether a row says that this does not apply, or stands elsewhere.
+    pub(crate) fn is_void(&self, rfc: u16, section: &str, ids: &[String]) -> bool {
+        let by_number = |r: &Numbered| rfc == 9293 && r.reason.is_some() && ids.contains(&r.id);
+        let by_section = |s: &Section| s.rfc == rfc && s.section == section && s.reason.is_some();
+        self.numbered.iter().any(by_number) || self.sections.iter().any(by_section)
+    }
+
     /// The RFCs that there are rows of.
     pub(crate) fn rfcs(&self) -> Vec<u16> {
         let others = self.titles.iter().map(|(rfc, _)| *rfc);

@@ -92,13 +92,22 @@ fn places(all: &[&Citation], side: impl Fn(Side) -> bool) -> String {
 
 fn deviations(out: &mut String, rows: &Rows, cited: &[Citation]) {
     let _ = writeln!(out, "\n### Where we differ\n");
+    let mut told: Vec<(Vec<&str>, &Citation)> = Vec::new();
     for row in &rows.numbered {
-        let own = cited
-            .iter()
-            .filter(|c| c.answers(row) && c.kind == Kind::Differs);
-        for c in own {
-            let _ = writeln!(out, "- {} in `{}`: {}", row.id, c.place(), c.text);
+        let differs = |c: &&Citation| c.kind == Kind::Differs && c.side == Side::Code;
+        for c in cited.iter().filter(|c| c.answers(row)).filter(differs) {
+            let same = told
+                .iter_mut()
+                .find(|(_, t)| (&t.path, &t.text) == (&c.path, &c.text));
+            match same {
+                Some((ids, _)) => ids.push(&row.id),
+                None => told.push((vec![&row.id], c)),
+            }
         }
+    }
+    for (ids, c) in told {
+        let text = c.text.trim_start_matches("We differ: ");
+        let _ = writeln!(out, "- {} in `{}`: {text}", ids.join(", "), c.place());
     }
     out.push('\n');
 }

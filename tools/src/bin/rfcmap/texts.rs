@@ -26,6 +26,10 @@ impl Must {
         }
     }
 
+    pub(crate) fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
     pub(crate) fn shortened(&self) -> String {
         let mut short: String = self.sentence.chars().take(SHOWN).collect();
         if short.len() < self.sentence.len() {
@@ -54,12 +58,7 @@ impl Text {
             } else if line.trim().is_empty() {
                 all.take(&section, &core::mem::take(&mut paragraph));
             } else {
-                // A rule with a number, as RFC 6298's (2.1), may be cited as a section.
-                let rule = line
-                    .trim_start()
-                    .strip_prefix('(')
-                    .and_then(|r| r.split_once(')'));
-                if let Some((rule, _)) = rule.filter(|(r, _)| is_number(r)) {
+                if let Some(rule) = rule(line, &section) {
                     all.take(&section, &core::mem::take(&mut paragraph));
                     all.sections.insert(rule.to_owned());
                     section = rule.to_owned();
@@ -80,11 +79,14 @@ impl Text {
 
     fn take(&mut self, section: &str, paragraph: &str) {
         // Before the first section there is the boilerplate that explains the word.
-        if section.is_empty() || paragraph.contains("\"MUST\"") {
+        let keywords = ["SHALL NOT", "RECOMMENDED", "OPTIONAL"].iter();
+        if section.is_empty() || keywords.into_iter().all(|k| paragraph.contains(k)) {
             return;
         }
         for sentence in paragraph.split_inclusive(". ") {
-            let demands = sentence
+            // Where the word is quoted, it is spoken of.
+            let said: String = sentence.split('"').step_by(2).collect();
+            let demands = said
                 .split(|c: char| !c.is_alphanumeric())
                 .any(|w| ["MUST", "SHALL", "REQUIRED"].contains(&w));
             if demands {
@@ -109,6 +111,13 @@ fn ids(sentence: &str) -> Vec<String> {
 fn is_number(text: &str) -> bool {
     let mut parts = text.split('.');
     !text.is_empty() && parts.all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A rule with a number, as RFC 6298's (2.1) in section 2, which may be cited as a section.
+fn rule<'a>(line: &'a str, section: &str) -> Option<&'a str> {
+    let (rule, _) = line.trim_start().strip_prefix('(')?.split_once(')')?;
+    let (chapter, _) = rule.split_once('.')?;
+    (is_number(rule) && section.split('.').next() == Some(chapter)).then_some(rule)
 }
 
 /// Page headers and footers.
@@ -145,7 +154,7 @@ mod tests {
 
 3.1.  Format
 
-   The key words \"MUST\" and so on.
+   The key words MUST, SHALL NOT, RECOMMENDED and OPTIONAL...
 
    A box MUST be
    shut.  It may be red.  Its lid MUST NOT (MUST-7) be
@@ -159,7 +168,11 @@ RFC 9999                     The Great Box Standard of          May 2020
 
       4.2.1  Deeper Things
             An item SHALL be green.
+
+2.  Rules
+
    (2.4) Rules MUST count.
+   (4.1) A step MUST not.
 ";
 
     #[test]
@@ -175,6 +188,7 @@ RFC 9999                     The Great Box Standard of          May 2020
             ("3.1", "Its lid MUST NOT (MUST-7) be", 1),
             ("4.2.1", "An item SHALL be green.", 0),
             ("2.4", "(2.4) Rules MUST count.", 0),
+            ("2.4", "(4.1) A step MUST not.", 0),
         ];
         assert_eq!(got, want);
         assert!(text.has("4.2.1") && text.has("2.4") && !text.has("1"));

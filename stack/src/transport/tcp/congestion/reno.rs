@@ -57,6 +57,8 @@ impl Reno {
     }
 }
 
+//= RFC 9293 §3.8.2 MUST-19: slow start and congestion avoidance, here and in the window that all
+//= controllers have.
 impl Controller for Reno {
     fn on_ack(&mut self, ack: &Ack) {
         if !self.window.may_grow(ack) {

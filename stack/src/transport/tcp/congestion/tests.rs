@@ -47,6 +47,7 @@ fn an_idle_connection_carries_little() {
 
 #[test]
 fn slow_start_doubles_and_reno_then_adds_a_segment() {
+    //= RFC 9293 §3.8.2 MUST-19; RFC 5681 §3.1
     let mut reno = Reno::new(MSS, 10 * MSS, false);
     for _ in 0..10 {
         reno.on_ack(&ack(0, MSS, Some(10)));
@@ -91,6 +92,7 @@ fn slow_start_ends_at_the_threshold_and_hands_over_the_rest() {
 
 #[test]
 fn byte_counting_is_limited_where_asked() {
+    //= RFC 3465 §2.3
     let grown = |limit| {
         let mut reno = Reno::new(MSS, 10 * MSS, false).with_limit(limit);
         reno.on_ack(&ack(0, 10 * MSS, Some(10)));
@@ -524,6 +526,7 @@ mod bottleneck {
 
 #[test]
 fn cubic_fills_the_pipe_and_bbr_keeps_it_empty() {
+    //= RFC 9293 §3.8.2 MAY-18
     use bottleneck::{Flow, Link, run};
     for (mbits, rtt_ms, seconds) in [(100u64, 40, 26), (20, 100, 40), (500, 10, 6)] {
         let bandwidth = mbits * 125_000;

@@ -14,6 +14,7 @@ fn sacking() -> Options {
 
 #[test]
 fn every_second_full_segment_and_the_rest_in_time() {
+    //= RFC 9293 §3.8.6.3 SHLD-18, SHLD-19, MUST-40
     let mut s = Script::open(plain());
     s.rx(". 1:1001 ack 1");
     s.tx(&[]);
@@ -51,6 +52,7 @@ fn at_once_at_the_start() {
 
 #[test]
 fn out_of_order_is_told_at_once_and_so_is_its_end() {
+    //= RFC 9293 §3.10.7.4 SHLD-31, MAY-13
     let mut s = Script::open(plain());
     s.rx("P. 1001:2001 ack 1");
     s.tx(&[". 1:1 ack 1"]);
@@ -63,6 +65,7 @@ fn out_of_order_is_told_at_once_and_so_is_its_end() {
 
 #[test]
 fn sack_blocks_as_in_rfc_2018() {
+    //= RFC 2018 §4
     // §4's table: 5000 is the left edge, segments of 500, the first of eight is lost.
     let all: std::vec::Vec<u32> = (0..8).map(|i| 1 + i * 500).collect();
     let arrive = |s: &mut Script, i: usize| {
@@ -108,6 +111,7 @@ fn sack_blocks_as_in_rfc_2018() {
 
 #[test]
 fn duplicates_as_in_rfc_2883() {
+    //= RFC 2883 §4, §4.2
     // Columns: received (RFC's numbers less the start), acknowledgment sent.
     let play = |start: u32, steps: &[(u32, u32, &str)]| {
         let mut s = Script::open(Options {
@@ -258,6 +262,7 @@ fn paws() {
 
 #[test]
 fn which_timestamp_is_echoed() {
+    //= RFC 7323 §4.3
     let echoed = |s: &mut Script| {
         s.drain();
         let options = &s.out.as_ref().unwrap().options;
@@ -289,6 +294,7 @@ fn which_timestamp_is_echoed() {
 
 #[test]
 fn keeps_what_comes_early_within_bounds() {
+    //= RFC 9293 §3.10.7.4 SHLD-31
     let options = Options {
         recv_buffer: crate::transport::tcp::options::Buffer {
             initial: 10_000,

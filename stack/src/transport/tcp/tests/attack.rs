@@ -6,6 +6,7 @@ use crate::transport::tcp::{Error, State};
 
 #[test]
 fn resets() {
+    //= RFC 9293 §3.6 MUST-12; RFC 5961 §3.2
     // RFC 5961 §3.2: exact, in the window, outside.
     for state in [
         State::Established,
@@ -57,6 +58,7 @@ fn challenges_are_rare() {
 
 #[test]
 fn acknowledgments_too_new_and_too_old() {
+    //= RFC 9293 §3.10.7.4 MAY-12
     // RFC 5961 §5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT.
     let mut s = Script::open_by(plain(), "mss 9000 win 2000");
     s.win = 2000;

@@ -10,6 +10,7 @@ use crate::wire::tcp::Flags;
 
 #[test]
 fn we_close_first() {
+    //= RFC 9293 §3.6.1 MUST-13
     let mut s = Script::open(plain());
     s.c.shutdown(s.now);
     s.tx(&["F. 1:1 ack 1"]);
@@ -109,6 +110,7 @@ fn the_user_lets_go_in_time_wait() {
 
 #[test]
 fn a_new_syn_in_time_wait() {
+    //= RFC 9293 §3.6.1 MAY-2, SHLD-4; RFC 6191 §2
     // RFC 6191 §2; columns: old had timestamps, SYN's number, its TSval less the last one.
     let rows = [
         (true, "-500:-500", Some(1), true),
@@ -189,6 +191,7 @@ fn text_behind_the_fin_is_ignored() {
 
 #[test]
 fn unread_data_at_close_resets() {
+    //= RFC 9293 §3.6.1 MAY-1, SHLD-3; RFC 1122 §4.2.2.13
     let mut s = Script::open(plain());
     s.rx("P. 1:101 ack 1");
     s.c.close(s.now);
@@ -198,6 +201,7 @@ fn unread_data_at_close_resets() {
 
 #[test]
 fn data_after_close_resets() {
+    //= RFC 9293 §3.6.1 SHLD-3; RFC 1122 §4.2.2.13
     for state in [State::FinWait1, State::FinWait2] {
         let mut s = Script::state(plain(), state);
         s.c.close(s.now);
@@ -385,6 +389,7 @@ fn each_state_by_each_segment() {
 
 #[test]
 fn keepalive() {
+    //= RFC 9293 §3.8.4 MAY-5, MUST-24, MUST-26, MUST-27, SHLD-12
     let options = Options {
         keepalive: Some(KeepAlive {
             idle: Duration::from_secs(10),
@@ -417,6 +422,7 @@ fn keepalive() {
 
 #[test]
 fn patience_ends() {
+    //= RFC 9293 §3.8.3 MUST-20, MUST-21
     let options = Options {
         retries2: 3,
         ..plain()

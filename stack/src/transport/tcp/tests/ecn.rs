@@ -11,6 +11,7 @@ fn with(ecn: Ecn) -> Options {
 
 #[test]
 fn who_uses_it() {
+    //= RFC 9293 §3.8.2 SHLD-8; RFC 3168 §6.1.1
     // Active: what we ask by, what the SYN-ACK has, whether it is in use.
     for (ecn, syn) in [
         (Ecn::Off, "S 0:0"),
@@ -61,6 +62,7 @@ fn open() -> Script {
 
 #[test]
 fn marks_are_echoed_until_cwr() {
+    //= RFC 3168 §6.1.3
     let mut s = open();
     s.rx("P. 1:11 ack 1 ce");
     s.tx(&[".E 1:1 ack 11"]);
@@ -77,6 +79,7 @@ fn marks_are_echoed_until_cwr() {
 
 #[test]
 fn echoes_slow_us_down_once_a_round() {
+    //= RFC 3168 §6.1.2
     let mut s = open();
     s.write(20_000);
     let out = s.drain();

@@ -108,6 +108,7 @@ fn answered(cookie: Option<Cookie>, works: Option<bool>) -> Option<Outcome> {
 
 #[test]
 fn data_arrives_with_the_syn_and_the_answer_before_the_handshake_ends() {
+    //= RFC 7413 §4.2.2
     let mut a = client(open(1460), b"GET /", Options::default());
     let syn = only(&mut a, NOW);
     assert_eq!(syn.seg.fast_open, Some(cookie()));
@@ -261,6 +262,7 @@ fn a_syn_that_is_sent_again_is_a_plain_one() {
 
 #[test]
 fn verdicts() {
+    //= RFC 7413 §4.1.3.1
     // Plan, data, the answer's cookie, data taken, what is to be thought of the path.
     let new = Cookie::new(&[9; 8]);
     for (plan, data, gives, takes, works) in [

@@ -46,6 +46,7 @@ fn the_first_window_is_ten() {
 
 #[test]
 fn idleness_lets_the_window_decay() {
+    //= RFC 5681 §4.1
     let mut s = Script::open(plain());
     for i in 0..6_u32 {
         s.write(10_000);
@@ -63,6 +64,7 @@ fn idleness_lets_the_window_decay() {
 
 #[test]
 fn the_timer_backs_off_and_karn_is_heeded() {
+    //= RFC 9293 §3.8.1 MUST-18; §3.8.2 MUST-19; RFC 6298 §5.5, §3
     let mut s = Script::sent(plain(), 1);
     s.runs(
         5000,
@@ -172,6 +174,7 @@ fn sack_without_rack() {
 
 #[test]
 fn rack_finds_holes_of_all_kinds() {
+    //= RFC 8985 §6.2
     let mut s = Script::sent(rack_only(), 10);
     s.run(100);
     // Three segments beyond it: certain (RFC 8985 §6.2 step 4).
@@ -192,6 +195,7 @@ fn rack_finds_holes_of_all_kinds() {
 
 #[test]
 fn rack_waits_for_what_may_be_late() {
+    //= RFC 8985 §6.2
     let mut s = Script::sent(rack_only(), 3);
     s.run(100);
     s.rx(". 1:1 ack 1 sack 1001:2001");
@@ -219,6 +223,7 @@ fn rack_waits_for_what_may_be_late() {
 
 #[test]
 fn duplicates_widen_the_reordering_window() {
+    //= RFC 8985 §3.3.2
     let mut s = Script::sent(rack_only(), 4);
     s.run(100);
     s.rx(". 1:1 ack 1 sack 1001:2001");
@@ -275,6 +280,7 @@ fn needless_repairs_are_undone() {
 
 #[test]
 fn tail_loss_probe() {
+    //= RFC 8985 §7.2, §7.3
     let tlp = Options {
         tail_loss_probe: true,
         ..rack_only()
@@ -330,6 +336,7 @@ fn tail_loss_probe() {
 
 #[test]
 fn frto() {
+    //= RFC 5682 §2.1, §3.1
     for sack in [false, true] {
         let options = Options {
             sack,

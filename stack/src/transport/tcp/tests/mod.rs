@@ -8,6 +8,7 @@ mod ecn;
 mod fast_open;
 mod loss;
 mod mtu;
+mod musts;
 mod open;
 mod pair;
 mod patience;

@@ -22,6 +22,7 @@ fn sizes(out: &[std::string::String]) -> std::vec::Vec<u32> {
 
 #[test]
 fn options_are_taken_off() {
+    //= RFC 9293 §3.7.1 MUST-16
     let mut s = Script::open(whole(plain()));
     s.write(3000);
     assert_eq!(sizes(&s.drain()), [1460, 1460, 80]);

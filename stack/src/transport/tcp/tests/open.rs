@@ -28,6 +28,7 @@ fn passive() {
 
 #[test]
 fn both_at_once() {
+    //= RFC 9293 §3.5 MUST-10
     // RFC 9293 §3.5, figure 8: the SYN-ACK that crosses ours is what acknowledges our SYN.
     let mut s = Script::connect(plain());
     s.tx(&["S 0:0"]);
@@ -132,6 +133,7 @@ fn syn_received_answers_again() {
 
 #[test]
 fn syns_are_sent_again_until_patience_ends() {
+    //= RFC 9293 §3.8.3 MUST-22
     let options = Options {
         syn_retries: 3,
         ..plain()
@@ -206,6 +208,7 @@ fn a_cookie_times_nothing() {
 
 #[test]
 fn what_the_syns_offer() {
+    //= RFC 9293 §3.7.1 MUST-14, SHLD-5, MAY-3
     for (ours, theirs, want) in [
         // timestamps, SACK, scaling: each where both want it
         (
@@ -281,6 +284,7 @@ fn the_user_may_write_and_close_before_it_opens() {
 
 #[test]
 fn icmp_in_each_state() {
+    //= RFC 9293 §3.9.2.2 MUST-56
     // RFC 5927 §5.2: hard errors end what is not open yet, and nothing else.
     for state in State::ALL {
         if matches!(state, State::Listen | State::Closed) {

@@ -165,6 +165,24 @@ fn a_single_probe_ends_nothing_by_itself() {
 }
 
 #[test]
+fn keepalives_begin_after_the_user_timeout() {
+    //= RFC 5482 §4.2
+    let keepalive = Some(KeepAlive {
+        idle: secs(10),
+        interval: secs(1),
+        probes: 3,
+    });
+    let mut s = Script::open(modern());
+    let options = alloc::sync::Arc::new(Options {
+        keepalive,
+        ..telling(Some(secs(20)))
+    });
+    s.c.set_options(s.now, options);
+    let first = s.run(30_000);
+    assert!(first[0].starts_with("21000 . 0:0 ack 1"), "{first:?}");
+}
+
+#[test]
 fn resets_of_ours_carry_timestamps() {
     //= RFC 7323 §5.2
     let mut s = Script::open(modern());

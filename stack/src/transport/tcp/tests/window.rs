@@ -31,6 +31,7 @@ fn no_more_than_the_window() {
 
 #[test]
 fn a_closed_window_is_probed_ever_more_rarely() {
+    //= RFC 9293 §3.8.6.1 MUST-36
     let mut s = windows(plain(), 1000);
     s.write(3000);
     s.tx(&[". 1:1001 ack 1"]);
@@ -89,6 +90,7 @@ fn a_fin_alone_waits_for_the_window() {
 
 #[test]
 fn a_window_that_shrank_ends_nothing() {
+    //= RFC 9293 §3.8.6 MUST-35, SHLD-15, SHLD-16, SHLD-17
     // RFC 9293 §3.8.6 MUST-34: we endure it; data beyond does not time the connection out while
     // the peer answers.
     let options = Options {
@@ -112,6 +114,7 @@ fn a_window_that_shrank_ends_nothing() {
 
 #[test]
 fn silly_windows_are_not_used() {
+    //= RFC 9293 §3.8.6.2.1 MUST-38
     // 400 of a window whose largest was 5000: less than half, so it waits, and is overridden.
     let mut s = windows(plain(), 5000);
     s.write(2000);
@@ -131,6 +134,7 @@ fn silly_windows_are_not_used() {
 
 #[test]
 fn the_window_is_not_offered_in_crumbs() {
+    //= RFC 9293 §3.8.6.2.2 MUST-39; §3.8.6.1 MAY-8; §3.8.6 SHLD-14
     let options = Options {
         recv_buffer: Buffer {
             initial: 4000,
@@ -201,6 +205,7 @@ fn data_beyond_the_window_is_cut() {
 
 #[test]
 fn nagle() {
+    //= RFC 9293 §3.7.4 SHLD-7, MUST-17
     let with = |nagle| Options { nagle, ..plain() };
     // One small at a time while anything is unacknowledged.
     let mut s = Script::open(with(Nagle::Classic));
@@ -243,6 +248,7 @@ fn nagle() {
 
 #[test]
 fn cork() {
+    //= RFC 9293 §3.9.1.2 MUST-60, MAY-16
     let options = Options {
         cork: true,
         ..plain()
@@ -275,6 +281,7 @@ fn cork() {
 
 #[test]
 fn scales() {
+    //= RFC 9293 §3.1 MUST-1, REC-1; RFC 7323 §2.3
     let mut s = Script::open(modern());
     s.rx(". 1:1 ack 1 win 9");
     assert_eq!(s.c.status(s.now).snd_wnd, 9 << 7);
@@ -288,6 +295,7 @@ fn scales() {
 
 #[test]
 fn urgent_both_ways() {
+    //= RFC 9293 §3.8.5 MUST-30, MUST-32, MUST-33, MUST-62
     let mut s = Script::open(plain());
     s.c.send_urgent(s.now, b"help!").unwrap();
     s.tx(&["P.U 1:6 ack 1 urg 5"]);
