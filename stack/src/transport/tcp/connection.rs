@@ -15,8 +15,9 @@
 
 use super::fastopen::Opening;
 use super::log::{LogEntry, What};
+use super::on_demand::OnDemand;
 use super::options::{Ecn, Options};
-use super::patience::Report;
+use super::patience::{Aside, Report};
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};
 use super::segment::{CookieOptions, Segment};
@@ -156,20 +157,14 @@ pub struct Connection {
     pub(super) doubt: bool,
     /// Our user timeout goes with the next segment.
     pub(super) timeout_due: bool,
-    /// The peer's user timeout; zero: it has not told.
-    pub(super) peer_timeout: Duration,
-    pub(super) report: Option<Report>,
+    pub(super) aside: OnDemand<Aside>,
     /// The user has let go.
     pub(super) orphan: bool,
     pub(super) error: Option<Error>,
-    /// What ICMP said that ended nothing.
-    soft: Option<ErrorKind>,
     pub(super) ready: Readiness,
     /// The user wants to be told of room to write.
     wants_room: bool,
     pub(super) reset: Option<PendingReset>,
-    /// When the next challenge may be answered (RFC 5961 §7).
-    pub(super) challenge_at: Instant,
     pub(super) last_heard: Instant,
     pub(super) segs_in: u64,
     pub(super) progress: bool,
@@ -203,15 +198,12 @@ impl Connection {
             keepalives: 0,
             doubt: false,
             timeout_due: options.user_timeout_option && options.user_timeout.is_some(),
-            peer_timeout: Duration::ZERO,
-            report: None,
+            aside: OnDemand::default(),
             orphan: false,
             error: None,
-            soft: None,
             ready: Readiness::NONE,
             wants_room: false,
             reset: None,
-            challenge_at: now,
             last_heard: now,
             segs_in: 0,
             progress: false,
@@ -741,14 +733,16 @@ impl Connection {
 
     /// The peer has answered: what ICMP said of it before is void.
     #[inline]
-    pub(super) const fn heard_again(&mut self) {
-        self.soft = None;
+    pub(super) fn heard_again(&mut self) {
+        if self.aside.soft.is_some() {
+            self.aside.soft = None;
+        }
     }
 
     /// What ended a connection whose peer is silent: what ICMP said of it, if anything.
     fn why_silent(&self) -> Error {
         //= RFC 9293 §3.9.2.2 SHLD-25: the user is told of what did not end it by itself.
-        self.soft.map_or(Error::TimedOut, Error::Unreachable)
+        self.aside.soft.map_or(Error::TimedOut, Error::Unreachable)
     }
 
     fn on_handshake_timeout(&mut self, now: Instant) {
@@ -865,7 +859,7 @@ impl Connection {
         }
         if self.state != State::Closed && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
             //= RFC 9293 §3.9.2.2 MUST-56: and what is open goes on.
-            self.soft = Some(kind);
+            self.aside.soft = Some(kind);
             //= RFC 9293 §3.9.2.2 SHLD-25: and the user is told of it.
             self.tell(Report::Unreachable(kind));
         }

@@ -341,8 +341,8 @@ impl Connection {
 
     /// Answers with an acknowledgment, though not too often.
     fn challenge(&mut self, now: Instant) {
-        if now >= self.challenge_at {
-            self.challenge_at = now + CHALLENGE_INTERVAL;
+        if now >= self.aside.challenge_at {
+            self.aside.challenge_at = now + CHALLENGE_INTERVAL;
             self.rcv.need = Need::Now;
         }
     }

@@ -16,6 +16,7 @@
 //! CHANGEABLE is false for those): the user is told, and may follow.
 
 use super::connection::Connection;
+use super::on_demand::Empty;
 use super::options::KeepAlive;
 use crate::time::{Duration, Instant};
 use crate::transport::{ErrorKind, Readiness};
@@ -45,10 +46,35 @@ pub enum Report {
     UserTimeout(Duration),
 }
 
+/// What few connections ever have anything to keep of.
+#[derive(Clone, Debug)]
+pub(super) struct Aside {
+    /// What ICMP said that ended nothing.
+    pub(super) soft: Option<ErrorKind>,
+    /// What the user has not been told.
+    report: Option<Report>,
+    /// The peer's user timeout; zero: it has not told.
+    peer_timeout: Duration,
+    /// When the next challenge may be answered (RFC 5961 §7).
+    pub(super) challenge_at: Instant,
+}
+
+impl Empty for Aside {
+    const EMPTY: &'static Self = &Self {
+        soft: None,
+        report: None,
+        peer_timeout: Duration::ZERO,
+        challenge_at: Instant::ZERO,
+    };
+}
+
 impl Connection {
     /// What the user has not been told yet, the newest only; once.
     pub fn take_report(&mut self) -> Option<Report> {
-        self.report.take()
+        self.aside
+            .report
+            .is_some()
+            .then(|| self.aside.report.take())?
     }
 
     /// Whether the path has become doubtful since this was asked last: another next hop may be
@@ -62,7 +88,7 @@ impl Connection {
     //= RFC 9293 §3.9.1.8 SHLD-20: unless the user does not want to know.
     pub(super) fn tell(&mut self, report: Report) {
         if self.options.reports && !self.orphan {
-            self.report = Some(report);
+            self.aside.report = Some(report);
             self.ready |= Readiness::REPORT;
         }
     }
@@ -94,7 +120,7 @@ impl Connection {
         let ours = self.options.user_timeout;
         //= RFC 5482 §3.1 what the user asked for is not the peer's to change.
         ours.or_else(|| {
-            let theirs = Some(self.peer_timeout).filter(|t| !t.is_zero())?;
+            let theirs = Some(self.aside.peer_timeout).filter(|t| !t.is_zero())?;
             //= RFC 5482 §3.1 between two limits, of which the lower is more than the RTO.
             let least = LEAST.max(self.snd.rtt.rto() + Duration::from_secs(1));
             Some(theirs.min(MOST).max(least))
@@ -116,10 +142,11 @@ impl Connection {
     /// Takes the peer's user timeout.
     pub(super) fn take_peer_timeout(&mut self, now: Instant, timeout: Duration) {
         //= RFC 5482 §3.4 a timeout of zero is reserved, and ignored.
-        if !self.options.user_timeout_option || timeout.is_zero() || timeout == self.peer_timeout {
+        let known = timeout == self.aside.peer_timeout;
+        if !self.options.user_timeout_option || timeout.is_zero() || known {
             return;
         }
-        self.peer_timeout = timeout;
+        self.aside.peer_timeout = timeout;
         self.tell(Report::UserTimeout(timeout));
         if self.state.is_synchronized() && self.snd.flight() > 0 {
             self.with_sender(now, |snd, cx, timers| snd.arm(cx, timers));
