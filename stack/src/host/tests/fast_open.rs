@@ -77,6 +77,7 @@ fn learn(net: &mut Net, web: ListenHandle) {
 
 #[test]
 fn the_second_connection_is_served_before_the_first_round_trip_ends() {
+    //= RFC 7413 §4.1.1, §4.2.1, §4.2.2
     let mut net = Net::pair();
     let web = listen(&mut net, 8);
     let first = connect(&mut net, b"first");
@@ -118,6 +119,7 @@ fn the_second_connection_is_served_before_the_first_round_trip_ends() {
 
 #[test]
 fn nothing_of_it_unless_both_ask() {
+    //= RFC 7413 §2, §2.1, §4.2
     // The server does not do it: the client leaves it alone for a minute.
     let mut net = Net::pair();
     let web = listen(&mut net, 0);
@@ -145,6 +147,7 @@ fn nothing_of_it_unless_both_ask() {
 
 #[test]
 fn so_many_may_be_pending_and_those_reset_count() {
+    //= RFC 7413 §5.1
     let mut net = Net::pair();
     let web = listen(&mut net, 2);
     learn(&mut net, web);

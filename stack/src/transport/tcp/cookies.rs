@@ -378,6 +378,7 @@ mod tests {
 
     #[test]
     fn a_later_incarnation_begins_further_on() {
+        //= RFC 7323 §5.8
         let ((a, b), irs) = (ends(), SeqNum(7));
         let mut cookies = Cookies::new(&mut Rng::from_seed(1));
         let mut last = cookies.make(at(0), a, b, irs, &FULL).0;

@@ -389,6 +389,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_good_for_its_address_and_server_only() {
+        //= RFC 7413 §4.1.2
         let mut rng = Rng::from_seed(1);
         let (server, other) = (Server::new(&mut rng), Server::new(&mut rng));
         for client in [ip("192.0.2.7"), ip("fd00::7")] {
@@ -413,6 +414,7 @@ mod tests {
 
     #[test]
     fn a_client_asks_then_opens() {
+        //= RFC 7413 §4.1.3, §4.2.1
         let mut client = Client::new();
         let (me, s) = (ip("10.0.0.1"), server(7));
         let plan = |c: &mut Client, s| c.plan(at(0), me, s);
@@ -443,6 +445,7 @@ mod tests {
 
     #[test]
     fn a_failure_rests_the_path_for_twice_as_long_each_time() {
+        //= RFC 7413 §4.1.3.1
         let mut client = Client::new();
         let (me, s) = (ip("10.0.0.1"), server(7));
         let mut now = 0;

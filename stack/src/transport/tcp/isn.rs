@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_part_of_the_connection_id_and_the_key_matters() {
-        //= RFC 9293 §3.4.1 MUST-9, SHLD-1
+        //= RFC 9293 §3.4.1 MUST-9, SHLD-1; RFC 6528 §4; RFC 7323 §5.4
         let pairs = [
             ("10.0.0.1:80", "10.0.0.2:5000"),
             ("10.0.0.1:81", "10.0.0.2:5000"),

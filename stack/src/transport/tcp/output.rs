@@ -112,7 +112,8 @@ impl Connection {
             seq: reset.seq,
             ack: if reset.ack { self.rcv.nxt } else { SeqNum(0) },
             flags,
-            window: 0,
+            // As Linux's: it is read by nobody, and tells a reset that was asked for from others.
+            window: if reset.ack { self.rcv.offer() } else { 0 },
             urgent: 0,
             options,
             payload: Payload::new(),

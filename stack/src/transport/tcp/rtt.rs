@@ -281,6 +281,7 @@ mod tests {
 
     #[test]
     fn the_wait_is_never_shorter_than_the_rfc_makes_it() {
+        //= RFC 6298 §2.4, §1
         let mut rng = crate::rng::Rng::from_seed(1);
         let mut rtt = Rtt::new(&Config::default());
         let mut now = Instant::ZERO;
@@ -304,6 +305,7 @@ mod tests {
 
     #[test]
     fn a_spike_is_not_forgotten_within_its_round() {
+        //= RFC 7323 §4.2
         let mut rtt = Rtt::new(&Config::default());
         for n in 0..100 {
             rtt.on_sample(at(n * 100), ms(100));

@@ -47,7 +47,7 @@ fn an_idle_connection_carries_little() {
 
 #[test]
 fn slow_start_doubles_and_reno_then_adds_a_segment() {
-    //= RFC 9293 §3.8.2 MUST-19; RFC 5681 §3.1
+    //= RFC 9293 §3.8.2 MUST-19; RFC 5681 §3.1; RFC 3465 §2.1, §2.2
     let mut reno = Reno::new(MSS, 10 * MSS, false);
     for _ in 0..10 {
         reno.on_ack(&ack(0, MSS, Some(10)));

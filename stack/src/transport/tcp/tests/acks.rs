@@ -14,7 +14,7 @@ fn sacking() -> Options {
 
 #[test]
 fn every_second_full_segment_and_the_rest_in_time() {
-    //= RFC 9293 §3.8.6.3 SHLD-18, SHLD-19, MUST-40
+    //= RFC 9293 §3.8.6.3 SHLD-18, SHLD-19, MUST-40; RFC 5681 §4.2
     let mut s = Script::open(plain());
     s.rx(". 1:1001 ack 1");
     s.tx(&[]);
@@ -52,7 +52,7 @@ fn at_once_at_the_start() {
 
 #[test]
 fn out_of_order_is_told_at_once_and_so_is_its_end() {
-    //= RFC 9293 §3.10.7.4 SHLD-31, MAY-13
+    //= RFC 9293 §3.10.7.4 SHLD-31, MAY-13; RFC 5681 §4.2
     let mut s = Script::open(plain());
     s.rx("P. 1001:2001 ack 1");
     s.tx(&[". 1:1 ack 1"]);
@@ -65,7 +65,7 @@ fn out_of_order_is_told_at_once_and_so_is_its_end() {
 
 #[test]
 fn sack_blocks_as_in_rfc_2018() {
-    //= RFC 2018 §4
+    //= RFC 2018 §4; RFC 2018 §3
     // §4's table: 5000 is the left edge, segments of 500, the first of eight is lost.
     let all: std::vec::Vec<u32> = (0..8).map(|i| 1 + i * 500).collect();
     let arrive = |s: &mut Script, i: usize| {
@@ -111,7 +111,7 @@ fn sack_blocks_as_in_rfc_2018() {
 
 #[test]
 fn duplicates_as_in_rfc_2883() {
-    //= RFC 2883 §4, §4.2
+    //= RFC 2883 §4, §4.2; RFC 2883 §3
     // Columns: received (RFC's numbers less the start), acknowledgment sent.
     let play = |start: u32, steps: &[(u32, u32, &str)]| {
         let mut s = Script::open(Options {
@@ -232,6 +232,7 @@ fn duplicates_as_in_rfc_2883() {
 
 #[test]
 fn paws() {
+    //= RFC 7323 §5.2
     let mut s = Script::open(modern());
     s.run(1000);
     s.rx("P. 1:11 ack 1");

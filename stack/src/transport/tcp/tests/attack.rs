@@ -40,7 +40,7 @@ fn resets() {
 
 #[test]
 fn challenges_are_rare() {
-    //= RFC 5961 §7: ten guesses, one answer.
+    //= RFC 5961 §7: ten guesses, one answer.; RFC 5961 §4.2
     let mut s = Script::open(plain());
     for i in 0..10 {
         s.rx(&std::format!("R {0}:{0}", 100 + i));

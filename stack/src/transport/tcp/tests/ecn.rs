@@ -109,7 +109,7 @@ fn echoes_slow_us_down_once_a_round() {
 
 #[test]
 fn what_is_not_new_data_is_not_capable() {
-    //= RFC 3168 §6.1.4–6.1.6: acknowledgments, retransmissions and probes.
+    //= RFC 3168 §6.1.4–6.1.6: acknowledgments, retransmissions and probes.; RFC 3168 §5.2
     let mut s = open();
     s.write(1000);
     s.tx(&["P. 1:1001 ack 1 ect"]);

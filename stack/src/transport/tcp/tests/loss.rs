@@ -89,6 +89,7 @@ fn the_timer_backs_off_and_karn_is_heeded() {
 
 #[test]
 fn after_a_timeout_the_first_leaves_though_others_are_in_flight() {
+    //= RFC 6298 §5.3, §5.4; RFC 8985 §6.3
     // RFC 6298 §5.4: the earliest is sent again; what left since does not hold it back.
     let mut s = Script::sent(rack_only(), 1);
     s.run(100);
@@ -103,6 +104,7 @@ fn after_a_timeout_the_first_leaves_though_others_are_in_flight() {
 
 #[test]
 fn newreno() {
+    //= RFC 5681 §3.2, §4.3; RFC 6582 §3.2; RFC 3042 §2
     // RFC 6582: two of ten are lost, the second is found by the partial acknowledgment.
     let mut s = Script::sent(plain(), 10);
     s.write(5000);
@@ -154,6 +156,7 @@ fn duplicates_of_what_was_sent_again_start_no_second_recovery() {
 
 #[test]
 fn sack_without_rack() {
+    //= RFC 6675 §2, §3, §4, §5; RFC 5681 §4.3; RFC 2018 §5
     // RFC 6675 §5: sent again once, though acknowledgments go on to say that it is missing.
     let mut s = Script::sent(sack_only(), 10);
     s.run(100);
@@ -174,7 +177,7 @@ fn sack_without_rack() {
 
 #[test]
 fn rack_finds_holes_of_all_kinds() {
-    //= RFC 8985 §6.2
+    //= RFC 8985 §6.2; RFC 8985 §4, §5.2, §6.1
     let mut s = Script::sent(rack_only(), 10);
     s.run(100);
     // Three segments beyond it: certain (RFC 8985 §6.2 step 4).
@@ -247,6 +250,7 @@ fn duplicates_widen_the_reordering_window() {
 
 #[test]
 fn needless_repairs_are_undone() {
+    //= RFC 2883 §5; RFC 5682 §3.1
     // Eifel (RFC 3522): the echo is older than the retransmission.
     let mut s = Script::sent(modern(), 10);
     let sent_at = s.our_clock(0);
@@ -280,7 +284,7 @@ fn needless_repairs_are_undone() {
 
 #[test]
 fn tail_loss_probe() {
-    //= RFC 8985 §7.2, §7.3
+    //= RFC 8985 §7.2, §7.3; RFC 8985 §7.1, §7.4.1, §7.4.2, §8
     let tlp = Options {
         tail_loss_probe: true,
         ..rack_only()
@@ -395,6 +399,7 @@ fn frto() {
 
 #[test]
 fn reneging() {
+    //= RFC 2018 §5.1, §8; RFC 6675 §5.1
     // RFC 2018 §8: what was acknowledged selectively is sent again after a timeout.
     let mut s = Script::sent(sack_only(), 4);
     s.run(100);
@@ -413,6 +418,7 @@ fn reneging() {
 
 #[test]
 fn blocks_that_lie_are_not_believed() {
+    //= RFC 2018 §5
     let mut s = Script::sent(rack_only(), 4);
     s.run(100);
     s.rx(". 1:1 ack 1 sack 3001:9001 2001:2001 3001:2001");
@@ -424,6 +430,7 @@ fn blocks_that_lie_are_not_believed() {
 
 #[test]
 fn prr_sends_in_proportion() {
+    //= RFC 6937 §3; RFC 8985 §9.3
     // RFC 6937 §4's setting: 20 in flight, the first is lost, the threshold is half.
     let options = Options {
         initial_window: 20,

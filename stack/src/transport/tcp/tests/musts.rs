@@ -3,6 +3,7 @@
 use super::script::{Script, modern, plain};
 use crate::reason::DropReason;
 use crate::transport::tcp::options::{Buffer, KeepAlive};
+use crate::transport::tcp::timers::Timer;
 use crate::transport::tcp::{Error, Options, Segment, State};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, TcpOption};
@@ -214,4 +215,90 @@ fn urgent_data_may_be_longer_than_the_pointer() {
         all.iter().any(|l| l == ".U 60001:61001 ack 1 urg 10001"),
         "{all:?}"
     );
+}
+
+#[test]
+fn the_retransmission_timer_by_its_rules() {
+    let runs = |s: &Script| s.c.timers.at(Timer::Retransmit).map(|at| at.since(s.now));
+    let ms = super::script::ms;
+    let mut s = Script::open(plain());
+    assert_eq!(runs(&s), None);
+    //= RFC 6298 §5.1 it starts with what is sent, and further segments leave it alone.
+    s.write(1000);
+    s.drain();
+    assert_eq!(runs(&s), Some(ms(300)));
+    s.run(100);
+    s.write(2000);
+    s.drain();
+    assert_eq!(runs(&s), Some(ms(200)));
+    //= RFC 6298 §5.3; RFC 6675 §6 an acknowledgment of new data starts it anew.
+    s.run(50);
+    s.rx(". 1:1 ack 1001");
+    assert!(runs(&s) > Some(ms(200)), "{:?}", runs(&s));
+    //= RFC 6298 §5.4, §5.5, §5.6 at its end the first goes again, and it runs for twice as long.
+    let wait = runs(&s).unwrap();
+    let first = s.run(u64::try_from(wait.as_millis()).unwrap() + 1);
+    assert!(first[0].contains(" 1001:2001"), "{first:?}");
+    assert!(runs(&s) > Some(wait * 2 - ms(2)) && runs(&s) <= Some(wait * 2));
+    //= RFC 6298 §5.2 with all acknowledged it stops.
+    s.rx(". 1:1 ack 3001");
+    assert_eq!(runs(&s), None);
+}
+
+#[test]
+fn every_segment_but_some_resets_has_timestamps() {
+    //= RFC 7323 §3.2
+    let timestamps = 8;
+    let mut s = Script::open(modern());
+    assert!(kinds(&s).contains(&timestamps));
+    s.write(30_000);
+    s.drain();
+    assert!(kinds(&s).contains(&timestamps));
+    s.rx(". 1001:2001 ack 1");
+    s.drain();
+    assert!(kinds(&s).contains(&timestamps));
+    while s.c.status(s.now).unacked > 0 {
+        let sent = s.c.snd.nxt.since(super::script::ISS);
+        s.rx(&std::format!("P. 1:1 ack {sent}"));
+        s.drain();
+    }
+    s.c.shutdown(s.now);
+    s.drain();
+    assert!(s.out.as_ref().unwrap().flags.contains(Flags::FIN));
+    assert!(kinds(&s).contains(&timestamps));
+    // Where they were not agreed on, there are none.
+    let mut s = Script::open_by(modern(), "mss 9000 ws 7 sackok");
+    s.write(1000);
+    s.drain();
+    assert!(!kinds(&s).contains(&timestamps));
+}
+
+#[test]
+fn no_window_moves_back_by_rounding() {
+    //= RFC 7323 §2.4 (the script looks at the edge of each segment that leaves)
+    let mut s = Script::open(Options {
+        recv_buffer: Buffer {
+            initial: 1 << 20,
+            max: 1 << 20,
+        },
+        ..modern()
+    });
+    assert!(s.c.status(s.now).wscale.is_some_and(|(_, ours)| ours > 0));
+    let mut at = 1;
+    for len in [1, 7, 333, 1000, 3, 12, 999] {
+        s.rx(&std::format!("P. {at}:{} ack 1", at + len));
+        at += len;
+        s.run(100);
+    }
+}
+
+#[test]
+fn the_fast_path_heeds_timestamps_too() {
+    //= RFC 7323 §5.6 what is next in order, but older than what came, is refused.
+    let mut s = Script::open(modern());
+    s.run(100);
+    s.rx("P. 1:101 ack 1");
+    s.drops("P. 101:201 ack 1 ts -50/0", DropReason::TcpPaws);
+    s.rx("P. 101:201 ack 1");
+    assert_eq!((s.last, s.read(1000)), (Ok(()), 200));
 }

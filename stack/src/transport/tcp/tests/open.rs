@@ -133,7 +133,7 @@ fn syn_received_answers_again() {
 
 #[test]
 fn syns_are_sent_again_until_patience_ends() {
-    //= RFC 9293 §3.8.3 MUST-22
+    //= RFC 9293 §3.8.3 MUST-22; RFC 6298 §2.1
     let options = Options {
         syn_retries: 3,
         ..plain()
@@ -158,6 +158,7 @@ fn syns_are_sent_again_until_patience_ends() {
 
 #[test]
 fn a_syn_that_was_sent_again_is_timed_only_by_timestamps() {
+    //= RFC 7323 §4.1
     // Karn: which of the two was answered is not known.
     let mut s = Script::connect(plain());
     s.drain();
@@ -208,7 +209,7 @@ fn a_cookie_times_nothing() {
 
 #[test]
 fn what_the_syns_offer() {
-    //= RFC 9293 §3.7.1 MUST-14, SHLD-5, MAY-3
+    //= RFC 9293 §3.7.1 MUST-14, SHLD-5, MAY-3; RFC 2018 §2; RFC 7323 §2.2
     for (ours, theirs, want) in [
         // timestamps, SACK, scaling: each where both want it
         (
@@ -244,6 +245,7 @@ fn what_the_syns_offer() {
 
 #[test]
 fn windows_in_syns_are_not_scaled() {
+    //= RFC 7323 §2.2
     let s = Script::open_by(modern(), "mss 1460 ws 7 win 5000");
     assert_eq!(s.c.status(s.now).snd_wnd, 5000);
     let mut s = Script::connect(modern());

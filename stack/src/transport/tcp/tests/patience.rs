@@ -226,7 +226,7 @@ fn a_user_timeout_is_told() {
     };
     s.c.set_options(s.now, alloc::sync::Arc::new(other));
     s.rx("P. 1:2 ack 3001");
-    // Seconds end at 32767; minutes are rounded up.
+    //= RFC 5482 §3.3 seconds end at 32767; minutes are rounded up.
     let told = s.run(100);
     assert_eq!(told, ["40 . 3001:3001 ack 2 uto 40020"]);
     // Off unless asked for.
@@ -265,6 +265,7 @@ fn the_peers_user_timeout_is_adopted_within_limits() {
     s.run(20_000);
     assert_eq!(s.c.error(), Some(Error::TimedOut));
     // Who does not speak the option is deaf to it, and to a reserved zero.
+    //= RFC 5482 §3.4
     for (options, uto) in [(modern(), 300), (telling(None), 0)] {
         let mut s = Script::open(options);
         s.rx(&std::format!("P. 1:2 ack 1 uto {uto}"));

@@ -12,6 +12,7 @@ fn windows(options: Options, win: u16) -> Script {
 
 #[test]
 fn no_more_than_the_window() {
+    //= RFC 5681 §2
     let mut s = windows(plain(), 2500);
     s.write(5000);
     s.tx(&[". 1:1001 ack 1", ". 1001:2001 ack 1"]);
