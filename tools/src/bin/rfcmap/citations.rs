@@ -131,22 +131,43 @@ pub(crate) fn of_source(path: &str, text: &str) -> Vec<Citation> {
     all
 }
 
-/// A script cites in its comments; its name is its item.
+/// A script cites by its place, as `rfc9293/3.5-simultaneous-open.pkt`, and in its comments, where
+/// what the place says need not be said again.
 fn of_script(path: &str, text: &str) -> Vec<Citation> {
+    let home = home(path);
     let notes = text.lines().filter_map(|line| {
         let start = ["//", "/*", " *", "#"].iter();
         let at = start.filter_map(|mark| line.find(mark)).min()?;
         line.get(at..)
     });
+    let place = home
+        .as_ref()
+        .map(|(rfc, section)| format!("RFC {rfc} §{section}"));
     let mut all: Vec<Citation> = Vec::new();
-    for found in notes.flat_map(|note| statement(note, Kind::Obeyed, (path, Side::Script, ""))) {
-        let same =
-            |c: &Citation| c.section == found.section && c.id == found.id && c.rfc == found.rfc;
-        if !all.iter().any(same) {
-            all.push(found);
+    for note in place.as_deref().into_iter().chain(notes) {
+        let at = (path, Side::Script, "");
+        for found in statement_from(note, Kind::Obeyed, at, home.clone()) {
+            let same =
+                |c: &Citation| (c.rfc, &c.section, &c.id) == (found.rfc, &found.section, &found.id);
+            if !all.iter().any(same) {
+                all.push(found);
+            }
         }
     }
     all
+}
+
+/// The RFC and section that a script's place names.
+fn home(path: &str) -> Option<(u16, String)> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let folder = folder.rsplit('/').next()?;
+    let rfc = match folder {
+        "tcp" => 9293,
+        other => other.strip_prefix("rfc")?.parse().ok()?,
+    };
+    let section = name.split('-').next()?;
+    let real = section.starts_with(|c: char| c.is_ascii_digit());
+    real.then(|| (rfc, section.trim_end_matches(".pkt").to_owned()))
 }
 
 /// What is behind the marks of a comment line; none for a module's head.
@@ -190,9 +211,19 @@ fn statements(block: &[&str]) -> Vec<(Kind, String)> {
 }
 
 /// What one statement cites.
-fn statement(text: &str, kind: Kind, (path, side, item): (&str, Side, &str)) -> Vec<Citation> {
+fn statement(text: &str, kind: Kind, at: (&str, Side, &str)) -> Vec<Citation> {
+    statement_from(text, kind, at, None)
+}
+
+/// The same, in a place that is of an RFC's section.
+fn statement_from(
+    text: &str,
+    kind: Kind,
+    (path, side, item): (&str, Side, &str),
+    home: Option<(u16, String)>,
+) -> Vec<Citation> {
     let mut all: Vec<Citation> = Vec::new();
-    let (mut rfc, mut section) = (None, String::new());
+    let (mut rfc, mut section) = home.map_or((None, String::new()), |(rfc, s)| (Some(rfc), s));
     let mut cite = |rfc: u16, section: &str, id: Option<&str>| {
         all.push(Citation {
             rfc,
@@ -225,6 +256,11 @@ fn statement(text: &str, kind: Kind, (path, side, item): (&str, Side, &str)) -> 
             }
         } else if let Some(id) = identifier(word) {
             // Only one of them numbers its requirements.
+            let mut ahead = words.clone();
+            let of = (ahead.next(), ahead.next(), ahead.next());
+            if matches!(of, (Some("of"), Some("RFC"), Some(other)) if !other.starts_with("9293")) {
+                continue;
+            }
             let home = matches!(rfc, None | Some(9293));
             cite(9293, if home { &section } else { "" }, Some(id));
         }
@@ -433,6 +469,15 @@ impl A {
                 .all(|(_, kind, side, _)| (*kind, *side) == (Kind::Obeyed, Side::Script))
         );
         assert_eq!(found("tests/a.rs", "// RFC 1 §2\n").len(), 1);
+        // By its place.
+        let script = "// MUST-36: probed. MUST-15 of RFC 1122 is another's.\n";
+        let got = found("tests/scripts/rfc9293/3.8.6.1-zero-window.pkt", script);
+        let got: Vec<_> = got.iter().map(|(what, ..)| what.as_str()).collect();
+        assert_eq!(got, ["9293 §3.8.6.1", "9293 §3.8.6.1 MUST-36"]);
+        assert_eq!(
+            found("tests/scripts/tool/times.pkt", "// of the tool\n").len(),
+            0
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //!
 //! What counts as a citation is a comment with `RFC N §S`, as style has it: `//=` where the rule is
 //! obeyed, `We differ` where it is not; what a module's head says is to be read counts for nothing.
+//! A packet script cites by its place as well: `tests/scripts/rfc9293/3.5-simultaneous-open.pkt`.
 //! Of other RFCs than 9293, whose requirements have no numbers, a section is the smallest thing.
 
 mod citations;

@@ -2,7 +2,7 @@
 
 use super::citations::{Citation, Kind, Side};
 use super::rows::{Numbered, Rows};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 const HEAD: &str = "\
@@ -45,6 +45,33 @@ fn numbered(out: &mut String, rows: &Rows, cited: &[Citation]) {
         );
     }
     deviations(out, rows, cited);
+    scripts(out, cited);
+}
+
+/// Packet scripts of RFC 9293, by section: most of its sections are no numbered requirement.
+fn scripts(out: &mut String, cited: &[Citation]) {
+    let of_scripts = |c: &&Citation| c.rfc == 9293 && c.side == Side::Script;
+    let mut by_section: BTreeMap<Vec<u16>, BTreeSet<&str>> = BTreeMap::new();
+    for c in cited.iter().filter(of_scripts) {
+        let parts = c.section.split('.').map(|p| p.parse().unwrap_or(0));
+        by_section
+            .entry(parts.collect())
+            .or_default()
+            .insert(&c.path);
+    }
+    if by_section.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "### Packet scripts by section\n\n| § | scripts |\n|---|---|"
+    );
+    for (section, paths) in by_section {
+        let section: Vec<String> = section.iter().map(u16::to_string).collect();
+        let paths: Vec<String> = paths.iter().map(|p| format!("`{p}`")).collect();
+        let _ = writeln!(out, "| {} | {} |", section.join("."), paths.join("<br>"));
+    }
+    out.push('\n');
 }
 
 fn summary(out: &mut String, rows: &Rows, cited: &[Citation]) {
