@@ -16,7 +16,7 @@
 //! | RFC 2018, 2883, 6675 selective acknowledgments | `scoreboard`, `assembler` |
 //! | RFC 8985 loss by time, probes for a lost tail | `rack`, `episode` |
 //! | RFC 6937, 5682, 3522, 3708 slowing down, and taking it back | `recovery`, `episode` |
-//! | RFC 5482 how long a silent peer is borne with, and who is told | [`patience`] |
+//! | RFC 5482 how long a silent peer is borne with, and who is told | `patience`, [`report`] |
 //! | RFC 5681, 3465, 6928, 9438, 9406, BBR | [`congestion`], [`pacing`] |
 //! | RFC 7323 windows, timestamps, PAWS | `recv`, `input` |
 //! | RFC 4821 path MTU without ICMP | `pmtud` |
@@ -50,11 +50,12 @@ mod opening;
 pub mod options;
 mod output;
 pub mod pacing;
-pub mod patience;
+mod patience;
 mod pmtud;
 mod rack;
 mod recovery;
 mod recv;
+pub mod report;
 pub mod rtt;
 mod scoreboard;
 pub mod segment;
@@ -69,7 +70,7 @@ pub use fastopen::Outcome;
 pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};
 pub use options::Options;
-pub use patience::Report;
+pub use report::Report;
 pub use segment::{CookieOptions, Outgoing, Segment};
 pub use state::State;
 pub use status::Status;

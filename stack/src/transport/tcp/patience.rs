@@ -16,10 +16,10 @@
 //! CHANGEABLE is false for those): the user is told, and may follow.
 
 use super::connection::Connection;
-use super::on_demand::Empty;
 use super::options::KeepAlive;
+use super::report::Report;
 use crate::time::{Duration, Instant};
-use crate::transport::{ErrorKind, Readiness};
+use crate::transport::Readiness;
 use crate::wire::tcp::{MAX_OPTIONS_LEN, OptionBuffer, TcpOption};
 
 /// RFC 5482 §3.1: L_LIMIT, the least that a peer makes us wait.
@@ -30,43 +30,6 @@ const MOST: Duration = Duration::from_secs(3600);
 
 /// Bytes of the user timeout option.
 const OPTION_LEN: u16 = 4;
-
-/// What a user is told of a connection that goes on all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// ICMP says that the peer is not reached, which may pass (RFC 9293 §3.9.2.2).
-    Unreachable(ErrorKind),
-    /// The peer has not answered so many transmissions of one segment: R1 is reached, R2 is not
-    /// (RFC 9293 §3.8.3).
-    Silent {
-        /// Timeouts in a row.
-        timeouts: u8,
-    },
-    /// The peer says how long it waits for acknowledgments (RFC 5482 §3.1).
-    UserTimeout(Duration),
-}
-
-/// What few connections ever have anything to keep of.
-#[derive(Clone, Debug)]
-pub(super) struct Aside {
-    /// What ICMP said that ended nothing.
-    pub(super) soft: Option<ErrorKind>,
-    /// What the user has not been told.
-    report: Option<Report>,
-    /// The peer's user timeout; zero: it has not told.
-    peer_timeout: Duration,
-    /// When the next challenge may be answered (RFC 5961 §7).
-    pub(super) challenge_at: Instant,
-}
-
-impl Empty for Aside {
-    const EMPTY: &'static Self = &Self {
-        soft: None,
-        report: None,
-        peer_timeout: Duration::ZERO,
-        challenge_at: Instant::ZERO,
-    };
-}
 
 impl Connection {
     /// What the user has not been told yet, the newest only; once.
