@@ -59,7 +59,7 @@ impl Window {
             ssthresh: u32::MAX,
             mss,
             initial: initial.max(mss),
-// We differ: RFC 3465 §2.2, §2.3 have L = 2 at most, and §3.2 L = 1 after a timeout. Linux
+            // We differ: RFC 3465 §2.2, §2.3 have L = 2 at most, and §3.2 L = 1 after a timeout. Linux
             // sets no limit, since an ACK may stand for a joined frame's worth of segments; nor has
             // RFC 9406 §4.3 for a sender that paces, and eight segments for one that does not, as
             // ours unless it is asked to.
