@@ -206,27 +206,20 @@ fn sum_short(bytes: &[u8]) -> u64 {
     add_carry(high, low)
 }
 
-/// Sums whole blocks in lanes of 64 bits, which the compiler turns into vector code; gives what is
-/// left over. Each lane sums its words as they come, forgetting carries, and their upper halves
-/// apart (64 KiB cannot overflow those): the lower halves' sum is the difference, exactly.
+/// Sums whole words of 64 bits in a loop so plain that the compiler makes vector code of it; gives
+/// what is left over. All is summed as it comes, forgetting carries, and the upper halves apart,
+/// which cannot overflow: the lower halves' sum is the difference, exactly.
 #[inline(never)]
 fn sum_lanes(bytes: &[u8]) -> (u64, &[u8]) {
-    let (blocks, tail) = bytes.as_chunks::<32>();
-    let (mut all, mut upper) = ([0u64; 4], [0u64; 4]);
-    for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        for ((all, upper), word) in all.iter_mut().zip(&mut upper).zip(words) {
-            let word = u64::from_ne_bytes(*word);
-            *all = all.wrapping_add(word);
-            *upper += word >> 32;
-        }
+    let (words, tail) = bytes.as_chunks::<8>();
+    let (mut all, mut upper) = (0u64, 0u64);
+    for word in words {
+        let word = u64::from_ne_bytes(*word);
+        all = all.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 32);
     }
-    let lower = all
-        .iter()
-        .zip(&upper)
-        .map(|(all, upper)| all.wrapping_sub(upper << 32));
-    let total = lower.chain(upper).fold(0, add_carry);
-    (total, tail)
+    let lower = all.wrapping_sub(upper << 32);
+    (add_carry(lower, upper), tail)
 }
 
 /// Adds the halves of a sum to each other, carries coming round: its halves are added crosswise,
