@@ -14,7 +14,7 @@
 use crate::frame::Payload;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 /// The largest place that small writes are gathered in.
 const TAIL: usize = 64 << 10;
@@ -217,16 +217,12 @@ impl RecvBuffer {
 
     /// Copies up to `room` full out.
     pub(super) fn read(&mut self, room: &mut [u8]) -> usize {
-        let mut done = 0;
-        while let Some(rest) = room.get_mut(done..).filter(|r| !r.is_empty()) {
-            let bytes = self.pop(rest.len());
-            if bytes.is_empty() {
-                break;
-            }
-            if let Some(place) = rest.get_mut(..bytes.len()) {
-                place.copy_from_slice(&bytes);
-            }
-            done += bytes.len();
+        // All is copied before any of it is let go: giving a reference back is atomic, and so waits
+        // for whatever has been written by then.
+        let done = self.peek(room);
+        if let Some(queue) = &mut self.queue {
+            queue.skip(done);
+            self.len -= done;
         }
         done
     }
@@ -276,10 +272,23 @@ impl RecvQueue {
         self.tail.extend_from_slice(bytes);
     }
 
+    #[inline]
     fn flush(&mut self) {
         if !self.tail.is_empty() {
             self.chunks.push_back(self.tail.split().freeze());
         }
+    }
+
+    /// Lets go of the first `n` bytes.
+    fn skip(&mut self, mut n: usize) {
+        while let Some(front) = self.chunks.front_mut() {
+            if front.len() > n {
+                return front.advance(n);
+            }
+            n -= front.len();
+            self.chunks.pop_front();
+        }
+        self.tail.advance(n.min(self.tail.len()));
     }
 
     #[inline]
