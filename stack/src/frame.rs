@@ -454,14 +454,10 @@ pub struct Payload {
 }
 
 #[derive(Clone, Default)]
-struct Rest(Vec<Bytes>);
-
-impl Rest {
-    /// Out of the way of all that asks a frame with one chunk for its length.
-    #[cold]
-    fn len(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
-    }
+struct Rest {
+    chunks: Vec<Bytes>,
+    /// Bytes in them: who counts them each time waits for them.
+    len: usize,
 }
 
 impl Payload {
@@ -476,7 +472,7 @@ impl Payload {
 
     #[inline]
     fn rest(&self) -> &[Bytes] {
-        self.rest.as_ref().map_or(&[], |rest| &rest.0)
+        self.rest.as_ref().map_or(&[], |rest| &rest.chunks)
     }
 
     /// Adds the chunks after the first to a checksum, but for what is left to skip of the payload.
@@ -490,8 +486,8 @@ impl Payload {
     }
 
     /// The chunks after the first, to change; none left is noted by [`tidy`](Self::tidy).
-    fn rest_mut(&mut self) -> &mut Vec<Bytes> {
-        &mut self.rest.get_or_insert_default().0
+    fn rest_mut(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
     }
 
     fn tidy(&mut self) {
@@ -515,7 +511,7 @@ impl Payload {
         let first = self.first.len();
         match &self.rest {
             None => first,
-            Some(rest) => first + rest.len(),
+            Some(rest) => first + rest.len,
         }
     }
 
@@ -538,13 +534,21 @@ impl Payload {
     }
 
     /// Appends a chunk; an empty one is dropped.
+    #[inline]
     pub fn push(&mut self, chunk: Bytes) {
         if chunk.is_empty() {
         } else if self.first.is_empty() {
             self.first = chunk;
         } else {
-            self.rest_mut().push(chunk);
+            let rest = self.rest_mut();
+            rest.len += chunk.len();
+            rest.chunks.push(chunk);
         }
+    }
+
+    /// Makes room for so many chunks more.
+    pub fn reserve(&mut self, chunks: usize) {
+        self.rest_mut().chunks.reserve(chunks);
     }
 
     /// Hands over each chunk.
@@ -552,15 +556,16 @@ impl Payload {
     pub fn into_chunks(self, mut each: impl FnMut(Bytes)) {
         each(self.first);
         if let Some(rest) = self.rest {
-            rest.0.into_iter().for_each(each);
+            rest.chunks.into_iter().for_each(each);
         }
     }
 
     /// Appends all chunks of another payload.
+    #[inline]
     pub fn append(&mut self, other: Self) {
         self.push(other.first);
         if let Some(rest) = other.rest {
-            for chunk in rest.0 {
+            for chunk in rest.chunks {
                 self.push(chunk);
             }
         }
@@ -586,7 +591,10 @@ impl Payload {
                 if self.rest().is_empty() {
                     return;
                 }
-                self.first = self.rest_mut().remove(0);
+                let rest = self.rest_mut();
+                let next = rest.chunks.remove(0);
+                rest.len -= next.len();
+                self.first = next;
                 self.tidy();
             }
         }
@@ -604,7 +612,9 @@ impl Payload {
     }
 
     fn truncate_rest(&mut self, mut left: usize) {
-        self.rest_mut().retain_mut(|chunk| {
+        let rest = self.rest_mut();
+        rest.len = rest.len.min(left);
+        rest.chunks.retain_mut(|chunk| {
             chunk.truncate(left);
             left -= chunk.len();
             !chunk.is_empty()
