@@ -130,7 +130,7 @@ fn main() {
             figures[3 + i].push(time(|| {
                 let mut joiner = Joiner::new(false);
                 for segment in segments {
-                    joiner.push(black_box(segment.clone()));
+                    joiner.push(black_box(&mut segment.clone()));
                 }
                 joiner.flush();
                 while let Some(frame) = joiner.pop() {

@@ -273,7 +273,7 @@ impl Drive {
         let mut frame = frame.clone();
         frame.offload.gso = None;
         self.joined_bytes += frame.len();
-        self.joiner.push(frame);
+        self.joiner.push(&mut frame);
         if c.one_in(16) {
             self.joiner.flush();
             let mut bytes = 0;

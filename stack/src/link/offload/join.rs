@@ -19,7 +19,7 @@
 //! rare; pure acknowledgements, each of which TCP wants to count.
 
 use super::{Front, Places, put};
-use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload};
+use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload, Payload};
 use crate::wire::checksum::{self, Sum};
 use crate::wire::{Protocol, ipv6, tcp};
 use alloc::collections::VecDeque;
@@ -40,6 +40,8 @@ pub struct Joiner {
 
 /// How many flows are joined at the same time; the oldest gives way.
 const FLOWS: usize = 8;
+/// Segments that a run is thought to have when it begins.
+const RUN: usize = 44;
 /// The longest IP packet.
 const MAX_PACKET: usize = 65_535;
 
@@ -50,6 +52,8 @@ struct Open {
     at: u64,
     /// Its first segment.
     first: Seen,
+    /// What the headers of the next are.
+    glance: Glance,
     /// What has come so far: segments, and bytes of data.
     segments: usize,
     data: usize,
@@ -74,6 +78,22 @@ struct Seen {
     /// Whether it may be joined at all.
     plain: bool,
 }
+
+/// Headers as words, each with a mask of the bits that must be alike, to be compared at once.
+#[derive(Clone, Debug, Default)]
+struct Glance {
+    words: [(u64, u64); WORDS],
+    /// The last of them, which overlaps the others.
+    last: (u64, u64),
+    /// Bytes that the words stand for.
+    len: usize,
+    /// Sums of the same: of the header of IPv4, and of the transport's with its pseudo-header.
+    of_header: Sum,
+    of_transport: Sum,
+}
+
+/// As many as headers may be long.
+const WORDS: usize = Head::CAPACITY / 8;
 
 /// What a frame that is no segment means to those around it.
 enum Other {
@@ -101,8 +121,19 @@ impl Joiner {
         }
     }
 
-    /// Takes the next frame of a batch.
-    pub fn push(&mut self, frame: Frame) {
+    /// Takes the next frame of a batch out of its place, and leaves none.
+    #[inline]
+    pub fn push(&mut self, frame: &mut Frame) {
+        // Usually it is the next of a run: a look at what differs tells.
+        let next = |(i, open): (usize, &Open)| Some((i, open.next(frame)?));
+        match self.open.iter().enumerate().find_map(next) {
+            Some((i, (flags, data, ident))) => self.join(i, frame, flags, data, ident),
+            None => self.push_other(frame.take()),
+        }
+    }
+
+    #[inline(never)]
+    fn push_other(&mut self, mut frame: Frame) {
         let seen = match Seen::look(&frame, self.bare) {
             Ok(seen) => seen,
             Err(Other::Foreign) => return self.frames.push_back(frame),
@@ -117,7 +148,7 @@ impl Joiner {
             .position(|open| open.first.is_of_flow(&seen))
         {
             if self.open.get(i).is_some_and(|open| open.takes(&seen)) {
-                return self.join(i, frame, &seen);
+                return self.join(i, &mut frame, seen.flags, seen.data, seen.ident);
             }
             self.close(i);
         }
@@ -131,6 +162,7 @@ impl Joiner {
                 data: seen.data,
                 ident: seen.ident,
                 flags: seen.flags,
+                glance: Glance::of(&seen).unwrap_or_default(),
                 first: seen,
             });
         }
@@ -171,23 +203,25 @@ impl Joiner {
         self.frames.get_mut(i)
     }
 
-    fn join(&mut self, i: usize, mut frame: Frame, seen: &Seen) {
+    #[inline]
+    fn join(&mut self, i: usize, frame: &mut Frame, flags: u8, data: usize, ident: u16) {
         let Some(open) = self.open.get_mut(i) else {
             return;
         };
         let (at, begins) = (open.at, open.segments == 1);
         let headers = open.first.places.data;
         open.segments += 1;
-        open.data += seen.data;
-        open.ident = seen.ident;
-        open.flags = seen.flags;
-        let ends = seen.flags & (PSH | FIN) != 0 || seen.data < open.first.data;
+        open.data += data;
+        open.ident = ident;
+        open.flags = flags;
+        let ends = flags & (PSH | FIN) != 0 || data < open.first.data;
         if let Some(whole) = self.frame_mut(at) {
             if begins {
                 strip(whole, headers);
+                whole.payload.reserve(RUN);
             }
-            strip(&mut frame, headers);
-            whole.payload.append(frame.payload);
+            strip(frame, headers);
+            whole.payload.append(core::mem::take(&mut frame.payload));
         }
         if ends {
             self.close(i);
@@ -207,17 +241,106 @@ impl Joiner {
 }
 
 /// Leaves a frame's data alone.
+#[inline]
 fn strip(frame: &mut Frame, headers: usize) {
     frame.advance(headers);
     if !frame.head.is_empty() {
-        let mut data = crate::frame::Payload::from(Bytes::copy_from_slice(frame.head.as_slice()));
-        data.append(core::mem::take(&mut frame.payload));
-        frame.payload = data;
-        frame.head = Head::default();
+        spill(frame);
     }
 }
 
+/// Moves data that lies in a frame's head to where it belongs.
+#[cold]
+fn spill(frame: &mut Frame) {
+    let mut data = Payload::from(Bytes::copy_from_slice(frame.head.as_slice()));
+    data.append(core::mem::take(&mut frame.payload));
+    frame.payload = data;
+    frame.head = Head::default();
+}
+
 impl Open {
+    /// Flags, length of the data and identification of a frame that is the next of the same; `None`
+    /// of all others, and perhaps of one that is: [`takes`](Self::takes) judges those.
+    #[inline]
+    fn next(&self, frame: &Frame) -> Option<(u8, usize, u16)> {
+        let Places {
+            ip,
+            transport,
+            data: headers,
+        } = self.first.places;
+        let front = frame.front();
+        let segment = front
+            .get(transport..)?
+            .first_chunk::<{ tcp::HEADER_LEN }>()?;
+        let [
+            _,
+            _,
+            _,
+            _,
+            s0,
+            s1,
+            s2,
+            s3,
+            _,
+            _,
+            _,
+            _,
+            _,
+            flags,
+            _,
+            _,
+            c0,
+            c1,
+            _,
+            _,
+        ] = *segment;
+        let before = u32::try_from(self.data).unwrap_or(0);
+        let seq = u32::from_be_bytes([s0, s1, s2, s3]);
+        let data = frame.len().checked_sub(headers)?;
+        let right = seq == self.first.seq.wrapping_add(before)
+            && flags & CWR == 0
+            && (flags ^ self.first.flags) & !(PSH | FIN | CWR) == 0
+            && (1..=self.first.data).contains(&data)
+            && headers - ip + self.data + data <= MAX_PACKET
+            && frame.offload.gso.is_none();
+        if !right || !self.glance.is_of(front) {
+            return None;
+        }
+        let fixed = front.get(ip..)?.first_chunk::<12>()?;
+        let word = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+        let mut ident = 0;
+        if self.first.v6 {
+            let len = usize::from(word(4)) + ipv6::HEADER_LEN;
+            (len == headers - ip + data).then_some(())?;
+        } else {
+            ident = word(4);
+            let numbered = match self.first.unnumbered {
+                true => ident == 0,
+                false => ident == self.ident.wrapping_add(1),
+            };
+            let whole = usize::from(word(2)) == headers - ip + data;
+            let mut sum = self.glance.of_header;
+            sum.add_u16(word(2));
+            sum.add_u16(ident);
+            sum.add_u16(word(10));
+            (numbered && whole && sum.finish() == 0).then_some(())?;
+        }
+        let vouched = match frame.offload.checksum {
+            Checksum::Verified => true,
+            Checksum::Partial { start, .. } => usize::from(start) == transport,
+            Checksum::Unchecked | Checksum::Complete => {
+                let mut sum = self.glance.of_transport;
+                sum.add_u16(u16::try_from(headers - transport + data).ok()?);
+                sum.add_even([s0, s1, s2, s3]);
+                sum.add_u16(u16::from(flags));
+                sum.add_u16(u16::from_be_bytes([c0, c1]));
+                frame.sum_from(headers, &mut sum);
+                sum.finish() == 0
+            }
+        };
+        vouched.then_some((flags, data, ident))
+    }
+
     /// Whether a segment of its flow is the next of the same.
     fn takes(&self, seen: &Seen) -> bool {
         let first = &self.first;
@@ -252,21 +375,15 @@ impl Open {
             .get_mut(places.ip..)?
             .split_at_mut_checked(places.transport - places.ip)?;
         let transport_len = places.data - places.transport + self.data;
-        let mut sum = Sum::new();
         if *v6 {
             put(packet, 4, u16::try_from(transport_len).ok()?)?;
-            let src = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
-            let dst = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
-            sum.add_pseudo6(src, dst, Protocol::TCP, transport_len);
         } else {
             put(packet, 2, u16::try_from(packet.len() + transport_len).ok()?)?;
             put(packet, 10, 0)?;
             let check = checksum::of(packet);
             put(packet, 10, check)?;
-            let src = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
-            let dst = Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?);
-            sum.add_pseudo4(src, dst, Protocol::TCP, transport_len);
         }
+        let sum = pseudo(packet, *v6, transport_len)?;
         *segment.get_mut(13)? |= self.flags & (PSH | FIN);
         put(segment, 16, sum.partial())?;
         Some(head)
@@ -345,13 +462,14 @@ impl Seen {
         }
         let flags = *segment.get(13)?;
         let ident = if v6 { 0 } else { word(4)? };
+        let places = Places {
+            ip,
+            transport,
+            data,
+        };
         let mut seen = Self {
             v6,
-            places: Places {
-                ip,
-                transport,
-                data,
-            },
+            places,
             alike: Head::default(),
             data: ip + len - data,
             ident,
@@ -367,55 +485,15 @@ impl Seen {
             // Padding, or bytes that are not there.
             && frame.len() == ip + len
             && seen.mask().is_some()
-            && seen.verifies(frame) == Some(true);
+            && verifies(frame, seen.front.bytes(), v6, places) == Some(true);
         Some(seen)
     }
 
     /// Fills in what must be alike.
     fn mask(&mut self) -> Option<()> {
-        let Places {
-            ip,
-            transport,
-            data,
-        } = self.places;
-        let room = self.alike.push_front(data)?;
-        room.copy_from_slice(self.front.bytes().get(..data)?);
-        if self.v6 {
-            put(room, ip + 4, 0)?;
-        } else {
-            put(room, ip + 2, 0)?;
-            put(room, ip + 4, 0)?;
-            put(room, ip + 10, 0)?;
-        }
-        put(room, transport + 4, 0)?;
-        put(room, transport + 6, 0)?;
-        *room.get_mut(transport + 13)? = 0;
-        put(room, transport + 16, 0)
-    }
-
-    /// Whether the transport checksum is right, or who handed us the frame says so.
-    fn verifies(&self, frame: &Frame) -> Option<bool> {
-        match frame.offload.checksum {
-            Checksum::Verified => return Some(true),
-            Checksum::Partial { start, .. } => {
-                return Some(usize::from(start) == self.places.transport);
-            }
-            Checksum::Unchecked | Checksum::Complete => {}
-        }
-        let packet = self.front.bytes().get(self.places.ip..)?;
-        let len = frame.len() - self.places.transport;
-        let mut sum = Sum::new();
-        if self.v6 {
-            let src = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
-            let dst = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
-            sum.add_pseudo6(src, dst, Protocol::TCP, len);
-        } else {
-            let src = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
-            let dst = Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?);
-            sum.add_pseudo4(src, dst, Protocol::TCP, len);
-        }
-        frame.sum_from(self.places.transport, &mut sum);
-        Some(sum.finish() == 0)
+        let room = self.alike.push_front(self.places.data)?;
+        room.copy_from_slice(self.front.bytes().get(..self.places.data)?);
+        mask(room, self.v6, self.places)
     }
 
     /// Whether two segments have the same addresses and ports.
@@ -436,6 +514,94 @@ impl Seen {
         };
         self.v6 == other.v6 && key(self) == key(other)
     }
+}
+
+impl Glance {
+    fn of(seen: &Seen) -> Option<Self> {
+        let mut ones = [0xff; Head::CAPACITY];
+        let masks = ones.get_mut(..seen.places.data)?;
+        mask(masks, seen.v6, seen.places)?;
+        let (packet, segment) = seen
+            .alike
+            .as_slice()
+            .get(seen.places.ip..)?
+            .split_at_checked(seen.places.transport - seen.places.ip)?;
+        let mut glance = Self {
+            len: seen.places.data,
+            of_transport: pseudo(packet, seen.v6, 0)?,
+            ..Self::default()
+        };
+        glance.of_header.add(packet);
+        glance.of_transport.add(segment);
+        let (words, masks) = (seen.alike.as_slice(), &*masks);
+        let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+        glance.last = (word(words.last_chunk()?), word(masks.last_chunk()?));
+        let words = words.as_chunks().0.iter().zip(masks.as_chunks().0);
+        for (place, (bytes, mask)) in glance.words.iter_mut().zip(words) {
+            *place = (word(bytes), word(mask));
+        }
+        Some(glance)
+    }
+
+    #[inline]
+    fn is_of(&self, front: &[u8]) -> bool {
+        let Some(front) = front.get(..self.len) else {
+            return false;
+        };
+        let ((words, _), Some(last)) = (front.as_chunks::<8>(), front.last_chunk::<8>()) else {
+            return false;
+        };
+        let (mine, mask) = self.last;
+        let mut differs = (u64::from_ne_bytes(*last) ^ mine) & mask;
+        for (word, (mine, mask)) in words.iter().zip(&self.words) {
+            differs |= (u64::from_ne_bytes(*word) ^ mine) & mask;
+        }
+        differs == 0
+    }
+}
+
+/// Leaves zero of headers where they may differ within a super-frame.
+fn mask(headers: &mut [u8], v6: bool, places: Places) -> Option<()> {
+    let Places { ip, transport, .. } = places;
+    if v6 {
+        put(headers, ip + 4, 0)?;
+    } else {
+        put(headers, ip + 2, 0)?;
+        put(headers, ip + 4, 0)?;
+        put(headers, ip + 10, 0)?;
+    }
+    put(headers, transport + 4, 0)?;
+    put(headers, transport + 6, 0)?;
+    *headers.get_mut(transport + 13)? = 0;
+    put(headers, transport + 16, 0)
+}
+
+/// Whether a segment's checksum is right, or who handed us its frame says so.
+#[inline]
+fn verifies(frame: &Frame, front: &[u8], v6: bool, places: Places) -> Option<bool> {
+    match frame.offload.checksum {
+        Checksum::Verified => return Some(true),
+        Checksum::Partial { start, .. } => return Some(usize::from(start) == places.transport),
+        Checksum::Unchecked | Checksum::Complete => {}
+    }
+    let mut sum = pseudo(front.get(places.ip..)?, v6, frame.len() - places.transport)?;
+    frame.sum_from(places.transport, &mut sum);
+    Some(sum.finish() == 0)
+}
+
+/// The sum of the pseudo-header of `len` bytes of TCP in a packet.
+fn pseudo(packet: &[u8], v6: bool, len: usize) -> Option<Sum> {
+    let mut sum = Sum::new();
+    if v6 {
+        let src = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
+        let dst = Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?);
+        sum.add_pseudo6(src, dst, Protocol::TCP, len);
+    } else {
+        let src = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
+        let dst = Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?);
+        sum.add_pseudo4(src, dst, Protocol::TCP, len);
+    }
+    Some(sum)
 }
 
 #[cfg(test)]
@@ -542,8 +708,8 @@ mod tests {
 
     fn joined(frames: impl IntoIterator<Item = Frame>) -> Vec<Frame> {
         let mut joiner = Joiner::new(false);
-        for frame in frames {
-            joiner.push(frame);
+        for mut frame in frames {
+            joiner.push(&mut frame);
         }
         joiner.flush();
         let all = core::iter::from_fn(|| joiner.pop()).collect();
@@ -700,12 +866,12 @@ mod tests {
     fn frames_wait_only_for_their_own() {
         let mut joiner = Joiner::new(false);
         let plan = Plan::new(false, 1);
-        joiner.push(Frame::copy_from(&[0xff; 60]));
-        joiner.push(plan.frame());
-        joiner.push(Frame::copy_from(&[0xfe; 60]));
+        joiner.push(&mut Frame::copy_from(&[0xff; 60]));
+        joiner.push(&mut plan.frame());
+        joiner.push(&mut Frame::copy_from(&[0xfe; 60]));
         assert_eq!(joiner.pop(), Some(Frame::copy_from(&[0xff; 60])));
         assert_eq!(joiner.pop(), None, "more may come");
-        joiner.push(plan.next().frame());
+        joiner.push(&mut plan.next().frame());
         joiner.flush();
         assert_eq!(joiner.pop().map(|f| f.payload.len()), Some(2000));
         assert_eq!(joiner.pop(), Some(Frame::copy_from(&[0xfe; 60])));

@@ -26,7 +26,7 @@ mod join;
 
 pub use join::Joiner;
 
-use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload, Payload};
+use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Payload};
 use crate::wire::checksum::Sum;
 use crate::wire::{EtherType, Protocol, ethernet, ipv6, tcp, udp, vlan};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -247,24 +247,26 @@ impl Cutter {
     /// The next packet; `None` when all have been given.
     #[inline]
     pub fn next_piece(&mut self) -> Option<Frame> {
+        let mut piece = Frame::default();
+        self.next_into(&mut piece).then_some(piece)
+    }
+
+    /// Makes the next packet in a frame, which is empty; `false` when all have been given.
+    #[inline]
+    pub fn next_into(&mut self, piece: &mut Frame) -> bool {
         if self.left == 0 {
-            return None;
+            return false;
         }
         let data = self.size.min(self.left);
         self.left -= data;
         let payload = self.payload.split_to(data);
         let fields = self.fields(&payload, data);
-        let mut piece = Frame {
-            head: self.headers,
-            payload,
-            offload: Offload {
-                gso: None,
-                checksum: Checksum::Complete,
-            },
-        };
+        piece.refill(payload);
+        piece.head = self.headers;
+        piece.offload.checksum = Checksum::Complete;
         // Last, and no wider than they are: a copy made now would wait for them.
         self.fill_in(piece.head.as_mut_slice(), &fields);
-        Some(piece)
+        true
     }
 
     /// What this piece's headers say that no other's do.
@@ -423,7 +425,7 @@ fn put(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Gso;
+    use crate::frame::{Gso, Offload};
     use crate::wire::seq::SeqNum;
     use crate::wire::{MacAddr, Writer, ipv4};
     use core::net::IpAddr;
