@@ -3,14 +3,14 @@
 use crate::{ADDRS, BATCH, FULL, START, Station};
 use stack::frame::Frame;
 use stack::host::{Config, Host, InterfaceConfig, ListenHandle, TcpHandle};
-use stack::link::offload;
+use stack::link::offload::{Cutter, Joiner};
 use stack::machine::{Machine, Port};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
 use stack::transport::tcp::options::Buffer;
 use stack::transport::tcp::{self, ListenOptions, State, congestion::Algorithm};
 use stack::wire::{Cidr, MacAddr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) struct Tapline {
@@ -20,8 +20,24 @@ pub(crate) struct Tapline {
     handles: BTreeMap<u16, TcpHandle>,
     /// The port asked for last, and its connection: a program knows which one it is at.
     last: (u16, Option<TcpHandle>),
-    /// What the edge has cut and the batch had no room for.
-    cut: VecDeque<Frame>,
+    /// The edge, as of a device that does neither: cuts what goes, joins what has come.
+    cutter: Option<Cutter>,
+    joiner: Joiner,
+}
+
+/// Frames in flight one way, in places that are never freed.
+pub(crate) struct Slots {
+    frames: Vec<Frame>,
+    len: usize,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self {
+            frames: vec![Frame::default(); BATCH],
+            len: 0,
+        }
+    }
 }
 
 fn at(now: u64) -> Instant {
@@ -56,7 +72,7 @@ impl Tapline {
 }
 
 impl Station for Tapline {
-    type Wire = Vec<Frame>;
+    type Wire = Slots;
     const NAME: &'static str = "tapline";
 
     fn new(me: usize, _: usize) -> Self {
@@ -79,7 +95,8 @@ impl Station for Tapline {
             listeners: BTreeMap::new(),
             handles: BTreeMap::new(),
             last: (0, None),
-            cut: VecDeque::new(),
+            cutter: None,
+            joiner: Joiner::new(false),
         }
     }
 
@@ -146,29 +163,44 @@ impl Station for Tapline {
         all
     }
 
-    fn receive(&mut self, now: u64, rx: &mut Vec<Frame>) {
+    fn receive(&mut self, now: u64, rx: &mut Slots) {
         let now = at(now);
         if self.host.poll_timeout().is_some_and(|due| due <= now) {
             self.host.handle_timeout(now);
         }
-        for frame in rx.drain(..) {
+        for frame in &mut rx.frames[..rx.len] {
+            self.joiner.push(frame);
+        }
+        rx.len = 0;
+        self.joiner.flush();
+        while let Some(frame) = self.joiner.pop() {
             self.host.handle_frame(now, Port(0), frame);
         }
         while self.host.poll_event().is_some() {}
     }
 
-    fn transmit(&mut self, now: u64, tx: &mut Vec<Frame>) -> (usize, usize) {
-        while tx.len() < BATCH {
-            if let Some(piece) = self.cut.pop_front() {
-                tx.push(piece);
-            } else if let Some(frame) = self.host.poll_transmit(at(now), Port(0)) {
-                offload::cut(frame, false, |piece| self.cut.push_back(piece));
-            } else {
+    fn transmit(&mut self, now: u64, tx: &mut Slots) -> (usize, usize) {
+        while let Some(slot) = tx.frames.get_mut(tx.len) {
+            tx.len += 1;
+            if self.cutter.as_mut().is_some_and(|c| c.next_into(slot)) {
+                continue;
+            }
+            self.cutter = None;
+            let Some(frame) = self.host.poll_transmit(at(now), Port(0)) else {
+                tx.len -= 1;
                 break;
+            };
+            match Cutter::new(frame, false) {
+                Ok(cutter) => {
+                    self.cutter = Some(cutter);
+                    tx.len -= 1;
+                }
+                Err(frame) => *slot = *frame,
             }
         }
         std::hint::black_box(self.host.poll_timeout());
-        let full = tx.iter().filter(|frame| frame.len() == FULL).count();
-        (full, tx.len())
+        let sent = tx.frames[..tx.len].iter();
+        let full = sent.filter(|frame| frame.len() == FULL).count();
+        (full, tx.len)
     }
 }
