@@ -96,7 +96,7 @@ impl Attach {
             sandbox::enter()?;
         }
         let devices = config.devices.iter();
-        let devices = devices.map(|d| sandbox::open(d, private));
+        let devices = devices.map(|d| sandbox::open_for_host(d, private));
         let devices = devices.collect::<Result<Vec<_>, _>>()?;
         let clock = Clock::start();
         let times = (clock.now(), clock.unix());

@@ -8,6 +8,7 @@
 
 use super::Failure;
 use super::config::{self, Kind, Text};
+use crate::device::joined::Joined;
 use crate::device::netlink::Netlink;
 use crate::device::raw::Raw;
 use crate::device::tap::Tap;
@@ -80,6 +81,20 @@ pub fn open(wanted: &config::Device, private: bool) -> Result<Box<dyn Device>, F
         Failure::lacks(message, "run this as root, or without --here")
     })?;
     Ok(device)
+}
+
+/// The same for a host: what an interface gives segment by segment is joined. The kernel's own TCP
+/// behind a TAP or a veth gives super-frames as it is; whoever only passes frames on, or looks at
+/// them, wants each as it came.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_for_host(wanted: &config::Device, private: bool) -> Result<Box<dyn Device>, Failure> {
+    let device = open(wanted, private)?;
+    Ok(match wanted.kind {
+        Kind::Raw => Box::new(Joined::new(device)),
+        Kind::Veth | Kind::Tun | Kind::Tap => device,
+    })
 }
 
 fn open_raw(name: &str) -> Result<Box<dyn Device>, Failure> {

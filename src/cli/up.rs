@@ -217,7 +217,7 @@ fn role(args: &Args, private: bool) -> Role {
 
 fn open_devices(config: &Config, private: bool) -> Result<Vec<Box<dyn device::Device>>, Failure> {
     let wanted = config.devices.iter();
-    wanted.map(|d| sandbox::open(d, private)).collect()
+    wanted.map(|d| sandbox::open_for_host(d, private)).collect()
 }
 
 /// Puts a tracer around each device; all write to one file.

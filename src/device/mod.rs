@@ -7,7 +7,7 @@
 //!        /     |     |     \
 //!      tap    tun   raw   capture   a kernel interface, or a file
 //!
-//!      faults(device), tracer(device)     devices around devices: watch and break at the edge
+//!      faults(device), tracer(device), joined(device)     devices around devices, at the edge
 //! ```
 //!
 //! A device moves frames and knows nothing of what is in them. It says what of a frame's
@@ -21,6 +21,7 @@
 //! Of our own code only `stack::{time, rng, frame, machine, wire, link}` are imported here.
 
 pub mod faults;
+pub mod joined;
 pub mod kernel;
 pub mod namespace;
 pub mod netlink;
