@@ -267,7 +267,7 @@ impl Frame {
     pub fn sum_from(&self, at: usize, sum: &mut Sum) {
         let head = self.head.as_slice();
         let skip = at.saturating_sub(head.len());
-        if !head.is_empty() {
+        if at < head.len() {
             sum.add(head.get(at..).unwrap_or_default());
         }
         sum.add(self.payload.first.get(skip..).unwrap_or_default());
