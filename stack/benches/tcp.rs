@@ -8,18 +8,20 @@
 //! `cargo bench -p tapline-stack --bench tcp` prints nanoseconds for each full-size segment from a
 //! program's slice to another program's slice, two hosts in memory, medians of rounds in which the
 //! stacks take turns: alone, and beside 100, 1,000 and 4,000 connections that have nothing to say.
-//! Then what it takes to open a connection and break it off, and how much memory an open one holds
-//! that says nothing.
+//! Then what ours takes where the programs hand over and take chunks instead of slices, what it
+//! takes to open a connection and break it off, and how much memory an open one holds that says
+//! nothing.
 //!
-//! The terms: both compute and verify every checksum; both copy the payload in from a slice and out
-//! to one; both have buffers of 256 KiB for the busy connection. A turn of either is: the program
-//! fills the send buffer, the host sends what it can, up to a batch of frames, the other takes them,
-//! its program reads all, it answers, it is asked when to wake next. smoltcp's frames lie in slots
-//! that it writes in place and reads where they lie; ours are moved. Ours leave the host as
-//! super-frames, which the edge cuts into full segments with their own checksums, as it does where
-//! a device cannot; what crosses and comes in is one frame a segment with either. smoltcp has no congestion
-//! control here, its program knows its sockets' handles, and its egress is polled only until the
-//! batch is full or nothing is left.
+//! The terms: what crosses is one frame a segment with either, each with its own checksum that is
+//! computed and verified; both copy the payload in from a slice and out to one; both have buffers of
+//! 256 KiB for the busy connection. A turn of either is: the program fills the send buffer, the host
+//! sends what it can, up to a batch of frames, the other takes them, its program reads all, it
+//! answers, it is asked when to wake next. Frames lie in slots that are never freed; smoltcp writes
+//! and reads whole frames where they lie, ours are headers in the slot and a reference to the
+//! payload. Ours has an edge as devices without offload have: super-frames that leave the host are
+//! cut into full segments, and the segments of a batch that have come are verified and joined before
+//! the host sees them. smoltcp has no congestion control here, its program knows its sockets'
+//! handles, and its egress is polled only until the batch is full or nothing is left.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
     clippy::unwrap_used,
@@ -236,6 +238,10 @@ fn main() {
             );
         }
     }
+    let (mut slices, mut chunks) = (Pair::<Tapline>::new(1), Pair::<Tapline>::new(1));
+    chunks.hosts.iter_mut().for_each(Tapline::use_chunks);
+    let [a, b] = in_turns(|| slices.bulk(), || chunks.bulk());
+    println!("from slice to slice {a:.0}, by chunks without a copy {b:.0}");
     let (mut ours, mut theirs) = (Pair::<Tapline>::new(2), Pair::<Smoltcp>::new(2));
     let [a, b] = in_turns(|| ours.setup(), || theirs.setup());
     println!("nanoseconds to open a connection and break it off: {a:.0}, smoltcp {b:.0}");

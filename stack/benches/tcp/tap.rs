@@ -1,6 +1,7 @@
 //! Our side of the benchmark.
 
 use crate::{ADDRS, BATCH, FULL, START, Station};
+use bytes::Bytes;
 use stack::frame::Frame;
 use stack::host::{Config, Host, InterfaceConfig, ListenHandle, TcpHandle};
 use stack::link::offload::{Cutter, Joiner};
@@ -23,6 +24,8 @@ pub(crate) struct Tapline {
     /// The edge, as of a device that does neither: cuts what goes, joins what has come.
     cutter: Option<Cutter>,
     joiner: Joiner,
+    /// What the program hands over piece by piece, where it has chunks instead of a slice.
+    chunk: Option<Bytes>,
 }
 
 /// Frames in flight one way, in places that are never freed.
@@ -60,6 +63,11 @@ fn options(buffer: usize) -> tcp::Options {
 }
 
 impl Tapline {
+    /// From now on the program neither copies in nor out.
+    pub(crate) fn use_chunks(&mut self) {
+        self.chunk = Some(vec![0xa5; 64 << 10].into());
+    }
+
     fn handle(&mut self, port: u16) -> Option<TcpHandle> {
         if self.last.0 != port || self.last.1.is_none() {
             let accepted = || Some(self.host.tcp_accept(*self.listeners.get(&port)?)?.0);
@@ -97,6 +105,7 @@ impl Station for Tapline {
             last: (0, None),
             cutter: None,
             joiner: Joiner::new(false),
+            chunk: None,
         }
     }
 
@@ -147,8 +156,17 @@ impl Station for Tapline {
     }
 
     fn write(&mut self, now: u64, port: u16, data: &[u8]) {
-        if let Some(handle) = self.handle(port) {
-            let _ = self.host.tcp_send(at(now), handle, data);
+        let Some(handle) = self.handle(port) else {
+            return;
+        };
+        match &self.chunk {
+            None => {
+                let _ = self.host.tcp_send(at(now), handle, data);
+            }
+            Some(chunk) => {
+                let mut send = || self.host.tcp_send_bytes(at(now), handle, chunk.clone());
+                while send().is_ok() {}
+            }
         }
     }
 
@@ -157,6 +175,13 @@ impl Station for Tapline {
             return 0;
         };
         let mut all = 0;
+        if self.chunk.is_some() {
+            let mut next = || self.host.tcp_recv_bytes(at(now), handle, room.len());
+            while let Ok(piece) = next().map(std::hint::black_box) {
+                all += piece.len();
+            }
+            return all;
+        }
         while let Ok(got @ 1..) = self.host.tcp_recv(at(now), handle, room) {
             all += got;
         }
