@@ -863,6 +863,24 @@ mod tests {
     }
 
     #[test]
+    fn padding_is_not_joined_as_data() {
+        for v6 in [false, true] {
+            let first = Plan::new(v6, 1);
+            let second = Plan {
+                len: 900,
+                ..first.next()
+            };
+            let mut padded = second.bytes();
+            padded.extend([0; 6]);
+            let mut padded = Frame::copy_from(&padded);
+            // Of one that is not vouched for, the checksum would say so too.
+            padded.offload.checksum = Checksum::Verified;
+            let got = joined([first.frame(), padded.clone()]);
+            assert!(got.len() == 2 && got[1] == padded);
+        }
+    }
+
+    #[test]
     fn frames_wait_only_for_their_own() {
         let mut joiner = Joiner::new(false);
         let plan = Plan::new(false, 1);
