@@ -1,0 +1,7 @@
+//! What the tools share.
+//!
+//! | folder | |
+//! |---|---|
+//! | [`posix`] | Linux's socket calls over one host in virtual time |
+
+pub mod posix;

@@ -1,0 +1,166 @@
+//! Linux's socket calls over one host of this stack, in virtual time: the kernel that a packet
+//! script thinks it talks to.
+//!
+//! ```text
+//!   script or C program
+//!        |  Call              ^ Answer, or Pending        | packets in     ^ packets out
+//!        v                    |                           v                |
+//!   +-----------------------------------------------------------------------------+
+//!   | Process: descriptors, socket state, options, error queues, epoll            |
+//!   |        Host: our TCP and UDP behind one IP-only interface                   |
+//!   +-----------------------------------------------------------------------------+
+//! ```
+//!
+//! Read first: tcp(7), ip(7), socket(7) of Linux's manual.
+//!
+//! Left out: everything that is not a socket, a pipe or an epoll set.
+
+mod call;
+mod errno;
+mod info;
+
+pub use call::{Answer, Call, ControlMessage, EpollEvent, Op, OptVal, PollFd, Target};
+pub use errno::Errno;
+pub use info::TcpInfo;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::task::Poll;
+use std::time::Duration;
+
+/// Whose defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Linux's.
+    Linux,
+    /// FreeBSD's.
+    FreeBsd,
+}
+
+/// Which sockets over which wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `AF_INET` over IPv4.
+    V4,
+    /// `AF_INET6` over IPv4.
+    Mapped,
+    /// `AF_INET6` over IPv6.
+    V6,
+}
+
+/// What a process is born with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Whose defaults.
+    pub profile: Profile,
+    /// Which sockets over which wire.
+    pub mode: Mode,
+    /// The host's address.
+    pub local: IpAddr,
+    /// Its network's length.
+    pub prefix: u8,
+    /// The peer's address.
+    pub remote: IpAddr,
+    /// Its address on the host's network.
+    pub gateway: IpAddr,
+    /// Largest packet.
+    pub mtu: u16,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Setup {
+    /// The addresses that packetdrill takes where it is told none.
+    #[must_use]
+    pub fn new(profile: Profile, mode: Mode) -> Self {
+        let v6 = mode == Mode::V6;
+        let pick = |four: [u8; 4], six: [u16; 8]| match v6 {
+            true => IpAddr::V6(Ipv6Addr::from(six)),
+            false => IpAddr::V4(Ipv4Addr::from(four)),
+        };
+        Self {
+            profile,
+            mode,
+            local: pick([192, 168, 0, 1], [0xfd3d, 0x0a0b, 0x17d6, 0, 0, 0, 0, 1]),
+            prefix: if v6 { 64 } else { 16 },
+            remote: pick([192, 0, 2, 1], [0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1]),
+            gateway: pick(
+                [192, 168, 0, 1],
+                [0xfd3d, 0x0a0b, 0x17d6, 0x8888, 0, 0, 0, 1],
+            ),
+            // Twenty bytes more of header: segments are of one size either way.
+            mtu: if v6 { 1520 } else { 1500 },
+            seed: 1,
+        }
+    }
+}
+
+/// A packet that leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When.
+    pub at: Duration,
+    /// Raw IP.
+    pub packet: Vec<u8>,
+    /// Longest payload of a segment, where this one is longer: it stands for a run of segments.
+    pub mss: Option<u16>,
+}
+
+/// The kernel, and one program's descriptors.
+#[derive(Clone)]
+pub struct Process {
+    now: Duration,
+}
+
+impl Process {
+    /// A kernel that has just booted.
+    #[must_use]
+    pub fn new(_setup: &Setup) -> Self {
+        Self {
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Time since the start.
+    #[must_use]
+    pub const fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Moves the clock, through all timers up to and at `to`.
+    pub fn advance(&mut self, to: Duration) {
+        self.now = to;
+    }
+
+    /// When a timer, or the time limit of a call that waits, is due next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// A raw IP packet arrives.
+    pub fn deliver(&mut self, _packet: &[u8]) {}
+
+    /// The next packet that leaves.
+    pub fn transmit(&mut self) -> Option<Sent> {
+        None
+    }
+
+    /// Sets a `sysctl`: `net.ipv4.tcp_sack`, `0`.
+    ///
+    /// # Errors
+    /// In words, where there is none of that name, or the value is none for it.
+    pub fn sysctl(&mut self, name: &str, _value: &str) -> Result<(), String> {
+        Err(format!("{name}: no such sysctl"))
+    }
+
+    /// Makes a call, or goes on with one that waits: ask again after time or packets have moved.
+    pub fn call(&mut self, _call: &mut Call) -> Poll<Answer> {
+        Poll::Ready(Err(Errno::ENOSYS))
+    }
+
+    /// The status of a connection.
+    #[must_use]
+    pub fn tcp_info(&self, _fd: i32) -> Option<TcpInfo> {
+        None
+    }
+}
