@@ -104,6 +104,20 @@ impl Host {
         Ok(ListenHandle(key))
     }
 
+    /// Tells a listener other policies and limits, for the connections that come from now on.
+    pub fn tcp_set_listen_options(&mut self, listener: ListenHandle, options: ListenOptions) {
+        let shared = self.tcp.share(options.options);
+        let Some(l) = self.tcp.listeners.get_mut(listener.0) else {
+            return;
+        };
+        l.options = shared;
+        l.backlog = options.backlog.max(1);
+        l.syn_backlog = options.syn_backlog;
+        l.cookies = options.cookies;
+        l.accept_from = options.accept_from.into();
+        l.pending.limit = options.fast_open;
+    }
+
     /// The next connection that waits, with its peer; it may have been reset since.
     pub fn tcp_accept(&mut self, listener: ListenHandle) -> Option<(TcpHandle, SocketAddr)> {
         loop {

@@ -956,6 +956,8 @@ impl Connection {
             rcv_wnd: rcv.window(),
             not_sent: snd.unsent(),
             unread: u32::try_from(rcv.buffer.len()).unwrap_or(u32::MAX),
+            finished: rcv.finished,
+            urgent: self.urgent(),
             out_of_order: rcv.out_of_order(),
             reordering: snd.reordering_seen(),
             bytes_sent: snd.counters.bytes_sent,

@@ -92,6 +92,10 @@ pub struct Status {
     pub not_sent: u32,
     /// Received and not read.
     pub unread: u32,
+    /// The peer has finished, and all it sent has come.
+    pub finished: bool,
+    /// Bytes up to the urgent mark, where there is one ahead (RFC 6093).
+    pub urgent: Option<u32>,
     /// Received out of order.
     pub out_of_order: u32,
     /// Whether reordering has been seen.
