@@ -383,6 +383,16 @@ impl Host {
         let _ = self.call(now, h, set);
     }
 
+    /// Acknowledges a connection's data at once for a while, or lets acknowledgments wait for
+    /// company (`TCP_QUICKACK`).
+    pub fn tcp_set_quick_ack(&mut self, now: Instant, h: TcpHandle, on: bool) {
+        let set = |c: &mut Connection| {
+            c.set_quick_ack(on);
+            Ok(())
+        };
+        let _ = self.call(now, h, set);
+    }
+
     /// The next entry of a connection's log, where its options ask for one.
     pub fn tcp_poll_log(&mut self, h: TcpHandle) -> Option<LogEntry> {
         self.entry_mut(h)?.connection.poll_log()

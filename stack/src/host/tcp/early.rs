@@ -25,7 +25,7 @@ use crate::transport::tcp::segment::Cookie;
 use crate::transport::tcp::{Connection, Outcome, Segment};
 use crate::transport::{Key, Slab};
 use alloc::collections::BTreeMap;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// How long a client that was reset, or did not acknowledge, counts as one that is pending.
 const PENANCE: Duration = Duration::from_secs(60);
@@ -91,12 +91,30 @@ impl FastOpen {
 }
 
 impl Host {
+    /// Makes Fast Open cookies with a key that others know too.
+    pub fn tcp_set_fast_open_key(&mut self, key: [u8; 16]) {
+        self.tcp.fast_open.server = Server::with_key(key);
+    }
+
+    /// Whether a server has given us a cookie that data may go with.
+    #[must_use]
+    pub fn tcp_has_fast_open_cookie(&mut self, now: Instant, to: SocketAddr) -> bool {
+        let IpAddr::V4(dst) = to.ip() else {
+            return false;
+        };
+        let way = self.way(dst);
+        way.is_ok_and(|way| {
+            let local = IpAddr::V4(way.src);
+            self.tcp.fast_open.client.knows(now, local, to)
+        })
+    }
+
     /// Sees to the Fast Open option of a SYN that `connection` is to answer; whether its data was
     /// taken, and the connection may be accepted at once.
     pub(super) fn answer_early(
         &mut self,
         now: Instant,
-        (listener, client): (Key, IpAddr),
+        (listener, local, client): (Key, IpAddr, IpAddr),
         seg: &Segment,
         data: Payload,
         connection: &mut Connection,
@@ -116,9 +134,9 @@ impl Host {
             return false;
         }
         let server = &self.tcp.fast_open.server;
-        let check = server.check(now, client, offered.as_slice());
+        let check = server.check_at(now, client, local, offered.as_slice());
         if check != Check::Current
-            && let Some(cookie) = Cookie::new(&server.cookie(now, client))
+            && let Some(cookie) = Cookie::new(&server.cookie_at(now, client, local))
         {
             connection.give_cookie(cookie);
         }

@@ -217,7 +217,13 @@ impl Host {
         let iss = self.tcp.isn.generate(now, local, remote);
         let offset = self.tcp.isn.ts_offset(local, remote);
         let mut connection = Connection::passive(now, options, seg, iss, offset, link.path());
-        let early = self.answer_early(now, (listener, ends.remote), seg, data, &mut connection);
+        let early = self.answer_early(
+            now,
+            (listener, ends.local, ends.remote),
+            seg,
+            data,
+            &mut connection,
+        );
         let key = self
             .add_connection(connection, ends, Owner::Half(listener), link)
             .ok_or(DropReason::TcpTooMany)?;

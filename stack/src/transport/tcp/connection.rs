@@ -383,6 +383,15 @@ impl Connection {
         }
     }
 
+    /// Acknowledges at once until the connection's own measure changes that (`TCP_QUICKACK`), and
+    /// what waits to be acknowledged; or lets acknowledgments wait for company.
+    pub fn set_quick_ack(&mut self, on: bool) {
+        self.rcv.set_quick(on);
+        if on && self.rcv.need == Need::Delayed {
+            self.rcv.need = Need::Now;
+        }
+    }
+
     /// What ended it, if an error did.
     #[must_use]
     pub const fn error(&self) -> Option<Error> {

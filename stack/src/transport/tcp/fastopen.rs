@@ -64,6 +64,9 @@ impl Check {
 #[derive(Clone, Debug)]
 pub struct Server {
     key: [u64; 2],
+    /// The key is one that several servers share: it makes the cookies that all of them, and
+    /// Linux with the same key, know.
+    shared: bool,
 }
 
 impl Server {
@@ -71,6 +74,51 @@ impl Server {
     pub fn new(rng: &mut Rng) -> Self {
         Self {
             key: rng.hash_keys(),
+            shared: false,
+        }
+    }
+
+    /// With a key that other servers at the same address have too, as those behind a load balancer
+    /// need (RFC 7413 §4.1.2). It stays until another is given.
+    #[must_use]
+    pub const fn with_key(key: [u8; 16]) -> Self {
+        let [a, b] = *key.as_chunks::<8>().0 else {
+            return Self {
+                key: [0; 2],
+                shared: true,
+            };
+        };
+        let key = [u64::from_le_bytes(a), u64::from_le_bytes(b)];
+        let shared = true;
+        Self { key, shared }
+    }
+
+    /// [`cookie`](Self::cookie) at the address `local`, on which a shared key's depends.
+    #[must_use]
+    pub fn cookie_at(&self, now: Instant, client: IpAddr, local: IpAddr) -> [u8; 8] {
+        if !self.shared {
+            return self.cookie(now, client);
+        }
+        let mut h = SipHasher24::new_with_keys(self.key[0], self.key[1]);
+        for addr in [client, local] {
+            match addr {
+                IpAddr::V4(a) => h.write(&a.octets()),
+                IpAddr::V6(a) => h.write(&a.octets()),
+            }
+        }
+        h.finish().to_le_bytes()
+    }
+
+    /// [`check`](Self::check) likewise.
+    #[must_use]
+    pub fn check_at(&self, now: Instant, client: IpAddr, local: IpAddr, cookie: &[u8]) -> Check {
+        if !self.shared {
+            return self.check(now, client, cookie);
+        }
+        let made = u64::from_le_bytes(self.cookie_at(now, client, local));
+        match <[u8; 8]>::try_from(cookie) {
+            Ok(cookie) if u64::from_le_bytes(cookie) == made => Check::Current,
+            _ => Check::Invalid,
         }
     }
 
@@ -197,6 +245,14 @@ impl Client {
     #[must_use]
     pub const fn stats(&self) -> ClientStats {
         self.stats
+    }
+
+    /// Whether data may go with a SYN to `remote`: the same as [`plan`](Self::plan) would say.
+    #[must_use]
+    pub fn knows(&self, now: Instant, local: IpAddr, remote: SocketAddr) -> bool {
+        let failed = |f: &Failure| now < f.until;
+        !self.failures.get(&(local, remote)).is_some_and(failed)
+            && self.known.contains_key(&(local, remote.ip()))
     }
 
     /// How to begin a connection from `local` to `remote`.
@@ -385,6 +441,24 @@ mod tests {
             assert_eq!(got, worth, "made at {made} h, checked at {checked} h");
             assert_eq!(got.accepts(), worth != Check::Invalid);
         }
+    }
+
+    #[test]
+    fn a_shared_key_makes_linuxs_cookies() {
+        let words = [0xa1_u8, 0xb2, 0xc3, 0xd4].map(|b| [b; 4]);
+        let server = Server::with_key(words.as_flattened().try_into().unwrap());
+        let (client, local) = (ip("192.0.2.1"), ip("192.168.0.1"));
+        let cookie = server.cookie_at(hours(100), client, local);
+        assert_eq!(u64::from_be_bytes(cookie), 0x3021_b9d8_8901_7eeb);
+        assert_eq!(
+            server.check_at(hours(0), client, local, &cookie),
+            Check::Current
+        );
+        let other = server.cookie_at(hours(100), client, ip("192.168.0.2"));
+        assert_eq!(
+            server.check_at(hours(0), client, local, &other),
+            Check::Invalid
+        );
     }
 
     #[test]

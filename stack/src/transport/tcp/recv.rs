@@ -547,6 +547,11 @@ impl Receiver {
         bytes
     }
 
+    /// Acknowledges at once from now on, or waits for company.
+    pub(super) const fn set_quick(&mut self, on: bool) {
+        self.quick = if on { self.quick_most } else { 0 };
+    }
+
     /// Gives back what an idle receiver does not need.
     pub(super) fn shrink(&mut self) {
         self.buffer.shrink();
