@@ -1,0 +1,287 @@
+//! The kernel's settings by name, and the policies of our TCP that they are.
+//!
+//! Those that say something our TCP has are applied; those that say nothing to it (how much memory
+//! all sockets share, say) are taken and kept; of others the caller is told.
+
+use super::Profile;
+use super::socket::Settings;
+use stack::time::Duration;
+use stack::transport::tcp::options::{Buffer, Ecn, KeepAlive, MtuProbing};
+use stack::transport::tcp::{Algorithm, Cookies, Options};
+
+/// The settings.
+#[derive(Clone, Debug)]
+pub(super) struct Sysctls {
+    /// What connections start with.
+    pub(super) options: Options,
+    pub(super) profile: Profile,
+    /// `tcp_rmem`: least, default, most.
+    pub(super) rmem: [u32; 3],
+    /// `tcp_wmem`.
+    pub(super) wmem: [u32; 3],
+    /// `core.rmem_max` and `core.wmem_max`.
+    pub(super) core_max: [u32; 2],
+    /// `tcp_fastopen`'s bits.
+    pub(super) fastopen: u32,
+    /// `tcp_fastopen_key`.
+    pub(super) fastopen_key: Option<[u8; 16]>,
+    pub(super) cookies: Cookies,
+    /// `core.somaxconn`.
+    pub(super) somaxconn: i32,
+    /// `tcp_notsent_lowat`.
+    pub(super) notsent_lowat: u32,
+    pub(super) keepalive: KeepAlive,
+    /// `tcp_adv_win_scale`'s worth: what of a buffer is window.
+    pub(super) slow_start_after_idle: bool,
+}
+
+/// Names that are taken, and change nothing: what they are about our TCP does one way only, or not
+/// at all.
+const SILENT: &[&str] = &[
+    "tcp_abort_on_overflow",
+    "tcp_adv_win_scale",
+    "tcp_allowed_congestion_control",
+    "tcp_app_win",
+    "tcp_autocorking",
+    "tcp_base_mss",
+    "tcp_challenge_ack_limit",
+    "tcp_comp_sack_delay_ns",
+    "tcp_comp_sack_nr",
+    "tcp_comp_sack_slack_ns",
+    "tcp_early_retrans",
+    "tcp_ecn_fallback",
+    "tcp_ecn_option",
+    "tcp_ecn_option_beacon",
+    "tcp_fack",
+    "tcp_fastopen_blackhole_timeout_sec",
+    "tcp_invalid_ratelimit",
+    "tcp_limit_output_bytes",
+    "tcp_low_latency",
+    "tcp_max_reordering",
+    "tcp_max_syn_backlog",
+    "tcp_mem",
+    "tcp_min_rtt_wlen",
+    "tcp_min_snd_mss",
+    "tcp_min_tso_segs",
+    "tcp_moderate_rcvbuf",
+    "tcp_no_metrics_save",
+    "tcp_no_ssthresh_metrics_save",
+    "tcp_orphan_retries",
+    "tcp_pacing_ca_ratio",
+    "tcp_pacing_ss_ratio",
+    "tcp_plb_enabled",
+    "tcp_probe_interval",
+    "tcp_probe_threshold",
+    "tcp_reflect_tos",
+    "tcp_reordering",
+    "tcp_retrans_collapse",
+    "tcp_rfc1337",
+    "tcp_stdurg",
+    "tcp_thin_linear_timeouts",
+    "tcp_tso_rtt_log",
+    "tcp_tso_win_divisor",
+    "tcp_tw_reuse",
+    "tcp_workaround_signed_windows",
+];
+
+impl Sysctls {
+    /// A profile's, as packet scripts' `defaults.sh` leaves them.
+    pub(super) fn new(profile: Profile) -> Self {
+        let linux = profile == Profile::Linux;
+        let mut options = match profile {
+            Profile::Linux => Options::default(),
+            Profile::FreeBsd => Options::freebsd(),
+        };
+        options.ecn = Ecn::Off;
+        options.syn_retries = 5;
+        options.mtu_probing = MtuProbing::Off;
+        let (rmem, wmem) = match linux {
+            true => ([4096, 540_000, 15 << 20], [4096, 256 << 10, 4 << 20]),
+            // Its scale of 6 is that of 2 MiB.
+            false => ([4096, 131_072, 2 << 20], [4096, 32_768, 2 << 20]),
+        };
+        Self {
+            options,
+            profile,
+            rmem,
+            wmem,
+            core_max: [4 << 20, 4 << 20],
+            fastopen: if linux { 3 } else { 0 },
+            // What packet scripts know the cookies of.
+            fastopen_key: Some([
+                0xa1, 0xa1, 0xa1, 0xa1, 0xb2, 0xb2, 0xb2, 0xb2, 0xc3, 0xc3, 0xc3, 0xc3, 0xd4, 0xd4,
+                0xd4, 0xd4,
+            ]),
+            cookies: Cookies::WhenFull,
+            somaxconn: 4096,
+            notsent_lowat: u32::MAX,
+            keepalive: KeepAlive::default(),
+            slow_start_after_idle: false,
+        }
+    }
+
+    /// Sets one.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let name = name.trim().trim_start_matches("/proc/sys/");
+        let dotted = name.replace('/', ".");
+        let short = dotted
+            .strip_prefix("net.ipv4.")
+            .or_else(|| dotted.strip_prefix("net.core."))
+            .or_else(|| dotted.strip_prefix("net.ipv6."))
+            .unwrap_or(&dotted);
+        let value = value.trim().trim_matches('"');
+        let bad = || format!("{dotted}: not a value for it: {value:?}");
+        if short == "tcp_congestion_control" {
+            self.options.congestion = Algorithm::by_name(value).ok_or_else(bad)?;
+            return Ok(());
+        }
+        if short == "tcp_fastopen_key" {
+            self.fastopen_key = Some(key(value).ok_or_else(bad)?);
+            return Ok(());
+        }
+        if SILENT.contains(&short) {
+            return Ok(());
+        }
+        let numbers = numbers(value).ok_or_else(bad)?;
+        let first = *numbers.first().ok_or_else(bad)?;
+        let triple = || match numbers.as_slice() {
+            [a, b, c] => Some([clamp(*a), clamp(*b), clamp(*c)]),
+            _ => None,
+        };
+        match short {
+            "tcp_rmem" => self.rmem = triple().ok_or_else(bad)?,
+            "tcp_wmem" => self.wmem = triple().ok_or_else(bad)?,
+            "rmem_max" => self.core_max[0] = clamp(first),
+            "wmem_max" => self.core_max[1] = clamp(first),
+            "rmem_default" | "wmem_default" | "netdev_max_backlog" => {}
+            "somaxconn" => self.somaxconn = i32::try_from(first).map_err(|_| bad())?,
+            "tcp_fastopen" => self.fastopen = clamp(first),
+            "tcp_notsent_lowat" => self.notsent_lowat = clamp(first),
+            "tcp_slow_start_after_idle" => self.slow_start_after_idle = first != 0,
+            "tcp_syncookies" => {
+                self.cookies = match first {
+                    0 => Cookies::Never,
+                    1 => Cookies::WhenFull,
+                    _ => Cookies::Always,
+                }
+            }
+            "tcp_keepalive_time" => self.keepalive.idle = secs(first),
+            "tcp_keepalive_intvl" => self.keepalive.interval = secs(first),
+            "tcp_keepalive_probes" => self.keepalive.probes = byte(first),
+            _ => {
+                return self
+                    .set_option(short, first)
+                    .ok_or_else(|| format!("{dotted}: no such sysctl"));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_option(&mut self, name: &str, value: i64) -> Option<()> {
+        let on = value != 0;
+        let o = &mut self.options;
+        match name {
+            "tcp_timestamps" => o.timestamps = on,
+            "tcp_window_scaling" => o.window_scaling = on,
+            "tcp_sack" => o.sack = on,
+            "tcp_dsack" => o.dsack = on,
+            "tcp_frto" => o.frto = on,
+            "tcp_recovery" => o.rack = value & 1 != 0,
+            "tcp_syn_retries" => o.syn_retries = byte(value),
+            "tcp_synack_retries" => o.syn_ack_retries = byte(value),
+            "tcp_retries1" => o.retries1 = byte(value),
+            "tcp_retries2" => o.retries2 = byte(value),
+            "tcp_fin_timeout" => o.fin_wait_2 = secs(value),
+            "tcp_rto_min_us" => o.rto_min = Duration::from_micros(positive(value)),
+            "tcp_rto_max_ms" => o.rto_max = Duration::from_millis(positive(value)),
+            "tcp_mtu_probing" => {
+                o.mtu_probing = match value {
+                    0 => MtuProbing::Off,
+                    1 => MtuProbing::BlackHole,
+                    _ => MtuProbing::Always,
+                }
+            }
+            "tcp_ecn" => {
+                o.ecn = match value {
+                    // The accurate kind is asked for by 3 and 5; we have the classic one only.
+                    0 => Ecn::Off,
+                    1 | 3 => Ecn::Active,
+                    _ => Ecn::Passive,
+                }
+            }
+            "ip_default_ttl" => o.ttl = byte(value),
+            "tcp_shrink_window" | "tcp_tw_recycle" | "tcp_max_tw_buckets" | "tcp_max_orphans" => {}
+            "ip_no_pmtu_disc" | "ip_local_port_range" | "ip_forward" | "ip_nonlocal_bind" => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// What a new socket is told.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            options: self.options.clone(),
+            keepalive: self.keepalive,
+            notsent_lowat: self.notsent_lowat,
+            rcvbuf: self.rmem[1],
+            sndbuf: self.wmem[1],
+            ..Settings::default()
+        }
+    }
+
+    /// The receive buffer of a connection in windows: half of what Linux counts with overhead.
+    pub(super) fn recv_buffer(&self, settings: &Settings) -> Buffer {
+        let space = settings.rcvbuf / 2;
+        if settings.rcvbuf_locked {
+            return Buffer {
+                initial: space,
+                max: space,
+            };
+        }
+        match self.profile {
+            Profile::Linux => Buffer {
+                initial: space.min(65_535),
+                max: self.rmem[2].max(self.core_max[0] * u32::from(self.rmem[2] == 0)),
+            },
+            Profile::FreeBsd => Buffer {
+                initial: 65_535,
+                max: self.rmem[2],
+            },
+        }
+    }
+}
+
+fn numbers(value: &str) -> Option<Vec<i64>> {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => i64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    value.split_whitespace().map(number).collect()
+}
+
+fn clamp(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+fn byte(value: i64) -> u8 {
+    u8::try_from(value.max(0)).unwrap_or(u8::MAX)
+}
+
+fn positive(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn secs(value: i64) -> Duration {
+    Duration::from_secs(positive(value))
+}
+
+/// `a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4`, and a second one after a comma that we have no use for.
+/// Linux writes four little-endian words.
+fn key(text: &str) -> Option<[u8; 16]> {
+    let first = text.split(',').next()?;
+    let mut bytes = Vec::new();
+    for word in first.split('-') {
+        bytes.extend(u32::from_str_radix(word, 16).ok()?.to_le_bytes());
+    }
+    bytes.try_into().ok()
+}
