@@ -381,6 +381,11 @@ impl Connection {
         if told(&old) != told(&self.options) {
             self.announce_timeout();
         }
+        if old.cork && !self.options.cork {
+            // What was held back need not wait for its 200 ms.
+            self.timers.stop(Timer::Pacing);
+            self.uncork = false;
+        }
     }
 
     /// Acknowledges at once until the connection's own measure changes that (`TCP_QUICKACK`), and
