@@ -13,6 +13,15 @@ pub struct Call {
     pub(super) begun: Option<Duration>,
     /// How far it has come: for calls that wait more than once.
     pub(super) step: u8,
+    /// Numbers that the descriptors it gives shall have.
+    pub(super) numbers: Vec<i32>,
+}
+
+impl Call {
+    /// Gives the descriptors that the call makes these numbers, instead of the lowest free ones.
+    pub fn reserve(&mut self, numbers: &[i32]) {
+        self.numbers = numbers.to_vec();
+    }
 }
 
 impl From<Op> for Call {
@@ -21,6 +30,7 @@ impl From<Op> for Call {
             op,
             begun: None,
             step: 0,
+            numbers: Vec::new(),
         }
     }
 }

@@ -2,9 +2,9 @@
 //! that count.
 
 use super::address::{to_program, to_wire};
-use super::errqueue;
-use super::socket::{Skb, Socket, Stage, errno_of, errno_of_kind, errno_of_send};
-use super::{Answer, ControlMessage, Descriptor, Errno, File, Op, PIPE, Process};
+use super::process::{Descriptor, File, PIPE};
+use super::socket::{Stage, errno_of, errno_of_kind, errno_of_send};
+use super::{Answer, ControlMessage, Errno, Op, Process};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::transport::tcp::{Error, State};
@@ -226,7 +226,7 @@ impl Process {
     }
 
     /// The urgent byte, out of line.
-    fn recv_urgent(&mut self, fd: i32, data: &mut Vec<u8>, flags: &mut i32) -> Answer {
+    fn recv_urgent(&self, fd: i32, data: &mut Vec<u8>, flags: &mut i32) -> Answer {
         let socket = self.socket_of(fd)?;
         let Stage::Tcp(handle) = socket.stage else {
             return Err(Errno::ENOTCONN);
@@ -742,64 +742,5 @@ impl Process {
         };
         *value = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(0)
-    }
-}
-
-impl Socket {
-    /// How many of `len` bytes Linux would take at once: the rest of its last buffer, or a new one
-    /// where its buffers take less memory than they may.
-    fn room(&self, len: usize) -> usize {
-        let goal = self.size_goal();
-        let full = self.queued() >= self.settings.sndbuf;
-        let open = match self.skbs.back() {
-            Some(skb) if self.last.not_sent > 0 => goal.saturating_sub(skb.len),
-            _ => 0,
-        };
-        let most = match (open, full) {
-            (0, true) => 0,
-            (0, false) => goal,
-            (open, _) => open,
-        };
-        usize::try_from(most).unwrap_or(0).min(len)
-    }
-
-    /// Counts bytes that were taken, in buffers of at most `goal`.
-    pub(super) fn note_written(&mut self, n: usize, goal: u32) {
-        let mut left = u32::try_from(n).unwrap_or(u32::MAX);
-        if let Some(skb) = self.skbs.back_mut()
-            && self.last.not_sent > 0
-            && skb.len < goal
-        {
-            let part = left.min(goal - skb.len);
-            skb.len += part;
-            skb.end += u64::from(part);
-            self.written += u64::from(part);
-            left -= part;
-        }
-        while left > 0 {
-            let len = left.min(goal.max(1));
-            self.written += u64::from(len);
-            self.skbs.push_back(Skb {
-                end: self.written,
-                len,
-            });
-            left -= len;
-        }
-        // Until the connection is asked again.
-        self.last.not_sent = self
-            .last
-            .not_sent
-            .saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
-    }
-
-    /// What is counted from when `SOF_TIMESTAMPING_OPT_ID` is set.
-    pub(super) fn begin_stamps(&mut self, flags: u32) {
-        if flags & errqueue::OPT_ID != 0 && self.settings.timestamping & errqueue::OPT_ID == 0 {
-            self.stamps.base = match flags & errqueue::OPT_ID_TCP {
-                0 => self.last.bytes_acked,
-                _ => self.written,
-            };
-        }
-        self.settings.timestamping = flags;
     }
 }

@@ -1,27 +1,26 @@
 //! Socket options: what may be set and read back, with Linux's bounds and errors.
 
 use super::errqueue;
-use super::socket::{Settings, Stage};
+use super::settings::Settings;
+use super::socket::Stage;
 use super::{Answer, Errno, OptVal, Process};
 use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
 use stack::time::Duration;
 use stack::transport::tcp::{Algorithm, State};
 
-/// Names that the libc crate has not, or not everywhere.
-pub(super) mod names {
-    pub(crate) const TCP_NOTSENT_LOWAT: i32 = 25;
-    pub(crate) const TCP_CC_INFO: i32 = 26;
-    pub(crate) const TCP_FASTOPEN_CONNECT: i32 = 30;
-    pub(crate) const TCP_FASTOPEN_KEY: i32 = 33;
-    pub(crate) const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
-    pub(crate) const TCP_INQ: i32 = 36;
-    pub(crate) const SO_MAX_PACING_RATE: i32 = 47;
-    pub(crate) const SO_ZEROCOPY: i32 = 60;
-    pub(crate) const SO_TIMESTAMPING_NEW: i32 = 65;
-    pub(crate) const SO_RCVTIMEO_NEW: i32 = 66;
-    pub(crate) const SO_SNDTIMEO_NEW: i32 = 67;
-}
-use names::*;
+// Names that the libc crate has not, or not everywhere.
+const TCP_NOTSENT_LOWAT: i32 = 25;
+const TCP_CC_INFO: i32 = 26;
+const TCP_FASTOPEN_CONNECT: i32 = 30;
+const TCP_FASTOPEN_KEY: i32 = 33;
+const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
+const TCP_INQ: i32 = 36;
+const SO_MAX_PACING_RATE: i32 = 47;
+const SO_MEMINFO: i32 = 55;
+pub(super) const SO_ZEROCOPY: i32 = 60;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+const SO_RCVTIMEO_NEW: i32 = 66;
+const SO_SNDTIMEO_NEW: i32 = 67;
 
 /// Linux's least buffers.
 const MIN_SNDBUF: u32 = 4608;
@@ -337,6 +336,12 @@ impl Process {
             }
             libc::SO_RCVTIMEO | SO_RCVTIMEO_NEW => return Ok(time_of(settings.rcv_timeout)),
             libc::SO_SNDTIMEO | SO_SNDTIMEO_NEW => return Ok(time_of(settings.snd_timeout)),
+            SO_MEMINFO => {
+                let queued = socket.queued();
+                let (unread, sndbuf) = (socket.last.unread, settings.sndbuf);
+                let all = [unread, settings.rcvbuf, queued, sndbuf, 0, queued, 0, 0, 0];
+                return Ok(all.into_iter().flat_map(u32::to_ne_bytes).collect());
+            }
             SO_MAX_PACING_RATE => return Ok(settings.max_pacing_rate.to_ne_bytes().to_vec()),
             libc::SO_ERROR => socket.error.take().map_or(0, |e| e.0),
             libc::SO_TYPE if socket.stream => libc::SOCK_STREAM,
@@ -360,7 +365,7 @@ impl Process {
         Ok(number.to_ne_bytes().to_vec())
     }
 
-    fn get_tcp(&mut self, fd: i32, name: i32) -> Result<Vec<u8>, Errno> {
+    fn get_tcp(&self, fd: i32, name: i32) -> Result<Vec<u8>, Errno> {
         let socket = self.socket_of(fd)?;
         let settings = &socket.settings;
         let state = socket.state();

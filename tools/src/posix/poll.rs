@@ -1,9 +1,10 @@
 //! poll and epoll: what a descriptor is ready for, and who was told.
 
+use super::epoll::{Epoll, Watch};
+use super::process::{File, PIPE};
 use super::socket::{Stage, Wakes};
-use super::{Answer, EpollEvent, Errno, File, PollFd, Process};
+use super::{Answer, EpollEvent, Errno, PollFd, Process};
 use stack::transport::tcp::State;
-use std::collections::BTreeMap;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,19 +22,6 @@ const ET: u32 = 1 << 31;
 /// What is kept of a one-shot watch that has been told.
 const PRIVATE: u32 = EXCLUSIVE | ONESHOT | ET | 1 << 29;
 
-/// An epoll descriptor: whom it watches.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Epoll(BTreeMap<i32, Watch>);
-
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    event: EpollEvent,
-    /// How often the watched had called when it was told of last.
-    seen: Option<Wakes>,
-    /// Whom to ask first: those told of last go to the end.
-    turn: u64,
-}
-
 impl Process {
     /// What a descriptor is ready for.
     pub(super) fn readiness(&mut self, fd: i32) -> Option<u32> {
@@ -44,7 +32,7 @@ impl Process {
                 return Some(if any { IN | RDNORM } else { 0 });
             }
             File::PipeIn(at) => {
-                let room = pipes.get(*at).is_some_and(|p| p.len() < super::PIPE);
+                let room = pipes.get(*at).is_some_and(|p| p.len() < PIPE);
                 return Some(if room { OUT | WRNORM } else { 0 });
             }
             File::Zeros(..) => return Some(IN | OUT | RDNORM | WRNORM),

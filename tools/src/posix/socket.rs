@@ -1,23 +1,14 @@
-//! A socket's life: bind, listen, accept, connect, shutdown, close; and what it hears of its
-//! connection.
-//!
-//! ```text
-//!   Fresh --listen--> Listening --accept--> Tcp of another socket
-//!     |---connect--> Tcp --close, reset--> Tcp whose state is CLOSED     (Deferred first, where the
-//!     `---udp-----> Udp                                                  first write shall connect)
-//! ```
+//! What is kept of a socket, and what it hears of its connection.
 
-use super::address::{any, to_program, to_wire};
-use super::errqueue::{ErrorQueue, Stamps};
-use super::{Answer, Descriptor, Errno, File, Process, Target};
-use stack::host::{BindError, ConnectError, ListenHandle, SendError, TcpHandle, UdpHandle};
+use super::Errno;
+use super::errqueue::{ErrorQueue, OPT_ID, OPT_ID_TCP, Stamps};
+use super::settings::Settings;
+use stack::host::{ListenHandle, SendError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::ErrorKind;
-use stack::transport::tcp::options::KeepAlive;
-use stack::transport::tcp::{Error, ListenOptions, Options, State, Status};
+use stack::transport::tcp::{Error, State, Status};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
-use std::task::Poll;
+use std::net::SocketAddr;
 
 /// Where a socket is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,81 +20,6 @@ pub(super) enum Stage {
     Deferred(SocketAddr),
     Tcp(TcpHandle),
     Udp(UdpHandle),
-}
-
-/// What `setsockopt` has said.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) options: Options,
-    pub(super) keepalive: KeepAlive,
-    pub(super) keepalive_on: bool,
-    /// As Linux counts them: twice what was asked for.
-    pub(super) rcvbuf: u32,
-    pub(super) sndbuf: u32,
-    pub(super) rcvbuf_locked: bool,
-    pub(super) sndbuf_locked: bool,
-    pub(super) rcv_timeout: Option<Duration>,
-    pub(super) snd_timeout: Option<Duration>,
-    pub(super) rcvlowat: i32,
-    pub(super) notsent_lowat: u32,
-    pub(super) linger: Option<i32>,
-    pub(super) reuse_addr: bool,
-    pub(super) reuse_port: bool,
-    pub(super) freebind: bool,
-    pub(super) nodelay: bool,
-    pub(super) cork: bool,
-    pub(super) quickack: bool,
-    /// `TCP_FASTOPEN` on a listener: how many may wait.
-    pub(super) fast_open: i32,
-    pub(super) fast_open_connect: bool,
-    pub(super) fast_open_no_cookie: bool,
-    pub(super) defer_accept: i32,
-    pub(super) linger2: i32,
-    pub(super) zerocopy: bool,
-    pub(super) inq: bool,
-    pub(super) recverr: bool,
-    pub(super) timestamping: u32,
-    pub(super) max_pacing_rate: u64,
-    pub(super) oob_inline: bool,
-    /// Options that are kept and read back, and change nothing: by level and name.
-    pub(super) kept: Vec<(i32, i32, i32)>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            options: Options::default(),
-            keepalive: KeepAlive::default(),
-            keepalive_on: false,
-            rcvbuf: 131_072,
-            sndbuf: 16_384,
-            rcvbuf_locked: false,
-            sndbuf_locked: false,
-            rcv_timeout: None,
-            snd_timeout: None,
-            rcvlowat: 1,
-            notsent_lowat: u32::MAX,
-            linger: None,
-            reuse_addr: false,
-            reuse_port: false,
-            freebind: false,
-            nodelay: false,
-            cork: false,
-            quickack: true,
-            fast_open: 0,
-            fast_open_connect: false,
-            fast_open_no_cookie: false,
-            defer_accept: 0,
-            linger2: 0,
-            zerocopy: false,
-            inq: false,
-            recverr: false,
-            timestamping: 0,
-            max_pacing_rate: u64::MAX,
-            oob_inline: false,
-            kept: Vec::new(),
-        }
-    }
 }
 
 /// A buffer of what was written, as Linux counts its memory.
@@ -124,12 +40,12 @@ pub(super) struct Chrono {
     pub(super) busy: Duration,
     pub(super) rwnd_limited: Duration,
     pub(super) sndbuf_limited: Duration,
-    at: Duration,
-    now: Activity,
+    pub(super) at: Duration,
+    pub(super) now: Activity,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Activity {
+pub(super) enum Activity {
     #[default]
     Idle,
     Busy,
@@ -181,7 +97,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    fn new(domain: i32, stream: bool, settings: Settings) -> Self {
+    pub(super) fn new(domain: i32, stream: bool, settings: Settings) -> Self {
         Self {
             domain,
             stream,
@@ -302,710 +218,15 @@ pub(super) const fn errno_of_send(error: SendError) -> Errno {
     }
 }
 
-const fn errno_of_bind(error: BindError) -> Errno {
-    match error {
-        BindError::InUse => Errno::EADDRINUSE,
-        BindError::NotAvailable => Errno::EADDRNOTAVAIL,
-        BindError::NoPort => Errno::EADDRINUSE,
-        BindError::TooMany => Errno::ENOBUFS,
-    }
-}
-
-impl Process {
-    pub(super) fn socket(&mut self, domain: i32, kind: i32, protocol: i32) -> Answer {
-        if domain != libc::AF_INET && domain != libc::AF_INET6 {
-            return Err(Errno::EAFNOSUPPORT);
-        }
-        let nonblock = kind & libc::SOCK_NONBLOCK != 0;
-        let cloexec = kind & libc::SOCK_CLOEXEC != 0;
-        let stream = match kind & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
-            libc::SOCK_STREAM => true,
-            libc::SOCK_DGRAM => false,
-            _ => return Err(Errno::ESOCKTNOSUPPORT),
-        };
-        let wanted = if stream {
-            libc::IPPROTO_TCP
-        } else {
-            libc::IPPROTO_UDP
-        };
-        if protocol != 0 && protocol != wanted {
-            return Err(Errno::EPROTONOSUPPORT);
-        }
-        let mut settings = self.sysctls.settings();
-        if !stream {
-            (settings.rcvbuf, settings.sndbuf) = (212_992, 212_992);
-        }
-        let socket = Socket::new(domain, stream, settings);
-        self.add(File::Socket(Box::new(socket)), nonblock, cloexec)
-    }
-
-    pub(super) fn bind(&mut self, fd: i32, addr: Option<SocketAddr>) -> Answer {
-        let mode = self.mode;
-        let socket = self.socket_of(fd)?;
-        let addr = to_wire(mode, socket.domain, addr.ok_or(Errno::EFAULT)?)?;
-        if socket.bound.is_some() || socket.stage != Stage::Fresh {
-            return Err(Errno::EINVAL);
-        }
-        let foreign = !addr.ip().is_unspecified() && !self.is_local(addr.ip());
-        if foreign && !socket.settings.freebind {
-            return Err(Errno::EADDRNOTAVAIL);
-        }
-        let (stream, reuse) = (
-            socket.stream,
-            socket.settings.reuse_addr || socket.settings.reuse_port,
-        );
-        if !stream {
-            let addr = self.open_udp(fd, addr)?;
-            self.socket_mut(fd)?.bound = Some(addr);
-            return Ok(0);
-        }
-        let addr = match addr.port() {
-            0 => SocketAddr::new(addr.ip(), self.pick_port()),
-            port if self.is_taken(fd, addr.ip(), port, reuse) => return Err(Errno::EADDRINUSE),
-            _ => addr,
-        };
-        self.socket_mut(fd)?.bound = Some(addr);
-        Ok(0)
-    }
-
-    fn is_local(&self, addr: IpAddr) -> bool {
-        let own = |a: &stack::host::Address| a.cidr.addr() == addr;
-        addr.is_loopback()
-            || self
-                .host
-                .interfaces()
-                .iter()
-                .any(|i| i.addresses().iter().any(own))
-    }
-
-    /// Whether another socket has a port, and will not share it.
-    fn is_taken(&self, fd: i32, addr: IpAddr, port: u16, reuse: bool) -> bool {
-        let sockets = self.files.iter().filter_map(|(other, d)| match &d.file {
-            File::Socket(socket) if *other != fd => Some(socket),
-            _ => None,
-        });
-        let mut taken = false;
-        for socket in sockets.filter(|s| s.stream) {
-            let Some(bound) = socket.bound.filter(|b| b.port() == port) else {
-                continue;
-            };
-            let meets = bound.ip() == addr || bound.ip().is_unspecified() || addr.is_unspecified();
-            let listens = matches!(socket.stage, Stage::Listening(_));
-            let shares = reuse && (socket.settings.reuse_addr || socket.settings.reuse_port);
-            taken |= meets && (!shares || listens && !socket.settings.reuse_port);
-        }
-        taken
-    }
-
-    fn pick_port(&mut self) -> u16 {
-        for _ in 0..28_000 {
-            let port = self.next_port;
-            self.next_port = if port >= 60_999 { 32_768 } else { port + 1 };
-            let busy = self.files.values().any(|d| match &d.file {
-                File::Socket(s) => s.bound.is_some_and(|b| b.port() == port),
-                _ => false,
-            });
-            if !busy {
-                return port;
-            }
-        }
-        0
-    }
-
-    fn open_udp(&mut self, fd: i32, addr: SocketAddr) -> Result<SocketAddr, Errno> {
-        let mut options = self.host.config().udp;
-        let settings = &self.socket_of(fd)?.settings;
-        options.reuse = settings.reuse_addr || settings.reuse_port;
-        options.ttl = settings.options.ttl;
-        options.tos = settings.options.tos;
-        let handle = self
-            .host
-            .udp_bind_with(addr, options)
-            .map_err(errno_of_bind)?;
-        let addr = self.host.udp_local(handle).unwrap_or(addr);
-        self.socket_mut(fd)?.stage = Stage::Udp(handle);
-        Ok(addr)
-    }
-
-    /// A datagram socket's handle; it is bound where it was not.
-    pub(super) fn udp_of(&mut self, fd: i32) -> Result<UdpHandle, Errno> {
-        let mode = self.mode;
-        let socket = self.socket_of(fd)?;
-        if let Stage::Udp(handle) = socket.stage {
-            return Ok(handle);
-        }
-        let addr = SocketAddr::new(any(mode, socket.domain), 0);
-        let bound = self.open_udp(fd, addr)?;
-        let socket = self.socket_mut(fd)?;
-        socket.bound = Some(bound);
-        match socket.stage {
-            Stage::Udp(handle) => Ok(handle),
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
-    pub(super) fn listen(&mut self, fd: i32, backlog: i32) -> Answer {
-        let mode = self.mode;
-        let socket = self.socket_of(fd)?;
-        if !socket.stream {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let (domain, bound, stage) = (socket.domain, socket.bound, socket.stage.clone());
-        let most = self.sysctls.somaxconn;
-        // A negative one is a very large one, as Linux's comparison of unsigned numbers has it.
-        let backlog = if backlog < 0 { most } else { backlog.min(most) };
-        self.socket_mut(fd)?.backlog = backlog;
-        match stage {
-            Stage::Listening(handle) => {
-                let options = self.listen_options(fd)?;
-                self.host.tcp_set_listen_options(handle, options);
-            }
-            Stage::Fresh => {
-                let addr = match bound {
-                    Some(addr) => addr,
-                    None => SocketAddr::new(any(mode, domain), self.pick_port()),
-                };
-                let options = self.listen_options(fd)?;
-                let handle = self.host.tcp_listen(addr, options).map_err(errno_of_bind)?;
-                let socket = self.socket_mut(fd)?;
-                socket.bound = Some(addr);
-                socket.stage = Stage::Listening(handle);
-                (socket.shut_read, socket.shut_write) = (false, false);
-            }
-            _ => return Err(Errno::EINVAL),
-        }
-        Ok(0)
-    }
-
-    /// What a listener tells our TCP.
-    pub(super) fn listen_options(&self, fd: i32) -> Result<ListenOptions, Errno> {
-        let socket = self.socket_of(fd)?;
-        let backlog = usize::try_from(socket.backlog).unwrap_or(0);
-        let server = self.sysctls.fastopen & 2 != 0;
-        // 0x400: every listener has it, asked for or not.
-        let asked = if self.sysctls.fastopen & 0x400 != 0 {
-            socket.backlog.max(socket.settings.fast_open)
-        } else {
-            socket.settings.fast_open
-        };
-        let fast_open = if server { asked.max(0) } else { 0 };
-        Ok(ListenOptions {
-            // Linux lets one more in than was asked for.
-            backlog: backlog + 1,
-            syn_backlog: backlog,
-            options: self.tcp_options(socket),
-            cookies: self.sysctls.cookies,
-            accept_from: Vec::new(),
-            fast_open: usize::try_from(fast_open).unwrap_or(0),
-        })
-    }
-
-    /// What a socket tells our TCP.
-    pub(super) fn tcp_options(&self, socket: &Socket) -> Options {
-        let settings = &socket.settings;
-        let mut options = settings.options.clone();
-        options.recv_buffer = self.sysctls.recv_buffer(settings);
-        // How much may be written is counted here, as Linux counts it.
-        options.send_buffer.initial = 1 << 30;
-        options.send_buffer.max = 1 << 30;
-        options.keepalive = settings.keepalive_on.then_some(settings.keepalive);
-        options.cork = settings.cork || socket.more;
-        if settings.nodelay {
-            options.nagle = stack::transport::tcp::options::Nagle::Off;
-        }
-        // Others end in the background: Linux lets close(2) wait, and no more.
-        options.linger = (settings.linger == Some(0)).then_some(Duration::ZERO);
-        if settings.linger2 > 0 {
-            let secs = u64::try_from(settings.linger2).unwrap_or(0);
-            options.fin_wait_2 = Duration::from_secs(secs);
-        } else if settings.linger2 < 0 {
-            options.fin_wait_2 = Duration::ZERO;
-        }
-        if !settings.quickack {
-            options.quick_acks = 0;
-        }
-        options
-    }
-
-    /// Tells a socket's connection or listener what has been set.
-    pub(super) fn tell_options(&mut self, fd: i32) {
-        let now = self.instant();
-        let Ok(socket) = self.socket_of(fd) else {
-            return;
-        };
-        match socket.stage {
-            Stage::Tcp(handle) => {
-                let options = self.tcp_options(socket);
-                self.host.tcp_set_options(now, handle, options);
-            }
-            Stage::Listening(handle) => {
-                if let Ok(options) = self.listen_options(fd) {
-                    self.host.tcp_set_listen_options(handle, options);
-                }
-            }
-            Stage::Udp(handle) => {
-                let (ttl, tos) = (socket.settings.options.ttl, socket.settings.options.tos);
-                if let Some(options) = self.host.udp_options(handle) {
-                    (options.ttl, options.tos) = (ttl, tos);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A change of a sysctl that listeners look at for each SYN.
-    pub(super) fn apply_sysctls(&mut self) {
-        let fresh = self.sysctls.options.clone();
-        let fds: Vec<i32> = self.files.keys().copied().collect();
-        for fd in fds {
-            let Ok(socket) = self.socket_mut(fd) else {
-                continue;
-            };
-            // Linux reads these where they are used, not where the socket is made.
-            let options = &mut socket.settings.options;
-            options.timestamps = fresh.timestamps;
-            options.sack = fresh.sack;
-            options.dsack = fresh.dsack;
-            options.window_scaling = fresh.window_scaling;
-            options.ecn = fresh.ecn;
-            options.frto = fresh.frto;
-            options.rack = fresh.rack;
-            options.retries1 = fresh.retries1;
-            options.retries2 = fresh.retries2;
-            options.syn_ack_retries = fresh.syn_ack_retries;
-            options.rto_max = fresh.rto_max;
-            self.tell_options(fd);
-        }
-        if let Some(key) = self.sysctls.fastopen_key {
-            self.host.tcp_set_fast_open_key(key);
-        }
-    }
-
-    /// Brings what waits in our TCP's listener to the socket, in order.
-    fn collect_accepted(&mut self, fd: i32) {
-        let Ok(socket) = self.socket_of(fd) else {
-            return;
-        };
-        let Stage::Listening(handle) = socket.stage else {
-            return;
-        };
-        // Those that were accepted here and not asked for count against the backlog there no more,
-        // so only as many are brought as are given at once.
-        if socket.waiting.is_empty()
-            && let Some((new, _)) = self.host.tcp_accept(handle)
-            && let Ok(socket) = self.socket_mut(fd)
-        {
-            socket.waiting.push_back(new);
-        }
-    }
-
-    /// Whether a listener has a connection to give.
-    pub(super) fn has_accepted(&self, socket: &Socket) -> bool {
-        let Stage::Listening(handle) = socket.stage else {
-            return false;
-        };
-        let mut listeners = self.host.tcp_listeners();
-        let waits = listeners
-            .find(|l| l.0 == handle)
-            .is_some_and(|(_, _, _, waiting)| waiting > 0);
-        waits || !socket.waiting.is_empty()
-    }
-
-    pub(super) fn accept(
-        &mut self,
-        fd: i32,
-        flags: i32,
-        peer: &mut Option<SocketAddr>,
-        begun: Duration,
-    ) -> Poll<Answer> {
-        self.collect_accepted(fd);
-        let nonblock = self.is_nonblocking(fd);
-        let socket = match self.socket_mut(fd) {
-            Ok(socket) => socket,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        if !socket.stream {
-            return Poll::Ready(Err(Errno::EOPNOTSUPP));
-        }
-        if !matches!(socket.stage, Stage::Listening(_)) {
-            return Poll::Ready(Err(Errno::EINVAL));
-        }
-        let Some(handle) = socket.waiting.pop_front() else {
-            let limit = socket.settings.rcv_timeout;
-            return if nonblock || self.is_late(begun, limit) {
-                Poll::Ready(Err(Errno::EAGAIN))
-            } else {
-                Poll::Pending
-            };
-        };
-        let (domain, mut settings) = (socket.domain, socket.settings.clone());
-        settings.fast_open = 0;
-        settings.defer_accept = 0;
-        let mut new = Socket::new(domain, true, settings);
-        new.stage = Stage::Tcp(handle);
-        new.bound = self.host.tcp_local(handle);
-        new.was_open = true;
-        let now = self.instant();
-        new.last = self.host.tcp_status(now, handle).unwrap_or_default();
-        new.error = self
-            .host
-            .tcp_take_error(handle)
-            .and_then(|e| errno_of(e, State::Established));
-        new.chrono.at = self.now;
-        *peer = self.host.tcp_remote(handle).map(|a| to_program(domain, a));
-        let file = File::Socket(Box::new(new));
-        let (nonblock, cloexec) = (
-            flags & libc::SOCK_NONBLOCK != 0,
-            flags & libc::SOCK_CLOEXEC != 0,
-        );
-        let answer = self.add(file, nonblock, cloexec);
-        if let Ok(fd) = answer {
-            // It may send as much as Linux lets it, whatever the listener's own was.
-            self.tell_options(i32::try_from(fd).unwrap_or(-1));
-        }
-        Poll::Ready(answer)
-    }
-
-    pub(super) fn connect(
-        &mut self,
-        fd: i32,
-        to: Target,
-        begun: Duration,
-        step: &mut u8,
-    ) -> Poll<Answer> {
-        match self.begin_connect(fd, to, step) {
-            Ok(Some(done)) => return Poll::Ready(Ok(done)),
-            Ok(None) => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        let first = if *step == 2 {
-            Errno::EINPROGRESS
-        } else {
-            Errno::EALREADY
-        };
-        self.await_connect(fd, begun, first)
-    }
-
-    /// The first part of connect: everything but waiting.
-    fn begin_connect(&mut self, fd: i32, to: Target, step: &mut u8) -> Result<Option<i64>, Errno> {
-        let mode = self.mode;
-        let socket = self.socket_of(fd)?;
-        if *step > 0 {
-            return Ok(None);
-        }
-        *step = 1;
-        let to = match to {
-            Target::Null => return Err(Errno::EFAULT),
-            Target::Unspec => {
-                self.disconnect(fd);
-                return Ok(Some(0));
-            }
-            Target::Addr(to) => to_wire(mode, socket.domain, to)?,
-        };
-        if !socket.stream {
-            let handle = self.udp_of(fd)?;
-            self.host.udp_connect(handle, to).map_err(errno_of_send)?;
-            return Ok(Some(0));
-        }
-        match socket.stage {
-            Stage::Listening(_) => return Err(Errno::EISCONN),
-            Stage::Deferred(_) => {
-                return Err(if socket.connecting {
-                    Errno::EINPROGRESS
-                } else {
-                    Errno::EISCONN
-                });
-            }
-            Stage::Tcp(_) if socket.connecting => return Ok(None),
-            Stage::Tcp(_) if socket.state() != State::Closed || socket.was_open => {
-                return Err(Errno::EISCONN);
-            }
-            Stage::Tcp(_) => self.disconnect(fd),
-            Stage::Fresh | Stage::Udp(_) => {}
-        }
-        let socket = self.socket_of(fd)?;
-        if socket.settings.fast_open_connect && self.sysctls.fastopen & 1 != 0 {
-            if self.knows_cookie(fd, to) {
-                self.socket_mut(fd)?.stage = Stage::Deferred(to);
-                return Ok(Some(0));
-            }
-            self.open_tcp(fd, to, true)?;
-        } else {
-            self.open_tcp(fd, to, false)?;
-        }
-        *step = 2;
-        // The SYN leaves before anything is waited for.
-        self.settle();
-        Ok(None)
-    }
-
-    /// Whether data may go with a SYN to `to`.
-    pub(super) fn knows_cookie(&mut self, fd: i32, to: SocketAddr) -> bool {
-        let no_cookie = self.sysctls.fastopen & 4 != 0
-            || self
-                .socket_of(fd)
-                .is_ok_and(|s| s.settings.fast_open_no_cookie);
-        no_cookie || self.host.tcp_has_fast_open_cookie(self.instant(), to)
-    }
-
-    /// Begins a connection: a SYN is to leave.
-    pub(super) fn open_tcp(&mut self, fd: i32, to: SocketAddr, fast: bool) -> Result<(), Errno> {
-        let now = self.instant();
-        let socket = self.socket_of(fd)?;
-        let mut options = self.tcp_options(socket);
-        options.fast_open = fast;
-        let from = socket.bound;
-        let handle =
-            self.host
-                .tcp_connect(now, to, from, options)
-                .map_err(|error| match error {
-                    ConnectError::NoRoute | ConnectError::BadPeer => Errno::ENETUNREACH,
-                    ConnectError::Prohibited => Errno::EHOSTUNREACH,
-                    ConnectError::NotAvailable | ConnectError::InUse | ConnectError::NoPort => {
-                        Errno::EADDRNOTAVAIL
-                    }
-                    ConnectError::TooMany => Errno::ENOBUFS,
-                })?;
-        let local = self.host.tcp_local(handle);
-        let status = self.host.tcp_status(now, handle).unwrap_or_default();
-        let at = self.now;
-        let socket = self.socket_mut(fd)?;
-        socket.stage = Stage::Tcp(handle);
-        socket.bound = local;
-        socket.connecting = true;
-        socket.was_open = false;
-        socket.last = status;
-        socket.chrono = Chrono {
-            at,
-            ..Chrono::default()
-        };
-        socket.skbs.clear();
-        socket.written = 0;
-        (socket.shut_read, socket.shut_write) = (false, false);
-        socket.error = None;
-        Ok(())
-    }
-
-    /// Waits for the handshake; `pending` is what a call that may not wait gets.
-    pub(super) fn await_connect(
-        &mut self,
-        fd: i32,
-        begun: Duration,
-        pending: Errno,
-    ) -> Poll<Answer> {
-        let nonblock = self.is_nonblocking(fd);
-        let socket = match self.socket_mut(fd) {
-            Ok(socket) => socket,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        let state = socket.state();
-        if matches!(state, State::SynSent | State::SynReceived) {
-            let limit = socket.settings.snd_timeout;
-            if nonblock {
-                return Poll::Ready(Err(pending));
-            }
-            return if self.is_late(begun, limit) {
-                Poll::Ready(Err(Errno::EINPROGRESS))
-            } else {
-                Poll::Pending
-            };
-        }
-        socket.connecting = false;
-        if state == State::Closed && !socket.was_open {
-            let error = socket.error.take().unwrap_or(Errno::ECONNABORTED);
-            return Poll::Ready(Err(error));
-        }
-        Poll::Ready(Ok(0))
-    }
-
-    /// Lets go of a connection, and keeps the socket.
-    fn disconnect(&mut self, fd: i32) {
-        let now = self.instant();
-        let Ok(socket) = self.socket_mut(fd) else {
-            return;
-        };
-        let stage = core::mem::replace(&mut socket.stage, Stage::Fresh);
-        socket.connecting = false;
-        socket.was_open = false;
-        socket.error = None;
-        socket.last = Status::default();
-        match stage {
-            Stage::Tcp(handle) => self.host.tcp_abort(now, handle),
-            Stage::Listening(handle) => self.host.tcp_stop_listening(now, handle),
-            Stage::Udp(_) => {
-                if let Ok(socket) = self.socket_mut(fd) {
-                    socket.stage = stage;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn shutdown(&mut self, fd: i32, how: i32) -> Answer {
-        let now = self.instant();
-        let socket = self.socket_mut(fd)?;
-        let (read, write) = match how {
-            libc::SHUT_RD => (true, false),
-            libc::SHUT_WR => (false, true),
-            libc::SHUT_RDWR => (true, true),
-            _ => return Err(Errno::EINVAL),
-        };
-        let handle = match socket.stage {
-            Stage::Tcp(handle) => handle,
-            Stage::Listening(handle) => {
-                if read {
-                    socket.stage = Stage::Fresh;
-                    self.host.tcp_stop_listening(now, handle);
-                }
-                return Ok(0);
-            }
-            _ => return Err(Errno::ENOTCONN),
-        };
-        if socket.state() == State::Closed {
-            return Err(Errno::ENOTCONN);
-        }
-        if socket.state() == State::SynSent {
-            socket.connecting = false;
-            self.disconnect(fd);
-            return Ok(0);
-        }
-        socket.shut_read |= read;
-        if write && !socket.shut_write {
-            socket.shut_write = true;
-            self.host.tcp_shutdown(now, handle);
-        }
-        let socket = self.socket_mut(fd)?;
-        socket.wakes.input += 1;
-        socket.wakes.output += 1;
-        Ok(0)
-    }
-
-    /// Closes; where the program lingers, waits for the peer to have everything.
-    pub(super) fn close(&mut self, fd: i32, begun: Duration, step: &mut u8) -> Poll<Answer> {
-        let now = self.instant();
-        let Some(descriptor) = self.files.get_mut(&fd) else {
-            return Poll::Ready(Err(Errno::EBADF));
-        };
-        let File::Socket(socket) = &mut descriptor.file else {
-            let gone = self.files.remove(&fd);
-            self.close_pipe(gone);
-            return Poll::Ready(Ok(0));
-        };
-        let stage = socket.stage.clone();
-        let linger = socket.settings.linger.filter(|secs| *secs > 0);
-        if let (Some(secs), Stage::Tcp(handle), 0) = (linger, &stage, *step) {
-            *step = 1;
-            self.host.tcp_close(now, *handle);
-            self.settle();
-            let limit = Duration::from_secs(u64::try_from(secs).unwrap_or(0));
-            return self.linger(fd, *handle, begun, limit);
-        }
-        if let (Some(secs), Stage::Tcp(handle), 1) = (linger, &stage, *step)
-            && self.host.tcp_state(*handle).is_some()
-        {
-            let limit = Duration::from_secs(u64::try_from(secs).unwrap_or(0));
-            return self.linger(fd, *handle, begun, limit);
-        }
-        let waiting = core::mem::take(&mut socket.waiting);
-        for handle in waiting {
-            self.host.tcp_abort(now, handle);
-        }
-        match stage {
-            Stage::Tcp(handle) => self.host.tcp_close(now, handle),
-            Stage::Listening(handle) => self.host.tcp_stop_listening(now, handle),
-            Stage::Udp(handle) => self.host.udp_close(now, handle),
-            Stage::Fresh | Stage::Deferred(_) => {}
-        }
-        self.files.remove(&fd);
-        self.forget_watched(fd);
-        Poll::Ready(Ok(0))
-    }
-
-    fn linger(
-        &mut self,
-        fd: i32,
-        handle: TcpHandle,
-        begun: Duration,
-        limit: Duration,
-    ) -> Poll<Answer> {
-        let closing = matches!(
-            self.host.tcp_state(handle),
-            Some(State::FinWait1 | State::Closing | State::LastAck)
-        );
-        if closing && !self.is_nonblocking(fd) && !self.is_late(begun, Some(limit)) {
-            return Poll::Pending;
-        }
-        self.files.remove(&fd);
-        self.forget_watched(fd);
-        Poll::Ready(Ok(0))
-    }
-
-    pub(super) fn name_of(&self, fd: i32, out: &mut Option<SocketAddr>, peer: bool) -> Answer {
-        let socket = self.socket_of(fd)?;
-        let addr = match (&socket.stage, peer) {
-            (Stage::Tcp(handle), true) if socket.state() != State::Closed => {
-                self.host.tcp_remote(*handle)
-            }
-            (Stage::Udp(handle), true) => self.host.udp(*handle).and_then(|u| u.remote),
-            (_, true) => None,
-            (_, false) => Some(
-                socket
-                    .bound
-                    .unwrap_or_else(|| SocketAddr::new(any(self.mode, socket.domain), 0)),
-            ),
-        };
-        *out = Some(to_program(socket.domain, addr.ok_or(Errno::ENOTCONN)?));
-        Ok(0)
-    }
-
-    /// Looks at what has become of all sockets, and notes whom it wakes.
-    pub(super) fn update_sockets(&mut self) {
-        let (now, at) = (self.instant(), self.now);
-        let Self {
-            files, host, epoch, ..
-        } = self;
-        for descriptor in files.values_mut() {
-            let Descriptor {
-                file: File::Socket(socket),
-                ..
-            } = descriptor
-            else {
-                continue;
-            };
-            match socket.stage {
-                Stage::Tcp(handle) => {
-                    let Some(status) = host.tcp_status(now, handle) else {
-                        continue;
-                    };
-                    let failed = host.tcp_take_error(handle);
-                    socket.on_status(at, *epoch + at, status, failed);
-                }
-                Stage::Listening(handle) => {
-                    let mut listeners = host.tcp_listeners();
-                    let waiting = listeners.find(|l| l.0 == handle).map_or(0, |l| l.3);
-                    let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-                    // `unread` of a listener is how many wait.
-                    if waiting > socket.last.unread {
-                        socket.wakes.input += 1;
-                    }
-                    socket.last.unread = waiting;
-                }
-                Stage::Udp(handle) => {
-                    let received = host.udp(handle).map_or(0, |u| u.stats.received);
-                    if received != socket.last.bytes_received {
-                        socket.wakes.input += 1;
-                        socket.last.bytes_received = received;
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
 impl Socket {
     /// Compares a connection's status with the last one.
-    fn on_status(&mut self, at: Duration, clock: Duration, status: Status, failed: Option<Error>) {
+    pub(super) fn on_status(
+        &mut self,
+        at: Duration,
+        clock: Duration,
+        status: Status,
+        failed: Option<Error>,
+    ) {
         self.count_time(at);
         let was = core::mem::replace(&mut self.last, status);
         let now = &self.last;
@@ -1086,5 +307,64 @@ impl Socket {
         let mut copy = self.clone();
         copy.count_time(at);
         copy.chrono
+    }
+}
+
+impl Socket {
+    /// How many of `len` bytes Linux would take at once: the rest of its last buffer, or a new one
+    /// where its buffers take less memory than they may.
+    pub(super) fn room(&self, len: usize) -> usize {
+        let goal = self.size_goal();
+        let full = self.queued() >= self.settings.sndbuf;
+        let open = match self.skbs.back() {
+            Some(skb) if self.last.not_sent > 0 => goal.saturating_sub(skb.len),
+            _ => 0,
+        };
+        let most = match (open, full) {
+            (0, true) => 0,
+            (0, false) => goal,
+            (open, _) => open,
+        };
+        usize::try_from(most).unwrap_or(0).min(len)
+    }
+
+    /// Counts bytes that were taken, in buffers of at most `goal`.
+    pub(super) fn note_written(&mut self, n: usize, goal: u32) {
+        let mut left = u32::try_from(n).unwrap_or(u32::MAX);
+        if let Some(skb) = self.skbs.back_mut()
+            && self.last.not_sent > 0
+            && skb.len < goal
+        {
+            let part = left.min(goal - skb.len);
+            skb.len += part;
+            skb.end += u64::from(part);
+            self.written += u64::from(part);
+            left -= part;
+        }
+        while left > 0 {
+            let len = left.min(goal.max(1));
+            self.written += u64::from(len);
+            self.skbs.push_back(Skb {
+                end: self.written,
+                len,
+            });
+            left -= len;
+        }
+        // Until the connection is asked again.
+        self.last.not_sent = self
+            .last
+            .not_sent
+            .saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+    }
+
+    /// What is counted from when `SOF_TIMESTAMPING_OPT_ID` is set.
+    pub(super) fn begin_stamps(&mut self, flags: u32) {
+        if flags & OPT_ID != 0 && self.settings.timestamping & OPT_ID == 0 {
+            self.stamps.base = match flags & OPT_ID_TCP {
+                0 => self.last.bytes_acked,
+                _ => self.written,
+            };
+        }
+        self.settings.timestamping = flags;
     }
 }

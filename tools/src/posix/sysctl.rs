@@ -4,7 +4,7 @@
 //! all sockets share, say) are taken and kept; of others the caller is told.
 
 use super::Profile;
-use super::socket::Settings;
+use super::settings::Settings;
 use stack::time::Duration;
 use stack::transport::tcp::options::{Buffer, Ecn, KeepAlive, MtuProbing};
 use stack::transport::tcp::{Algorithm, Cookies, Options};

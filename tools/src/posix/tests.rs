@@ -8,6 +8,8 @@
 use super::*;
 use stack::wire::checksum::Sum;
 use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
 
 const SYN: u8 = 2;
 const FIN: u8 = 1;
@@ -564,7 +566,7 @@ fn epoll_tells_by_level_by_edge_and_once() {
 fn zerocopy_is_told_when_it_is_acknowledged() {
     let mut s = Story::new();
     let fd = s.accepted();
-    s.ok(Op::set(fd, libc::SOL_SOCKET, option::names::SO_ZEROCOPY, 1));
+    s.ok(Op::set(fd, libc::SOL_SOCKET, option::SO_ZEROCOPY, 1));
     let queue = |s: &mut Story| {
         let mut call = Call::from(Op::recv(fd, 0, libc::MSG_ERRQUEUE));
         let answer = s.p.call(&mut call);

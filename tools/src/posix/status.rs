@@ -1,0 +1,165 @@
+//! What Linux would tell of a socket's connection.
+//!
+//! It counts segments where we count bytes: a part of one counts as one.
+
+use super::socket::{Socket, Stage};
+use super::{Process, TcpInfo};
+use stack::time::Duration;
+use stack::transport::tcp::status::Phase;
+use stack::transport::tcp::{State, Status};
+
+/// `TCPI_OPT_*` of `linux/tcp.h`.
+const OPT_TIMESTAMPS: u8 = 1;
+const OPT_SACK: u8 = 2;
+const OPT_WSCALE: u8 = 4;
+const OPT_ECN: u8 = 8;
+const OPT_SYN_DATA: u8 = 32;
+/// Linux's "no threshold yet".
+const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
+
+impl Process {
+    /// What Linux would tell of a socket's connection.
+    pub(super) fn info_of(&self, socket: &Socket) -> Option<TcpInfo> {
+        let Stage::Tcp(handle) = socket.stage else {
+            return socket.stream.then(|| TcpInfo {
+                state: number_of(socket.state()),
+                ..TcpInfo::default()
+            });
+        };
+        let status = self.host.tcp_status(self.instant(), handle)?;
+        let chrono = socket.chrono_at(self.now);
+        let mut info = TcpInfo {
+            busy_time: micros64(chrono.busy),
+            rwnd_limited: micros64(chrono.rwnd_limited),
+            sndbuf_limited: micros64(chrono.sndbuf_limited),
+            max_pacing_rate: socket.settings.max_pacing_rate,
+            ..Self::info_from(&status)
+        };
+        if status.fast_open && (socket.syn_data || !socket.connecting) {
+            info.options |= OPT_SYN_DATA;
+        }
+        Some(info)
+    }
+
+    fn info_from(status: &Status) -> TcpInfo {
+        let mss = u32::from(status.snd_mss.max(1));
+        let segments = |bytes: u32| bytes.div_ceil(mss);
+        let mut options = 0;
+        for (on, bit) in [
+            (status.timestamps, OPT_TIMESTAMPS),
+            (status.sack, OPT_SACK),
+            (status.wscale.is_some(), OPT_WSCALE),
+            (status.ecn, OPT_ECN),
+        ] {
+            options |= if on { bit } else { 0 };
+        }
+        let (snd_wscale, rcv_wscale) = status.wscale.unwrap_or_default();
+        let ssthresh = match status.ssthresh {
+            n if n >= INFINITE_SSTHRESH => INFINITE_SSTHRESH,
+            n => n / mss,
+        };
+        TcpInfo {
+            state: number_of(status.state),
+            ca_state: match status.phase {
+                Phase::Open => 0,
+                Phase::Disorder => 1,
+                Phase::Cwr => 2,
+                Phase::Recovery => 3,
+                Phase::Loss => 4,
+            },
+            retransmits: status.backoff,
+            probes: status.probes,
+            backoff: status.backoff,
+            options,
+            snd_wscale,
+            rcv_wscale,
+            delivery_rate_app_limited: u8::from(status.app_limited),
+            rto: micros(status.rto),
+            ato: 40_000,
+            snd_mss: u32::from(status.snd_mss),
+            rcv_mss: u32::from(status.rcv_mss),
+            unacked: segments(status.unacked),
+            sacked: segments(status.sacked),
+            lost: segments(status.lost),
+            retrans: segments(status.retrans),
+            last_data_sent: millis(status.last_data_sent),
+            last_data_recv: millis(status.last_data_received),
+            pmtu: u32::from(status.pmtu),
+            rcv_ssthresh: status.rcv_wnd,
+            rtt: status.srtt.map_or(0, micros),
+            rttvar: micros(status.rttvar),
+            snd_ssthresh: ssthresh,
+            snd_cwnd: (status.cwnd / mss).max(1),
+            advmss: u32::from(status.pmtu.saturating_sub(40)),
+            reordering: 3,
+            rcv_space: status.rcv_wnd,
+            total_retrans: count(status.total_retrans),
+            pacing_rate: status.pacing_rate,
+            bytes_acked: status.bytes_acked,
+            bytes_received: status.bytes_received,
+            segs_out: count(status.segs_out),
+            segs_in: count(status.segs_in),
+            notsent_bytes: status.not_sent,
+            min_rtt: status.min_rtt.map_or(u32::MAX, micros),
+            delivery_rate: status.delivery_rate,
+            delivered: count(status.delivered.div_ceil(u64::from(mss))),
+            delivered_ce: count(status.delivered_ce.div_ceil(u64::from(mss))),
+            bytes_sent: status.bytes_sent,
+            bytes_retrans: status.bytes_retrans,
+            dsack_dups: count(status.dsack_dups),
+            reord_seen: u32::from(status.reordering),
+            snd_wnd: status.snd_wnd,
+            rcv_wnd: status.rcv_wnd,
+            total_rto: u16::try_from(status.timeouts).unwrap_or(u16::MAX),
+            ..TcpInfo::default()
+        }
+    }
+
+    /// `TCP_CC_INFO`: BBR's five words where it rules, else nothing.
+    pub(super) fn cc_info(&self, socket: &Socket) -> Vec<u8> {
+        let Some(info) = self.info_of(socket) else {
+            return Vec::new();
+        };
+        if socket.last.congestion != "bbr" {
+            return Vec::new();
+        }
+        let mut out = info.delivery_rate.to_ne_bytes().to_vec();
+        out.extend(info.min_rtt.to_ne_bytes());
+        // Gains are in 256ths.
+        out.extend([256_u32, 512].into_iter().flat_map(u32::to_ne_bytes));
+        out
+    }
+}
+
+/// Linux's number of a state.
+const fn number_of(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => 7,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Listen => 10,
+        State::Closing => 11,
+    }
+}
+
+fn micros(d: Duration) -> u32 {
+    u32::try_from(d.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn micros64(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(d: Duration) -> u32 {
+    u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn count(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
