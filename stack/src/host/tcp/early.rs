@@ -119,20 +119,21 @@ impl Host {
         data: Payload,
         connection: &mut Connection,
     ) -> bool {
-        let Some(offered) = seg.fast_open else {
-            return false;
-        };
         let Some(l) = self.tcp.listeners.get_mut(listener) else {
             return false;
         };
+        let open = l.pending.open && !data.is_empty();
         //= RFC 7413 §4.2 off, or with too many pending, all cookie options are ignored.
-        if l.pending.limit == 0 {
+        if l.pending.limit == 0 || seg.fast_open.is_none() && !open {
             return false;
         }
         if !l.pending.has_room(now) {
             self.stats.tcp.fast_open_overflows += 1;
             return false;
         }
+        let Some(offered) = seg.fast_open else {
+            return connection.take_early(now, seg, data).is_ok();
+        };
         let server = &self.tcp.fast_open.server;
         let check = server.check_at(now, client, local, offered.as_slice());
         if check != Check::Current
@@ -140,7 +141,7 @@ impl Host {
         {
             connection.give_cookie(cookie);
         }
-        check.accepts() && connection.take_early(now, seg, data).is_ok()
+        (check.accepts() || open) && connection.take_early(now, seg, data).is_ok()
     }
 
     /// A connection whose SYN's data was taken: it waits to be accepted, and is pending.

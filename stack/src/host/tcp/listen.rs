@@ -93,7 +93,10 @@ impl Host {
             options: shared,
             half_open: BTreeSet::new(),
             waiting: VecDeque::new(),
-            pending: super::pending::Pending::new(options.fast_open),
+            pending: super::pending::Pending::new(
+                options.fast_open,
+                options.fast_open_without_cookie,
+            ),
             announced: false,
         };
         let key = tcp
@@ -116,6 +119,7 @@ impl Host {
         l.cookies = options.cookies;
         l.accept_from = options.accept_from.into();
         l.pending.limit = options.fast_open;
+        l.pending.open = options.fast_open_without_cookie;
     }
 
     /// The next connection that waits, with its peer; it may have been reset since.

@@ -7,15 +7,18 @@ use alloc::collections::VecDeque;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
     pub(super) limit: usize,
+    /// Cookies are not asked for.
+    pub(super) open: bool,
     pub(super) now: usize,
     /// Until when those count that ended badly.
     pub(super) failed: VecDeque<Instant>,
 }
 
 impl Pending {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, open: bool) -> Self {
         Self {
             limit,
+            open,
             ..Self::default()
         }
     }

@@ -33,6 +33,9 @@ pub struct ListenOptions {
     /// Connections that may wait with data from their SYN, which nobody has acknowledged to be
     /// theirs (RFC 7413 §5.1, `PendingFastOpenRequests`). Zero: Fast Open is off.
     pub fast_open: usize,
+    /// Data in a SYN is taken without a cookie, where Fast Open is on: for networks whose addresses
+    /// nobody can forge (RFC 7413 §2 leaves servers the choice).
+    pub fast_open_without_cookie: bool,
 }
 
 impl Default for ListenOptions {
@@ -44,6 +47,7 @@ impl Default for ListenOptions {
             cookies: Cookies::WhenFull,
             accept_from: Vec::new(),
             fast_open: 0,
+            fast_open_without_cookie: false,
         }
     }
 }

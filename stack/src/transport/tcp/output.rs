@@ -184,8 +184,8 @@ impl Connection {
         }
         let early = self.early_data(options);
         let end = iss + 1 + early;
-        // Less than there was room for.
-        let small = early == self.snd.buffer.len();
+        // Less than there was room for; a SYN alone keeps no small segment waiting.
+        let small = early > 0 && early == self.snd.buffer.len();
         self.with_sender(now, |snd, cx, timers| {
             snd.on_sent(cx, iss + 1, Marks::NONE, timers);
             if early > 0 {
