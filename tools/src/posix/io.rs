@@ -514,7 +514,9 @@ impl Process {
         let now = self.instant();
         let more = flags & libc::MSG_MORE != 0;
         if self.socket_of(fd)?.more != more {
-            self.socket_mut(fd)?.more = more;
+            let socket = self.socket_mut(fd)?;
+            socket.more = more;
+            socket.acked_more = socket.last.bytes_acked;
             self.tell_options(fd);
         }
         loop {
@@ -650,6 +652,11 @@ impl Process {
             (Some(File::Socket(_)), Some(File::PipeIn(at))) => {
                 let at = *at;
                 let room = self.pipes.get(at).map_or(0, |p| PIPE - p.len().min(PIPE));
+                let urgent = self.socket_of(from).map(|s| (s.last.urgent, s.last.unread));
+                if urgent == Ok((Some(1), 1)) {
+                    // The urgent byte alone is nothing to move, and nothing to wait for.
+                    return Poll::Ready(Ok(0));
+                }
                 let flags = if nonblock { libc::MSG_DONTWAIT } else { 0 };
                 let mut read = Op::recv(from, (*len).min(room), flags);
                 let answer = self.recv(&mut read, begun);

@@ -213,6 +213,8 @@ impl Process {
             cookies: self.sysctls.cookies,
             accept_from: Vec::new(),
             fast_open: usize::try_from(fast_open).unwrap_or(0),
+            fast_open_without_cookie: self.sysctls.fastopen & 0x200 != 0
+                || socket.settings.fast_open_no_cookie,
         })
     }
 
@@ -297,6 +299,27 @@ impl Process {
         }
     }
 
+    /// `MSG_MORE` holds back until the next write or acknowledgment, as in Linux.
+    pub(super) fn end_more(&mut self) {
+        let held = |d: &Descriptor| match &d.file {
+            File::Socket(socket) => socket.more && socket.acked_more < socket.last.bytes_acked,
+            _ => false,
+        };
+        let fds = self
+            .files
+            .iter()
+            .filter(|(_, d)| held(d))
+            .map(|(fd, _)| *fd);
+        let fds: Vec<i32> = fds.collect();
+        for fd in fds {
+            if let Ok(socket) = self.socket_mut(fd) {
+                socket.more = false;
+            }
+            self.tell_options(fd);
+            self.settle();
+        }
+    }
+
     /// Brings what waits in our TCP's listener to the socket, in order.
     fn collect_accepted(&mut self, fd: i32) {
         let Ok(socket) = self.socket_of(fd) else {
@@ -368,6 +391,8 @@ impl Process {
             .tcp_take_error(handle)
             .and_then(|e| errno_of(e, State::Established));
         new.chrono.at = self.now;
+        new.opened_at = self.now;
+        new.syn_data = new.last.fast_open && new.last.bytes_received > 0;
         *peer = self.host.tcp_remote(handle).map(|a| to_program(domain, a));
         let file = File::Socket(Box::new(new));
         let (nonblock, cloexec) = (

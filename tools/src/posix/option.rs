@@ -204,7 +204,16 @@ impl Process {
             _ => Err(Errno::EINVAL),
         };
         match name {
-            libc::TCP_NODELAY => settings.nodelay = on,
+            libc::TCP_NODELAY => {
+                settings.nodelay = on;
+                socket.more = false;
+                // It pushes what is corked, once.
+                if on && core::mem::take(&mut settings.cork) {
+                    self.tell_options(fd);
+                    self.settle();
+                    self.socket_mut(fd)?.settings.cork = true;
+                }
+            }
             libc::TCP_CORK => settings.cork = on,
             libc::TCP_MAXSEG => {
                 // Zero: as the path says.

@@ -182,6 +182,7 @@ impl Process {
         self.host
             .handle_frame(now, Port(0), Frame::copy_from(packet));
         self.settle();
+        self.end_more();
     }
 
     /// The next packet that leaves.

@@ -85,11 +85,15 @@ pub(super) struct Socket {
     pub(super) nospace: bool,
     /// The last write has more to come.
     pub(super) more: bool,
+    /// What was acknowledged when it said so.
+    pub(super) acked_more: u64,
     pub(super) errors: ErrorQueue,
     pub(super) stamps: Stamps,
     pub(super) wakes: Wakes,
     pub(super) chrono: Chrono,
     pub(super) last: Status,
+    /// When it opened.
+    pub(super) opened_at: Duration,
     /// The connection had been open.
     pub(super) was_open: bool,
     /// Fast Open: a cookie was there, and data went with the SYN.
@@ -114,11 +118,13 @@ impl Socket {
             written: 0,
             nospace: false,
             more: false,
+            acked_more: 0,
             errors: ErrorQueue::default(),
             stamps: Stamps::default(),
             wakes: Wakes::default(),
             chrono: Chrono::default(),
             last: Status::default(),
+            opened_at: Duration::ZERO,
             was_open: false,
             syn_data: false,
         }
@@ -230,6 +236,9 @@ impl Socket {
         self.count_time(at);
         let was = core::mem::replace(&mut self.last, status);
         let now = &self.last;
+        if now.state.is_synchronized() && !was.state.is_synchronized() {
+            self.opened_at = at;
+        }
         if now.state.is_synchronized() || was.state == State::SynReceived {
             self.was_open |= now.state.is_synchronized();
         }

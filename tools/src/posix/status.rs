@@ -32,10 +32,15 @@ impl Process {
             busy_time: micros64(chrono.busy),
             rwnd_limited: micros64(chrono.rwnd_limited),
             sndbuf_limited: micros64(chrono.sndbuf_limited),
+            last_data_recv: match status.bytes_received {
+                // Linux counts from the handshake where nothing has come.
+                0 => millis(self.now.saturating_sub(socket.opened_at)),
+                _ => millis(status.last_data_received),
+            },
             max_pacing_rate: socket.settings.max_pacing_rate,
             ..Self::info_from(&status)
         };
-        if status.fast_open && (socket.syn_data || !socket.connecting) {
+        if status.fast_open && socket.syn_data {
             info.options |= OPT_SYN_DATA;
         }
         Some(info)

@@ -781,3 +781,42 @@ fn errors_have_names_and_a_push_is_a_push() {
     s.ok(Op::set(fd, libc::IPPROTO_TCP, libc::TCP_CORK, 0));
     assert_eq!(s.one().flags, PSH | ACK);
 }
+
+#[test]
+fn a_fast_open_server_writes_at_once_and_disconnects_with_a_reset() {
+    let mut s = Story::new();
+    s.p.sysctl("net.ipv4.tcp_fastopen", "0x202").unwrap();
+    let fd = s.listener(1);
+    s.ok(Op::set(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 1));
+    s.peer(seg(SYN, 0, 0).options(Story::syn_options()).data(10));
+    let answer = s.one();
+    assert_eq!((answer.flags, answer.ack), (SYN | ACK, 11));
+    let fd = s.ok(Op::accept(fd));
+    assert_eq!((s.info(fd).state, s.info(fd).options & 32), (3, 32));
+    assert_eq!(s.ok(Op::recv(fd, 512, 0)), 10);
+    assert_eq!(s.ok(Op::send(fd, vec![0; 100], 0)), 100);
+    assert_eq!(s.one().data, 100);
+    let to = Target::Unspec;
+    assert_eq!(s.ok(Op::Connect { fd, to }), 0);
+    assert_eq!(s.one().flags, RST | ACK);
+    assert_eq!(s.info(fd).state, 7);
+}
+
+#[test]
+fn more_to_come_waits_for_an_acknowledgment_at_most() {
+    let mut s = Story::new();
+    let fd = s.accepted();
+    s.ok(Op::set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1));
+    s.ok(Op::send(fd, vec![0; 3100], libc::MSG_MORE));
+    assert_eq!(s.one().data, 3000);
+    s.ok(Op::send(fd, vec![0; 50], libc::MSG_MORE));
+    assert_eq!(s.outs(), []);
+    let ack = s.ack(1, 2001);
+    s.peer(ack);
+    assert_eq!(s.one().data, 150);
+    s.ok(Op::set(fd, libc::IPPROTO_TCP, libc::TCP_CORK, 1));
+    s.ok(Op::send(fd, vec![0; 40], 0));
+    assert_eq!(s.outs(), []);
+    s.ok(Op::set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1));
+    assert_eq!(s.one().data, 40);
+}
