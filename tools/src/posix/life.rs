@@ -481,7 +481,7 @@ impl Process {
     }
 
     /// Whether data may go with a SYN to `to`.
-    pub(super) fn knows_cookie(&mut self, fd: i32, to: SocketAddr) -> bool {
+    pub(super) fn knows_cookie(&self, fd: i32, to: SocketAddr) -> bool {
         let no_cookie = self.sysctls.fastopen & 4 != 0
             || self
                 .socket_of(fd)

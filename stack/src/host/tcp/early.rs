@@ -98,15 +98,8 @@ impl Host {
 
     /// Whether a server has given us a cookie that data may go with.
     #[must_use]
-    pub fn tcp_has_fast_open_cookie(&mut self, now: Instant, to: SocketAddr) -> bool {
-        let IpAddr::V4(dst) = to.ip() else {
-            return false;
-        };
-        let way = self.way(dst);
-        way.is_ok_and(|way| {
-            let local = IpAddr::V4(way.src);
-            self.tcp.fast_open.client.knows(now, local, to)
-        })
+    pub fn tcp_has_fast_open_cookie(&self, now: Instant, to: SocketAddr) -> bool {
+        self.tcp.fast_open.client.knows(now, to)
     }
 
     /// Sees to the Fast Open option of a SYN that `connection` is to answer; whether its data was

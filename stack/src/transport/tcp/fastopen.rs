@@ -247,12 +247,16 @@ impl Client {
         self.stats
     }
 
-    /// Whether data may go with a SYN to `remote`: the same as [`plan`](Self::plan) would say.
+    /// Whether data may go with a SYN to `remote` from one of our addresses, as far as
+    /// [`plan`](Self::plan) would say so.
     #[must_use]
-    pub fn knows(&self, now: Instant, local: IpAddr, remote: SocketAddr) -> bool {
-        let failed = |f: &Failure| now < f.until;
-        !self.failures.get(&(local, remote)).is_some_and(failed)
-            && self.known.contains_key(&(local, remote.ip()))
+    pub fn knows(&self, now: Instant, remote: SocketAddr) -> bool {
+        let rests = |local: IpAddr| {
+            let failure = self.failures.get(&(local, remote));
+            failure.is_some_and(|f| now < f.until)
+        };
+        let mut known = self.known.keys().filter(|(_, peer)| *peer == remote.ip());
+        known.any(|(local, _)| !rests(*local))
     }
 
     /// How to begin a connection from `local` to `remote`.
