@@ -4,4 +4,5 @@
 //! |---|---|
 //! | [`posix`] | Linux's socket calls over one host in virtual time |
 
+pub mod pkt;
 pub mod posix;
