@@ -566,7 +566,7 @@ fn operate(left: &Value, sign: &str, right: &Value) -> Option<Value> {
             "|" => a | b,
             "^" => a ^ b,
             "&" => a & b,
-            "<<" => a.checked_shl(shift()?).filter(|v| v.checked_shr(shift()?) == Some(*a))?,
+            "<<" => a.checked_mul(1i128.checked_shl(shift()?).filter(|power| *power > 0)?)?,
             ">>" => a.checked_shr(shift()?)?,
             "+" => a.checked_add(*b)?,
             "-" => a.checked_sub(*b)?,

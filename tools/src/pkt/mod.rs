@@ -1,13 +1,55 @@
-//! Packet scripts: packetdrill's language, run in virtual time.
+//! Packet scripts: packetdrill's language, run in virtual time over [`crate::posix`].
+//!
+//! ```text
+//!  text -> lexer -> parse -> tree -> prepare ------------------> runner -> Report
+//!                                    shell: blocks to settings    |  calls    -> posix::Process
+//!                                    code, constants, names       |  packets <-> wire (bytes)
+//! ```
+//!
+//! Read first: packetdrill's own description of its language, and RFC 9293 §3.
+//!
+//! Promises: a script runs as it was written for the original, or it is said which statement cannot
+//! be run and why, before anything of it is; no shell is run; the same script gives the same
+//! exchange each time, in no time that a clock could see; no text makes it panic.
+//!
+//! Left out: packets within packets (GRE, MPLS, IP in IP), remote mode, and running another
+//! implementation. Unlike the original, ports written in a script name connections side by side,
+//! a call that waits does not hold up the ones after it, and `--tcp_ts_ecr_exact` also compares
+//! the timestamps that are echoed.
+//!
+//! ```
+//! use tools::pkt::{Options, Outcome, run};
+//! # use tools::posix::{Mode, Profile};
+//! let options = Options { profile: Profile::Linux, mode: Mode::V4, defines: Default::default() };
+//! let report = run("example.pkt".as_ref(), "0 socket(..., SOCK_FROG, 0) = 3", &options);
+//! let Outcome::Cannot { at, why } = report.outcome else { panic!() };
+//! assert_eq!((at.line, why.as_str()), (1, "the constant SOCK_FROG is not known"));
+//! ```
 
+mod code;
+mod config;
+mod constants;
+mod icmp;
 mod lexer;
+mod notation;
 pub mod parse;
+mod runner;
+mod shell;
 pub mod tree;
+mod wire;
 
+pub use config::Options;
 pub use lexer::Place;
 pub use parse::parse;
 
+use crate::posix::Mode;
+use config::{Config, mode_of};
+use runner::Prepared;
+use shell::{ReadFile, Step};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
+use tree::{Action, Body, Expr, Script};
 
 /// What is wrong, and where in the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,5 +69,145 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.at.line, self.at.column, self.why)
+    }
+}
+
+/// How a script ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it says.
+    Pass,
+    /// Otherwise.
+    Fail {
+        /// The event.
+        at: Place,
+        /// What was expected and what was found.
+        why: String,
+        /// Expected and found in the script's notation, and what was before.
+        details: Vec<String>,
+    },
+    /// It was not run, or not to its end, for want of something here.
+    Cannot {
+        /// The statement.
+        at: Place,
+        /// What is wanting.
+        why: String,
+    },
+}
+
+/// What became of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Calls and packets, each with its time.
+    pub exchange: Vec<String>,
+}
+
+/// The one mode that a script's head asks for, if it does.
+#[must_use]
+pub fn mode_asked(text: &str) -> Option<Mode> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("--ip_version="))?;
+    mode_of(line.split_whitespace().next()?)
+}
+
+/// Runs a script that was read from `path`; files that its shell blocks call are read too.
+#[must_use]
+pub fn run(path: &Path, text: &str, options: &Options) -> Report {
+    run_reading(path, text, options, &|path| std::fs::read_to_string(path).ok())
+}
+
+/// The same, with files from elsewhere.
+#[must_use]
+pub fn run_reading(path: &Path, text: &str, options: &Options, read: ReadFile<'_>) -> Report {
+    let mut options = options.clone();
+    options.mode = mode_asked(text).unwrap_or(options.mode);
+    let names = options.all_defines(options.mode);
+    let cannot = |trouble: Trouble| Report {
+        outcome: Outcome::Cannot { at: trouble.at, why: trouble.why },
+        exchange: Vec::new(),
+    };
+    let script = match parse(text, &names) {
+        Ok(script) => script,
+        Err(trouble) => return cannot(Trouble::at(trouble.at, format!("{trouble}"))),
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    match prepare(&script, text, folder, &options, read) {
+        Ok(prepared) => runner::run(&prepared),
+        Err(trouble) => cannot(trouble),
+    }
+}
+
+/// Works out all that can be known before running: settings, shell blocks, names.
+fn prepare<'a>(
+    script: &'a Script,
+    text: &'a str,
+    folder: &Path,
+    options: &Options,
+    read: ReadFile<'_>,
+) -> Result<Prepared<'a>, Trouble> {
+    let head = Place { line: 1, column: 1 };
+    let config = Config::new(&script.options, options).map_err(|why| Trouble::at(head, why))?;
+    let steps = |at: Place, block: &str| -> Result<Vec<Step>, Trouble> {
+        shell::steps(block, folder, read).map_err(|refused| {
+            let at = Place { line: at.line + refused.line, ..at };
+            Trouble::at(at, format!("{}: {}", refused.statement, refused.why))
+        })
+    };
+    let mut init = Vec::new();
+    for path in &config.init_scripts {
+        let Some(block) = read(&folder.join(path)) else {
+            return Err(Trouble::at(head, format!("{path} cannot be read")));
+        };
+        init.extend(steps(head, &block)?);
+    }
+    if let Some((at, block)) = &script.init {
+        init.extend(steps(*at, block)?);
+    }
+    let mut blocks = BTreeMap::new();
+    for (number, event) in script.events.iter().enumerate() {
+        let wrong = |why: String| Trouble::at(event.at, why);
+        match &event.action {
+            Action::Shell(block) => {
+                blocks.insert(number, steps(event.at, block)?);
+            }
+            Action::Code(at, text) => {
+                code::check(text).map_err(|why| Trouble::at(*at, why))?;
+            }
+            Action::Call(call) => {
+                if !runner::CALLS.contains(&call.name.as_str()) {
+                    return Err(wrong(format!("the system call {} is not known", call.name)));
+                }
+                call.args.iter().chain([&call.result]).try_for_each(known).map_err(wrong)?;
+                if let Some(errno) = &call.errno {
+                    known(&Expr::Word(errno.clone())).map_err(wrong)?;
+                }
+            }
+            Action::Packet(packet) => {
+                if let Some(name) = packet.wrapped {
+                    return Err(wrong(format!("{name} is not built here")));
+                }
+                if let Body::Icmp { kind, code, .. } = &packet.body {
+                    let v6 = options.mode == Mode::V6;
+                    icmp::numbers(v6, kind, code.as_deref()).map_err(wrong)?;
+                }
+            }
+        }
+    }
+    Ok(Prepared { script, text, init, blocks, config })
+}
+
+/// Whether every name in an expression has a value.
+fn known(expr: &Expr) -> Result<(), String> {
+    match expr {
+        Expr::Word(name) => match constants::value(name) {
+            Some(_) => Ok(()),
+            None => Err(format!("the constant {name} is not known")),
+        },
+        Expr::Or(left, right) => known(left).and_then(|()| known(right)),
+        Expr::List(items) | Expr::Apply(_, items) => items.iter().try_for_each(known),
+        Expr::Struct(fields) => fields.iter().try_for_each(|field| known(&field.value)),
+        Expr::Named(_, value) => known(value),
+        Expr::Ellipsis | Expr::Int(_) | Expr::Str(_) | Expr::Ip(_) => Ok(()),
     }
 }

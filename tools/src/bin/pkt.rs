@@ -1,0 +1,228 @@
+//! `pkt`: runs packet scripts against this stack, in virtual time.
+
+use clap::{Parser, ValueEnum};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use tools::pkt::{Options, Outcome, Report, mode_asked, run};
+use tools::posix::{Mode, Profile};
+
+/// Runs packetdrill scripts against this stack: no root, no device, virtual time.
+///
+/// Prints a line for each script (ok, FAIL and what differs, or "cannot run" and which statement
+/// is why), then `N of M pass`. Ends with 0 only where all pass.
+#[derive(Parser)]
+#[command(name = "pkt", after_help = EXAMPLES)]
+struct Args {
+    /// Scripts, and folders of scripts.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Whose defaults the stack takes.
+    #[arg(long, value_enum, default_value = "linux")]
+    profile: ProfileArg,
+    /// Which sockets over which wire; a script's own --ip_version comes first.
+    #[arg(long, value_enum, default_value = "v4")]
+    mode: ModeArg,
+    /// A name that scripts find defined.
+    #[arg(short = 'D', long = "define", value_name = "NAME=VALUE")]
+    defines: Vec<String>,
+    /// Only scripts whose path has this in it.
+    #[arg(long, value_name = "SUBSTR")]
+    only: Option<String>,
+    /// Print the whole exchange of each script.
+    #[arg(short, long)]
+    verbose: bool,
+    /// One JSON object a script, then one for the sum.
+    #[arg(long)]
+    json: bool,
+    /// Run them over and over for two seconds, and tell how many a second.
+    #[arg(long)]
+    bench: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  pkt tests/scripts
+  pkt --mode all --only sack path/to/linux/tools/testing/selftests/net/packetdrill
+  pkt -v tests/scripts/rfc9293/3.5-passive-open.pkt
+  pkt --profile freebsd --json collection/ > result.jsonl";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileArg {
+    Linux,
+    Freebsd,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeArg {
+    V4,
+    Mapped,
+    V6,
+    All,
+}
+
+/// One script in one mode.
+struct Case {
+    path: PathBuf,
+    text: String,
+    options: Options,
+}
+
+impl Case {
+    const fn mode(&self) -> &'static str {
+        match self.options.mode {
+            Mode::V4 => "v4",
+            Mode::Mapped => "mapped",
+            Mode::V6 => "v6",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let cases = match cases(&args) {
+        Ok(cases) => cases,
+        Err(why) => {
+            eprintln!("pkt: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    if args.bench {
+        return bench(&cases);
+    }
+    let reports: Vec<Report> =
+        cases.iter().map(|case| run(&case.path, &case.text, &case.options)).collect();
+    let several = args.mode == ModeArg::All;
+    for (case, report) in cases.iter().zip(&reports) {
+        if args.json {
+            println!("{}", as_json(case, report));
+        } else {
+            print(case, report, several, args.verbose);
+        }
+    }
+    let count = |test: fn(&Outcome) -> bool| reports.iter().filter(|r| test(&r.outcome)).count();
+    let passed = count(|outcome| matches!(outcome, Outcome::Pass));
+    let unable = count(|outcome| matches!(outcome, Outcome::Cannot { .. }));
+    let total = reports.len();
+    if args.json {
+        let failed = total - passed - unable;
+        println!(
+            "{}",
+            serde_json::json!({"pass": passed, "of": total, "fail": failed, "cannot": unable})
+        );
+    } else {
+        println!("{passed} of {total} pass");
+    }
+    ExitCode::from(u8::from(passed != total))
+}
+
+/// Every script in every mode it is to run in, in the order of their names.
+fn cases(args: &Args) -> Result<Vec<Case>, String> {
+    let mut paths = Vec::new();
+    for path in &args.paths {
+        walk(path, &mut paths).map_err(|why| format!("{}: {why}", path.display()))?;
+    }
+    if let Some(part) = &args.only {
+        paths.retain(|path| path.to_string_lossy().contains(part.as_str()));
+    }
+    let mut defines = tools::pkt::tree::Defines::new();
+    for define in &args.defines {
+        let Some((name, value)) = define.split_once('=') else {
+            return Err(format!("-D {define}: not NAME=VALUE"));
+        };
+        defines.insert(name.to_owned(), value.to_owned());
+    }
+    let profile = match args.profile {
+        ProfileArg::Linux => Profile::Linux,
+        ProfileArg::Freebsd => Profile::FreeBsd,
+    };
+    let asked: &[Mode] = match args.mode {
+        ModeArg::V4 => &[Mode::V4],
+        ModeArg::Mapped => &[Mode::Mapped],
+        ModeArg::V6 => &[Mode::V6],
+        ModeArg::All => &[Mode::V4, Mode::Mapped, Mode::V6],
+    };
+    let mut cases = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let modes = mode_asked(&text).map_or_else(|| asked.to_vec(), |mode| vec![mode]);
+        for mode in modes {
+            let options = Options { profile, mode, defines: defines.clone() };
+            cases.push(Case { path: path.clone(), text: text.clone(), options });
+        }
+    }
+    Ok(cases)
+}
+
+fn walk(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if !path.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let mut inside = std::fs::read_dir(path)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    inside.sort();
+    for path in inside {
+        if path.is_dir() || path.extension().is_some_and(|ext| ext == "pkt") {
+            walk(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn print(case: &Case, report: &Report, several: bool, verbose: bool) {
+    let name = case.path.display();
+    let mode = if several { format!(" [{}]", case.mode()) } else { String::new() };
+    match &report.outcome {
+        Outcome::Pass => println!("ok         {name}{mode}"),
+        Outcome::Cannot { at, why } => {
+            println!("cannot run {name}{mode}: line {}: {why}", at.line);
+        }
+        Outcome::Fail { at, why, details } => {
+            println!("FAIL       {name}:{}{mode}: {why}", at.line);
+            for line in details {
+                println!("             {line}");
+            }
+        }
+    }
+    if verbose {
+        for line in &report.exchange {
+            println!("    {line}");
+        }
+    }
+}
+
+fn as_json(case: &Case, report: &Report) -> serde_json::Value {
+    let (result, at, why, details) = match &report.outcome {
+        Outcome::Pass => ("ok", None, None, None),
+        Outcome::Cannot { at, why } => ("cannot run", Some(at), Some(why), None),
+        Outcome::Fail { at, why, details } => ("FAIL", Some(at), Some(why), Some(details)),
+    };
+    serde_json::json!({
+        "script": case.path.to_string_lossy(),
+        "mode": case.mode(),
+        "result": result,
+        "line": at.map(|at| at.line),
+        "why": why,
+        "details": details,
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn bench(cases: &[Case]) -> ExitCode {
+    let start = Instant::now();
+    let (mut runs, mut passed) = (0u64, 0u64);
+    while start.elapsed().as_secs() < 2 && !cases.is_empty() {
+        for case in cases {
+            let report = run(&case.path, &case.text, &case.options);
+            passed += u64::from(report.outcome == Outcome::Pass);
+            runs += 1;
+        }
+    }
+    let secs = start.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate, rounded")]
+    let rate = runs as f64 / secs.max(1e-9);
+    println!("{runs} runs ({passed} pass) in {secs:.2} s on one core: {rate:.0} scripts a second");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,275 @@
+//! Runs a script: makes its calls, injects its packets, and compares what leaves.
+//!
+//! ```text
+//!  events in order:  <  map numbers to live ones -> Process::deliver
+//!                    >  Process::transmit -> map to the script's numbers -> compare, with time
+//!                    call -> Process::call -> compare; a waiting one is asked again at each step
+//!  between events:   Process::advance through each timer, at virtual speed
+//! ```
+//!
+//! Rules, all packetdrill's: one socket is under test at a time (the latest made by `socket()`,
+//! by a SYN to a listener, or by a packet where there is none); sequence numbers outside SYN
+//! segments are relative to the initial ones; timestamps map by the first one seen; the window is
+//! the header's field, unscaled; a packet may come 4 ms or an eighth of the time since the event
+//! before too early or too late.
+
+mod calls;
+mod packets;
+mod settle;
+mod socket;
+
+pub(super) use calls::NAMES as CALLS;
+
+use super::code::{self, CodeError, Variables};
+use super::config::Config;
+use super::lexer::Place;
+use super::shell::Step;
+use super::tree::{Action, Event, Packet, Script, Time};
+use super::{Outcome, Report};
+use crate::posix::Process;
+use calls::Pending;
+use settle::Outgoing;
+use socket::Socket;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Why a run ends early.
+#[derive(Clone, Debug)]
+pub(super) enum Stop {
+    /// Something is not as the script says.
+    Fail(String, Vec<String>),
+    /// It cannot be done here.
+    Cannot(String),
+}
+
+type Result<T> = std::result::Result<T, Stop>;
+
+fn fail<T>(why: impl Into<String>) -> Result<T> {
+    Err(Stop::Fail(why.into(), Vec::new()))
+}
+
+fn cannot<T>(why: impl Into<String>) -> Result<T> {
+    Err(Stop::Cannot(why.into()))
+}
+
+/// A script made ready: every shell block as steps, by the event's number.
+pub(super) struct Prepared<'a> {
+    pub(super) script: &'a Script,
+    pub(super) text: &'a str,
+    pub(super) init: Vec<Step>,
+    pub(super) blocks: BTreeMap<usize, Vec<Step>>,
+    pub(super) config: Config,
+}
+
+/// One entry of the exchange, put into words only when asked.
+#[derive(Clone, Debug)]
+enum Entry {
+    Packet(Box<Packet>),
+    Line(u32),
+    Note(String),
+}
+
+pub(super) struct Runner<'a> {
+    prepared: &'a Prepared<'a>,
+    lines: Vec<&'a str>,
+    process: Process,
+    start: Duration,
+    sockets: Vec<Socket>,
+    under_test: Option<usize>,
+    /// Script's descriptors and the process's.
+    fds: BTreeMap<i32, i32>,
+    queue: VecDeque<Outgoing>,
+    pending: Vec<Pending>,
+    variables: Variables,
+    files: BTreeMap<String, u64>,
+    exchange: Vec<(u64, Entry)>,
+    /// Time of the event before, and whether it was a packet that arrived.
+    last: Option<(u64, bool)>,
+    /// Nothing but zero bytes was written so far.
+    zeros: bool,
+    next_port: u16,
+}
+
+/// Runs what is ready.
+pub(super) fn run(prepared: &Prepared<'_>) -> Report {
+    let mut setup = prepared.config.setup.clone();
+    for step in &prepared.init {
+        if let Step::Mtu(mtu) = step {
+            setup.mtu = *mtu;
+        }
+    }
+    let process = Process::new(&setup);
+    let mut runner = Runner {
+        prepared,
+        lines: prepared.text.lines().collect(),
+        start: process.now(),
+        process,
+        sockets: Vec::new(),
+        under_test: None,
+        fds: BTreeMap::new(),
+        queue: VecDeque::new(),
+        pending: Vec::new(),
+        variables: Variables::new(),
+        files: BTreeMap::new(),
+        exchange: Vec::new(),
+        last: None,
+        zeros: true,
+        next_port: 36_000,
+    };
+    let outcome = match runner.go() {
+        Ok(()) => Outcome::Pass,
+        Err((at, Stop::Cannot(why))) => Outcome::Cannot { at, why },
+        Err((at, Stop::Fail(why, mut details))) => {
+            details.extend(runner.tail());
+            Outcome::Fail { at, why, details }
+        }
+    };
+    Report { outcome, exchange: runner.told(0) }
+}
+
+impl Runner<'_> {
+    fn go(&mut self) -> std::result::Result<(), (Place, Stop)> {
+        let init = self.prepared.script.init.as_ref().map_or(Place::default(), |(at, _)| *at);
+        let before: Vec<Step> = self.prepared.init.clone();
+        for step in before {
+            if !matches!(step, Step::Mtu(_)) {
+                self.step(&step).map_err(|stop| (init, stop))?;
+            }
+        }
+        self.settle().map_err(|stop| (init, stop))?;
+        self.start = self.process.now();
+        for (number, event) in self.prepared.script.events.iter().enumerate() {
+            self.event(number, event).map_err(|stop| (event.at, stop))?;
+        }
+        self.finish_calls()
+    }
+
+    /// Nanoseconds since the first event.
+    fn now(&self) -> u64 {
+        let since = self.process.now().saturating_sub(self.start);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn event(&mut self, number: usize, event: &Event) -> Result<()> {
+        let inbound = matches!(&event.action, Action::Packet(packet) if !packet.outbound);
+        let offset = match self.last {
+            // Packets that arrive one after another are timed from one another.
+            Some((last, true)) if inbound => last,
+            _ => self.now(),
+        };
+        let (from, to) = match event.time {
+            Time::At(at) => (at, at),
+            Time::After(after) => (offset + after, offset + after),
+            Time::Between(from, to) => (from, to),
+            Time::AfterBetween(from, to) => (offset + from, offset + to),
+            Time::Any => (offset, u64::MAX),
+        };
+        let started = match &event.action {
+            Action::Packet(packet) if packet.outbound => {
+                self.outbound(packet, (from, to), event.time == Time::Any)
+            }
+            _ => self.reach(from),
+        };
+        started?;
+        match &event.action {
+            Action::Packet(packet) if packet.outbound => {}
+            Action::Packet(packet) => self.inbound(packet)?,
+            Action::Call(call) => {
+                let relative = matches!(event.time, Time::After(_));
+                let end = call.end.map(|end| if relative { offset + end } else { end });
+                self.exchange.push((self.now(), Entry::Line(event.at.line)));
+                self.call(event.at, call, end)?;
+            }
+            Action::Shell(_) => {
+                self.exchange.push((self.now(), Entry::Line(event.at.line)));
+                for step in self.prepared.blocks.get(&number).cloned().unwrap_or_default() {
+                    self.step(&step)?;
+                }
+                self.settle()?;
+            }
+            Action::Code(_, text) => self.code(text)?,
+        }
+        self.last = Some((from, inbound));
+        Ok(())
+    }
+
+    /// How early or late something expected at `at` may come.
+    fn tolerance(&self, at: u64) -> u64 {
+        let since = at.saturating_sub(self.last.map_or(at, |(last, _)| last));
+        let share = since / 1000 * self.prepared.config.tolerance_mille;
+        self.prepared.config.tolerance.max(share)
+    }
+
+    /// Lets time pass until `at`, where it has not come too far already.
+    fn reach(&mut self, at: u64) -> Result<()> {
+        let now = self.now();
+        if self.last.is_some() && now > at + self.tolerance(at) {
+            return fail(format!("is at {}, but it is {} by now", clock(at), clock(now)));
+        }
+        self.advance(at)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Sysctl { name, value, lenient } => match self.process.sysctl(name, value) {
+                Err(why) if !lenient => cannot(format!("sysctl {name}={value}: {why}")),
+                _ => Ok(()),
+            },
+            Step::Mtu(_) => cannot("the MTU can only be set before the first event"),
+            Step::File(name, len) => {
+                self.files.insert(name.clone(), *len);
+                Ok(())
+            }
+            Step::Sleep(time) => self.advance(self.now() + time),
+        }
+    }
+
+    fn code(&mut self, text: &str) -> Result<()> {
+        let fd = self.under_test.and_then(|index| self.sockets.get(index)).and_then(|s| s.live_fd);
+        let info = fd.and_then(|fd| self.process.tcp_info(fd));
+        let Some(info) = info else {
+            return fail("there is no connection with a descriptor to tell about");
+        };
+        let field = |name: &str| info.get(name).map(i128::from);
+        match code::run(text, &field, &mut self.variables) {
+            Ok(()) => Ok(()),
+            Err(CodeError::Failed(why)) => fail(why),
+            Err(CodeError::Unknown(why)) => cannot(why),
+        }
+    }
+
+    /// The exchange from an entry on, in words.
+    fn told(&self, from: usize) -> Vec<String> {
+        let entries = self.exchange.iter().skip(from);
+        entries
+            .map(|(at, entry)| match entry {
+                Entry::Packet(packet) => format!("{} {packet}", clock(*at)),
+                Entry::Note(note) => format!("{} {note}", clock(*at)),
+                Entry::Line(line) => {
+                    let index = usize::try_from(*line).unwrap_or(1).saturating_sub(1);
+                    let text = self.lines.get(index).copied().unwrap_or_default();
+                    // Its time is told already.
+                    let start = text.find(|c: char| !"+-~*. \t0123456789".contains(c));
+                    format!("{} {}", clock(*at), text.get(start.unwrap_or(0)..).unwrap_or(text))
+                }
+            })
+            .collect()
+    }
+
+    /// The end of the exchange, for a failure.
+    fn tail(&self) -> Vec<String> {
+        const SHOWN: usize = 6;
+        let from = self.exchange.len().saturating_sub(SHOWN);
+        let mut lines = vec!["before it:".to_owned()];
+        lines.extend(self.told(from).into_iter().map(|line| format!("  {line}")));
+        lines
+    }
+}
+
+/// Seconds with six digits.
+pub(super) fn clock(nanos: u64) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{}.{:06}", nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
+    text
+}
