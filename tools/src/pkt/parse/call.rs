@@ -117,7 +117,7 @@ impl Parser {
         if self.takes('=') {
             return Ok(Expr::Named(word, Box::new(self.expression()?)));
         }
-        Ok(Expr::Word(word))
+        Ok(if word == "NULL" { Expr::Int(0) } else { Expr::Word(word) })
     }
 
     /// Strings that follow one another are one; `"…"...` is it and more.
