@@ -630,7 +630,9 @@ impl Connection {
             flags |= Flags::FIN;
         }
         //= RFC 9293 §3.9.1.2 MUST-61, SHLD-27: PSH where no more waits, whatever calls it came in.
-        if plan.len > 0 && (plan.seq + plan.len) == self.snd.data_end() {
+        //  At the end of a burst as well: it tells a receiver that joins segments to hand them up.
+        let burst = plan.len > u32::from(plan.mss);
+        if plan.len > 0 && (burst || (plan.seq + plan.len) == self.snd.data_end()) {
             flags |= Flags::PSH;
         }
         let mut ecn = 0;
