@@ -89,8 +89,10 @@ fn main() -> ExitCode {
     if args.bench {
         return bench(&cases);
     }
-    let reports: Vec<Report> =
-        cases.iter().map(|case| run(&case.path, &case.text, &case.options)).collect();
+    let reports: Vec<Report> = cases
+        .iter()
+        .map(|case| run(&case.path, &case.text, &case.options))
+        .collect();
     let several = args.mode == ModeArg::All;
     for (case, report) in cases.iter().zip(&reports) {
         if args.json {
@@ -147,8 +149,16 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let modes = mode_asked(&text).map_or_else(|| asked.to_vec(), |mode| vec![mode]);
         for mode in modes {
-            let options = Options { profile, mode, defines: defines.clone() };
-            cases.push(Case { path: path.clone(), text: text.clone(), options });
+            let options = Options {
+                profile,
+                mode,
+                defines: defines.clone(),
+            };
+            cases.push(Case {
+                path: path.clone(),
+                text: text.clone(),
+                options,
+            });
         }
     }
     Ok(cases)
@@ -173,7 +183,11 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 
 fn print(case: &Case, report: &Report, several: bool, verbose: bool) {
     let name = case.path.display();
-    let mode = if several { format!(" [{}]", case.mode()) } else { String::new() };
+    let mode = if several {
+        format!(" [{}]", case.mode())
+    } else {
+        String::new()
+    };
     match &report.outcome {
         Outcome::Pass => println!("ok         {name}{mode}"),
         Outcome::Cannot { at, why } => {

@@ -83,7 +83,9 @@ impl Value {
             (Text(a), Text(b)) => Some(a.cmp(b)),
             (List(a), List(b)) => {
                 let pairs = a.iter().zip(b).map(|(a, b)| a.compare(b));
-                let first = pairs.into_iter().find(|order| *order != Some(Ordering::Equal));
+                let first = pairs
+                    .into_iter()
+                    .find(|order| *order != Some(Ordering::Equal));
                 first.unwrap_or_else(|| Some(a.len().cmp(&b.len())))
             }
             _ => self.float()?.partial_cmp(&other.float()?),
@@ -98,7 +100,13 @@ pub(super) fn run(
     variables: &mut Variables,
 ) -> Result<()> {
     let joined = text.replace("\\\n", " ");
-    let mut reader = Reader { tokens: tokens(&joined)?, next: 0, depth: 0, field, variables };
+    let mut reader = Reader {
+        tokens: tokens(&joined)?,
+        next: 0,
+        depth: 0,
+        field,
+        variables,
+    };
     while reader.next < reader.tokens.len() {
         if !(reader.takes("\n") || reader.takes(";")) {
             reader.statement()?;
@@ -139,7 +147,9 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
         let word = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let word = rest.get(..word.unwrap_or(rest.len())).unwrap_or_default();
         if first == '#' {
-            rest = rest.get(rest.find('\n').unwrap_or(rest.len())..).unwrap_or_default();
+            rest = rest
+                .get(rest.find('\n').unwrap_or(rest.len())..)
+                .unwrap_or_default();
             continue;
         }
         let taken = if first.is_ascii_digit() {
@@ -185,7 +195,9 @@ fn number(text: &str, word: &str) -> Result<(Value, usize)> {
             return Ok((Int(value), word.len()));
         }
     } else if let Some(fraction) = text.get(word.len()..).and_then(|t| t.strip_prefix('.')) {
-        let digits = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
+        let digits = fraction
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(fraction.len());
         let len = word.len() + 1 + digits;
         if let Some(value) = text.get(..len).and_then(|t| t.parse().ok()) {
             return Ok((Float(value), len));
@@ -247,7 +259,11 @@ impl Reader<'_> {
     }
 
     fn needs(&mut self, text: &str) -> Result<()> {
-        if self.takes(text) { Ok(()) } else { unknown(format!("`{text}` missing in code")) }
+        if self.takes(text) {
+            Ok(())
+        } else {
+            unknown(format!("`{text}` missing in code"))
+        }
     }
 
     fn ended(&self) -> bool {
@@ -284,7 +300,11 @@ impl Reader<'_> {
         let from = self.next;
         let holds = self.test()?.truth();
         let text = self.text(from, self.next);
-        let message = if self.takes(",") { Some(self.tuple()?) } else { None };
+        let message = if self.takes(",") {
+            Some(self.tuple()?)
+        } else {
+            None
+        };
         if holds {
             return Ok(());
         }
@@ -295,12 +315,17 @@ impl Reader<'_> {
 
     /// The tokens as text again.
     fn text(&self, from: usize, to: usize) -> String {
-        let words = self.tokens.get(from..to).unwrap_or_default().iter().map(|t| match t {
-            Token::Value(Text(text)) => format!("'{text}'"),
-            Token::Value(value) => value.to_string(),
-            Token::Name(name) => name.clone(),
-            Token::Sign(sign) => (*sign).to_owned(),
-        });
+        let words = self
+            .tokens
+            .get(from..to)
+            .unwrap_or_default()
+            .iter()
+            .map(|t| match t {
+                Token::Value(Text(text)) => format!("'{text}'"),
+                Token::Value(value) => value.to_string(),
+                Token::Name(name) => name.clone(),
+                Token::Sign(sign) => (*sign).to_owned(),
+            });
         words.collect::<Vec<_>>().join(" ")
     }
 
@@ -376,7 +401,11 @@ impl Reader<'_> {
             any = true;
         }
         let value = self.comparison()?;
-        Ok(if any { Int(i128::from(value.truth() != odd)) } else { value })
+        Ok(if any {
+            Int(i128::from(value.truth() != odd))
+        } else {
+            value
+        })
     }
 
     fn comparison(&mut self) -> Result<Value> {
@@ -389,7 +418,8 @@ impl Reader<'_> {
             else {
                 return Ok(holds.map_or(left, |holds| Int(i128::from(holds))));
             };
-            let negated = (sign == "not" && self.takes("in")) || (sign == "is" && self.takes("not"));
+            let negated =
+                (sign == "not" && self.takes("in")) || (sign == "is" && self.takes("not"));
             let right = self.binary(0)?;
             let this = match sign {
                 "in" | "not" => match &right {
@@ -418,8 +448,14 @@ impl Reader<'_> {
 
     /// Operators of one rank, from the left.
     fn binary(&mut self, rank: usize) -> Result<Value> {
-        const RANKS: [&[&str]; 6] =
-            [&["|"], &["^"], &["&"], &["<<", ">>"], &["+", "-"], &["*", "//", "/", "%"]];
+        const RANKS: [&[&str]; 6] = [
+            &["|"],
+            &["^"],
+            &["&"],
+            &["<<", ">>"],
+            &["+", "-"],
+            &["*", "//", "/", "%"],
+        ];
         let Some(signs) = RANKS.get(rank) else {
             return self.unary();
         };
@@ -529,7 +565,10 @@ impl Reader<'_> {
 fn call(name: &str, items: Vec<Value>) -> Result<Value> {
     let numbers: Option<Vec<f64>> = items.iter().map(Value::float).collect();
     let best = |wanted: Ordering| {
-        items.iter().reduce(|a, b| if b.compare(a) == Some(wanted) { b } else { a }).cloned()
+        items
+            .iter()
+            .reduce(|a, b| if b.compare(a) == Some(wanted) { b } else { a })
+            .cloned()
     };
     #[allow(clippy::cast_possible_truncation, reason = "that is what int() does")]
     let value = match (name, items.as_slice(), numbers) {
@@ -537,9 +576,9 @@ fn call(name: &str, items: Vec<Value>) -> Result<Value> {
         ("abs", [Float(value)], _) => Some(Float(value.abs())),
         ("int", [Int(value)], _) => Some(Int(*value)),
         ("int", [Float(value)], _) => Some(Int(value.trunc() as i128)),
-        ("round", [_], Some(numbers)) => {
-            numbers.first().map(|value| Int(value.round_ties_even() as i128))
-        }
+        ("round", [_], Some(numbers)) => numbers
+            .first()
+            .map(|value| Int(value.round_ties_even() as i128)),
         ("float", [_], Some(numbers)) => numbers.first().map(|value| Float(*value)),
         ("str" | "repr", [value], _) => Some(Text(value.to_string())),
         ("bool", [value], _) => Some(Int(i128::from(value.truth()))),
@@ -604,7 +643,10 @@ fn format_text(pattern: &str, value: &Value) -> String {
             out.push(sign);
             continue;
         }
-        match signs.by_ref().find(|c| !(c.is_ascii_digit() || "+-. #l".contains(*c))) {
+        match signs
+            .by_ref()
+            .find(|c| !(c.is_ascii_digit() || "+-. #l".contains(*c)))
+        {
             Some('%') | None => out.push('%'),
             Some('x') => match items.next() {
                 Some(Int(value)) => out.push_str(&format!("{value:x}")),
@@ -658,9 +700,15 @@ mod tests {
                 "assert tcpi_snd_cwnd == 9 (cwnd=10); tcpi_snd_cwnd is 10".into()
             ))
         );
-        for text in
-            ["for i in x: pass", "assert", "assert frog", "assert 1 +", "assert 1 / 0", "@", "'"]
-        {
+        for text in [
+            "for i in x: pass",
+            "assert",
+            "assert frog",
+            "assert 1 +",
+            "assert 1 / 0",
+            "@",
+            "'",
+        ] {
             assert!(matches!(holds(text), Err(CodeError::Unknown(_))), "{text}");
         }
         assert!(check(&format!("assert {}1", "(".repeat(100_000))).is_err());

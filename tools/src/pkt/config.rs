@@ -25,7 +25,10 @@ impl Options {
             // Cookies that Linux makes with the key of its scripts for these addresses.
             let mut put = |name: &str, value| names.insert(name.to_owned(), value);
             put("TFO_COOKIE", pick("3021b9d889017eeb", "c1d1e9742a47a9bc"));
-            put("TFO_COOKIE_ZERO", pick("b7c12350a90dc8f5", "82af1a8f9a205c34"));
+            put(
+                "TFO_COOKIE_ZERO",
+                pick("b7c12350a90dc8f5", "82af1a8f9a205c34"),
+            );
             let plain = mode == Mode::V4;
             let level = |four: &str, six: &str| if plain { four } else { six }.to_owned();
             put("CMSG_LEVEL_IP", level("SOL_IP", "SOL_IPV6"));
@@ -94,7 +97,9 @@ impl Config {
         };
         for (name, value) in lines {
             let text = value.as_deref().unwrap_or_default().trim_matches('"');
-            config.set(name, text).map_err(|why| format!("--{name}={text}: {why}"))?;
+            config
+                .set(name, text)
+                .map_err(|why| format!("--{name}={text}: {why}"))?;
         }
         Ok(config)
     }
@@ -107,7 +112,11 @@ impl Config {
             let text = text.split('/').next().unwrap_or_default();
             let ip: IpAddr = text.parse().map_err(|_| "no address")?;
             let fits = ip.is_ipv6() == (self.setup.mode == Mode::V6);
-            if fits { Ok(ip) } else { Err("an address of the other kind".into()) }
+            if fits {
+                Ok(ip)
+            } else {
+                Err("an address of the other kind".into())
+            }
         };
         match name {
             // The mode was chosen by it already.
@@ -124,17 +133,25 @@ impl Config {
                 self.setup.prefix = u8::try_from(mask.to_bits().count_ones()).unwrap_or(32);
             }
             "mtu" => self.setup.mtu = number(text)?,
-            "tolerance_usecs" => self.tolerance = number::<u32>(text).map(|us| u64::from(us) * 1000)?,
+            "tolerance_usecs" => {
+                self.tolerance = number::<u32>(text).map(|us| u64::from(us) * 1000)?
+            }
             "tolerance_percent" => {
                 let percent: f64 = number(text)?;
                 if !(0.0..=100.0).contains(&percent) {
                     return Err("not from 0 to 100".into());
                 }
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..1000")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0..1000"
+                )]
                 let mille = (percent * 10.0) as u64;
                 self.tolerance_mille = mille;
             }
-            "tcp_ts_tick_usecs" => self.tick = number::<u32>(text).map(|us| u64::from(us) * 1000)?,
+            "tcp_ts_tick_usecs" => {
+                self.tick = number::<u32>(text).map(|us| u64::from(us) * 1000)?
+            }
             "tcp_ts_ecr_scaled" => self.ecr_scaled = true,
             "tcp_ts_ecr_exact" => self.ecr_exact = true,
             "strict_segments" => self.strict_segments = true,

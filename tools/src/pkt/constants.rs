@@ -131,7 +131,10 @@ pub(super) fn value(name: &str) -> Option<i64> {
     } else {
         LIBC.iter().chain(KERNEL)
     };
-    table.into_iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    table
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| *value)
 }
 
 /// A name for each bit, for messages: `POLLIN|POLLOUT`, the rest in hexadecimal.

@@ -35,14 +35,27 @@ const TYPES_V4: [(u8, &str, &[&str]); 13] = [
     (18, "address_mask_reply", &[]),
 ];
 
-const UNREACHABLE_V6: [&str; 5] =
-    ["no_route", "admin_prohibited", "not_neighbour", "address_unreachable", "port_unreachable"];
+const UNREACHABLE_V6: [&str; 5] = [
+    "no_route",
+    "admin_prohibited",
+    "not_neighbour",
+    "address_unreachable",
+    "port_unreachable",
+];
 
 const TYPES_V6: [(u8, &str, &[&str]); 6] = [
     (1, "unreachable", &UNREACHABLE_V6),
     (2, "packet_too_big", &[]),
-    (3, "time_exceeded", &["exceeded_hop_limit", "exceeded_frag_time"]),
-    (4, "parameter_problem", &["header_field", "unknown_next_header", "unknown_option"]),
+    (
+        3,
+        "time_exceeded",
+        &["exceeded_hop_limit", "exceeded_frag_time"],
+    ),
+    (
+        4,
+        "parameter_problem",
+        &["header_field", "unknown_next_header", "unknown_option"],
+    ),
     (128, "echo_request", &[]),
     (129, "echo_reply", &[]),
 ];
@@ -53,7 +66,10 @@ pub(super) fn numbers(v6: bool, kind: &str, code: Option<&str>) -> Result<(u8, u
     let known = types.iter().find(|(_, name, _)| *name == kind);
     let number = |text: &str, prefix| text.strip_prefix(prefix).and_then(|n| n.parse().ok());
     let Some(kind_number) = known.map(|(n, ..)| *n).or_else(|| number(kind, "type_")) else {
-        return Err(format!("no ICMP type `{kind}` in IPv{}", if v6 { 6 } else { 4 }));
+        return Err(format!(
+            "no ICMP type `{kind}` in IPv{}",
+            if v6 { 6 } else { 4 }
+        ));
     };
     let Some(code) = code else {
         return Ok((kind_number, 0));
@@ -63,7 +79,10 @@ pub(super) fn numbers(v6: bool, kind: &str, code: Option<&str>) -> Result<(u8, u
     }
     let codes = known.map_or(&[][..], |(_, _, codes)| codes);
     let place = codes.iter().position(|name| *name == code);
-    match place.and_then(|at| u8::try_from(at).ok()).or_else(|| number(code, "code_")) {
+    match place
+        .and_then(|at| u8::try_from(at).ok())
+        .or_else(|| number(code, "code_"))
+    {
         Some(number) => Ok((kind_number, number)),
         None => Err(format!("no ICMP code `{code}` of type `{kind}`")),
     }

@@ -56,15 +56,26 @@ pub(super) struct Token {
 
 /// All tokens of a text, [`Kind::End`] last.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Trouble> {
-    let mut lexer = Lexer { rest: text, at: Place { line: 1, column: 1 } };
+    let mut lexer = Lexer {
+        rest: text,
+        at: Place { line: 1, column: 1 },
+    };
     let mut found = Vec::new();
     loop {
         let glued = !lexer.skip_blanks()?;
         let (at, before) = (lexer.at, lexer.rest);
         let kind = lexer.token()?;
-        let text = before.get(..before.len() - lexer.rest.len()).unwrap_or_default().to_owned();
+        let text = before
+            .get(..before.len() - lexer.rest.len())
+            .unwrap_or_default()
+            .to_owned();
         let end = kind == Kind::End;
-        found.push(Token { kind, at, text, glued });
+        found.push(Token {
+            kind,
+            at,
+            text,
+            glued,
+        });
         if end {
             return Ok(found);
         }
@@ -86,7 +97,10 @@ impl<'a> Lexer<'a> {
         let (taken, rest) = self.rest.split_at(n);
         for sign in taken.chars() {
             if sign == '\n' {
-                self.at = Place { line: self.at.line + 1, column: 1 };
+                self.at = Place {
+                    line: self.at.line + 1,
+                    column: 1,
+                };
             } else {
                 self.at.column += 1;
             }
@@ -131,7 +145,9 @@ impl<'a> Lexer<'a> {
         if let Some(name) = self.rest.strip_prefix("--") {
             let len = name.find(|c| !is_word(c)).unwrap_or(name.len());
             if len > 0 {
-                return Ok(Kind::Flag(self.take(len + 2).trim_start_matches('-').to_owned()));
+                return Ok(Kind::Flag(
+                    self.take(len + 2).trim_start_matches('-').to_owned(),
+                ));
             }
         }
         if let Some((kind, len)) = address(self.rest).or_else(|| number(self.rest)) {
@@ -153,7 +169,9 @@ impl<'a> Lexer<'a> {
                 return Err(self.trouble("this %{ has no }%"));
             };
             let code = self.take(end + 2);
-            return Ok(Some(Kind::Code(code.get(2..end).unwrap_or_default().to_owned())));
+            return Ok(Some(Kind::Code(
+                code.get(2..end).unwrap_or_default().to_owned(),
+            )));
         }
         if first != '"' && first != '`' {
             return Ok(None);
@@ -167,8 +185,16 @@ impl<'a> Lexer<'a> {
         let Some((end, _)) = end else {
             return Err(self.trouble(format!("this {first} has no second one")));
         };
-        let inside = self.take(end + 1).get(1..end).unwrap_or_default().to_owned();
-        Ok(Some(if first == '"' { Kind::Str(inside) } else { Kind::Shell(inside) }))
+        let inside = self
+            .take(end + 1)
+            .get(1..end)
+            .unwrap_or_default()
+            .to_owned();
+        Ok(Some(if first == '"' {
+            Kind::Str(inside)
+        } else {
+            Kind::Shell(inside)
+        }))
     }
 }
 
@@ -198,10 +224,14 @@ fn address(text: &str) -> Option<(Kind, usize)> {
 fn number(text: &str) -> Option<(Kind, usize)> {
     let minus = usize::from(text.starts_with('-'));
     let body = text.get(minus..)?;
-    let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
+    let digits = body
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(body.len());
     let after = body.get(digits..)?;
     if let Some(fraction) = after.strip_prefix('.') {
-        let more = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
+        let more = fraction
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(fraction.len());
         if more > 0 {
             let len = minus + digits + 1 + more;
             return Some((Kind::Float(text.get(..len)?.to_owned()), len));
@@ -219,7 +249,10 @@ fn number(text: &str) -> Option<(Kind, usize)> {
         return None;
     }
     let len = minus + digits;
-    text.get(..len)?.parse().ok().map(|value| (Kind::Int(value), len))
+    text.get(..len)?
+        .parse()
+        .ok()
+        .map(|value| (Kind::Int(value), len))
 }
 
 #[cfg(test)]
@@ -244,7 +277,12 @@ mod tests {
         assert_eq!(kinds("S."), [word("S"), Kind::Sign('.')]);
         assert_eq!(
             kinds("+0...0.5"),
-            [Kind::Sign('+'), Kind::Int(0), Kind::Ellipsis, Kind::Float("0.5".into())]
+            [
+                Kind::Sign('+'),
+                Kind::Int(0),
+                Kind::Ellipsis,
+                Kind::Float("0.5".into())
+            ]
         );
         assert_eq!(kinds("1:1001")[1], Kind::Sign(':'));
         assert_eq!(kinds("192.168.0.1"), [Kind::V4([192, 168, 0, 1].into())]);
@@ -271,7 +309,11 @@ mod tests {
     fn blocks_keep_their_text() {
         assert_eq!(
             kinds("`a \\` b` %{ x }% \"q\""),
-            [Kind::Shell("a \\` b".into()), Kind::Code(" x ".into()), Kind::Str("q".into())]
+            [
+                Kind::Shell("a \\` b".into()),
+                Kind::Code(" x ".into()),
+                Kind::Str("q".into())
+            ]
         );
     }
 }

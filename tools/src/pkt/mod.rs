@@ -62,7 +62,10 @@ pub struct Trouble {
 
 impl Trouble {
     pub(crate) fn at(at: Place, why: impl Into<String>) -> Self {
-        Self { at, why: why.into() }
+        Self {
+            at,
+            why: why.into(),
+        }
     }
 }
 
@@ -107,14 +110,18 @@ pub struct Report {
 /// The one mode that a script's head asks for, if it does.
 #[must_use]
 pub fn mode_asked(text: &str) -> Option<Mode> {
-    let line = text.lines().find_map(|line| line.trim().strip_prefix("--ip_version="))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("--ip_version="))?;
     mode_of(line.split_whitespace().next()?)
 }
 
 /// Runs a script that was read from `path`; files that its shell blocks call are read too.
 #[must_use]
 pub fn run(path: &Path, text: &str, options: &Options) -> Report {
-    run_reading(path, text, options, &|path| std::fs::read_to_string(path).ok())
+    run_reading(path, text, options, &|path| {
+        std::fs::read_to_string(path).ok()
+    })
 }
 
 /// The same, with files from elsewhere.
@@ -124,7 +131,10 @@ pub fn run_reading(path: &Path, text: &str, options: &Options, read: ReadFile<'_
     options.mode = mode_asked(text).unwrap_or(options.mode);
     let names = options.all_defines(options.mode);
     let cannot = |trouble: Trouble| Report {
-        outcome: Outcome::Cannot { at: trouble.at, why: trouble.why },
+        outcome: Outcome::Cannot {
+            at: trouble.at,
+            why: trouble.why,
+        },
         exchange: Vec::new(),
     };
     let script = match parse(text, &names) {
@@ -150,7 +160,10 @@ fn prepare<'a>(
     let config = Config::new(&script.options, options).map_err(|why| Trouble::at(head, why))?;
     let steps = |at: Place, block: &str| -> Result<Vec<Step>, Trouble> {
         shell::steps(block, folder, read).map_err(|refused| {
-            let at = Place { line: at.line + refused.line, ..at };
+            let at = Place {
+                line: at.line + refused.line,
+                ..at
+            };
             Trouble::at(at, format!("{}: {}", refused.statement, refused.why))
         })
     };
@@ -178,7 +191,11 @@ fn prepare<'a>(
                 if !runner::CALLS.contains(&call.name.as_str()) {
                     return Err(wrong(format!("the system call {} is not known", call.name)));
                 }
-                call.args.iter().chain([&call.result]).try_for_each(known).map_err(wrong)?;
+                call.args
+                    .iter()
+                    .chain([&call.result])
+                    .try_for_each(known)
+                    .map_err(wrong)?;
                 if let Some(errno) = &call.errno {
                     known(&Expr::Word(errno.clone())).map_err(wrong)?;
                 }
@@ -194,7 +211,13 @@ fn prepare<'a>(
             }
         }
     }
-    Ok(Prepared { script, text, init, blocks, config })
+    Ok(Prepared {
+        script,
+        text,
+        init,
+        blocks,
+        config,
+    })
 }
 
 /// Whether every name in an expression has a value.

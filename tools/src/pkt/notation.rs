@@ -41,7 +41,13 @@ impl Display for Body {
         match self {
             Self::Tcp(tcp) => tcp.fmt(f),
             Self::Udp { len, .. } => write!(f, "udp ({len})"),
-            Self::Icmp { kind, code, mtu, about, .. } => {
+            Self::Icmp {
+                kind,
+                code,
+                mtu,
+                about,
+                ..
+            } => {
                 write!(f, "icmp {kind}")?;
                 if let Some(code) = code {
                     write!(f, " {code}")?;
@@ -89,7 +95,13 @@ impl Display for TcpSpec {
 /// `SW.`, `P.5`, `-`.
 pub(super) fn flags(flags: u16, ace: bool) -> String {
     let mut text = String::new();
-    for (bit, letter) in [(0x02, 'S'), (0x01, 'F'), (0x04, 'R'), (0x08, 'P'), (0x20, 'U')] {
+    for (bit, letter) in [
+        (0x02, 'S'),
+        (0x01, 'F'),
+        (0x04, 'R'),
+        (0x08, 'P'),
+        (0x20, 'U'),
+    ] {
         if flags & bit != 0 {
             text.push(letter);
         }
@@ -107,7 +119,11 @@ pub(super) fn flags(flags: u16, ace: bool) -> String {
             text.push_str(&(flags >> 6 & 7).to_string());
         }
     }
-    if text.is_empty() { "-".to_owned() } else { text }
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
 }
 
 impl Display for TcpOption {
@@ -121,16 +137,25 @@ impl Display for TcpOption {
             Self::SackOk => f.write_str("sackOK"),
             Self::Sack(blocks) => {
                 f.write_str("sack")?;
-                blocks.iter().try_for_each(|(left, right)| write!(f, " {left}:{right}"))
+                blocks
+                    .iter()
+                    .try_for_each(|(left, right)| write!(f, " {left}:{right}"))
             }
             Self::Ts { val, ecr } => write!(f, "TS val {val} ecr {ecr}"),
             Self::Md5(digest) => write!(f, "md5 {}", hex(digest)),
             Self::FastOpen(cookie) => f.write_str(format!("FO {}", hex(cookie)).trim_end()),
             Self::FastOpenExp(cookie) => f.write_str(format!("FOEXP {}", hex(cookie)).trim_end()),
             Self::AccEcn { kind, counters } => {
-                let names = if *kind == 172 { ["e0b", "ceb", "e1b"] } else { ["e1b", "ceb", "e0b"] };
+                let names = if *kind == 172 {
+                    ["e0b", "ceb", "e1b"]
+                } else {
+                    ["e1b", "ceb", "e0b"]
+                };
                 f.write_str("ECN")?;
-                names.iter().zip(counters).try_for_each(|(name, n)| write!(f, " {name} {n}"))
+                names
+                    .iter()
+                    .zip(counters)
+                    .try_for_each(|(name, n)| write!(f, " {name} {n}"))
             }
             Self::Other { kind, data } => write!(f, "option {kind} {}", hex(data)),
         }

@@ -60,7 +60,11 @@ fn block(
     steps: &mut Vec<Step>,
 ) -> Result<(), Refused> {
     for (line, statement) in statements(text) {
-        let refused = |why: String| Refused { line, statement: statement.clone(), why };
+        let refused = |why: String| Refused {
+            line,
+            statement: statement.clone(),
+            why,
+        };
         let words = words(&statement).map_err(&refused)?;
         if let Some(script) = sub_script(&words) {
             if script.starts_with("/tmp/sysctl_restore_") {
@@ -75,11 +79,18 @@ fn block(
                 return Err(refused(format!("{script} cannot be read")));
             };
             if depth > 3 {
-                return Err(refused("scripts that call scripts that call scripts".into()));
+                return Err(refused(
+                    "scripts that call scripts that call scripts".into(),
+                ));
             }
-            block(&inner, path.parent().unwrap_or(folder), read, depth + 1, steps).map_err(
-                |inner| refused(format!("{}:{}: {}", script, inner.line + 1, inner.why)),
-            )?;
+            block(
+                &inner,
+                path.parent().unwrap_or(folder),
+                read,
+                depth + 1,
+                steps,
+            )
+            .map_err(|inner| refused(format!("{}:{}: {}", script, inner.line + 1, inner.why)))?;
             continue;
         }
         command(&words, steps).map_err(refused)?;
@@ -122,7 +133,11 @@ fn command(words: &[String], steps: &mut Vec<Step>) -> Result<(), String> {
         ("tc", ["qdisc", args @ ..]) => queue(args),
         ("dd", args) => file(args, steps),
         ("sleep", [time]) => match time.parse::<f64>() {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "in range"
+            )]
             Ok(secs) if (0.0..1e6).contains(&secs) => {
                 steps.push(Step::Sleep((secs * 1e9) as u64));
                 Ok(())
@@ -153,14 +168,27 @@ fn set(arg: &str, lenient: bool, steps: &mut Vec<Step>) -> Result<(), String> {
     let Some((name, value)) = arg.split_once('=') else {
         return Err(format!("{arg} sets nothing"));
     };
-    let name = name.trim().strip_prefix("/proc/sys/").unwrap_or(name.trim()).replace('/', ".");
+    let name = name
+        .trim()
+        .strip_prefix("/proc/sys/")
+        .unwrap_or(name.trim())
+        .replace('/', ".");
     let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    steps.push(Step::Sysctl { name, value, lenient });
+    steps.push(Step::Sysctl {
+        name,
+        value,
+        lenient,
+    });
     Ok(())
 }
 
 fn mtu(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
-    match args.iter().skip_while(|arg| **arg != "mtu").nth(1).and_then(|mtu| mtu.parse().ok()) {
+    match args
+        .iter()
+        .skip_while(|arg| **arg != "mtu")
+        .nth(1)
+        .and_then(|mtu| mtu.parse().ok())
+    {
         Some(mtu) => {
             steps.push(Step::Mtu(mtu));
             Ok(())
@@ -188,7 +216,9 @@ fn file(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
     if part("if=") != Some("/dev/zero") {
         return Err("only files of zeros can be had".into());
     }
-    let Some(len) = size("bs=", 512u64).zip(size("count=", 1)).and_then(|(a, b)| a.checked_mul(b))
+    let Some(len) = size("bs=", 512u64)
+        .zip(size("count=", 1))
+        .and_then(|(a, b)| a.checked_mul(b))
     else {
         return Err("no such size can be had".into());
     };
@@ -283,7 +313,10 @@ fn words(statement: &str) -> Result<Vec<String>, String> {
                 '&' => return Err("this needs a shell, and none is run".into()),
                 '>' | '<' => {
                     // "2>" and its kin: the digit is no word.
-                    if current.as_deref().is_some_and(|word| word == "1" || word == "2") {
+                    if current
+                        .as_deref()
+                        .is_some_and(|word| word == "1" || word == "2")
+                    {
                         current = None;
                     }
                     found.extend(current.take());
@@ -311,7 +344,9 @@ fn words(statement: &str) -> Result<Vec<String>, String> {
 
 /// `15*1024*1024`.
 fn product(sum: &str) -> Result<u64, String> {
-    let factors = sum.split('*').map(|factor| factor.trim().parse::<u64>().ok());
+    let factors = sum
+        .split('*')
+        .map(|factor| factor.trim().parse::<u64>().ok());
     factors
         .reduce(|a, b| a.zip(b).and_then(|(a, b)| a.checked_mul(b)))
         .flatten()
@@ -324,37 +359,54 @@ mod tests {
 
     fn of(text: &str) -> Result<Vec<Step>, Refused> {
         steps(text, Path::new("/d"), &|path| match path.to_str() {
-            Some("/d/../common/defaults.sh") => {
-                Some("#!/bin/sh\n# all\nip tcp_metrics flush all > /dev/null 2>&1\nsysctl -q a.b=1".into())
-            }
+            Some("/d/../common/defaults.sh") => Some(
+                "#!/bin/sh\n# all\nip tcp_metrics flush all > /dev/null 2>&1\nsysctl -q a.b=1"
+                    .into(),
+            ),
             Some("/d/bad.sh") => Some("\nreboot".into()),
             _ => None,
         })
     }
 
     fn setting(name: &str, value: &str) -> Step {
-        Step::Sysctl { name: name.into(), value: value.into(), lenient: false }
+        Step::Sysctl {
+            name: name.into(),
+            value: value.into(),
+            lenient: false,
+        }
     }
 
     #[test]
     fn settings() {
         for (text, expected) in [
-            ("sysctl -q net.ipv4.tcp_sack=0", vec![setting("net.ipv4.tcp_sack", "0")]),
-            ("sysctl -q a.b=1 c/d=2 # why", vec![setting("a.b", "1"), setting("c.d", "2")]),
+            (
+                "sysctl -q net.ipv4.tcp_sack=0",
+                vec![setting("net.ipv4.tcp_sack", "0")],
+            ),
+            (
+                "sysctl -q a.b=1 c/d=2 # why",
+                vec![setting("a.b", "1"), setting("c.d", "2")],
+            ),
             (
                 "sysctl -w a=\"4096  540000 $((15*1024*1024))\" > /dev/null 2>&1",
                 vec![setting("a", "4096 540000 15728640")],
             ),
-            ("./set_sysctls.py /proc/sys/a/b=1 \\\n /proc/sys/c=2", vec![
-                setting("a.b", "1"),
-                setting("c", "2"),
-            ]),
+            (
+                "./set_sysctls.py /proc/sys/a/b=1 \\\n /proc/sys/c=2",
+                vec![setting("a.b", "1"), setting("c", "2")],
+            ),
             ("echo 7 > /proc/sys/a/b; true", vec![setting("a.b", "7")]),
             ("../common/defaults.sh", vec![setting("a.b", "1")]),
             ("./defaults.sh\n/tmp/sysctl_restore_${PPID}.sh", vec![]),
             ("ip link set dev tun0 mtu 9000", vec![Step::Mtu(9000)]),
-            ("/bin/dd bs=2 count=5 if=/dev/zero of=/tmp/f", vec![Step::File("/tmp/f".into(), 10)]),
-            ("tc qdisc replace dev tun0 root fq && sleep .5", vec![Step::Sleep(500_000_000)]),
+            (
+                "/bin/dd bs=2 count=5 if=/dev/zero of=/tmp/f",
+                vec![Step::File("/tmp/f".into(), 10)],
+            ),
+            (
+                "tc qdisc replace dev tun0 root fq && sleep .5",
+                vec![Step::Sleep(500_000_000)],
+            ),
         ] {
             assert_eq!(of(text), Ok(expected), "{text}");
         }

@@ -100,7 +100,11 @@ fn pseudo(ip: &Ip, protocol: u8, len: usize) -> Vec<u8> {
 
 /// An IP packet around `body`, whose checksum stands at `sum_at`.
 fn wrap(ip: &Ip, protocol: u8, mut body: Vec<u8>, sum_at: usize) -> Vec<u8> {
-    let pseudo = if protocol == ICMP { Vec::new() } else { pseudo(ip, protocol, body.len()) };
+    let pseudo = if protocol == ICMP {
+        Vec::new()
+    } else {
+        pseudo(ip, protocol, body.len())
+    };
     let sum = match checksum(&[&pseudo, &body]) {
         0 if protocol == UDP => 0xffff,
         sum => sum,
@@ -146,8 +150,14 @@ pub(super) fn tcp(ip: &Ip, ports: (u16, u16), spec: &TcpSpec) -> Result<Vec<u8>,
         emit_option(option, &mut options);
     }
     options.resize(options.len().next_multiple_of(4), 0);
-    let Some(words) = u8::try_from(5 + options.len() / 4).ok().filter(|words| *words < 16) else {
-        return Err(format!("{} bytes of TCP options have no room", options.len()));
+    let Some(words) = u8::try_from(5 + options.len() / 4)
+        .ok()
+        .filter(|words| *words < 16)
+    else {
+        return Err(format!(
+            "{} bytes of TCP options have no room",
+            options.len()
+        ));
     };
     let mut bytes = Vec::with_capacity(60 + usize::from(spec.len));
     bytes.extend(ports.0.to_be_bytes());
@@ -175,7 +185,13 @@ pub(super) fn udp(ip: &Ip, ports: (u16, u16), len: u16) -> Vec<u8> {
 }
 
 /// The packet an ICMP error quotes: its header and the first eight bytes after it.
-pub(super) fn quote(ip: &Ip, protocol_is_tcp: bool, ports: (u16, u16), seq: u32, len: u16) -> Vec<u8> {
+pub(super) fn quote(
+    ip: &Ip,
+    protocol_is_tcp: bool,
+    ports: (u16, u16),
+    seq: u32,
+    len: u16,
+) -> Vec<u8> {
     let (protocol, head) = if protocol_is_tcp { (TCP, 20) } else { (UDP, 8) };
     let mut bytes = header(ip, protocol, head + usize::from(len));
     bytes.extend(ports.0.to_be_bytes());
@@ -218,7 +234,9 @@ fn emit_option(option: &TcpOption, out: &mut Vec<u8>) {
         TcpOption::FastOpen(cookie) => put(34, cookie),
         TcpOption::FastOpenExp(cookie) => put(254, &[&[0xf9, 0x89], cookie.as_slice()].concat()),
         TcpOption::AccEcn { kind, counters } => {
-            let bytes = counters.iter().flat_map(|n| n.to_be_bytes().into_iter().skip(1));
+            let bytes = counters
+                .iter()
+                .flat_map(|n| n.to_be_bytes().into_iter().skip(1));
             put(*kind, &bytes.collect::<Vec<_>>());
         }
         TcpOption::Other { kind, data } => put(*kind, data),
@@ -240,7 +258,10 @@ fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
             return Some(Err("a wrong IPv4 header checksum".into()));
         }
         if total != packet.len() {
-            return Some(Err(format!("IPv4 total length {total} of {} bytes", packet.len())));
+            return Some(Err(format!(
+                "IPv4 total length {total} of {} bytes",
+                packet.len()
+            )));
         }
         let address = |at: usize| <[u8; 4]>::try_from(packet.get(at..at + 4)?).ok();
         let ip = Ip {
@@ -256,7 +277,10 @@ fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
         let body = packet.get(40..)?;
         let len = usize::from(be16(packet, 4)?);
         if len != body.len() {
-            return Some(Err(format!("IPv6 payload length {len} of {} bytes", body.len())));
+            return Some(Err(format!(
+                "IPv6 payload length {len} of {} bytes",
+                body.len()
+            )));
         }
         let address = |at: usize| <[u8; 16]>::try_from(packet.get(at..at + 16)?).ok();
         let ip = Ip {
@@ -269,9 +293,15 @@ fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
         (ip, *packet.get(6)?, body)
     };
     if whole && matches!(protocol, TCP | UDP | ICMP | ICMPV6) {
-        let pseudo = if protocol == ICMP { vec![] } else { pseudo(&ip, protocol, body.len()) };
+        let pseudo = if protocol == ICMP {
+            vec![]
+        } else {
+            pseudo(&ip, protocol, body.len())
+        };
         if checksum(&[&pseudo, body]) != 0 {
-            return Some(Err(format!("a wrong checksum in a packet of protocol {protocol}")));
+            return Some(Err(format!(
+                "a wrong checksum in a packet of protocol {protocol}"
+            )));
         }
     }
     let body = match protocol {
@@ -280,7 +310,10 @@ fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
             ports: (be16(body, 0)?, be16(body, 2)?),
             payload: body.get(8..)?.to_vec(),
         },
-        ICMP | ICMPV6 => SeenBody::Icmp { kind: *body.first()?, code: *body.get(1)? },
+        ICMP | ICMPV6 => SeenBody::Icmp {
+            kind: *body.first()?,
+            code: *body.get(1)?,
+        },
         other => SeenBody::Other(other),
     };
     Some(Ok(Seen { ip, body }))
@@ -301,14 +334,22 @@ fn parse_tcp(body: &[u8]) -> Option<SeenBody> {
         urgent: be16(body, 18)?,
         options: Some(parse_options(body.get(20..head)?)?),
     };
-    Some(SeenBody::Tcp { spec, payload, reserved: u8::try_from(word >> 9 & 7).ok()? })
+    Some(SeenBody::Tcp {
+        spec,
+        payload,
+        reserved: u8::try_from(word >> 9 & 7).ok()?,
+    })
 }
 
 fn parse_options(mut bytes: &[u8]) -> Option<Vec<TcpOption>> {
     let mut options = Vec::new();
     while let Some((kind, rest)) = bytes.split_first() {
         if *kind <= 1 {
-            options.push(if *kind == 0 { TcpOption::Eol } else { TcpOption::Nop });
+            options.push(if *kind == 0 {
+                TcpOption::Eol
+            } else {
+                TcpOption::Nop
+            });
             bytes = rest;
             continue;
         }
@@ -339,12 +380,22 @@ fn option(kind: u8, data: &[u8]) -> TcpOption {
             .strip_prefix(&[0xf9, 0x89])
             .map(|cookie| TcpOption::FastOpenExp(cookie.to_vec())),
         (172 | 174, len) if len % 3 == 0 => {
-            let join = |three: &[u8]| three.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
-            Some(TcpOption::AccEcn { kind, counters: data.chunks(3).map(join).collect() })
+            let join = |three: &[u8]| {
+                three
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+            };
+            Some(TcpOption::AccEcn {
+                kind,
+                counters: data.chunks(3).map(join).collect(),
+            })
         }
         _ => None,
     };
-    read.unwrap_or_else(|| TcpOption::Other { kind, data: data.to_vec() })
+    read.unwrap_or_else(|| TcpOption::Other {
+        kind,
+        data: data.to_vec(),
+    })
 }
 
 #[cfg(test)]
@@ -379,7 +430,10 @@ mod tests {
                 TcpOption::Ts { val: 1, ecr: 2 },
                 TcpOption::Sack(vec![(1, 2)]),
                 TcpOption::SackOk,
-                TcpOption::AccEcn { kind: 172, counters: vec![1] },
+                TcpOption::AccEcn {
+                    kind: 172,
+                    counters: vec![1],
+                },
                 TcpOption::Eol,
             ]),
             ..TcpSpec::default()
@@ -388,7 +442,14 @@ mod tests {
             let packet = tcp(&ip(v6), (1, 2), &spec).unwrap();
             let seen = read(&packet, true).unwrap();
             assert_eq!(seen.ip, ip(v6));
-            let SeenBody::Tcp { spec: read_again, payload, .. } = seen.body else { panic!() };
+            let SeenBody::Tcp {
+                spec: read_again,
+                payload,
+                ..
+            } = seen.body
+            else {
+                panic!()
+            };
             assert_eq!(read_again, spec);
             assert_eq!(payload, [0; 3]);
             let mut wrong = packet.clone();
@@ -398,9 +459,18 @@ mod tests {
                 assert!(read(&packet[..len], true).is_err(), "{len}");
             }
             let datagram = read(&udp(&ip(v6), (3, 4), 5), true).unwrap();
-            assert_eq!(datagram.body, SeenBody::Udp { ports: (3, 4), payload: vec![0; 5] });
+            assert_eq!(
+                datagram.body,
+                SeenBody::Udp {
+                    ports: (3, 4),
+                    payload: vec![0; 5]
+                }
+            );
             let message = icmp(&ip(v6), 3, 4, 0, &quote(&ip(v6), true, (1, 2), 3, 4));
-            assert_eq!(read(&message, true).unwrap().body, SeenBody::Icmp { kind: 3, code: 4 });
+            assert_eq!(
+                read(&message, true).unwrap().body,
+                SeenBody::Icmp { kind: 3, code: 4 }
+            );
         }
     }
 }

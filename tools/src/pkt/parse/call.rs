@@ -27,7 +27,13 @@ impl Parser {
             self.skip();
         }
         self.note()?;
-        Ok(SystemCall { end, name, args, result, errno })
+        Ok(SystemCall {
+            end,
+            name,
+            args,
+            result,
+            errno,
+        })
     }
 
     /// `(Connection refused)`: for the reader only.
@@ -117,7 +123,11 @@ impl Parser {
         if self.takes('=') {
             return Ok(Expr::Named(word, Box::new(self.expression()?)));
         }
-        Ok(if word == "NULL" { Expr::Int(0) } else { Expr::Word(word) })
+        Ok(if word == "NULL" {
+            Expr::Int(0)
+        } else {
+            Expr::Word(word)
+        })
     }
 
     /// Strings that follow one another are one; `"…"...` is it and more.
@@ -143,14 +153,22 @@ impl Parser {
         }
         loop {
             fields.push(match self.expression()? {
-                Expr::Named(name, value) => Field { name: Some(name), size: None, value: *value },
+                Expr::Named(name, value) => Field {
+                    name: Some(name),
+                    size: None,
+                    value: *value,
+                },
                 // msg_iov(1) = […]
                 Expr::Apply(name, args) if self.takes('=') => Field {
                     name: Some(name),
                     size: args.into_iter().next(),
                     value: self.expression()?,
                 },
-                value => Field { name: None, size: None, value },
+                value => Field {
+                    name: None,
+                    size: None,
+                    value,
+                },
             });
             if self.takes('}') {
                 return Ok(Expr::Struct(fields));

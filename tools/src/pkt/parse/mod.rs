@@ -20,14 +20,23 @@ use super::tree::{Action, Defines, Event, Script, Time};
 /// # Errors
 /// Where it is not in packetdrill's notation: the first place, and what was expected there.
 pub fn parse(text: &str, defines: &Defines) -> Result<Script, Trouble> {
-    let mut parser = Parser { tokens: tokens(text)?, next: 0, depth: 0 };
-    let mut script = Script { options: parser.options()?, ..Script::default() };
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        next: 0,
+        depth: 0,
+    };
+    let mut script = Script {
+        options: parser.options()?,
+        ..Script::default()
+    };
     let mut names = defines.clone();
     for (name, value) in &script.options {
         if name == "define"
             && let Some((symbol, meaning)) = value.as_deref().and_then(|v| v.split_once('='))
         {
-            names.entry(symbol.to_owned()).or_insert_with(|| meaning.to_owned());
+            names
+                .entry(symbol.to_owned())
+                .or_insert_with(|| meaning.to_owned());
         }
     }
     parser.substitute(&names)?;
@@ -63,11 +72,15 @@ impl Parser {
     }
 
     fn peek_at(&self, ahead: usize) -> &Kind {
-        self.tokens.get(self.next + ahead).map_or(NOTHING, |t| &t.kind)
+        self.tokens
+            .get(self.next + ahead)
+            .map_or(NOTHING, |t| &t.kind)
     }
 
     fn place(&self) -> Place {
-        self.token().or(self.tokens.last()).map_or_else(Place::default, |t| t.at)
+        self.token()
+            .or(self.tokens.last())
+            .map_or_else(Place::default, |t| t.at)
     }
 
     fn trouble(&self, why: impl Into<String>) -> Trouble {
@@ -77,7 +90,10 @@ impl Parser {
     /// "expected X, found Y" at the present place.
     fn expected(&self, what: &str) -> Trouble {
         let found = match self.token() {
-            None | Some(Token { kind: Kind::End, .. }) => "the end".to_owned(),
+            None
+            | Some(Token {
+                kind: Kind::End, ..
+            }) => "the end".to_owned(),
             Some(token) => {
                 let mut text: String = token.text.chars().take(24).collect();
                 if text.len() < token.text.len() {
@@ -103,7 +119,11 @@ impl Parser {
     }
 
     fn sign(&mut self, sign: char) -> Result<(), Trouble> {
-        if self.takes(sign) { Ok(()) } else { Err(self.expected(&format!("`{sign}`"))) }
+        if self.takes(sign) {
+            Ok(())
+        } else {
+            Err(self.expected(&format!("`{sign}`")))
+        }
     }
 
     fn is_word(&self, word: &str) -> bool {
@@ -185,7 +205,10 @@ impl Parser {
                 continue;
             };
             let found = tokens(meaning).map_err(|trouble| {
-                Trouble::at(token.at, format!("in the definition of {word}: {}", trouble.why))
+                Trouble::at(
+                    token.at,
+                    format!("in the definition of {word}: {}", trouble.why),
+                )
             })?;
             token.kind = match found.as_slice() {
                 [one, _end] => one.kind.clone(),
@@ -222,7 +245,12 @@ impl Parser {
             Time::Any => {
                 return Err(Trouble::at(at, "the time * is for outbound packets only"));
             }
-            _ => return Err(Trouble::at(at, "a range of times is for outbound packets only")),
+            _ => {
+                return Err(Trouble::at(
+                    at,
+                    "a range of times is for outbound packets only",
+                ));
+            }
         }
         Ok(Event { at, time, action })
     }
@@ -235,7 +263,11 @@ impl Parser {
         let relative = self.takes('+');
         let from = self.seconds()?;
         if !self.takes('~') {
-            return Ok(if relative { Time::After(from) } else { Time::At(from) });
+            return Ok(if relative {
+                Time::After(from)
+            } else {
+                Time::At(from)
+            });
         }
         if relative {
             self.sign('+')?;
@@ -244,15 +276,17 @@ impl Parser {
         if to < from {
             return Err(Trouble::at(at, "this range of times runs backwards"));
         }
-        Ok(if relative { Time::AfterBetween(from, to) } else { Time::Between(from, to) })
+        Ok(if relative {
+            Time::AfterBetween(from, to)
+        } else {
+            Time::Between(from, to)
+        })
     }
 
     /// A time in nanoseconds.
     fn seconds(&mut self) -> Result<u64, Trouble> {
         let nanos = match self.peek() {
-            Kind::Int(whole) if *whole >= 0 => {
-                whole.cast_unsigned().checked_mul(1_000_000_000)
-            }
+            Kind::Int(whole) if *whole >= 0 => whole.cast_unsigned().checked_mul(1_000_000_000),
             Kind::Float(text) => decimal(text),
             Kind::Int(_) => return Err(self.trouble("a time is not negative")),
             _ => return Err(self.expected("a time")),
@@ -269,9 +303,19 @@ impl Parser {
 /// Nanoseconds of `1.25`, exactly; digits past the ninth are dropped.
 fn decimal(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.')?;
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    whole.checked_mul(1_000_000_000)?.checked_add(fraction.parse().ok()?)
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    let fraction: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    whole
+        .checked_mul(1_000_000_000)?
+        .checked_add(fraction.parse().ok()?)
 }
 
 #[cfg(test)]

@@ -22,7 +22,12 @@ impl Parser {
         } else {
             Body::Tcp(self.segment(outbound)?)
         };
-        Ok(Packet { outbound, wrapped, ip, body })
+        Ok(Packet {
+            outbound,
+            wrapped,
+            ip,
+            body,
+        })
     }
 
     /// Headers around the packet, `name … :`; the name of the outermost.
@@ -58,7 +63,10 @@ impl Parser {
         };
         self.skip();
         loop {
-            match self.word("noecn, ect0, ect1, ect01, ce, tos, ttl or flowlabel")?.as_str() {
+            match self
+                .word("noecn, ect0, ect1, ect01, ce, tos, ttl or flowlabel")?
+                .as_str()
+            {
                 "noecn" => spec.tos = TosSpec::Ecn(0),
                 "ect1" => spec.tos = TosSpec::Ecn(1),
                 "ect0" => spec.tos = TosSpec::Ecn(2),
@@ -99,7 +107,10 @@ impl Parser {
     }
 
     fn udp(&mut self) -> Result<Body, Trouble> {
-        Ok(Body::Udp { ports: self.ports()?, len: self.bytes_in_parentheses()? })
+        Ok(Body::Udp {
+            ports: self.ports()?,
+            len: self.bytes_in_parentheses()?,
+        })
     }
 
     fn icmp(&mut self) -> Result<Body, Trouble> {
@@ -112,21 +123,39 @@ impl Parser {
             }
             _ => None,
         };
-        let mtu = if self.takes_word("mtu") { Some(self.number("an MTU")?) } else { None };
-        let id = if self.takes_word("id") { self.number("an identifier")? } else { 0 };
+        let mtu = if self.takes_word("mtu") {
+            Some(self.number("an MTU")?)
+        } else {
+            None
+        };
+        let id = if self.takes_word("id") {
+            self.number("an identifier")?
+        } else {
+            0
+        };
         let mut about = About::Tcp { seq: 0, len: 0 };
         if self.takes('[') {
             about = if self.takes_word("udp") {
-                About::Udp { len: self.bytes_in_parentheses()? }
+                About::Udp {
+                    len: self.bytes_in_parentheses()?,
+                }
             } else if self.takes_word("raw") {
-                About::Raw { len: self.bytes_in_parentheses()? }
+                About::Raw {
+                    len: self.bytes_in_parentheses()?,
+                }
             } else {
                 let (seq, len) = self.sequence()?;
                 About::Tcp { seq, len }
             };
             self.sign(']')?;
         }
-        Ok(Body::Icmp { kind, code, mtu, id, about })
+        Ok(Body::Icmp {
+            kind,
+            code,
+            mtu,
+            id,
+            about,
+        })
     }
 
     /// `1:1001(1000)`.
@@ -137,7 +166,10 @@ impl Parser {
         let end: u32 = self.number("a sequence number")?;
         let len = self.bytes_in_parentheses()?;
         if seq.wrapping_add(u32::from(len)) != end {
-            return Err(Trouble::at(at, format!("{len} bytes from {seq} do not end at {end}")));
+            return Err(Trouble::at(
+                at,
+                format!("{len} bytes from {seq} do not end at {end}"),
+            ));
         }
         Ok((seq, len))
     }
@@ -146,9 +178,21 @@ impl Parser {
         let ports = self.ports()?;
         let (flags, ace) = self.flags()?;
         let (seq, len) = self.sequence()?;
-        let ack = if self.takes_word("ack") { self.number("an ACK number")? } else { 0 };
-        let window = if self.takes_word("win") { Some(self.number("a window")?) } else { None };
-        let urgent = if self.takes_word("urg") { self.number("an urgent pointer")? } else { 0 };
+        let ack = if self.takes_word("ack") {
+            self.number("an ACK number")?
+        } else {
+            0
+        };
+        let window = if self.takes_word("win") {
+            Some(self.number("a window")?)
+        } else {
+            None
+        };
+        let urgent = if self.takes_word("urg") {
+            self.number("an urgent pointer")?
+        } else {
+            0
+        };
         let at = self.place();
         let mut options = Some(Vec::new());
         if self.takes('<') {
@@ -163,7 +207,17 @@ impl Parser {
         if options.is_none() && !outbound {
             return Err(Trouble::at(at, "<...> is for outbound packets only"));
         }
-        Ok(TcpSpec { ports, flags, ace, seq, len, ack, window, urgent, options })
+        Ok(TcpSpec {
+            ports,
+            flags,
+            ace,
+            seq,
+            len,
+            ack,
+            window,
+            urgent,
+            options,
+        })
     }
 
     /// Flags, and whether ACE stands there as a digit: `S.`, `P.5`, `-`.
@@ -201,7 +255,11 @@ impl Parser {
             self.skip();
             return Ok((flags | 0x010 | ace << 6, true));
         }
-        if any { Ok((flags, false)) } else { Err(self.expected("TCP flags, udp or icmp")) }
+        if any {
+            Ok((flags, false))
+        } else {
+            Err(self.expected("TCP flags, udp or icmp"))
+        }
     }
 
     fn tcp_options(&mut self) -> Result<Vec<TcpOption>, Trouble> {
@@ -232,7 +290,10 @@ impl Parser {
                 if !self.takes_word("ecr") {
                     return Err(self.expected("`ecr`"));
                 }
-                TcpOption::Ts { val, ecr: self.number("a timestamp")? }
+                TcpOption::Ts {
+                    val,
+                    ecr: self.number("a timestamp")?,
+                }
             }
             "ECN" => self.accurate_ecn()?,
             other => return Err(Trouble::at(at, format!("unknown TCP option `{other}`"))),
@@ -268,7 +329,10 @@ impl Parser {
             return Err(self.expected("an even number of hexadecimal digits"));
         };
         self.skip();
-        Ok(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d)).collect())
+        Ok(digits
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d))
+            .collect())
     }
 
     /// `ECN e0b 1 ceb 0 e1b 1`, shortened from the right: the first counter tells the order.
@@ -283,11 +347,17 @@ impl Parser {
         }
         let orders = [(172, ["e0b", "ceb", "e1b"]), (174, ["e1b", "ceb", "e0b"])];
         let Some((kind, _)) = orders.iter().find(|(_, order)| order.starts_with(&names)) else {
-            return Err(Trouble::at(at, "expected counters as e0b ceb e1b or as e1b ceb e0b"));
+            return Err(Trouble::at(
+                at,
+                "expected counters as e0b ceb e1b or as e1b ceb e0b",
+            ));
         };
         if counters.iter().any(|c: &u32| *c > 0xff_ffff) {
             return Err(Trouble::at(at, "a counter has 24 bits"));
         }
-        Ok(TcpOption::AccEcn { kind: *kind, counters })
+        Ok(TcpOption::AccEcn {
+            kind: *kind,
+            counters,
+        })
     }
 }

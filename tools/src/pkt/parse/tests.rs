@@ -32,7 +32,11 @@ fn times() {
         ("+0~+.1", Time::AfterBetween(0, 100_000_000)),
         ("*", Time::Any),
     ] {
-        assert_eq!(script(&format!("{text} > . 1:1(0)")).events[0].time, time, "{text}");
+        assert_eq!(
+            script(&format!("{text} > . 1:1(0)")).events[0].time,
+            time,
+            "{text}"
+        );
     }
 }
 
@@ -46,7 +50,10 @@ fn segments() {
     else {
         panic!("not TCP")
     };
-    assert_eq!((tcp.flags, tcp.seq, tcp.ack, tcp.window, tcp.urgent), (0x92, 7, 1, Some(9), 2));
+    assert_eq!(
+        (tcp.flags, tcp.seq, tcp.ack, tcp.window, tcp.urgent),
+        (0x92, 7, 1, Some(9), 2)
+    );
     assert_eq!(
         tcp.options.unwrap(),
         [
@@ -64,9 +71,13 @@ fn segments() {
     );
     assert_eq!(packet("> [ect0] . 1:1(0)").ip.tos, TosSpec::Ecn(2));
     assert_eq!(packet("> (ttl 3) . 1:1(0)").ip.ttl, 3);
-    let Body::Tcp(tcp) = packet("> P.5 1:2(1) <...>").body else { panic!("not TCP") };
+    let Body::Tcp(tcp) = packet("> P.5 1:2(1) <...>").body else {
+        panic!("not TCP")
+    };
     assert_eq!((tcp.flags, tcp.ace, tcp.options), (0x158, true, None));
-    let Body::Tcp(tcp) = packet("< 8 > 9 - 4294967295:0(1)").body else { panic!("not TCP") };
+    let Body::Tcp(tcp) = packet("< 8 > 9 - 4294967295:0(1)").body else {
+        panic!("not TCP")
+    };
     assert_eq!((tcp.flags, tcp.ports, tcp.len), (0, Some((8, 9)), 1));
 }
 
@@ -86,7 +97,13 @@ fn accurate_ecn_counters() {
 
 #[test]
 fn other_packets() {
-    assert_eq!(packet("> udp 1 > 2 (10)").body, Body::Udp { ports: Some((1, 2)), len: 10 });
+    assert_eq!(
+        packet("> udp 1 > 2 (10)").body,
+        Body::Udp {
+            ports: Some((1, 2)),
+            len: 10
+        }
+    );
     assert_eq!(
         packet("< icmp unreachable frag_needed mtu 1200 [1:1461(1460)]").body,
         Body::Icmp {
@@ -114,7 +131,9 @@ fn calls() {
         "recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{...,7}], msg_flags=0, \
          msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=7}]}, 0) = 7",
     );
-    let Expr::Struct(fields) = &message.args[1] else { panic!("{message:?}") };
+    let Expr::Struct(fields) = &message.args[1] else {
+        panic!("{message:?}")
+    };
     let names: Vec<_> = fields.iter().map(|f| f.name.as_deref().unwrap()).collect();
     assert_eq!(names, ["msg_name", "msg_iov", "msg_flags", "msg_control"]);
     assert_eq!(fields[1].size, Some(Expr::Int(1)));
@@ -123,8 +142,10 @@ fn calls() {
          sin_addr = inet_addr(\"1.2.3.4\")}, ...) = 0",
     );
     assert!(matches!(&bind.args[1], Expr::Struct(fields) if fields.len() == 3));
-    assert_eq!(call("setsockopt(3, 0, 0, \"a\\x00\" \"b\", 3) = 0").args[3],
-        Expr::Str(b"a\0b".to_vec()));
+    assert_eq!(
+        call("setsockopt(3, 0, 0, \"a\\x00\" \"b\", 3) = 0").args[3],
+        Expr::Str(b"a\0b".to_vec())
+    );
 }
 
 #[test]
@@ -133,7 +154,10 @@ fn blocks_and_options() {
         "--mss=1000\n--ip_version=ipv4-mapped-ipv6\n--send_omit_free // why\n--define=N=7\n\
          `init`\n0 `during`\n+0 %{ assert 1 }%\n+0 listen(N, 1) = 0\n`after`",
     );
-    assert_eq!(found.options[1], ("ip_version".into(), Some("ipv4-mapped-ipv6".into())));
+    assert_eq!(
+        found.options[1],
+        ("ip_version".into(), Some("ipv4-mapped-ipv6".into()))
+    );
     assert_eq!(found.options[2], ("send_omit_free".into(), None));
     assert_eq!(found.init.unwrap().1, "init");
     assert_eq!(found.cleanup.unwrap().1, "after");
@@ -144,15 +168,30 @@ fn blocks_and_options() {
 fn troubles_have_places() {
     for (text, expected) in [
         ("0 > S 0:5(0)", "1:7: 0 bytes from 0 do not end at 5"),
-        ("0 > S 0:0(0)\n+0 foo(1 = 2", "2:10: expected `,` or `)`, found `=`"),
+        (
+            "0 > S 0:0(0)\n+0 foo(1 = 2",
+            "2:10: expected `,` or `)`, found `=`",
+        ),
         ("0 >", "1:4: expected TCP flags, udp or icmp, found the end"),
-        ("* close(3) = 0", "1:1: the time * is for outbound packets only"),
+        (
+            "* close(3) = 0",
+            "1:1: the time * is for outbound packets only",
+        ),
         ("2~1 > S 0:0(0)", "1:1: this range of times runs backwards"),
-        ("0 < . 1:1(0) <...>", "1:14: <...> is for outbound packets only"),
-        ("0 < . 1:1(0) win 70000", "1:18: a window is out of range: 70000"),
+        (
+            "0 < . 1:1(0) <...>",
+            "1:14: <...> is for outbound packets only",
+        ),
+        (
+            "0 < . 1:1(0) win 70000",
+            "1:18: a window is out of range: 70000",
+        ),
         ("0 close(3)", "1:11: expected `=`, found the end"),
         ("0 < . 1:1(0) <frog>", "1:15: unknown TCP option `frog`"),
-        ("`a` `b` 0 close(3) = 0", "1:9: a time must stand before each event"),
+        (
+            "`a` `b` 0 close(3) = 0",
+            "1:9: a time must stand before each event",
+        ),
     ] {
         assert_eq!(why(text), expected);
     }

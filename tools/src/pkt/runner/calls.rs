@@ -23,10 +23,39 @@ pub(super) struct Pending {
 
 /// The calls that can be made.
 pub(in crate::pkt) const NAMES: [&str; 34] = [
-    "socket", "bind", "listen", "accept", "accept4", "connect", "read", "readv", "recv",
-    "recvfrom", "recvmsg", "write", "writev", "send", "sendto", "sendmsg", "fcntl", "ioctl",
-    "close", "shutdown", "getsockopt", "setsockopt", "poll", "open", "sendfile", "epoll_create",
-    "epoll_create1", "epoll_ctl", "epoll_wait", "pipe", "pipe2", "splice", "getsockname",
+    "socket",
+    "bind",
+    "listen",
+    "accept",
+    "accept4",
+    "connect",
+    "read",
+    "readv",
+    "recv",
+    "recvfrom",
+    "recvmsg",
+    "write",
+    "writev",
+    "send",
+    "sendto",
+    "sendmsg",
+    "fcntl",
+    "ioctl",
+    "close",
+    "shutdown",
+    "getsockopt",
+    "setsockopt",
+    "poll",
+    "open",
+    "sendfile",
+    "epoll_create",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "pipe",
+    "pipe2",
+    "splice",
+    "getsockname",
     "getpeername",
 ];
 
@@ -48,8 +77,10 @@ pub(in crate::pkt) fn number(expr: &Expr) -> std::result::Result<i64, String> {
         Expr::Apply(name, args) => match (name.as_str(), args.as_slice()) {
             ("htons" | "htonl", [value]) => number(value),
             ("inet_addr", [Expr::Str(text)]) => {
-                let ip: Option<Ipv4Addr> = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
-                ip.map(|ip| i64::from(u32::from_ne_bytes(ip.octets()))).ok_or("no address".into())
+                let ip: Option<Ipv4Addr> =
+                    std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+                ip.map(|ip| i64::from(u32::from_ne_bytes(ip.octets())))
+                    .ok_or("no address".into())
             }
             _ => Err(format!("{name}(…) is not known")),
         },
@@ -69,7 +100,10 @@ fn count(expr: &Expr) -> Result<usize> {
 }
 
 fn field<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {
-    fields.iter().find(|f| f.name.as_deref() == Some(name)).map(|f| &f.value)
+    fields
+        .iter()
+        .find(|f| f.name.as_deref() == Some(name))
+        .map(|f| &f.value)
 }
 
 fn fields_of(expr: &Expr) -> Result<&[Field]> {
@@ -84,10 +118,12 @@ fn iovec(expr: &Expr) -> Result<usize> {
     let Expr::List(items) = expr else {
         return cannot("a list of buffers is needed here");
     };
-    items.iter().try_fold(0usize, |sum, item| match fields_of(item)? {
-        [_, len] => Ok(sum + count(&len.value)?),
-        _ => cannot("a buffer is {..., length}"),
-    })
+    items
+        .iter()
+        .try_fold(0usize, |sum, item| match fields_of(item)? {
+            [_, len] => Ok(sum + count(&len.value)?),
+            _ => cannot("a buffer is {..., length}"),
+        })
 }
 
 impl Runner<'_> {
@@ -109,13 +145,25 @@ impl Runner<'_> {
         loop {
             match self.process.call(&mut call) {
                 Poll::Ready(answer) => {
-                    let done = Pending { at, spec: spec.clone(), call, begun, end: end.unwrap_or(begun) };
+                    let done = Pending {
+                        at,
+                        spec: spec.clone(),
+                        call,
+                        begun,
+                        end: end.unwrap_or(begun),
+                    };
                     self.finish(&done, answer, end.is_some())?;
                     return self.settle();
                 }
                 Poll::Pending if end.is_some() => {
                     let end = end.unwrap_or(begun);
-                    self.pending.push(Pending { at, spec: spec.clone(), call, begun, end });
+                    self.pending.push(Pending {
+                        at,
+                        spec: spec.clone(),
+                        call,
+                        begun,
+                        end,
+                    });
                     return self.settle();
                 }
                 Poll::Pending => {
@@ -131,7 +179,9 @@ impl Runner<'_> {
     /// Asks the calls that wait again; whether one of them is done.
     pub(super) fn ask_pending(&mut self) -> Result<bool> {
         for index in 0..self.pending.len() {
-            let Some(waiting) = self.pending.get_mut(index) else { break };
+            let Some(waiting) = self.pending.get_mut(index) else {
+                break;
+            };
             if let Poll::Ready(answer) = self.process.call(&mut waiting.call) {
                 let done = self.pending.remove(index);
                 self.finish(&done, answer, true)?;
@@ -145,7 +195,12 @@ impl Runner<'_> {
     pub(super) fn finish_calls(&mut self) -> std::result::Result<(), (Place, Stop)> {
         while let Some(waiting) = self.pending.first() {
             let (at, end) = (waiting.at, waiting.end);
-            let late = end + self.prepared.config.tolerance.max((end - waiting.begun) / 8);
+            let late = end
+                + self
+                    .prepared
+                    .config
+                    .tolerance
+                    .max((end - waiting.begun) / 8);
             let still = |runner: &Self| runner.pending.iter().any(|other| other.at == at);
             if self.now() < late {
                 self.advance(late).map_err(|stop| (at, stop))?;
@@ -183,9 +238,17 @@ impl Runner<'_> {
             return Ok(());
         }
         let now = self.now();
-        let slack = self.prepared.config.tolerance.max(done.end.saturating_sub(done.begun) / 8);
+        let slack = self
+            .prepared
+            .config
+            .tolerance
+            .max(done.end.saturating_sub(done.begun) / 8);
         if now.abs_diff(done.end) > slack {
-            return wrong(format!("returned at {}, expected {}", clock(now), clock(done.end)));
+            return wrong(format!(
+                "returned at {}, expected {}",
+                clock(now),
+                clock(done.end)
+            ));
         }
         self.note(format!("{} returns", spec.name));
         Ok(())
@@ -207,9 +270,17 @@ impl Runner<'_> {
                 done.call.op,
                 Op::Socket { .. } | Op::Accept { .. } | Op::EpollCreate { .. } | Op::Open { .. }
             );
-            let same = if fd && expected >= 0 { got >= 0 } else { got == expected };
+            let same = if fd && expected >= 0 {
+                got >= 0
+            } else {
+                got == expected
+            };
             if !same {
-                let name = spec.errno.as_deref().map(|e| format!(" {e}")).unwrap_or_default();
+                let name = spec
+                    .errno
+                    .as_deref()
+                    .map(|e| format!(" {e}"))
+                    .unwrap_or_default();
                 return fail(format!("expected {expected}{name}, got {told}"));
             }
         }
@@ -282,7 +353,10 @@ impl Runner<'_> {
     }
 
     fn by_live_fd(&mut self, fd: i32) -> Option<&mut Socket> {
-        self.sockets.iter_mut().rev().find(|socket| socket.live_fd == Some(fd))
+        self.sockets
+            .iter_mut()
+            .rev()
+            .find(|socket| socket.live_fd == Some(fd))
     }
 
     // ---- arguments ----
@@ -311,9 +385,10 @@ impl Runner<'_> {
             (config.setup.remote, config.connect_port)
         };
         match expr {
-            Expr::Ellipsis => {
-                Ok(Target::Addr(SocketAddr::new(self.as_socket_has_it(ip), port)))
-            }
+            Expr::Ellipsis => Ok(Target::Addr(SocketAddr::new(
+                self.as_socket_has_it(ip),
+                port,
+            ))),
             Expr::Int(0) => Ok(Target::Null),
             Expr::Word(name) if name == "AF_UNSPEC" => Ok(Target::Unspec),
             Expr::Struct(fields) => sockaddr(fields),
@@ -353,13 +428,16 @@ impl Runner<'_> {
                     Target::Unspec | Target::Null => None,
                 },
             },
-            ("listen", [fd, backlog]) => {
-                Op::Listen { fd: self.fd(fd)?, backlog: int(backlog)? }
-            }
+            ("listen", [fd, backlog]) => Op::Listen {
+                fd: self.fd(fd)?,
+                backlog: int(backlog)?,
+            },
             ("accept", [fd, _, _]) => Op::accept(self.fd(fd)?),
-            ("accept4", [fd, _, _, flags]) => {
-                Op::Accept { fd: self.fd(fd)?, flags: int(flags)?, peer: None }
-            }
+            ("accept4", [fd, _, _, flags]) => Op::Accept {
+                fd: self.fd(fd)?,
+                flags: int(flags)?,
+                peer: None,
+            },
             ("connect", [fd, addr, _]) => {
                 let (fd, to) = (self.fd(fd)?, self.address(addr, false)?);
                 self.connecting(fd, to);
@@ -384,7 +462,10 @@ impl Runner<'_> {
                 value: rest.first().map_or(Ok(0), int)?,
             },
             ("close", [fd]) => Op::Close { fd: self.fd(fd)? },
-            ("shutdown", [fd, how]) => Op::Shutdown { fd: self.fd(fd)?, how: int(how)? },
+            ("shutdown", [fd, how]) => Op::Shutdown {
+                fd: self.fd(fd)?,
+                how: int(how)?,
+            },
             ("getsockopt", [fd, level, option, _, len]) => {
                 Op::get(self.fd(fd)?, int(level)?, int(option)?, count(len)?)
             }
@@ -394,8 +475,14 @@ impl Runner<'_> {
                 name: int(option)?,
                 value: option_value(value, count(len)?)?,
             },
-            ("getsockname", [fd, ..]) => Op::GetSockName { fd: self.fd(fd)?, addr: None },
-            ("getpeername", [fd, ..]) => Op::GetPeerName { fd: self.fd(fd)?, addr: None },
+            ("getsockname", [fd, ..]) => Op::GetSockName {
+                fd: self.fd(fd)?,
+                addr: None,
+            },
+            ("getpeername", [fd, ..]) => Op::GetPeerName {
+                fd: self.fd(fd)?,
+                addr: None,
+            },
             _ => return self.other_op(name, args),
         })
     }
@@ -403,7 +490,10 @@ impl Runner<'_> {
     fn other_op(&mut self, name: &str, args: &[Expr]) -> Result<Op> {
         Ok(match (name, args) {
             ("poll", [Expr::List(fds), _, timeout]) => Op::Poll {
-                fds: fds.iter().map(|fd| self.poll_fd(fd)).collect::<Result<_>>()?,
+                fds: fds
+                    .iter()
+                    .map(|fd| self.poll_fd(fd))
+                    .collect::<Result<_>>()?,
                 timeout: int(timeout)?,
             },
             ("open", [Expr::Str(path), ..]) => {
@@ -440,8 +530,14 @@ impl Runner<'_> {
                 timeout: int(timeout)?,
                 events: Vec::new(),
             },
-            ("pipe", [_]) => Op::Pipe { flags: 0, fds: [0; 2] },
-            ("pipe2", [_, flags]) => Op::Pipe { flags: int(flags)?, fds: [0; 2] },
+            ("pipe", [_]) => Op::Pipe {
+                flags: 0,
+                fds: [0; 2],
+            },
+            ("pipe2", [_, flags]) => Op::Pipe {
+                flags: int(flags)?,
+                fds: [0; 2],
+            },
             ("splice", [from, _, to, _, len, flags]) => Op::Splice {
                 from: self.fd(from)?,
                 to: self.fd(to)?,
@@ -450,7 +546,10 @@ impl Runner<'_> {
                 done: 0,
             },
             (name, args) if NAMES.contains(&name) => {
-                return cannot(format!("{name} with {} arguments of these kinds", args.len()));
+                return cannot(format!(
+                    "{name} with {} arguments of these kinds",
+                    args.len()
+                ));
             }
             _ => return cannot(format!("the system call {name} is not known")),
         })
@@ -502,7 +601,10 @@ impl Runner<'_> {
             _ => return cannot(format!("{name} with other arguments than its own")),
         };
         let mut op = Op::send(fd, bytes, flags);
-        if let Op::Send { to, control, null, .. } = &mut op {
+        if let Op::Send {
+            to, control, null, ..
+        } = &mut op
+        {
             if let Some(target) = target {
                 self.connecting(fd, target);
                 if let Target::Addr(addr) = target {
@@ -544,7 +646,11 @@ impl Runner<'_> {
             return cannot("a pollfd has fd and events");
         };
         let events = i16::try_from(int(events)?).unwrap_or(-1);
-        Ok(PollFd { fd: self.fd(fd)?, events, revents: 0 })
+        Ok(PollFd {
+            fd: self.fd(fd)?,
+            events,
+            revents: 0,
+        })
     }
 
     fn epoll_event(&self, expr: &Expr) -> Result<EpollEvent> {
@@ -603,14 +709,19 @@ impl Runner<'_> {
                     got.data
                 ))
             }
-            (Op::Recv { control, out_flags, .. }, [_, Expr::Struct(message), _])
-                if spec.name == "recvmsg" =>
-            {
-                self.compare_message(message, control, *out_flags)
-            }
+            (
+                Op::Recv {
+                    control, out_flags, ..
+                },
+                [_, Expr::Struct(message), _],
+            ) if spec.name == "recvmsg" => self.compare_message(message, control, *out_flags),
             (Op::Recv { data, .. }, [_, Expr::Str(expected), ..]) => {
                 let text = expected.get(..data.len()).unwrap_or(expected);
-                if text == data.as_slice() { Ok(()) } else { fail("other bytes than expected") }
+                if text == data.as_slice() {
+                    Ok(())
+                } else {
+                    fail("other bytes than expected")
+                }
             }
             _ => Ok(()),
         }
@@ -626,14 +737,21 @@ impl Runner<'_> {
             let expected = int(expected)?;
             if expected != flags {
                 let name = |bits: i32| constants::bits("MSG_", i64::from(bits));
-                return fail(format!("expected msg_flags {}, got {}", name(expected), name(flags)));
+                return fail(format!(
+                    "expected msg_flags {}, got {}",
+                    name(expected),
+                    name(flags)
+                ));
             }
         }
         let Some(Expr::List(expected)) = field(message, "msg_control") else {
             return if control.is_empty() {
                 Ok(())
             } else {
-                fail(format!("expected no control message, got {}", control.len()))
+                fail(format!(
+                    "expected no control message, got {}",
+                    control.len()
+                ))
             };
         };
         if expected.len() != control.len() {
@@ -677,8 +795,14 @@ impl Runner<'_> {
         if field(fields, "scm_sec").is_some() {
             return self.compare_timestamp(fields, got);
         }
-        const PARTS: [&str; 6] =
-            ["ee_errno", "ee_origin", "ee_type", "ee_code", "ee_info", "ee_data"];
+        const PARTS: [&str; 6] = [
+            "ee_errno",
+            "ee_origin",
+            "ee_type",
+            "ee_code",
+            "ee_info",
+            "ee_data",
+        ];
         if field(fields, PARTS[0]).is_none() {
             return cannot("control data of this kind");
         }
@@ -717,7 +841,10 @@ impl Runner<'_> {
             return Ok(());
         }
         let shown = u64::try_from(found).map_or_else(|_| "none".to_owned(), clock);
-        fail(format!("expected the timestamp {}, got {shown}", clock(wanted.unsigned_abs())))
+        fail(format!(
+            "expected the timestamp {}, got {shown}",
+            clock(wanted.unsigned_abs())
+        ))
     }
 }
 
@@ -726,7 +853,9 @@ fn sockaddr(fields: &[Field]) -> Result<Target> {
         Some(port) => u16::try_from(int(port)?).unwrap_or(0),
         None => 0,
     };
-    let text = ["sin_addr", "sin6_addr"].iter().find_map(|name| field(fields, name));
+    let text = ["sin_addr", "sin6_addr"]
+        .iter()
+        .find_map(|name| field(fields, name));
     let ip = match text {
         Some(Expr::Apply(_, args)) => match args.as_slice() {
             [Expr::Str(text)] => std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()),
@@ -765,8 +894,9 @@ fn option_value(expr: &Expr, len: usize) -> Result<Option<OptVal>> {
         }
         Expr::Apply(name, args) => match (name.as_str(), args.as_slice()) {
             ("inet6_addr", [Expr::Str(text)]) => {
-                let ip: Option<Ipv6Addr> =
-                    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                let ip: Option<Ipv6Addr> = std::str::from_utf8(text)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
                 match ip {
                     Some(ip) => ip.octets().to_vec(),
                     None => return cannot("no IPv6 address"),
@@ -813,5 +943,9 @@ fn control_out(expr: &Expr) -> Result<ControlMessage> {
         Some(value) => int(value)?.to_ne_bytes().to_vec(),
         None => Vec::new(),
     };
-    Ok(ControlMessage { level: part("cmsg_level")?, kind: part("cmsg_type")?, data })
+    Ok(ControlMessage {
+        level: part("cmsg_level")?,
+        kind: part("cmsg_type")?,
+        data,
+    })
 }

@@ -125,12 +125,20 @@ pub(super) fn run(prepared: &Prepared<'_>) -> Report {
             Outcome::Fail { at, why, details }
         }
     };
-    Report { outcome, exchange: runner.told(0) }
+    Report {
+        outcome,
+        exchange: runner.told(0),
+    }
 }
 
 impl Runner<'_> {
     fn go(&mut self) -> std::result::Result<(), (Place, Stop)> {
-        let init = self.prepared.script.init.as_ref().map_or(Place::default(), |(at, _)| *at);
+        let init = self
+            .prepared
+            .script
+            .init
+            .as_ref()
+            .map_or(Place::default(), |(at, _)| *at);
         let before: Vec<Step> = self.prepared.init.clone();
         for step in before {
             if !matches!(step, Step::Mtu(_)) {
@@ -177,13 +185,21 @@ impl Runner<'_> {
             Action::Packet(packet) => self.inbound(packet)?,
             Action::Call(call) => {
                 let relative = matches!(event.time, Time::After(_));
-                let end = call.end.map(|end| if relative { offset + end } else { end });
+                let end = call
+                    .end
+                    .map(|end| if relative { offset + end } else { end });
                 self.exchange.push((self.now(), Entry::Line(event.at.line)));
                 self.call(event.at, call, end)?;
             }
             Action::Shell(_) => {
                 self.exchange.push((self.now(), Entry::Line(event.at.line)));
-                for step in self.prepared.blocks.get(&number).cloned().unwrap_or_default() {
+                for step in self
+                    .prepared
+                    .blocks
+                    .get(&number)
+                    .cloned()
+                    .unwrap_or_default()
+                {
                     self.step(&step)?;
                 }
                 self.settle()?;
@@ -205,14 +221,22 @@ impl Runner<'_> {
     fn reach(&mut self, at: u64) -> Result<()> {
         let now = self.now();
         if self.last.is_some() && now > at + self.tolerance(at) {
-            return fail(format!("is at {}, but it is {} by now", clock(at), clock(now)));
+            return fail(format!(
+                "is at {}, but it is {} by now",
+                clock(at),
+                clock(now)
+            ));
         }
         self.advance(at)
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::Sysctl { name, value, lenient } => match self.process.sysctl(name, value) {
+            Step::Sysctl {
+                name,
+                value,
+                lenient,
+            } => match self.process.sysctl(name, value) {
                 Err(why) if !lenient => cannot(format!("sysctl {name}={value}: {why}")),
                 _ => Ok(()),
             },
@@ -226,7 +250,10 @@ impl Runner<'_> {
     }
 
     fn code(&mut self, text: &str) -> Result<()> {
-        let fd = self.under_test.and_then(|index| self.sockets.get(index)).and_then(|s| s.live_fd);
+        let fd = self
+            .under_test
+            .and_then(|index| self.sockets.get(index))
+            .and_then(|s| s.live_fd);
         let info = fd.and_then(|fd| self.process.tcp_info(fd));
         let Some(info) = info else {
             return fail("there is no connection with a descriptor to tell about");
@@ -251,7 +278,11 @@ impl Runner<'_> {
                     let text = self.lines.get(index).copied().unwrap_or_default();
                     // Its time is told already.
                     let start = text.find(|c: char| !"+-~*. \t0123456789".contains(c));
-                    format!("{} {}", clock(*at), text.get(start.unwrap_or(0)..).unwrap_or(text))
+                    format!(
+                        "{} {}",
+                        clock(*at),
+                        text.get(start.unwrap_or(0)..).unwrap_or(text)
+                    )
                 }
             })
             .collect()
@@ -270,6 +301,11 @@ impl Runner<'_> {
 /// Seconds with six digits.
 pub(super) fn clock(nanos: u64) -> String {
     let mut text = String::new();
-    let _ = write!(text, "{}.{:06}", nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
+    let _ = write!(
+        text,
+        "{}.{:06}",
+        nanos / 1_000_000_000,
+        nanos / 1000 % 1_000_000
+    );
     text
 }

@@ -3,10 +3,10 @@
 use super::settle::Outgoing;
 use super::socket::{Socket, State, shift_blocks, timestamps};
 use super::{Entry, Result, Runner, Stop, cannot, clock, fail};
+use crate::pkt::icmp;
 use crate::pkt::notation;
 use crate::pkt::tree::{About, Body, IpSpec, Packet, TcpOption, TcpSpec, TosSpec};
 use crate::pkt::wire::{self, Ip, Seen, SeenBody};
-use crate::pkt::icmp;
 
 /// How much longer than a packet's time it is waited for, to tell when it did come.
 const PATIENCE: u64 = 130_000_000_000;
@@ -22,9 +22,18 @@ struct Actual {
 }
 
 enum ActualBody {
-    Tcp { spec: TcpSpec, payload: Vec<u8>, reserved: u8 },
-    Udp { payload: Vec<u8> },
-    Icmp { kind: u8, code: u8 },
+    Tcp {
+        spec: TcpSpec,
+        payload: Vec<u8>,
+        reserved: u8,
+    },
+    Udp {
+        payload: Vec<u8>,
+    },
+    Icmp {
+        kind: u8,
+        code: u8,
+    },
 }
 
 impl Runner<'_> {
@@ -34,7 +43,10 @@ impl Runner<'_> {
 
     /// The connection under test.
     fn tested(&mut self) -> Result<&mut Socket> {
-        match self.under_test.and_then(|index| self.sockets.get_mut(index)) {
+        match self
+            .under_test
+            .and_then(|index| self.sockets.get_mut(index))
+        {
             Some(socket) => Ok(socket),
             None => fail("no socket could have this packet"),
         }
@@ -58,12 +70,24 @@ impl Runner<'_> {
                 let to = local.map_or(config.bind_port, |(_, port)| port);
                 wire::udp(&ip, ports.unwrap_or((from, to)), *len)
             }
-            Body::Icmp { kind, code, mtu, id, about } => {
+            Body::Icmp {
+                kind,
+                code,
+                mtu,
+                id,
+                about,
+            } => {
                 let (kind, code) =
                     icmp::numbers(v6, kind, code.as_deref()).map_err(Stop::Cannot)?;
                 let offset = socket.local_offset(false);
                 let ports = (local.map_or(0, |(_, p)| p), remote.map_or(0, |(_, p)| p));
-                let back = Ip { from: ip.to, to: ip.from, tos: 0, ttl: 64, flow_label: 0 };
+                let back = Ip {
+                    from: ip.to,
+                    to: ip.from,
+                    tos: 0,
+                    ttl: 64,
+                    flow_label: 0,
+                };
                 let rest = match about {
                     About::Tcp { seq, len } => {
                         wire::quote(&back, true, ports, seq.wrapping_add(offset), *len)
@@ -76,7 +100,8 @@ impl Runner<'_> {
             }
         };
         let now = self.now();
-        self.exchange.push((now, Entry::Packet(Box::new(packet.clone()))));
+        self.exchange
+            .push((now, Entry::Packet(Box::new(packet.clone()))));
         self.process.deliver(&bytes);
         self.settle()
     }
@@ -102,14 +127,21 @@ impl Runner<'_> {
         let config = &self.prepared.config;
         // Ports in a script name connections side by side, which packetdrill itself cannot tell.
         if let Some((from, _)) = spec.ports
-            && let Some(known) = self.sockets.iter().rposition(|s| s.script_port == Some(from))
+            && let Some(known) = self
+                .sockets
+                .iter()
+                .rposition(|s| s.script_port == Some(from))
         {
             self.under_test = Some(known);
             return;
         }
         let tested = self.under_test.and_then(|index| self.sockets.get(index));
         let opens = tested.is_none_or(|socket| socket.state == State::Listening);
-        let listens = || self.sockets.iter().any(|socket| socket.state == State::Listening);
+        let listens = || {
+            self.sockets
+                .iter()
+                .any(|socket| socket.state == State::Listening)
+        };
         let named = spec.ports.is_some() && spec.flags & (SYN | ACK) == SYN && listens();
         if !opens && !named {
             return;
@@ -151,7 +183,9 @@ impl Runner<'_> {
         let options = live.options.get_or_insert_default();
         shift_blocks(options, offset);
         for option in options {
-            let TcpOption::Ts { ecr, .. } = option else { continue };
+            let TcpOption::Ts { ecr, .. } = option else {
+                continue;
+            };
             if !ack {
                 continue;
             }
@@ -199,7 +233,10 @@ impl Runner<'_> {
         {
             self.under_test = Some(known);
         }
-        let Some(socket) = self.under_test.and_then(|index| self.sockets.get_mut(index)) else {
+        let Some(socket) = self
+            .under_test
+            .and_then(|index| self.sockets.get_mut(index))
+        else {
             return;
         };
         if socket.state == State::Connecting && spec.flags & (SYN | ACK) == SYN {
@@ -229,7 +266,11 @@ impl Runner<'_> {
         let socket = self.tested()?;
         let Seen { ip, body } = &outgoing.seen;
         let body = match body {
-            SeenBody::Tcp { spec: live, payload, reserved } => {
+            SeenBody::Tcp {
+                spec: live,
+                payload,
+                reserved,
+            } => {
                 let mut spec = live.clone();
                 let syn = live.flags & SYN != 0;
                 if let Body::Tcp(expected) = &packet.body
@@ -255,15 +296,28 @@ impl Runner<'_> {
                         }
                     }
                 }
-                ActualBody::Tcp { spec, payload: payload.clone(), reserved: *reserved }
+                ActualBody::Tcp {
+                    spec,
+                    payload: payload.clone(),
+                    reserved: *reserved,
+                }
             }
-            SeenBody::Udp { payload, .. } => ActualBody::Udp { payload: payload.clone() },
-            SeenBody::Icmp { kind, code } => ActualBody::Icmp { kind: *kind, code: *code },
+            SeenBody::Udp { payload, .. } => ActualBody::Udp {
+                payload: payload.clone(),
+            },
+            SeenBody::Icmp { kind, code } => ActualBody::Icmp {
+                kind: *kind,
+                code: *code,
+            },
             SeenBody::Other(protocol) => {
                 return fail(format!("a packet of IP protocol {protocol} left"));
             }
         };
-        Ok(Actual { at: outgoing.at, ip: *ip, body })
+        Ok(Actual {
+            at: outgoing.at,
+            ip: *ip,
+            body,
+        })
     }
 
     /// An expected segment longer than the one that left matches the run that covers it; one
@@ -283,7 +337,9 @@ impl Runner<'_> {
             return Ok(());
         }
         if expected.len > 0 && spec.len > expected.len {
-            let cut = first.mss.is_some_and(|mss| mss > 0 && expected.len.is_multiple_of(mss));
+            let cut = first
+                .mss
+                .is_some_and(|mss| mss > 0 && expected.len.is_multiple_of(mss));
             if cut {
                 self.queue.push_front(behind(first, expected.len));
                 spec.len = expected.len;
@@ -300,7 +356,12 @@ impl Runner<'_> {
             };
             let wanted = expected.len - spec.len;
             let more = self.map_outbound(packet, &next)?;
-            let ActualBody::Tcp { spec: more, payload: bytes, .. } = more.body else {
+            let ActualBody::Tcp {
+                spec: more,
+                payload: bytes,
+                ..
+            } = more.body
+            else {
                 return Ok(());
             };
             let follows = more.seq == spec.seq.wrapping_add(u32::from(spec.len)) && more.len > 0;
@@ -350,9 +411,9 @@ impl Runner<'_> {
                     spec.ports = None;
                     if let Body::Tcp(expected) = &packet.body {
                         spec.ace = expected.ace;
-                        spec.window = spec.window.filter(|_| {
-                            expected.window.is_some() || expected.flags & SYN != 0
-                        });
+                        spec.window = spec
+                            .window
+                            .filter(|_| expected.window.is_some() || expected.flags & SYN != 0);
                     }
                     Body::Tcp(spec)
                 }
@@ -378,13 +439,21 @@ impl Runner<'_> {
             } else {
                 format!("{} to {}", clock(from), clock(to))
             };
-            let off = if actual.at < early { from - actual.at } else { actual.at - to };
+            let off = if actual.at < early {
+                from - actual.at
+            } else {
+                actual.at - to
+            };
             let how = if actual.at < early { "early" } else { "late" };
             let off = clock(off);
-            wrong.push(format!("time: expected {expected}, got {} ({off} s {how})", clock(actual.at)));
+            wrong.push(format!(
+                "time: expected {expected}, got {} ({off} s {how})",
+                clock(actual.at)
+            ));
         }
         if wrong.is_empty() {
-            self.exchange.push((actual.at, Entry::Packet(Box::new(shown))));
+            self.exchange
+                .push((actual.at, Entry::Packet(Box::new(shown))));
             return Ok(());
         }
         let why = wrong.join("; ");
@@ -392,10 +461,17 @@ impl Runner<'_> {
             self.note(format!("warning: {why}"));
             return Ok(());
         }
-        let at = if any { "       *".to_owned() } else { clock(from) };
+        let at = if any {
+            "       *".to_owned()
+        } else {
+            clock(from)
+        };
         Err(Stop::Fail(
             why,
-            vec![format!("expected: {at} {packet}"), format!("actual:   {} {shown}", clock(actual.at))],
+            vec![
+                format!("expected: {at} {packet}"),
+                format!("actual:   {} {shown}", clock(actual.at)),
+            ],
         ))
     }
 
@@ -412,13 +488,23 @@ impl Runner<'_> {
             _ => {}
         }
         if packet.ip.ttl != 0 && packet.ip.ttl != actual.ip.ttl {
-            wrong.push(format!("ttl: expected {}, got {}", packet.ip.ttl, actual.ip.ttl));
+            wrong.push(format!(
+                "ttl: expected {}, got {}",
+                packet.ip.ttl, actual.ip.ttl
+            ));
         }
         if self.v6() && packet.ip.flow_label != 0 {
             wrong.extend(self.flow_label(packet.ip.flow_label, actual.ip.flow_label)?);
         }
         match (&packet.body, &actual.body) {
-            (Body::Tcp(expected), ActualBody::Tcp { spec, payload, reserved }) => {
+            (
+                Body::Tcp(expected),
+                ActualBody::Tcp {
+                    spec,
+                    payload,
+                    reserved,
+                },
+            ) => {
                 fields(expected, spec, &mut wrong);
                 if *reserved != 0 {
                     wrong.push(format!("reserved bits: got {reserved:#x}"));
@@ -439,8 +525,9 @@ impl Runner<'_> {
             (Body::Icmp { kind, code, .. }, ActualBody::Icmp { kind: k, code: c }) => {
                 match icmp::numbers(self.v6(), kind, code.as_deref()) {
                     Ok(numbers) if numbers == (*k, *c) => {}
-                    Ok((kind, code)) => wrong
-                        .push(format!("ICMP: expected type {kind} code {code}, got {k} and {c}")),
+                    Ok((kind, code)) => wrong.push(format!(
+                        "ICMP: expected type {kind} code {code}, got {k} and {c}"
+                    )),
                     Err(why) => return cannot(why),
                 }
             }
@@ -457,7 +544,9 @@ impl Runner<'_> {
             _ if live == 0 => Some("flow label: got none".into()),
             Some((was, label)) if (was == script) != (label == live) => {
                 let wanted = if was == script { "the same" } else { "another" };
-                Some(format!("flow label: expected {wanted} as before {label:#x}, got {live:#x}"))
+                Some(format!(
+                    "flow label: expected {wanted} as before {label:#x}, got {live:#x}"
+                ))
             }
             _ => None,
         })
@@ -498,7 +587,11 @@ fn fields(expected: &TcpSpec, got: &TcpSpec, wrong: &mut Vec<String>) {
         }
     };
     if expected.ace {
-        field("ACE", u32::from(expected.flags >> 6 & 7), u32::from(got.flags >> 6 & 7));
+        field(
+            "ACE",
+            u32::from(expected.flags >> 6 & 7),
+            u32::from(got.flags >> 6 & 7),
+        );
     }
     field("seq", expected.seq, got.seq);
     field("bytes", u32::from(expected.len), u32::from(got.len));
@@ -509,8 +602,10 @@ fn fields(expected: &TcpSpec, got: &TcpSpec, wrong: &mut Vec<String>) {
     field("urg", u32::from(expected.urgent), u32::from(got.urgent));
     let mask = if expected.ace { 0x3f } else { 0x1ff };
     if (expected.flags ^ got.flags) & mask != 0 {
-        let (wanted, found) =
-            (notation::flags(expected.flags & mask, false), notation::flags(got.flags & mask, false));
+        let (wanted, found) = (
+            notation::flags(expected.flags & mask, false),
+            notation::flags(got.flags & mask, false),
+        );
         wrong.push(format!("flags: expected {wanted}, got {found}"));
     }
 }

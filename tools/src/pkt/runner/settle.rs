@@ -32,7 +32,11 @@ impl Runner<'_> {
             let since = sent.at.saturating_sub(self.start);
             let at = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
             match wire::read(&sent.packet, sent.mss.is_none()) {
-                Ok(seen) => self.queue.push_back(Outgoing { at, seen, mss: sent.mss }),
+                Ok(seen) => self.queue.push_back(Outgoing {
+                    at,
+                    seen,
+                    mss: sent.mss,
+                }),
                 Err(why) => return fail(format!("{why} left")),
             }
         }

@@ -135,8 +135,11 @@ pub(super) fn shift_blocks(options: &mut [TcpOption], by: u32) {
 
 /// The timestamps among options.
 pub(super) fn timestamps(options: Option<&[TcpOption]>) -> Option<(u32, u32)> {
-    options.into_iter().flatten().find_map(|option| match option {
-        TcpOption::Ts { val, ecr } => Some((*val, *ecr)),
-        _ => None,
-    })
+    options
+        .into_iter()
+        .flatten()
+        .find_map(|option| match option {
+            TcpOption::Ts { val, ecr } => Some((*val, *ecr)),
+            _ => None,
+        })
 }
