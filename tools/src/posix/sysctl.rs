@@ -62,7 +62,6 @@ const SILENT: &[&str] = &[
     "tcp_mem",
     "tcp_min_rtt_wlen",
     "tcp_min_snd_mss",
-    "tcp_min_tso_segs",
     "tcp_moderate_rcvbuf",
     "tcp_no_metrics_save",
     "tcp_no_ssthresh_metrics_save",
@@ -94,6 +93,7 @@ impl Sysctls {
         };
         options.ecn = Ecn::Off;
         options.syn_retries = 5;
+        options.burst_segments = linux.then_some(2);
         options.mtu_probing = MtuProbing::Off;
         let (rmem, wmem) = match linux {
             true => ([4096, 540_000, 15 << 20], [4096, 256 << 10, 4 << 20]),
@@ -186,6 +186,7 @@ impl Sysctls {
             "tcp_sack" => o.sack = on,
             "tcp_dsack" => o.dsack = on,
             "tcp_frto" => o.frto = on,
+            "tcp_min_tso_segs" => o.burst_segments = Some(byte(value)),
             "tcp_recovery" => o.rack = value & 1 != 0,
             "tcp_syn_retries" => o.syn_retries = byte(value),
             "tcp_synack_retries" => o.syn_ack_retries = byte(value),

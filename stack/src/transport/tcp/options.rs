@@ -163,6 +163,11 @@ pub struct Options {
     pub fin_wait_2: Duration,
     /// Spread segments over the round trip. BBR always does.
     pub pacing: bool,
+    /// Where nothing is paced, super-segments are sized as if it were, by rate, with at least so
+    /// many segments, and new data leaves in halves of the congestion window or less, so that
+    /// acknowledgments come twice a round trip (Linux's `tcp_min_tso_segs`, there 2). `None`:
+    /// as large as they can be, which costs least.
+    pub burst_segments: Option<u8>,
     /// Path MTU discovery without ICMP.
     pub mtu_probing: MtuProbing,
     //= RFC 9293 §3.9.2 MUST-49: the time to live, for each connection.
@@ -227,6 +232,7 @@ impl Default for Options {
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             pacing: false,
+            burst_segments: None,
             mtu_probing: MtuProbing::BlackHole,
             ttl: 64,
             tos: 0,

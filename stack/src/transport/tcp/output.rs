@@ -479,6 +479,11 @@ impl Connection {
         }
         let most = if self.snd.pacer.rate() > 0 {
             max.min(self.snd.pacer.burst(full))
+        } else if let Some(least) = self.options.burst_segments {
+            let cc = &self.snd.cc;
+            let rate = super::pacing::rate(cc.window(), cc.ssthresh(), self.snd.rtt.srtt());
+            let least = full.saturating_mul(u32::from(least));
+            max.min(super::pacing::burst(rate, full).max(least))
         } else {
             max
         };
@@ -515,7 +520,11 @@ impl Connection {
         if let Some(plan) = self.plan_mtu_probe(unsent, window, room) {
             return Some(plan);
         }
-        let most = self.burst(max, full);
+        let mut most = self.burst(max, full);
+        if self.options.burst_segments.is_some() {
+            let half = snd.cc.window() / full / 2 * full;
+            most = most.min(half.max(full));
+        }
         let allowed = unsent.min(window).min(room).min(most);
         //= RFC 9293 §3.9.1.2 SHLD-28: whole segments.
         let whole = allowed / full * full;
