@@ -381,6 +381,7 @@ impl Sender {
             srtt: self.rtt.srtt(),
             min_rtt: self.rtt.min_rtt(cx.now),
             prior_in_flight,
+            peak_in_flight: self.peak.max(prior_in_flight),
             in_flight,
             lost,
             cwnd_limited: self.cwnd_limited.is_some(),

@@ -204,6 +204,10 @@ pub(super) struct Sender {
     pub(super) rate_app_limited: bool,
     /// The window was the limit for what ends here.
     pub(super) cwnd_limited: Option<SeqNum>,
+    /// Most in flight at once since the window before this one was acknowledged, and where the
+    /// window that is counted ends.
+    pub(super) peak: u32,
+    peak_end: SeqNum,
     /// End of the last segment sent that was not full (draft-minshall-nagle-01's SND.SML).
     pub(super) small: SeqNum,
     /// The next new data carries CWR (RFC 3168 §6.1.2).
@@ -253,6 +257,8 @@ impl Sender {
             delivery_rate: 0,
             rate_app_limited: false,
             cwnd_limited: None,
+            peak: 0,
+            peak_end: iss,
             small: iss,
             cwr: false,
             counters: Counters::default(),
@@ -437,6 +443,11 @@ impl Sender {
         });
         self.nxt = end;
         let len = end.since(seq);
+        let flight = self.flight();
+        if flight > self.peak || !self.una.before(self.peak_end) {
+            self.peak = flight;
+            self.peak_end = end;
+        }
         self.track.prr.on_sent(len);
         self.counters.bytes_sent += u64::from(len);
         self.pacer.on_sent(now, len);

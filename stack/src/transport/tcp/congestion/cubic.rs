@@ -354,6 +354,7 @@ mod tests {
             for s in 0..100 {
                 let mut ack = ack(s * 1000, u32::MAX, Some(u64::MAX / 1_000_000));
                 ack.prior_in_flight = u32::MAX;
+                ack.peak_in_flight = u32::MAX;
                 cubic.on_ack(&ack);
             }
         }

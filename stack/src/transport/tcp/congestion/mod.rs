@@ -61,6 +61,8 @@ pub struct Ack {
     pub min_rtt: Option<Duration>,
     /// Bytes in flight before this ACK.
     pub prior_in_flight: u32,
+    /// The most that was in flight in this window or the one before.
+    pub peak_in_flight: u32,
     /// Bytes in flight after it.
     pub in_flight: u32,
     /// Bytes newly marked lost on this ACK.

@@ -20,6 +20,7 @@ pub(super) fn ack(us: u64, acked: u32, rtt_ms: Option<u64>) -> Ack {
         srtt: rtt,
         min_rtt: rtt,
         prior_in_flight: acked,
+        peak_in_flight: acked,
         in_flight: 0,
         lost: 0,
         cwnd_limited: true,
@@ -109,7 +110,7 @@ fn an_unused_window_never_grows() {
         for i in 0..1000u64 {
             let mut a = ack(i * 1000, MSS, Some(10));
             a.cwnd_limited = false;
-            (a.app_limited, a.prior_in_flight) = (true, MSS);
+            (a.app_limited, a.prior_in_flight, a.peak_in_flight) = (true, MSS, MSS);
             a.prior_delivered = i * u64::from(MSS);
             a.delivered = a.prior_delivered + u64::from(MSS);
             (a.interval, a.sampled) = (Duration::from_millis(10), MSS);
@@ -506,6 +507,7 @@ mod bottleneck {
                 srtt: self.srtt,
                 min_rtt: self.srtt,
                 prior_in_flight,
+                peak_in_flight: prior_in_flight,
                 in_flight: self.in_flight,
                 lost,
                 cwnd_limited: self.limited,

@@ -89,9 +89,10 @@ impl Window {
             return false;
         }
         //= RFC 9438 §5.8 a window that is not used does not grow. Pacing keeps a doubling window
-        // from being full at every ACK, so in slow start half of it in use counts, as in Linux.
+        // from being full at every ACK, so in slow start half of it in use within the round trip
+        // counts, as in Linux.
         ack.cwnd_limited
-            || (self.in_slow_start() && self.cwnd < ack.prior_in_flight.saturating_mul(2))
+            || (self.in_slow_start() && self.cwnd < ack.peak_in_flight.saturating_mul(2))
     }
 
     /// Grows by slow start and returns the bytes that are left for congestion avoidance.
