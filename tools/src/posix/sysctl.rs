@@ -94,6 +94,7 @@ impl Sysctls {
         options.ecn = Ecn::Off;
         options.syn_retries = 5;
         options.burst_segments = linux.then_some(2);
+        options.first_window = linux.then_some(65_535);
         options.mtu_probing = MtuProbing::Off;
         let (rmem, wmem) = match linux {
             true => ([4096, 540_000, 15 << 20], [4096, 256 << 10, 4 << 20]),
@@ -240,8 +241,9 @@ impl Sysctls {
             };
         }
         match self.profile {
+            // The first window is bounded apart from the buffer.
             Profile::Linux => Buffer {
-                initial: space.min(65_535),
+                initial: space,
                 max: self.rmem[2].max(self.core_max[0] * u32::from(self.rmem[2] == 0)),
             },
             Profile::FreeBsd => Buffer {

@@ -115,6 +115,10 @@ pub struct Options {
     pub recv_buffer: Buffer,
     /// Send buffer.
     pub send_buffer: Buffer,
+    /// The window starts no larger than this, however large the buffer, and grows by two segments
+    /// for each one received (Linux's `rcv_ssthresh`): what is not read yet then takes nothing
+    /// from it while the buffer has room. `None`: the buffer alone says.
+    pub first_window: Option<u32>,
     //= RFC 9293 §3.7.4 SHLD-7, MUST-17: Nagle, for each connection and at any time, or not.
     /// When small segments wait.
     pub nagle: Nagle,
@@ -209,6 +213,7 @@ impl Default for Options {
                 initial: 64 << 10,
                 max: 4 << 20,
             },
+            first_window: None,
             nagle: Nagle::Minshall,
             cork: false,
             delayed_ack: Duration::from_millis(40),

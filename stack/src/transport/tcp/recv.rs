@@ -67,6 +67,8 @@ pub(super) struct Receiver {
     limit: u32,
     /// What it may ever.
     max: u32,
+    /// What the window may be, however much room there is.
+    clamp: u32,
     pub(super) buffer: RecvBuffer,
     held: Option<Box<Assembler>>,
     /// Bytes received in order.
@@ -116,6 +118,7 @@ impl Receiver {
             },
             limit: options.recv_buffer.initial,
             max,
+            clamp: options.first_window.unwrap_or(u32::MAX),
             buffer: RecvBuffer::default(),
             held: None,
             received: 0,
@@ -144,12 +147,18 @@ impl Receiver {
     pub(super) fn on_syn(&mut self, now: Instant, seg: &Segment) {
         self.irs = seg.seq;
         self.nxt = seg.seq + 1;
-        self.adv = self.nxt + self.limit.min(65_535);
+        self.adv = self.nxt + self.room().min(65_535);
         self.last_ack_sent = self.nxt;
         if let Some((value, _)) = seg.timestamps {
             self.ts_recent = value;
             self.ts_recent_at = now;
         }
+    }
+
+    /// What a window may offer now.
+    fn room(&self) -> u32 {
+        let free = self.limit.saturating_sub(len32(self.buffer.len()));
+        free.min(self.clamp)
     }
 
     /// RCV.WND as the peer knows it.
@@ -329,6 +338,11 @@ impl Receiver {
                 self.held = None;
             }
         }
+        if self.clamp < self.limit {
+            let segments = u32::from(seg.segments).max(1);
+            let more = segments.saturating_mul(2 * u32::from(self.mss));
+            self.clamp = self.clamp.saturating_add(more);
+        }
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
         //= RFC 9293 §3.8.6.3 SHLD-19: every second full segment.
@@ -417,9 +431,7 @@ impl Receiver {
 
     /// The window field of a segment that leaves now, and notes what it offers.
     pub(super) fn offer(&mut self) -> u16 {
-        let held = len32(self.buffer.len());
-        let free = self.limit.saturating_sub(held);
-        let edge = self.nxt + free;
+        let edge = self.nxt + self.room();
         //= RFC 9293 §3.8.6.2.2 MUST-39: the receiver avoids silly windows.
         //= RFC 9293 §3.8.6.1 MAY-8: while nobody reads, it stays closed.
         //= RFC 9293 §3.8.6.2.2 the edge moves by a full segment or half the buffer at least, lest
@@ -449,8 +461,7 @@ impl Receiver {
     /// The window field of a SYN, which is not scaled (RFC 7323 §2.2).
     pub(super) fn offer_in_syn(&mut self) -> u16 {
         // What came with a Fast Open SYN may wait to be read.
-        let free = self.limit.saturating_sub(len32(self.buffer.len()));
-        let wnd = u16::try_from(free).unwrap_or(u16::MAX);
+        let wnd = u16::try_from(self.room()).unwrap_or(u16::MAX);
         self.adv = self.adv.later(self.nxt + u32::from(wnd));
         wnd
     }
@@ -484,7 +495,7 @@ impl Receiver {
         }
         self.tune(now);
         let window = self.window();
-        let free = self.limit.saturating_sub(len32(self.buffer.len()));
+        let free = self.room();
         // The peer is told of a window that has doubled, if it was small (and so may wait for it).
         let least = u32::from(self.mss).min(self.limit / 2);
         let opened = free.saturating_sub(window) >= window.max(least);

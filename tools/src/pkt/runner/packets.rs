@@ -377,8 +377,10 @@ impl Runner<'_> {
                     return Ok(());
                 }
                 self.queue.push_front(behind(next, taken));
+                spec.flags &= !0x8;
             } else {
-                spec.flags |= more.flags & 0x9;
+                // A run says of PSH and FIN what its last segment says.
+                spec.flags = spec.flags & !0x8 | more.flags & 0x9;
             }
             spec.len += taken;
             payload.extend(bytes.into_iter().take(usize::from(taken)));
