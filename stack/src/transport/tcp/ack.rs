@@ -265,8 +265,8 @@ impl Sender {
         if self.up.is_some_and(|up| up.at_or_before(ack)) {
             self.up = None;
         }
-        if self.cwnd_limited.is_some_and(|until| until.before(ack)) {
-            self.cwnd_limited = None;
+        if self.usage_end.before(ack) {
+            self.cwnd_limited = false;
         }
     }
 
@@ -381,10 +381,10 @@ impl Sender {
             srtt: self.rtt.srtt(),
             min_rtt: self.rtt.min_rtt(cx.now),
             prior_in_flight,
-            peak_in_flight: self.peak.max(prior_in_flight),
+            peak_in_flight: self.peak_in_flight().max(prior_in_flight),
             in_flight,
             lost,
-            cwnd_limited: self.cwnd_limited.is_some(),
+            cwnd_limited: self.cwnd_limited,
             in_recovery: reducing,
         };
         self.cc.on_ack(&ack);

@@ -49,6 +49,8 @@ pub(super) struct Taken {
 /// RFC 7323 §5.5: a timestamp older than this says nothing any more.
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
+/// Units in which the first windows are bounded: 65,535 units are more than any window.
+const CLAMP: u32 = 512;
 /// After so long without data the peer has timed out, or begins with a small window again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -67,8 +69,8 @@ pub(super) struct Receiver {
     limit: u32,
     /// What it may ever.
     max: u32,
-    /// What the window may be, however much room there is.
-    clamp: u32,
+    /// What the window may be, however much room there is, in units of [`CLAMP`].
+    clamp: u16,
     pub(super) buffer: RecvBuffer,
     held: Option<Box<Assembler>>,
     /// Bytes received in order.
@@ -118,7 +120,9 @@ impl Receiver {
             },
             limit: options.recv_buffer.initial,
             max,
-            clamp: options.first_window.unwrap_or(u32::MAX),
+            clamp: options.first_window.map_or(u16::MAX, |first| {
+                u16::try_from(first.div_ceil(CLAMP)).unwrap_or(u16::MAX)
+            }),
             buffer: RecvBuffer::default(),
             held: None,
             received: 0,
@@ -158,7 +162,10 @@ impl Receiver {
     /// What a window may offer now.
     fn room(&self) -> u32 {
         let free = self.limit.saturating_sub(len32(self.buffer.len()));
-        free.min(self.clamp)
+        match self.clamp {
+            u16::MAX => free,
+            clamp => free.min(u32::from(clamp) * CLAMP),
+        }
     }
 
     /// RCV.WND as the peer knows it.
@@ -338,11 +345,11 @@ impl Receiver {
                 self.held = None;
             }
         }
-        if self.clamp < self.limit {
-            let segments = u32::from(seg.segments).max(1);
-            let more = segments.saturating_mul(2 * u32::from(self.mss));
-            self.clamp = self.clamp.saturating_add(more);
-        }
+        let segments = u32::from(seg.segments).max(1);
+        let more = segments.saturating_mul(2 * u32::from(self.mss)) / CLAMP;
+        self.clamp = self
+            .clamp
+            .saturating_add(u16::try_from(more).unwrap_or(u16::MAX));
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
         //= RFC 9293 §3.8.6.3 SHLD-19: every second full segment.

@@ -202,12 +202,12 @@ pub(super) struct Sender {
     pub(super) app_limited: u64,
     pub(super) delivery_rate: u64,
     pub(super) rate_app_limited: bool,
-    /// The window was the limit for what ends here.
-    pub(super) cwnd_limited: Option<SeqNum>,
-    /// Most in flight at once since the window before this one was acknowledged, and where the
-    /// window that is counted ends.
-    pub(super) peak: u32,
-    peak_end: SeqNum,
+    /// Where the window of data ends that the next two fields are about.
+    pub(super) usage_end: SeqNum,
+    /// The congestion window was its limit.
+    pub(super) cwnd_limited: bool,
+    /// Most segments of it in flight at once.
+    peak: u16,
     /// End of the last segment sent that was not full (draft-minshall-nagle-01's SND.SML).
     pub(super) small: SeqNum,
     /// The next new data carries CWR (RFC 3168 §6.1.2).
@@ -256,9 +256,9 @@ impl Sender {
             app_limited: 0,
             delivery_rate: 0,
             rate_app_limited: false,
-            cwnd_limited: None,
+            usage_end: iss,
+            cwnd_limited: false,
             peak: 0,
-            peak_end: iss,
             small: iss,
             cwr: false,
             counters: Counters::default(),
@@ -443,10 +443,13 @@ impl Sender {
         });
         self.nxt = end;
         let len = end.since(seq);
-        let flight = self.flight();
-        if flight > self.peak || !self.una.before(self.peak_end) {
+        let flight = self.flight().div_ceil(u32::from(self.mss.max(1)));
+        let flight = u16::try_from(flight).unwrap_or(u16::MAX);
+        let over = !self.una.before(self.usage_end);
+        if over || !self.cwnd_limited && flight > self.peak {
+            self.cwnd_limited = false;
             self.peak = flight;
-            self.peak_end = end;
+            self.usage_end = end;
         }
         self.track.prr.on_sent(len);
         self.counters.bytes_sent += u64::from(len);
@@ -514,9 +517,15 @@ impl Sender {
         }
     }
 
+    /// The most that was in flight in this window or the one before, to whole segments.
+    pub(super) fn peak_in_flight(&self) -> u32 {
+        u32::from(self.peak).saturating_mul(u32::from(self.mss))
+    }
+
     /// The window keeps back what could be sent.
     pub(super) fn note_cwnd_limited(&mut self) {
-        self.cwnd_limited = Some(self.nxt);
+        self.cwnd_limited = true;
+        self.usage_end = self.nxt;
     }
 
     /// There is nothing to send though there is room (draft-cheng §3.4).
