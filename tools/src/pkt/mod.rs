@@ -41,11 +41,12 @@ mod wire;
 pub use config::Options;
 pub use lexer::Place;
 pub use parse::parse;
+pub use shell::ReadFile;
 
 use crate::posix::Mode;
 use config::{Config, mode_of};
 use runner::Prepared;
-use shell::{ReadFile, Step};
+use shell::Step;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

@@ -256,10 +256,7 @@ impl Runner<'_> {
 
     fn check(&mut self, done: &Pending, answer: Answer) -> Result<()> {
         let spec = &done.spec;
-        let got = match answer {
-            Ok(value) => value,
-            Err(_) => -1,
-        };
+        let got = answer.unwrap_or(-1);
         let told = match answer {
             Ok(value) => value.to_string(),
             Err(errno) => format!("-1 {errno}"),
@@ -300,14 +297,9 @@ impl Runner<'_> {
     fn keep(&mut self, spec: &SystemCall, op: &Op, got: i64) -> Result<()> {
         let live = i32::try_from(got).unwrap_or(-1);
         match op {
-            Op::Socket { protocol, kind, .. } => {
-                let protocol = match (protocol, kind & 0xf) {
-                    (0, libc::SOCK_STREAM) => libc::IPPROTO_TCP,
-                    (0, libc::SOCK_DGRAM) => libc::IPPROTO_UDP,
-                    (protocol, _) => *protocol,
-                };
+            Op::Socket { .. } => {
                 let script = int(&spec.result)?;
-                let mut socket = Socket::new(State::New, protocol);
+                let mut socket = Socket::new(State::New);
                 (socket.script_fd, socket.live_fd) = (Some(script), Some(live));
                 self.sockets.push(socket);
                 self.under_test = Some(self.sockets.len() - 1);
@@ -487,7 +479,7 @@ impl Runner<'_> {
         })
     }
 
-    fn other_op(&mut self, name: &str, args: &[Expr]) -> Result<Op> {
+    fn other_op(&self, name: &str, args: &[Expr]) -> Result<Op> {
         Ok(match (name, args) {
             ("poll", [Expr::List(fds), _, timeout]) => Op::Poll {
                 fds: fds

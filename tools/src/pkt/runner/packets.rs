@@ -146,7 +146,7 @@ impl Runner<'_> {
         if !opens && !named {
             return;
         }
-        let mut socket = Socket::new(State::PacketReceived, libc::IPPROTO_TCP);
+        let mut socket = Socket::new(State::PacketReceived);
         let (from, to) = spec.ports.unwrap_or((self.next_port, config.bind_port));
         if spec.ports.is_none() {
             self.next_port = self.next_port.wrapping_add(1).max(1024);
@@ -350,7 +350,6 @@ impl Runner<'_> {
             return Ok(());
         }
         while spec.len > 0 && spec.len < expected.len && spec.flags & 0x7 == 0 {
-            let step = first.mss.unwrap_or(spec.len);
             let Some(next) = self.awaited(packet, limit)? else {
                 return Ok(());
             };
@@ -373,9 +372,6 @@ impl Runner<'_> {
             }
             let taken = more.len.min(wanted);
             if taken < more.len {
-                if !next.mss.or(Some(step)).is_some_and(|mss| mss > 0) {
-                    return Ok(());
-                }
                 self.queue.push_front(behind(next, taken));
                 spec.flags &= !0x8;
             } else {

@@ -24,8 +24,6 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
     pub(super) state: State,
-    /// `IPPROTO_TCP` and so on.
-    pub(super) protocol: i32,
     pub(super) script_fd: Option<i32>,
     pub(super) live_fd: Option<i32>,
     pub(super) local: Option<(IpAddr, u16)>,
@@ -45,10 +43,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) const fn new(state: State, protocol: i32) -> Self {
+    pub(super) const fn new(state: State) -> Self {
         Self {
             state,
-            protocol,
             script_fd: None,
             live_fd: None,
             local: None,
