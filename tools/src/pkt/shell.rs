@@ -70,7 +70,7 @@ fn block(
             if script.starts_with("/tmp/sysctl_restore_") {
                 continue;
             }
-            let path: PathBuf = folder.join(&script);
+            let path: PathBuf = folder.join(script.trim_start_matches("./"));
             let Some(inner) = read(&path) else {
                 // The profile is what a collection's defaults would set.
                 if path.file_name().is_some_and(|name| name == "defaults.sh") {
