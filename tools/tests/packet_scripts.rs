@@ -5,7 +5,10 @@ use tools::pkt::tree::Defines;
 use tools::pkt::{Options, Outcome, Report, mode_asked, run, run_reading};
 use tools::posix::{Mode, Profile};
 
-#[expect(clippy::unwrap_used, reason = "a test stops where its scripts cannot be read")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test stops where its scripts cannot be read"
+)]
 fn scripts() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scripts");
     let mut folders = vec![root];
