@@ -31,8 +31,6 @@ pub(super) struct Sysctls {
     /// `tcp_notsent_lowat`.
     pub(super) notsent_lowat: u32,
     pub(super) keepalive: KeepAlive,
-    /// `tcp_adv_win_scale`'s worth: what of a buffer is window.
-    pub(super) slow_start_after_idle: bool,
 }
 
 /// Names that are taken, and change nothing: what they are about our TCP does one way only, or not
@@ -93,6 +91,7 @@ impl Sysctls {
         };
         options.ecn = Ecn::Off;
         options.syn_retries = 5;
+        options.slow_start_after_idle = !linux;
         options.burst_segments = linux.then_some(2);
         options.first_window = linux.then_some(65_535);
         options.mtu_probing = MtuProbing::Off;
@@ -117,7 +116,6 @@ impl Sysctls {
             somaxconn: 4096,
             notsent_lowat: u32::MAX,
             keepalive: KeepAlive::default(),
-            slow_start_after_idle: false,
         }
     }
 
@@ -158,7 +156,7 @@ impl Sysctls {
             "somaxconn" => self.somaxconn = i32::try_from(first).map_err(|_| bad())?,
             "tcp_fastopen" => self.fastopen = clamp(first),
             "tcp_notsent_lowat" => self.notsent_lowat = clamp(first),
-            "tcp_slow_start_after_idle" => self.slow_start_after_idle = first != 0,
+            "tcp_slow_start_after_idle" => self.options.slow_start_after_idle = first != 0,
             "tcp_syncookies" => {
                 self.cookies = match first {
                     0 => Cookies::Never,

@@ -127,7 +127,12 @@ impl Sender {
     pub(super) fn on_ack(&mut self, cx: &Context<'_>, seg: &Segment, timers: &mut Timers) -> Acked {
         let now = cx.now;
         let prior = (self.una, self.in_flight(), self.flight());
+        let closed = self.wnd == 0;
         let window_changed = self.update_window(seg);
+        if closed && window_changed && cx.options.slow_start_after_idle {
+            // What waited for the window finds the path as unknown as what was just written.
+            self.on_restart(cx.now);
+        }
         let mut out = Acked::default();
         let mut news = News::default();
         let echo = seg

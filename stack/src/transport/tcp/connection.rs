@@ -486,7 +486,7 @@ impl Connection {
 
     fn before_send(&mut self, now: Instant) {
         self.watch_idle(now);
-        if self.snd.unsent() == 0 {
+        if self.snd.unsent() == 0 && self.options.slow_start_after_idle {
             self.snd.on_restart(now);
         }
     }

@@ -165,6 +165,8 @@ pub struct Options {
     pub time_wait: Duration,
     /// How long FIN-WAIT-2 lasts once the user has let go.
     pub fin_wait_2: Duration,
+    /// Start with a small window again after a pause longer than the timeout (RFC 5681 §4.1).
+    pub slow_start_after_idle: bool,
     /// Spread segments over the round trip. BBR always does.
     pub pacing: bool,
     /// Where nothing is paced, super-segments are sized as if it were, by rate, with at least so
@@ -236,6 +238,7 @@ impl Default for Options {
             // for half a minute: routers have kept none for longer since they count hops.
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
+            slow_start_after_idle: true,
             pacing: false,
             burst_segments: None,
             mtu_probing: MtuProbing::BlackHole,
