@@ -47,7 +47,7 @@ fn has(mode: Mode) -> bool {
 fn ours_pass() {
     let scripts = scripts();
     assert!(
-        scripts.len() >= 30,
+        scripts.len() >= 150,
         "the scripts are not where they should be"
     );
     let mut wrong = Vec::new();
