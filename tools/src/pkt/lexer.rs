@@ -1,16 +1,7 @@
 //! Text of a script to tokens, each with its place.
 
-use super::Trouble;
+use super::place::{Place, Trouble};
 use std::net::{Ipv4Addr, Ipv6Addr};
-
-/// Where something stands in a file, from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Line.
-    pub line: u32,
-    /// Column, in characters.
-    pub column: u32,
-}
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,14 +33,17 @@ mod icmp;
 mod lexer;
 mod notation;
 pub mod parse;
+mod place;
+mod report;
 mod runner;
 mod shell;
 pub mod tree;
 mod wire;
 
 pub use config::Options;
-pub use lexer::Place;
 pub use parse::parse;
+pub use place::{Place, Trouble};
+pub use report::{Outcome, Report};
 pub use shell::ReadFile;
 
 use crate::posix::Mode;
@@ -48,65 +51,8 @@ use config::{Config, mode_of};
 use runner::Prepared;
 use shell::Step;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use tree::{Action, Body, Expr, Script};
-
-/// What is wrong, and where in the script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Where.
-    pub at: Place,
-    /// What.
-    pub why: String,
-}
-
-impl Trouble {
-    pub(crate) fn at(at: Place, why: impl Into<String>) -> Self {
-        Self {
-            at,
-            why: why.into(),
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.at.line, self.at.column, self.why)
-    }
-}
-
-/// How a script ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// As it says.
-    Pass,
-    /// Otherwise.
-    Fail {
-        /// The event.
-        at: Place,
-        /// What was expected and what was found.
-        why: String,
-        /// Expected and found in the script's notation, and what was before.
-        details: Vec<String>,
-    },
-    /// It was not run, or not to its end, for want of something here.
-    Cannot {
-        /// The statement.
-        at: Place,
-        /// What is wanting.
-        why: String,
-    },
-}
-
-/// What became of a script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Calls and packets, each with its time.
-    pub exchange: Vec<String>,
-}
 
 /// The one mode that a script's head asks for, if it does.
 #[must_use]

@@ -1,6 +1,6 @@
 //! A script as data: what the parser makes, and what the runner walks.
 
-use super::lexer::Place;
+use super::place::Place;
 use std::collections::BTreeMap;
 
 /// A whole script.

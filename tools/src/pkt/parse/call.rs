@@ -1,8 +1,8 @@
 //! System calls of a script, and their arguments.
 
 use super::Parser;
-use crate::pkt::Trouble;
 use crate::pkt::lexer::Kind;
+use crate::pkt::place::Trouble;
 use crate::pkt::tree::{Expr, Field, SystemCall};
 
 /// Braces and brackets within each other: real scripts have five.

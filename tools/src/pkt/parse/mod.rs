@@ -11,8 +11,8 @@
 mod call;
 mod packet;
 
-use super::Trouble;
-use super::lexer::{Kind, Place, Token, tokens};
+use super::lexer::{Kind, Token, tokens};
+use super::place::{Place, Trouble};
 use super::tree::{Action, Defines, Event, Script, Time};
 
 /// Reads a script; `defines` are names from outside it, which win over its own.

@@ -1,8 +1,8 @@
 //! Packets of a script.
 
 use super::Parser;
-use crate::pkt::Trouble;
 use crate::pkt::lexer::Kind;
+use crate::pkt::place::Trouble;
 use crate::pkt::tree::{About, Body, IpSpec, Packet, TcpOption, TcpSpec, TosSpec};
 
 impl Parser {

@@ -1,25 +1,15 @@
 //! A script's system calls: arguments to data, and what comes back compared.
 
 use super::socket::{Socket, State};
-use super::{Result, Runner, Stop, cannot, clock, fail};
+use super::state::{Pending, Result, Runner, Stop, cannot, clock, fail};
 use crate::pkt::constants;
-use crate::pkt::lexer::Place;
+use crate::pkt::place::Place;
 use crate::pkt::tree::{Expr, Field, SystemCall};
 use crate::posix::{
     Answer, Call, ControlMessage, EpollEvent, Errno, Mode, Op, OptVal, PollFd, Target,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
-
-/// A call that waits while the script goes on.
-pub(super) struct Pending {
-    at: Place,
-    spec: SystemCall,
-    call: Call,
-    /// When it was made, and when it should return.
-    begun: u64,
-    end: u64,
-}
 
 /// The calls that can be made.
 pub(in crate::pkt) const NAMES: [&str; 34] = [

@@ -17,79 +17,19 @@ mod calls;
 mod packets;
 mod settle;
 mod socket;
+mod state;
 
 pub(super) use calls::NAMES as CALLS;
+pub(super) use state::Prepared;
 
 use super::code::{self, CodeError, Variables};
-use super::config::Config;
-use super::lexer::Place;
+use super::place::Place;
+use super::report::{Outcome, Report};
 use super::shell::Step;
-use super::tree::{Action, Event, Packet, Script, Time};
-use super::{Outcome, Report};
+use super::tree::{Action, Event, Time};
 use crate::posix::Process;
-use calls::Pending;
-use settle::Outgoing;
-use socket::Socket;
+use state::{Entry, Result, Runner, Stop, cannot, clock, fail};
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
-use std::time::Duration;
-
-/// Why a run ends early.
-#[derive(Clone, Debug)]
-pub(super) enum Stop {
-    /// Something is not as the script says.
-    Fail(String, Vec<String>),
-    /// It cannot be done here.
-    Cannot(String),
-}
-
-type Result<T> = std::result::Result<T, Stop>;
-
-fn fail<T>(why: impl Into<String>) -> Result<T> {
-    Err(Stop::Fail(why.into(), Vec::new()))
-}
-
-fn cannot<T>(why: impl Into<String>) -> Result<T> {
-    Err(Stop::Cannot(why.into()))
-}
-
-/// A script made ready: every shell block as steps, by the event's number.
-pub(super) struct Prepared<'a> {
-    pub(super) script: &'a Script,
-    pub(super) text: &'a str,
-    pub(super) init: Vec<Step>,
-    pub(super) blocks: BTreeMap<usize, Vec<Step>>,
-    pub(super) config: Config,
-}
-
-/// One entry of the exchange, put into words only when asked.
-#[derive(Clone, Debug)]
-enum Entry {
-    Packet(Box<Packet>),
-    Line(u32),
-    Note(String),
-}
-
-pub(super) struct Runner<'a> {
-    prepared: &'a Prepared<'a>,
-    lines: Vec<&'a str>,
-    process: Process,
-    start: Duration,
-    sockets: Vec<Socket>,
-    under_test: Option<usize>,
-    /// Script's descriptors and the process's.
-    fds: BTreeMap<i32, i32>,
-    queue: VecDeque<Outgoing>,
-    pending: Vec<Pending>,
-    variables: Variables,
-    files: BTreeMap<String, u64>,
-    exchange: Vec<(u64, Entry)>,
-    /// Time of the event before, and whether it was a packet that arrived.
-    last: Option<(u64, bool)>,
-    /// Nothing but zero bytes was written so far.
-    zeros: bool,
-    next_port: u16,
-}
 
 /// Runs what is ready.
 pub(super) fn run(prepared: &Prepared<'_>) -> Report {
@@ -296,16 +236,4 @@ impl Runner<'_> {
         lines.extend(self.told(from).into_iter().map(|line| format!("  {line}")));
         lines
     }
-}
-
-/// Seconds with six digits.
-pub(super) fn clock(nanos: u64) -> String {
-    let mut text = String::new();
-    let _ = write!(
-        text,
-        "{}.{:06}",
-        nanos / 1_000_000_000,
-        nanos / 1000 % 1_000_000
-    );
-    text
 }

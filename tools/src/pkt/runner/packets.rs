@@ -1,8 +1,7 @@
 //! A script's packets: injected, or awaited and compared.
 
-use super::settle::Outgoing;
 use super::socket::{Socket, State, shift_blocks, timestamps};
-use super::{Entry, Result, Runner, Stop, cannot, clock, fail};
+use super::state::{Entry, Outgoing, Result, Runner, Stop, cannot, clock, fail};
 use crate::pkt::icmp;
 use crate::pkt::notation;
 use crate::pkt::tree::{About, Body, IpSpec, Packet, TcpOption, TcpSpec, TosSpec};

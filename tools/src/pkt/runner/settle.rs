@@ -1,16 +1,8 @@
 //! Time and packets between a script's events.
 
-use super::{Entry, Result, Runner, fail};
-use crate::pkt::wire::{self, Seen};
+use super::state::{Entry, Outgoing, Result, Runner, fail};
+use crate::pkt::wire::{self};
 use std::time::Duration;
-
-/// A packet that left and that no event has asked for yet.
-pub(super) struct Outgoing {
-    pub(super) at: u64,
-    pub(super) seen: Seen,
-    /// It stands for a run of segments of this size.
-    pub(super) mss: Option<u16>,
-}
 
 /// Timers that are due at one instant: more than this is a loop without end.
 const MOST_TURNS: u32 = 100_000;
