@@ -62,6 +62,26 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The first of its fields that cannot be meant as it is, and why.
+    ///
+    /// ```
+    /// use stack::link::impair::Config;
+    /// assert_eq!(Config::default().contradiction(), None);
+    /// let jitter = core::time::Duration::from_millis(3);
+    /// let early = Config { jitter, ..Config::default() };
+    /// assert_eq!(early.contradiction().map(|(field, _)| field), Some("jitter"));
+    /// ```
+    #[must_use]
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+        if self.jitter > self.delay {
+            let why = "the jitter is more than the delay, and no frame arrives before it was sent";
+            return Some(("jitter", why));
+        }
+        self.queue.contradiction().map(|why| ("queue", why))
+    }
+}
+
 /// Which frames are lost. A lost frame never reaches the queue, so that what is lost does not
 /// depend on what else is sent.
 #[derive(Clone, Debug, Default, PartialEq)]

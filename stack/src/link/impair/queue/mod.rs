@@ -46,6 +46,33 @@ impl Default for Queue {
     }
 }
 
+impl Queue {
+    /// Why it cannot be meant as it is.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let (packets, codel, fair) = match self {
+            Self::DropTail {
+                packets,
+                bytes: Some(0),
+                ..
+            } if *packets != Some(0) => return Some("a queue of 0 bytes holds nothing"),
+            Self::DropTail { packets, .. } => (*packets, None, None),
+            Self::Codel(c) => (Some(c.packets), Some(c.interval), None),
+            Self::FqCodel(c) => (Some(c.packets), Some(c.interval), Some(c)),
+        };
+        if packets == Some(0) {
+            Some("a queue of 0 packets holds nothing")
+        } else if codel.is_some_and(|interval| interval.is_zero()) {
+            Some("an interval of 0 never ends")
+        } else if fair.is_some_and(|c| c.flows == 0) {
+            Some("0 flows have no queue")
+        } else if fair.is_some_and(|c| c.quantum == 0) {
+            Some("a quantum of 0 bytes sends nothing")
+        } else {
+            None
+        }
+    }
+}
+
 /// Frames in a row, and their bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fifo {
