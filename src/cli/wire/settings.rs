@@ -213,7 +213,16 @@ impl Settings {
         });
         let alone = self.loss.filter(|p| !p.is_never()).map(Loss::Independent);
         let mtu = self.mtu.and_then(|n| usize::try_from(n).ok());
-        Ok(Config {
+        if self.in_order && self.jitter.is_none() {
+            let what = "--in-order is about --jitter: give one, or --jitter 0 where a script does";
+            return Err(Failure::usage(what));
+        }
+        if self.reorder_by.is_some() && self.reorder.is_none() {
+            return Err(Failure::usage(
+                "--reorder-by is for --reorder: say how many",
+            ));
+        }
+        let config = Config {
             rate: self.rate.and_then(|r| r.0),
             overhead: self.overhead.unwrap_or(usual.overhead),
             delay: self.delay.unwrap_or(usual.delay),
@@ -227,7 +236,12 @@ impl Settings {
             frame_check: !self.no_frame_check,
             mtu: mtu.unwrap_or(usual.mtu),
             queue: self.queue()?,
-        })
+        };
+        match config.contradiction() {
+            Some(("queue", why)) => Err(Failure::usage(format!("--queue or --limit: {why}"))),
+            Some((field, why)) => Err(Failure::usage(format!("--{field}: {why}"))),
+            None => Ok(config),
+        }
     }
 
     fn queue(&self) -> Result<Queue, Failure> {
@@ -488,6 +502,13 @@ mod tests {
             ("queue=codel mark=3", "--mark is for"),
             ("queue=codel limit=1KiB", "in bytes is for"),
             ("mtu=40", "40 is not in 68..=65521"),
+            ("jitter=10ms", "--jitter: the jitter is more than the delay"),
+            ("delay=5ms jitter=6ms", "--jitter: the jitter is more"),
+            ("in-order", "--in-order is about --jitter"),
+            ("delay=3ms in-order", "--in-order is about --jitter"),
+            ("reorder-by=5ms", "--reorder-by is for --reorder"),
+            ("rate=1mbit limit=0", "a queue of 0 packets holds nothing"),
+            ("limit=0kB", "a queue of 0 bytes holds nothing"),
         ] {
             let said = config(text).unwrap_err();
             assert!(said.contains(want), "{text}: {said}");
