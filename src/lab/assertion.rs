@@ -10,6 +10,7 @@
 //! A subject is a node, a wire, a client, or `world`. Values are whole numbers in base units:
 //! nanoseconds, bits a second, bytes, and millionths for a share.
 
+use super::metric::{self, unit_of};
 use super::names::{Names, WORLD, nearest};
 use super::units::{duration, rate, size, write_duration, write_rate, write_size};
 use stack::time::Duration;
@@ -81,6 +82,25 @@ pub enum Unit {
     Size,
     /// A share, in millionths.
     Share,
+}
+
+impl Unit {
+    /// What a number of it is, with an example.
+    const fn described(self) -> &'static str {
+        match self {
+            Self::Plain => "a number without a unit, as 5",
+            Self::Time => "a time, as 90ms",
+            Self::Rate => "a rate, as 10mbit",
+            Self::Size => "a size, as 1500 or 64KiB",
+            Self::Share => "a share, as 5%",
+        }
+    }
+
+    /// Whether numbers of the one and of the other compare: bytes may be written without a unit.
+    fn fits(self, other: Self) -> bool {
+        let bytes = |unit| matches!(unit, Self::Plain | Self::Size);
+        self == other || bytes(self) && bytes(other)
+    }
 }
 
 /// Where the numbers come from.
@@ -162,6 +182,32 @@ impl Assertion {
         Ok(())
     }
 
+    /// That both its sides count in the same unit, which `unit` says of a metric.
+    ///
+    /// # Errors
+    /// Which unit is wanted.
+    pub fn check_units(&self, unit: impl Fn(&Metric) -> Unit) -> Result<(), String> {
+        let left = unit(&self.left);
+        match &self.right {
+            // Nothing is nothing in any unit.
+            Operand::Value { amount: 0, .. } => Ok(()),
+            Operand::Value { unit: right, .. } => {
+                let bytes = left == Unit::Size && *right == Unit::Plain;
+                match *right == left || bytes {
+                    true => Ok(()),
+                    false => Err(format!("`{}` is {}", self.left, left.described())),
+                }
+            }
+            Operand::Times(_, of) if left.fits(unit(of)) => Ok(()),
+            Operand::Times(_, of) => Err(format!(
+                "`{}` is {}; `{of}` is {}",
+                self.left,
+                left.described(),
+                unit(of).described()
+            )),
+        }
+    }
+
     /// The metrics it is about.
     pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
         let right = match &self.right {
@@ -178,7 +224,10 @@ impl Assertion {
         let left = value(&self.left);
         let (right, unit) = match &self.right {
             Operand::Value { amount, unit } => (Some(*amount), *unit),
-            Operand::Times(n, m) => (value(m).map(|v| v.saturating_mul(*n)), Unit::Plain),
+            Operand::Times(n, m) => (
+                value(m).map(|v| v.saturating_mul(*n)),
+                unit_of(&self.left.name),
+            ),
         };
         let holds = match (left, right) {
             (Some(left), Some(right)) => self.op.holds(left.cmp(&right)),
@@ -252,6 +301,9 @@ fn operand(text: &str) -> Result<Operand, String> {
     if !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return match text {
             "" => Err("nothing stands on the right side".to_owned()),
+            _ if !text.contains('.') && !metric::WORLD.contains(&text) => Err(format!(
+                "`{text}` is neither a value, as 5 or 20ms, nor SUBJECT.METRIC"
+            )),
             _ => metric(text).map(|m| Operand::Times(1, m)),
         };
     }
@@ -378,6 +430,11 @@ mod tests {
             ("conserved", true, "world.conserved != 0: it is 1"),
             ("p.rtt.min < 2KiB", false, "p.rtt.min < 2KiB: it is nothing"),
             ("p.received < 1500B", true, "p.received < 1500B: it is 5B"),
+            (
+                "p.rtt.max > 2 * p.rtt.max",
+                false,
+                "p.rtt.max > 2 * p.rtt.max: it is 41ms to 82ms",
+            ),
             ("w.drops <= 1kbit", true, "w.drops <= 1kbit: it is 15bit"),
         ] {
             let assertion: Assertion = text.parse().unwrap();
@@ -406,6 +463,10 @@ mod tests {
             ("p. < 3", "`p.` is no metric: say SUBJECT.METRIC".to_owned()),
             ("p.a <", "nothing stands on the right side".to_owned()),
             ("", "`` is no metric: say SUBJECT.METRIC".to_owned()),
+            (
+                "p.received > x",
+                "`x` is neither a value, as 5 or 20ms, nor SUBJECT.METRIC".to_owned(),
+            ),
             (
                 "p.a < x * p.b",
                 "`x` is no whole number to multiply with".to_owned(),

@@ -5,10 +5,10 @@
 //!   fault "on a.p.repyl .."    --check--> notes of all clients:  p.reply, ..
 //! ```
 
-use super::assertion::Assertion;
-use super::metric::{NODE, SERVICES, WIRE, WORLD};
+use super::assertion::{Assertion, Metric, Unit};
+use super::metric::{NODE, SERVICES, WIRE, WORLD, unit_of};
 use super::names::{self, Names};
-use super::topology::{ClientKind, Node, Topology};
+use super::topology::{Client, ClientKind, Node, Topology};
 use crate::endpoint::Endpoint;
 use crate::endpoint::arp_forger::ArpForger;
 use crate::endpoint::bulk::Bulk;
@@ -63,9 +63,22 @@ impl Topology {
         names
     }
 
-    /// That each metric of an assertion exists.
+    /// That each metric of an assertion exists, and that they compare.
     pub(super) fn check_metrics(&self, assertion: &Assertion) -> Result<(), String> {
-        assertion.check_metrics(|subject| self.known(subject))
+        assertion.check_metrics(|subject| self.known(subject))?;
+        assertion.check_units(|metric| self.unit(metric))
+    }
+
+    /// What a metric counts in. Most names say it themselves.
+    fn unit(&self, metric: &Metric) -> Unit {
+        let is_it = |c: &&Client| c.name == metric.subject && c.kind == ClientKind::Tcp;
+        match metric.name.as_str() {
+            // Others send packets.
+            "sent" if self.clients.iter().any(|c| is_it(&c)) => Unit::Size,
+            // Of a node these are segments.
+            "tcp.retransmitted" => Unit::Plain,
+            name => unit_of(name),
+        }
     }
 
     /// The metrics that a subject has in a world of this topology.

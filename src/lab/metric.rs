@@ -11,7 +11,7 @@
 //!
 //! Times are nanoseconds, sizes bytes, shares millionths.
 
-use super::assertion::Metrics;
+use super::assertion::{Metrics, Unit};
 use super::ids::{Lane, NodeId, WireId};
 use super::world::{Delays, Node, World};
 use stack::link::impair::Way;
@@ -64,6 +64,7 @@ pub const WIRE: &[&str] = &[
     "frames-in",
     "bytes-in",
     "delivered",
+    "queued",
     "lost",
     "duplicated",
     "reordered",
@@ -76,6 +77,24 @@ pub const WIRE: &[&str] = &[
     "wait.avg",
     "conserved",
 ];
+
+/// What a metric counts in, which its name says.
+#[must_use]
+pub fn unit_of(metric: &str) -> Unit {
+    let name = metric.strip_prefix(SERVICES).unwrap_or(metric);
+    // from.NODE.METRIC: no name has a point in it.
+    let way = name.strip_prefix("from.").and_then(|n| n.split_once('.'));
+    let name = way.map_or(name, |(_, name)| name);
+    let name = name.strip_prefix("sink.").unwrap_or(name);
+    match name.split('.').next().unwrap_or(name) {
+        "rtt" | "delay" | "wait" | "srtt" | "min-rtt" | "rto" | "time" | "connect" => Unit::Time,
+        "goodput" | "delivery-rate" | "pacing-rate" => Unit::Rate,
+        "loss" => Unit::Share,
+        "bytes" | "bytes-in" | "bytes-out" | "acked" | "back" | "retransmitted" | "cwnd"
+        | "in-flight" | "ssthresh" | "window" | "mss" | "path-mtu" | "size" => Unit::Size,
+        _ => Unit::Plain,
+    }
+}
 
 impl World {
     /// The metric of a node, wire, program or of the `world`; `None` where there is no such thing.
@@ -292,6 +311,10 @@ fn measure_way(way: &Way, metric: &str) -> Option<i128> {
         "frames-in" => stats.frames_in,
         "bytes-in" => stats.bytes_in,
         "delivered" => stats.delivered,
+        "queued" => {
+            let held = way.queued();
+            u64::try_from(held.packets + held.in_flight).unwrap_or(u64::MAX)
+        }
         "lost" => stats.dropped_in_all(),
         "duplicated" => stats.duplicated,
         "reordered" => stats.reordered,
