@@ -11,6 +11,7 @@ use super::plan::{Plan, plan};
 use super::topology::{
     Client, ClientKind, Kind, Node, Place, Service, Settings, Topology, TopologyError, Wire,
 };
+use stack::link::impair::Config;
 use stack::wire::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,6 +19,8 @@ use std::ops::RangeInclusive;
 
 /// The smallest IPv4 MTU (RFC 791 §3.2), and the largest packet of IPv4.
 const MTU: RangeInclusive<usize> = 68..=65_535;
+/// The longest name: a capture is called after a wire, and a wire after its ends.
+const MOST_LETTERS: usize = 64;
 /// What a datagram has room for: 65,535 less an IP header and a UDP or ICMP header.
 const MOST_PAYLOAD: u32 = 65_507;
 
@@ -48,7 +51,29 @@ impl Topology {
             let checked = checked.and_then(|()| self.check_metrics(assertion));
             checked.map_err(|what| at(Place::Assert(i), &[], what))?;
         }
-        plan(self)
+        let plan = plan(self)?;
+        for (i, client) in self.clients.iter().enumerate() {
+            self.check_reach(&plan, client)
+                .map_err(|(keys, what)| at(Place::Client(i), keys, what))?;
+        }
+        Ok(plan)
+    }
+
+    /// That a client has a wire to ask by, and that whom it asks has an address.
+    fn check_reach(&self, plan: &Plan, client: &Client) -> Checked {
+        let from: (Keys, _) = (&["node"], Some(Party::Node(client.node.clone())));
+        let to: (Keys, _) = (&["to"], Some(client.to.clone()));
+        let claims: (Keys, _) = (&["claims"], client.claims.clone());
+        for (keys, party) in [from, to, claims] {
+            let Some(party) = party else { continue };
+            let why = match (plan.resolve(self, &party), &party) {
+                (Some(IpAddr::V4(_)), _) => continue,
+                (Some(IpAddr::V6(addr)), _) => format!("{addr} {IPV4_ONLY}"),
+                (None, party) => format!("no wire ends at node `{party}`: it has no address"),
+            };
+            return Err((keys, format!("client `{}`: {why}", client.name)));
+        }
+        Ok(())
     }
 
     fn check_nodes(&self) -> Result<(), TopologyError> {
@@ -60,6 +85,17 @@ impl Topology {
         let clients = self.clients.iter().enumerate();
         let clients = clients.map(|(i, c)| (Place::Client(i), "a client", c.name.as_str()));
         for (place, what, name) in nodes.chain(wires).chain(clients) {
+            let most = match place {
+                // By default it has the names of both ends, and a number.
+                Place::Wire(_) => 2 * MOST_LETTERS + 8,
+                _ => MOST_LETTERS,
+            };
+            if name.len() > most {
+                let begins: String = name.chars().take(16).collect();
+                let wrong =
+                    format!("the name of {what}, `{begins}..`, is longer than {most} letters");
+                return Err(at(place, &["name"], wrong));
+            }
             if !is_name(name) {
                 let rule = "letters, digits, - and _, and no word of the fault script";
                 return Err(at(
@@ -137,14 +173,19 @@ fn check_addresses(node: &Node, ports: usize) -> Checked {
             format!("node `{name}` has addresses for {given} ports, but {ports} wires end there");
         return Err((&["addresses"], wrong));
     }
-    match node.addresses.iter().flatten().find(|c| !is_a_hosts(**c)) {
-        Some(cidr) => Err((
-            &["addresses"],
-            format!("node `{name}`: {cidr} is no address that a host may have"),
-        )),
-        None => Ok(()),
+    for cidr in node.addresses.iter().flatten() {
+        let why = match cidr.addr() {
+            IpAddr::V6(_) => IPV4_ONLY,
+            IpAddr::V4(_) if is_a_hosts(*cidr) => continue,
+            IpAddr::V4(_) => "is no address that a host may have",
+        };
+        return Err((&["addresses"], format!("node `{name}`: {cidr} {why}")));
     }
+    Ok(())
 }
+
+/// Until the lab's programs speak IPv6 as well, nobody would answer there.
+const IPV4_ONLY: &str = "is an IPv6 address, and the lab's hosts speak IPv4 only";
 
 /// Whether a host may have this as its own address (RFC 1122 §3.2.1.3, RFC 4291 §2.4).
 fn is_a_hosts(cidr: Cidr) -> bool {
@@ -217,11 +258,14 @@ fn check_wire(wire: &Wire, nodes: &BTreeSet<&str>) -> Checked {
         let wrong = format!("wire `{name}` leads from `{a}` to itself");
         return Err((&["between"], wrong));
     }
-    match wire.ways.iter().find(|way| !MTU.contains(&way.mtu)) {
-        Some(way) => Err((
-            &["mtu", "from"],
-            format!("wire `{name}`: {}", bad_mtu(way.mtu)),
-        )),
+    if let Some(way) = wire.ways.iter().find(|way| !MTU.contains(&way.mtu)) {
+        let wrong = format!("wire `{name}`: {}", bad_mtu(way.mtu));
+        return Err((&["mtu", "from"], wrong));
+    }
+    let mut wrong = wire.ways.iter().filter_map(Config::contradiction);
+    match wrong.next() {
+        Some(("queue", why)) => Err((&["queue", "from"], format!("wire `{name}`: {why}"))),
+        Some((_, why)) => Err((&["jitter", "from"], format!("wire `{name}`: {why}"))),
         None => Ok(()),
     }
 }
@@ -273,6 +317,16 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
         (&["kind"], "whose address does it forge? Say `claims`")
     } else if client.kind != ClientKind::ArpForger && client.claims.is_some() {
         (&["claims"], "only an arp-forger `claims` an address")
+    } else if client.kind == ClientKind::Scan && client.count.is_some() {
+        (
+            &["count"],
+            "a scan asks each port once: say `port` and `last_port`",
+        )
+    } else if client.kind == ClientKind::Traceroute && client.count.is_some() {
+        (
+            &["count"],
+            "a traceroute asks three times a hop, to hop `ttl`",
+        )
     } else if client.kind != ClientKind::Scan && client.last_port.is_some() {
         (&["last_port", "last-port"], "only a scan has a `last_port`")
     } else if let Some(wrong) = check_tcp(client) {

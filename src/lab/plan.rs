@@ -355,11 +355,53 @@ fn check_networks(topology: &Topology, plan: &mut Plan) -> Result<(), TopologyEr
         }
         segment.networks.sort_by_key(|n| (n.addr(), n.prefix_len()));
     }
+    for segment in &plan.segments {
+        in_common(topology, plan, segment)?;
+    }
     if topology.duplicate_addresses {
         return Ok(());
     }
     no_overlap(topology, all)?;
     no_duplicate(topology, plan)
+}
+
+/// That each who has neighbours on its wire has an address in the network of one of them.
+fn in_common(topology: &Topology, plan: &Plan, segment: &Segment) -> Result<(), TopologyError> {
+    let of = |(n, p): (usize, usize)| plan.nodes[n].interfaces[p].cidrs.as_slice();
+    let hears = |ours: &[Cidr], theirs: &[Cidr]| {
+        ours.iter().any(|a| {
+            theirs
+                .iter()
+                .any(|b| a.contains(b.addr()) || b.contains(a.addr()))
+        })
+    };
+    // On a hub of a thousand all have the network of the first.
+    let first = segment.members.first().copied();
+    for &member in &segment.members {
+        let others = segment.members.iter().filter(|other| **other != member);
+        let mut others = first.iter().chain(others).filter(|other| **other != member);
+        let Some(&one) = others.clone().next() else {
+            return Ok(());
+        };
+        if others.any(|other| hears(of(member), of(*other))) {
+            continue;
+        }
+        let said = |member| of(member).first().map_or_else(String::new, Cidr::to_string);
+        let (n, m) = (member.0.max(one.0), member.0.min(one.0));
+        let [at_n, at_m] = [n, m].map(|n| if n == member.0 { member } else { one });
+        return Err(TopologyError {
+            place: Place::Node(n),
+            keys: &["addresses"],
+            what: format!(
+                "{} at node `{}` and {} at node `{}` are on one wire, but in no common network",
+                said(at_n),
+                topology.nodes[n].name,
+                said(at_m),
+                topology.nodes[m].name,
+            ),
+        });
+    }
+    Ok(())
 }
 
 fn no_overlap(

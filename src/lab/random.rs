@@ -158,7 +158,7 @@ impl Maker {
             ..Config::default()
         };
         if self.one_in(4) {
-            way.jitter = self.micros(1, 5_000);
+            way.jitter = self.micros(1, 5_000).min(way.delay);
             way.in_order = self.one_in(2);
         }
         if self.one_in(4) {

@@ -99,12 +99,20 @@ pub(super) fn line_at(text: &str, byte: usize) -> u32 {
     u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX)
 }
 
+/// Names that an error lists one by one.
+const SHOWN: usize = 16;
+
 /// What the parser says, in a reader's words.
 pub(super) fn reworded(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     for (begins, kind) in [("unknown field", "key"), ("unknown variant", "value")] {
         if let Some(word) = quoted.next().filter(|_| message.starts_with(begins)) {
-            return unknown(kind, word, quoted);
+            let said = unknown(kind, word, quoted.clone());
+            // Too many to be listed in an error.
+            return match quoted.count() > SHOWN && !said.contains(';') {
+                true => format!("{said}; `tapline help lab` lists those that there are"),
+                false => said,
+            };
         }
         quoted = message.split('`').skip(1).step_by(2);
     }
@@ -116,6 +124,7 @@ pub(super) fn reworded(message: &str) -> String {
         Some((said, "u8")) => Some((said, u32::from(u8::MAX))),
         Some((said, "u16")) => Some((said, u32::from(u16::MAX))),
         Some((said, "u32")) => Some((said, u32::MAX)),
+        Some((said, "u64" | "usize")) => return format!("{said} is no whole number from 0 on"),
         _ => None,
     };
     match most {

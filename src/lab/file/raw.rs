@@ -396,11 +396,25 @@ fn set<T>(place: &mut T, value: Option<T>) {
 way_table!(RawWire {
     #[serde(default)]
     name: String,
-    between: [String; 2],
+    between: Ends,
     #[serde(default)]
     from: BTreeMap<String, RawWay>,
 });
 way_table!(RawWay {});
+
+/// The two nodes that a wire joins.
+struct Ends([String; 2]);
+
+impl<'de> Deserialize<'de> for Ends {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let nodes: Vec<String> = Vec::deserialize(d)?;
+        let ends = nodes.try_into().map(Self);
+        ends.map_err(|nodes: Vec<String>| {
+            let given = nodes.len();
+            de::Error::custom(format!("a wire is between two nodes, not {given}"))
+        })
+    }
+}
 
 impl RawWire {
     fn wire(self) -> Result<Wire, String> {
@@ -409,7 +423,7 @@ impl RawWire {
             let own = self.from.get(end);
             own.map_or_else(|| both.clone(), |own| own.over(both.clone()))
         };
-        let [a, b] = &self.between;
+        let Ends([a, b]) = &self.between;
         let ways = [way(a), way(b)];
         if let Some(other) = self.from.keys().find(|end| *end != a && *end != b) {
             let near = nearest(other, [a.as_str(), b.as_str()]).unwrap_or(a);
@@ -417,7 +431,7 @@ impl RawWire {
                 "`from.{other}`: the wire is between `{a}` and `{b}`; did you mean `from.{near}`?"
             ));
         }
-        let (name, between) = (self.name, self.between);
+        let (name, Ends(between)) = (self.name, self.between);
         Ok(Wire {
             name,
             between,

@@ -40,6 +40,7 @@ fn what_is_written_is_read_back_equal() {
     let loaded = parse("e.toml", EXAMPLE).unwrap();
     let bad = Config {
         rate: Some(1_500_000),
+        delay: Duration::from_micros(5),
         jitter: Duration::from_micros(3),
         in_order: true,
         loss: Loss::GilbertElliott {
@@ -82,7 +83,7 @@ fn what_is_written_is_read_back_equal() {
                 vec![],
                 vec![
                     "10.1.0.1/16".parse().unwrap(),
-                    "fd00::1/64".parse().unwrap(),
+                    "10.2.0.1/16".parse().unwrap(),
                 ],
             ],
             ..Node::new("a", Kind::Host)
@@ -116,7 +117,7 @@ fn what_is_written_is_read_back_equal() {
         .unwrap()
         .assert("u.received >= 3")
         .unwrap()
-        .assert("a-r.lost <= 2.5%")
+        .assert("u.loss <= 2.5%")
         .unwrap();
     let odd = Topology {
         caption: "a \"quoted\" \\ caption\twith\u{1}".to_owned(),
@@ -324,7 +325,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     (
         "[[wire]]\nbetween = ['a']",
         11,
-        "invalid length 1, expected an array of length 2",
+        "a wire is between two nodes, not 1",
     ),
     (
         "[[wire]]\nname = 'x'\nbetween = ['a', 'b']\n[[wire]]\nname = 'x'\nbetween = ['a', 'b']",
@@ -431,7 +432,114 @@ const WRONG: &[(&str, u32, &str)] = &[
         15,
         "client `scan1`: the last port is below the first",
     ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'scan'\nto = 'b'\nport = 9\ncount = 3",
+        15,
+        "client `scan1`: a scan asks each port once: say `port` and `last_port`",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'fd00::1'",
+        13,
+        "client `ping1`: fd00::1 is an IPv6 address, and the lab's hosts speak IPv4 only",
+    ),
+    (
+        "[[node]]\nname = 'c'\n[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'c'",
+        15,
+        "client `ping1`: no wire ends at node `c`: it has no address",
+    ),
+    (
+        "[[node]]\nname = 'c'\n[[client]]\nnode = 'c'\nkind = 'ping'\nto = 'a'",
+        13,
+        "client `ping1`: no wire ends at node `c`: it has no address",
+    ),
+    (
+        "[[node]]\nname = 'c'\naddresses = ['fd00::1/64']\n[[wire]]\nbetween = ['c', 'a']",
+        12,
+        "node `c`: fd00::1/64 is an IPv6 address, and the lab's hosts speak IPv4 only",
+    ),
+    (
+        "[[wire]]\nbetween = ['a', 'b', 'a']",
+        11,
+        "a wire is between two nodes, not 3",
+    ),
+    (
+        "[[node]]\nname = 'c'\naddresses = ['10.3.0.1/24']\n[[node]]\nname = 'd'\naddresses = ['10.4.0.1/24']\n[[wire]]\nbetween = ['c', 'd']",
+        15,
+        "10.4.0.1/24 at node `d` and 10.3.0.1/24 at node `c` are on one wire, but in no common network",
+    ),
+    (
+        "[[node]]\nname = 'all'",
+        11,
+        "a node cannot be called `all`: letters, digits, - and _, and no word of the fault script",
+    ),
+    (
+        "[[node]]\nname = 'next'",
+        11,
+        "a node cannot be called `next`: letters, digits, - and _, and no word of the fault script",
+    ),
+    (
+        "[[wire]]\nname = 'all'\nbetween = ['a', 'b']",
+        11,
+        "a wire cannot be called `all`: letters, digits, - and _, and no word of the fault script",
+    ),
+    (
+        "[[wire]]\nbetween = ['a', 'b']\nqueue = { kind = 'fq-codel', flows = 0 }",
+        12,
+        "wire `a-b-2`: 0 flows have no queue",
+    ),
+    (
+        "[[wire]]\nbetween = ['a', 'b']\nqueue = { kind = 'fq-codel', quantum = 0 }",
+        12,
+        "wire `a-b-2`: a quantum of 0 bytes sends nothing",
+    ),
+    (
+        "[[wire]]\nbetween = ['a', 'b']\nqueue = { kind = 'drop-tail', packets = 0 }",
+        12,
+        "wire `a-b-2`: a queue of 0 packets holds nothing",
+    ),
+    (
+        "[[wire]]\nbetween = ['a', 'b']\ndelay = '3ms'\njitter = '4ms'",
+        13,
+        "wire `a-b-2`: the jitter is more than the delay, and no frame arrives before it was sent",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'b'\ncount = -1",
+        14,
+        "`-1` is no whole number from 0 on",
+    ),
+    (
+        "[[node]]\nname = 'c'\nsettings = { bogus = 1 }",
+        12,
+        "there is no key `bogus`; `tapline help lab` lists those that there are",
+    ),
 ];
+
+#[test]
+fn bytes_may_have_a_unit_and_nothing_needs_one() {
+    let text = "asserts = ['t.sent >= 1MB', 't.acked >= 1000', 'p.loss == 0', 'world.time > 1s',
+        'a.tcp.retransmitted == 0', 't.sent == b.services.sink.bytes', 'p.rtt.max > 2 * p.rtt.min']
+        [[node]]\nname = 'a'\n[[node]]\nname = 'b'\nservices = ['sink']
+        [[wire]]\nbetween = ['a', 'b']
+        [[client]]\nname = 't'\nnode = 'a'\nkind = 'tcp'\nto = 'b'
+        [[client]]\nname = 'p'\nnode = 'a'\nkind = 'ping'\nto = 'b'";
+    parse("t", text).unwrap();
+    let wrong = text.replace("p.loss == 0'", "p.sent == 1MB'");
+    let e = parse("t", &wrong).unwrap_err();
+    assert_eq!(e.what, "`p.sent` is a number without a unit, as 5");
+}
+
+#[test]
+fn a_name_is_of_a_readable_length_and_somebody_is_there() {
+    let named = |name: &str| parse("t", &format!("[[node]]\nname = '{name}'"));
+    assert!(named(&"n".repeat(64)).is_ok());
+    let e = named(&"n".repeat(5000)).unwrap_err();
+    assert_eq!((e.line, e.to_string().len() < 100), (Some(2), true), "{e}");
+    for text in ["", "until = '1s'"] {
+        let e = parse("t", text).unwrap_err();
+        let want = "t:1: nobody is there: a topology has one [[node]] at least";
+        assert_eq!(e.to_string(), want);
+    }
+}
 
 #[test]
 fn names_are_counted_for_each_kind_past_those_that_are_taken() {
@@ -513,6 +621,31 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "asserts = ['world.peace == 3']",
             1,
             "`world` has no metric `peace`; it has arrivals, steps, conserved, time, sent, malformed",
+        ),
+        (
+            "asserts = ['p.received >= 5s']\n[[client]]\nname='p'\nnode='a'\nkind='ping'\nto='b'",
+            1,
+            "`p.received` is a number without a unit, as 5",
+        ),
+        (
+            "asserts = ['p.rtt.max <= 90']\n[[client]]\nname='p'\nnode='a'\nkind='ping'\nto='b'",
+            1,
+            "`p.rtt.max` is a time, as 90ms",
+        ),
+        (
+            "asserts = ['p.received > p.rtt.max']\n[[client]]\nname='p'\nnode='a'\nkind='ping'\nto='b'",
+            1,
+            "`p.received` is a number without a unit, as 5; `p.rtt.max` is a time, as 90ms",
+        ),
+        (
+            "asserts = ['a-b.from.a.wait.avg < 3%']",
+            1,
+            "`a-b.from.a.wait.avg` is a time, as 90ms",
+        ),
+        (
+            "asserts = ['t.goodput > 9000']\n[[client]]\nname='t'\nnode='a'\nkind='tcp'\nto='b'",
+            1,
+            "`t.goodput` is a rate, as 10mbit",
         ),
         (
             "faults = 'on a.servin crash a'",
