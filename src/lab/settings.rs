@@ -107,13 +107,17 @@ trait Value: Sized {
 }
 
 macro_rules! settings {
-    ($($(#[$meta:meta])* $name:ident: $type:ty,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $type:ty,)*) => {
         /// Policies and limits of one node; `None` is what any host has.
         #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
         #[serde(deny_unknown_fields, default)]
-        pub struct Settings { $($(#[$meta])* pub $name: Option<$type>,)* }
+        pub struct Settings { $($(#[doc = $doc])* pub $name: Option<$type>,)* }
 
         impl Settings {
+            /// Each key, and what it is about.
+            pub const ABOUT: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),*)),)*];
+
             /// As an inline table's content: `ttl = 3, echo = false`; empty where nothing is set.
             #[must_use]
             pub fn to_toml(&self) -> String {

@@ -50,7 +50,7 @@ pub struct Topology {
     pub caption: String,
     /// What to look at.
     pub about: String,
-    /// How long it runs; `None` is until nothing more can happen.
+    /// How long it runs; `None` is [`DEFAULT_UNTIL`](super::run::DEFAULT_UNTIL).
     pub until: Option<Duration>,
     /// The seed where none is asked for.
     pub seed: Option<u64>,
@@ -206,6 +206,16 @@ pub enum ClientKind {
 }
 
 impl ClientKind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::Ping,
+        Self::Udp,
+        Self::Tcp,
+        Self::Scan,
+        Self::ArpForger,
+        Self::Traceroute,
+    ];
+
     /// Its name in a file.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -13,6 +13,7 @@
 
 pub mod attach;
 pub mod diff;
+pub mod help;
 pub mod list;
 mod play;
 pub mod record;
@@ -34,30 +35,19 @@ const EXAMPLES: &str = "Examples:
   tapline lab run mine.toml --pcap wires --svg picture.svg
   tapline lab diff mine.toml@1 mine.toml@2
   tapline lab shrink mine.toml --seed 7
-  tapline lab run mine.toml --attach a=tap0 -- ping -c 3 10.0.2.1";
+  tapline lab run mine.toml --attach a=tap0 -- ping -c 3 10.0.1.2";
 
 /// Networks in virtual time: hosts, routers, bad wires, faults; a seed repeats a run to the byte.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
-    after_long_help = format!(
-        "{EXAMPLES}\n\nA topology (TOML), each key with an example:\n\n{}\n{}",
-        crate::lab::file::EXAMPLE, FAULTS
-    ),
+    after_long_help = format!("{EXAMPLES}\n\n{}", help::text()),
     disable_help_subcommand = true
 )]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
-
-/// The fault script in short, for the help.
-const FAULTS: &str = "\
-Faults, a line each: at TIME, between TIME and TIME, or on NOTE (what a client says, as p.reply)
-  at 2s down a-r1 for 500ms               between 1s and 3s drop 10% of icmp on * from a
-  at 2s delay 50ms on a-r1 for 1s         at 1s duplicate next 3 of udp on r1-b
-  at 3s partition a | b for 2s            at 1s flap a-r1 every 1s down 100ms
-  at 2s pause b for 1s                    on p.timeout crash r1 for 5s";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

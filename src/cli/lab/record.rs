@@ -26,7 +26,7 @@ pub struct Look {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "What to write of a run (\"-\" is standard output)")]
 pub struct Files {
-    /// Every event, as JSON lines: the contract is in the documentation of `lab::export::json`.
+    /// Every event, as JSON lines; `tapline help lab` says what stands in them.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 
@@ -81,10 +81,10 @@ impl Files {
         }
     }
 
-    /// Whether something that programs read goes to standard output.
+    /// Whether something goes to standard output, which nothing may follow.
     #[must_use]
     pub fn talk(&self) -> bool {
-        let all = [&self.trace, &self.shiviz, &self.svg];
+        let all = [&self.trace, &self.ladder, &self.shiviz, &self.svg];
         all.into_iter().flatten().any(|path| is_stdout(path))
     }
 

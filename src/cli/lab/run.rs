@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
   tapline lab run mine.toml --seed 7 --pcap wires --trace events.jsonl
   tapline lab run slow-start --qlog logs
   tapline lab run mine.toml --seeds 0..1000
-  tapline lab run mine.toml --attach a=tap0 -- ping -c 3 10.0.2.1";
+  tapline lab run mine.toml --attach a=tap0 -- ping -c 3 10.0.1.2";
 
 /// Run a network in virtual time and say what came of it.
 ///

@@ -27,6 +27,7 @@ mod run;
 mod tests;
 
 pub(crate) use parse::is_name;
+pub use parse::verbs;
 pub(in crate::lab) use run::Run;
 
 use super::names::{Names, unknown};

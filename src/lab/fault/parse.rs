@@ -45,6 +45,12 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("byzantine", Some("a node that runs an algorithm")),
 ];
 
+/// Every verb that this lab can carry out.
+pub fn verbs() -> impl Iterator<Item = &'static str> + Clone {
+    let known = VERBS.iter().filter(|(_, missing)| missing.is_none());
+    known.map(|(name, _)| *name)
+}
+
 /// Protocols by name.
 pub(super) const PROTOCOLS: &[(&str, Kind)] = &[
     ("arp", Kind::Arp),
@@ -67,7 +73,7 @@ const LEAST_FLAP: Duration = Duration::from_millis(1);
 /// Words that end the share of a fault on packets.
 const CLAUSES: &[&str] = &["of", "on", "from", "source", "to", "port", "for"];
 /// Other words that stand where a name could.
-const OTHERS: &[&str] = &["bridge", "majorities"];
+const OTHERS: &[&str] = &["bridge", "majorities", "all", "next", "every", "by"];
 
 pub(super) fn script(text: &str) -> Result<Script, ScriptError> {
     let mut script = Script::default();
@@ -289,8 +295,7 @@ impl<'a> Words<'a> {
             _ => Err(match nearest(verb, VERBS.iter().map(|(name, _)| *name)) {
                 Some(near) => format!("there is no fault `{verb}`; did you mean `{near}`?"),
                 None => {
-                    let known = VERBS.iter().filter(|(_, missing)| missing.is_none());
-                    let known: Vec<_> = known.map(|(name, _)| *name).collect();
+                    let known: Vec<_> = verbs().collect();
                     format!("there is no fault `{verb}`; there is {}", known.join(", "))
                 }
             }),

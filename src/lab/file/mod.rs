@@ -26,7 +26,7 @@ pub use lines::{FileError, Lines};
 /// The keys, each with an example.
 pub const EXAMPLE: &str = r#"caption = "Two hosts, a router, a bad wire"    # one line, for lists
 about = "The loss that p sees"     # what to look at
-until = "10s"                      # virtual time; else until nothing is left to do
+until = "10s"                      # virtual time; else 60s
 seed = 1                           # where none is asked for
 duplicate_addresses = false        # true where two nodes shall hold one address
 asserts = [                        # SUBJECT.METRIC OP VALUE, or N * SUBJECT.METRIC
@@ -94,7 +94,7 @@ to = "b"                           # its sink, or port = 9 for its discard
 bytes = "10MB"                     # in all; or stop, for as many as go
 congestion = "bbr"                 # cubic, reno; else the node's tcp_congestion
 warm_up = "1s"                     # goodput is counted from then on
-settings = { tcp_sack = false }    # those of tcp, over the node's: tcp_rack, tcp_ecn, tcp_pacing, ..
+settings = { tcp_sack = false }    # those of tcp, over the node's: tcp_rack, tcp_ecn, ..
 "#;
 
 /// A topology that came from a file.
@@ -130,6 +130,10 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, FileError> {
     let (mut topology, lines) = raw
         .resolve(text)
         .map_err(|(line, what)| error(line, what))?;
+    if topology.nodes.is_empty() {
+        let what = "nobody is there: a topology has one [[node]] at least";
+        return Err(error(Some(1), what.to_owned()));
+    }
     let lines = Lines {
         file: file.to_owned(),
         text: text.to_owned(),
