@@ -113,6 +113,8 @@ pub struct Bulk {
     probes: u8,
     /// The other side has read all.
     finished: bool,
+    /// How it ended.
+    ended: Option<&'static str>,
     notes: Waiting<Note>,
 }
 
@@ -199,6 +201,7 @@ impl Bulk {
             curve: Curve::default(),
             probes: 0,
             finished: false,
+            ended: None,
             notes: Waiting::new(),
         }
     }
@@ -209,10 +212,22 @@ impl Bulk {
         self.state == State::Done
     }
 
+    /// How it ended, as its last note says: `finished`, `refused`, ..
+    #[must_use]
+    pub const fn ended(&self) -> Option<&'static str> {
+        self.ended
+    }
+
     /// The connection as it was last seen.
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The smoothed round trip times, as they were sampled.
+    #[must_use]
+    pub const fn rtt(&self) -> &Delays {
+        &self.rtt
     }
 
     /// The congestion window over time, as it was sampled: values at equal distances.
@@ -308,6 +323,7 @@ impl Bulk {
         host.tcp_close(now, handle);
         self.over(now);
         let name = if whole { "finished" } else { "closed" };
+        self.ended = Some(name);
         let time = self.connected.map_or(Duration::ZERO, |at| now - at);
         let note = Note::new(name).with("bytes", self.acked());
         self.notes.push(note.with("time", time));
@@ -317,14 +333,17 @@ impl Bulk {
         let error = host.tcp_take_error(handle);
         host.tcp_abort(now, handle);
         self.over(now);
-        let note = match error {
-            Some(Error::Refused) => Note::new("refused"),
-            Some(Error::TimedOut) => Note::new("timeout"),
-            Some(Error::Unreachable(kind)) => {
-                Note::new("unreachable").with("kind", super::word(kind))
-            }
-            _ => Note::new("reset"),
+        let name = match error {
+            Some(Error::Refused) => "refused",
+            Some(Error::TimedOut) => "timeout",
+            Some(Error::Unreachable(_)) => "unreachable",
+            _ => "reset",
         };
+        self.ended = Some(name);
+        let mut note = Note::new(name);
+        if let Some(Error::Unreachable(kind)) = error {
+            note = note.with("kind", super::word(kind));
+        }
         self.notes.push(note.with("bytes", self.acked()));
     }
 

@@ -9,7 +9,9 @@
 //! in it.
 
 use super::subject::Subject;
+use crate::lab::assertion::Unit;
 use crate::lab::export::directory::short;
+use crate::lab::metric::unit_of;
 use crate::lab::run::Outcome;
 use crate::lab::units::write_rate;
 use crate::lab::{self, Lane, World};
@@ -38,6 +40,8 @@ struct Program {
     is_client: bool,
     /// `None` where there was nothing to measure.
     metrics: Vec<(&'static str, Option<u64>)>,
+    /// How its connection ended.
+    ended: Option<&'static str>,
     /// The congestion window over time.
     curve: Vec<u32>,
 }
@@ -73,6 +77,10 @@ impl Report {
                 name: name.to_owned(),
                 is_client: is_client(name),
                 metrics: metrics.map(|m| (*m, program.measure(m))).collect(),
+                ended: match program {
+                    lab::Program::Bulk(bulk) => bulk.ended(),
+                    _ => None,
+                },
                 curve: match program {
                     lab::Program::Bulk(bulk) => bulk.curve().to_vec(),
                     _ => Vec::new(),
@@ -180,10 +188,15 @@ impl Report {
         let width = shown.iter().map(|p| p.name.len()).max().unwrap_or(0);
         for program in shown.iter().take(LISTED) {
             let _ = write!(out, "  {:width$}", program.name);
+            if let Some(ended) = program.ended.filter(|ended| *ended != "finished") {
+                let _ = write!(out, "  {ended}");
+            }
+            let nothing = program.metrics.contains(&("acked", Some(0)));
             for (name, value) in &program.metrics {
-                // What did not happen needs no words, but that nothing was sent or came back does.
                 match value {
-                    Some(0) if !["sent", "received"].contains(name) => {}
+                    Some(0) if is_needless(name) => {}
+                    // That of nothing says nothing.
+                    Some(_) if nothing && *name == "checksum" => {}
                     Some(value) => {
                         let _ = write!(out, "  {name} {}", in_unit(name, *value));
                     }
@@ -256,7 +269,15 @@ impl Program {
 
     fn json(&self) -> Value {
         let metrics = self.metrics.iter();
-        object(metrics, |(name, value)| (name, json!(value)))
+        let mut value = object(metrics, |(name, value)| match (is_checksum(name), value) {
+            // Beyond 2^53 a number is not the same to all readers of JSON (RFC 8259 §6).
+            (true, Some(sum)) => (name, json!(format!("{sum:016x}"))),
+            _ => (name, json!(value)),
+        });
+        if let (Value::Object(map), Some(ended)) = (&mut value, self.ended) {
+            map.insert("ended".to_owned(), json!(ended));
+        }
+        value
     }
 }
 
@@ -338,6 +359,8 @@ fn ways(world: &World) -> Vec<Way> {
     let ways = lanes.filter_map(|(lane, wire)| {
         let way = world.way(lane)?;
         let stats = way.stats();
+        let held = way.queued();
+        let queued = u64::try_from(held.packets + held.in_flight).unwrap_or(u64::MAX);
         let drops = DropReason::ALL.iter();
         let drops = drops.map(|&reason| (reason.name(), stats.dropped(reason)));
         Some(Way {
@@ -347,6 +370,7 @@ fn ways(world: &World) -> Vec<Way> {
                 ("frames-in", stats.frames_in),
                 ("bytes-in", stats.bytes_in),
                 ("delivered", stats.delivered),
+                ("queued", queued),
                 ("duplicated", stats.duplicated),
                 ("reordered", stats.reordered),
                 ("corrupted", stats.corrupted),
@@ -367,6 +391,12 @@ fn object<'a, T: 'a>(
         .map(pair)
         .map(|(name, value)| (name.to_owned(), value));
     Value::Object(pairs.collect())
+}
+
+/// Whether it needs no words that it is 0: what did not happen; but that nothing was sent or came
+/// back does, and so does a time that was measured.
+fn is_needless(metric: &str) -> bool {
+    !["sent", "received"].contains(&metric) && unit_of(metric) != Unit::Time
 }
 
 /// `wire-loss 3  duplicated 1`
@@ -395,21 +425,21 @@ fn sparkline(values: &[u32], most: u32) -> String {
     values.iter().map(bar).collect()
 }
 
+fn is_checksum(metric: &str) -> bool {
+    metric == "checksum" || metric.ends_with(".checksum")
+}
+
 /// A metric as people read it: what it counts in shows in its name.
 fn in_unit(name: &str, value: u64) -> String {
-    match name.split('.').next().unwrap_or(name) {
-        "rtt" | "delay" | "wait" | "srtt" | "min-rtt" | "rto" | "time" | "connect" => {
-            short(Duration::from_nanos(value))
-        }
-        "loss" => {
+    match unit_of(name) {
+        Unit::Time => short(Duration::from_nanos(value)),
+        Unit::Share => {
             let text = format!("{}.{:04}", value / 10_000, value % 10_000);
             format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
         }
-        "goodput" | "delivery-rate" | "pacing-rate" => write_rate(rounded(value)),
-        "checksum" => format!("{value:016x}"),
-        _ if name == "sink.goodput" => write_rate(rounded(value)),
-        _ if name == "sink.checksum" => format!("{value:016x}"),
-        _ => value.to_string(),
+        Unit::Rate => write_rate(rounded(value)),
+        _ if is_checksum(name) => format!("{value:016x}"),
+        Unit::Plain | Unit::Size => value.to_string(),
     }
 }
 
@@ -427,6 +457,62 @@ mod tests {
     fn a_curve_is_drawn_in_bars() {
         assert_eq!(sparkline(&[0, 1, 35, 70, 69], 70), "▁▁▄█▇");
         assert_eq!(sparkline(&[], 0), "");
+    }
+
+    fn report(text: &str) -> (Subject, Report) {
+        let subject = Subject::parse("t", text).unwrap();
+        let (world, outcome) = subject.topology.play(1).unwrap();
+        let report = Report::of(&subject, &world, outcome);
+        (subject, report)
+    }
+
+    const TWO: &str = "until = '2s'\n[[node]]\nname = 'a'\n[[node]]\nname = 'b'\n\
+        [[wire]]\nbetween = ['a', 'b']\n[[client]]\nnode = 'a'\nto = 'b'\n";
+
+    /// What a direction took in is what it gave out, lost, and holds still.
+    #[test]
+    fn frames_that_are_still_on_a_wire_are_shown() {
+        let slow = TWO.replace("until = '2s'", "until = '2500ms'");
+        let slow = slow.replace("[[client]]", "delay = '400ms'\n[[client]]");
+        let (subject, report) = report(&format!("{slow}kind = 'ping'\ncount = 9"));
+        let text = report.text(&subject, None);
+        assert!(text.contains("queued 1"), "{text}");
+        for way in &report.ways {
+            let lost: u64 = way.drops.iter().map(|(_, n)| n).sum();
+            let out = way.count("delivered") + lost + way.count("queued");
+            assert_eq!(
+                way.count("frames-in") + way.count("duplicated"),
+                out,
+                "{text}"
+            );
+        }
+        let wire = &report.json(&subject)["metrics"]["wires"]["a-b"];
+        let held = ["from.a", "from.b"].map(|way| wire[way]["queued"].as_u64().unwrap());
+        assert_eq!(held.iter().sum::<u64>(), 1, "{wire}");
+    }
+
+    #[test]
+    fn a_time_of_nothing_is_shown_and_a_refusal_is() {
+        let (subject, pinged) = report(&format!("{TWO}kind = 'ping'\ncount = 2"));
+        let text = pinged.text(&subject, None);
+        assert!(text.contains("rtt.min 0"), "{text}");
+        let (subject, refused) = report(&format!("{TWO}kind = 'tcp'"));
+        let text = refused.text(&subject, None);
+        assert!(text.contains("tcp1  refused  sent 0"), "{text}");
+        assert!(!text.contains("checksum"), "{text}");
+        let json = refused.json(&subject);
+        assert_eq!(json["metrics"]["clients"]["tcp1"]["ended"], "refused");
+    }
+
+    #[test]
+    fn a_checksum_is_a_text_in_json() {
+        let text = TWO.replace("name = 'b'", "name = 'b'\nservices = ['sink']");
+        let (subject, report) = report(&format!("{text}kind = 'tcp'\nbytes = 9000"));
+        let json = report.json(&subject);
+        let sum = &json["metrics"]["clients"]["tcp1"]["checksum"];
+        assert_eq!(sum.as_str().map(str::len), Some(16), "{json}");
+        let read = &json["metrics"]["clients"]["b.services"]["sink.checksum"];
+        assert_eq!(sum, read);
     }
 
     #[test]

@@ -44,7 +44,15 @@ impl Subject {
             Some(scenario) => scenario.toml.to_owned(),
             None => fs::read_to_string(word).map_err(|e| unfound(word, &e))?,
         };
-        let loaded = file::parse(word, &text).map_err(|e| Failure::usage(e.to_string()))?;
+        Self::parse(word, &text)
+    }
+
+    /// What stands in a file that is called `word`.
+    ///
+    /// # Errors
+    /// Exit code 2: the first thing that is wrong in it with its line.
+    pub fn parse(word: &str, text: &str) -> Result<Self, Failure> {
+        let loaded = file::parse(word, text).map_err(|e| Failure::usage(e.to_string()))?;
         Ok(Self {
             word: word.to_owned(),
             topology: loaded.topology,
