@@ -23,6 +23,7 @@ pub struct Delays {
     max: u64,
     sum: u128,
     sum_of_squares: u128,
+    last: u64,
     buckets: Vec<u32>,
 }
 
@@ -44,6 +45,7 @@ impl Delays {
         };
         self.max = self.max.max(ns);
         self.count += 1;
+        self.last = ns;
         self.sum += u128::from(ns);
         let square = u128::from(ns) * u128::from(ns);
         self.sum_of_squares = self.sum_of_squares.saturating_add(square);
@@ -60,6 +62,12 @@ impl Delays {
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The last that was taken.
+    #[must_use]
+    pub const fn last(&self) -> Duration {
+        Duration::from_nanos(self.last)
     }
 
     /// The shortest; zero where there was none.

@@ -10,6 +10,7 @@
 
 use crate::endpoint::arp_forger::ArpForger;
 use crate::endpoint::bulk::Bulk;
+use crate::endpoint::measure::Delays;
 use crate::endpoint::ping::Pinger;
 use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
@@ -89,6 +90,19 @@ programs! {
     Traceroute(Traceroute),
     /// Claims another's address.
     ArpForger(ArpForger),
+}
+
+impl Program {
+    /// The round trips of one that asks others.
+    #[must_use]
+    pub fn round_trips(&self) -> Option<&Delays> {
+        match self {
+            Self::Ping(p) => Some(p.rtt()),
+            Self::Sender(p) => Some(p.rtt()),
+            Self::Bulk(p) => Some(p.rtt()),
+            _ => None,
+        }
+    }
 }
 
 impl From<Bulk> for Program {

@@ -136,6 +136,12 @@ pub fn write_chance(chance: Chance) -> String {
     }
 }
 
+/// So many of something: `1 wire`, `2 wires`.
+#[must_use]
+pub fn many(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 fn write(n: u64, units: &[Unit]) -> String {
     let n = u128::from(n);
     let unit = units.iter().find(|(_, u)| n % u == 0 && n > 0);
@@ -244,6 +250,12 @@ mod tests {
             assert_eq!(write_size(bytes), back);
             assert_eq!(size(back), Ok(bytes));
         }
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let said = [0, 1, 2].map(|n| many(n, "fault line"));
+        assert_eq!(said, ["0 fault lines", "1 fault line", "2 fault lines"]);
     }
 
     #[test]

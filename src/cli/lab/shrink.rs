@@ -4,6 +4,7 @@ use super::super::Failure;
 use super::super::report::{json_line, untold};
 use super::subject::{Subject, quoted};
 use crate::lab::shrink::{Progress, ShrinkError, Shrunk, shrink};
+use crate::lab::units::many;
 use crate::runtime::Clock;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -108,16 +109,15 @@ fn object(shrunk: &Shrunk, toml: &str, replay: &str) -> serde_json::Value {
 fn words(shrunk: &Shrunk, toml: &str, replay: &str, printed: bool) -> String {
     let topology = &shrunk.topology;
     let mut out = format!(
-        "seed {} fails still: {}\n{} packets, {} fault lines, {} clients, {} nodes, {} wires, \
-         found in {} runs\n",
+        "seed {} fails still: {}\n{}, {}, {}, {}, {}, found in {}\n",
         shrunk.seed,
         shrunk.failure,
-        shrunk.packets,
-        topology.faults.lines.len(),
-        topology.clients.len(),
-        topology.nodes.len(),
-        topology.wires.len(),
-        shrunk.runs,
+        many(shrunk.packets, "packet"),
+        many(topology.faults.lines.len() as u64, "fault line"),
+        many(topology.clients.len() as u64, "client"),
+        many(topology.nodes.len() as u64, "node"),
+        many(topology.wires.len() as u64, "wire"),
+        many(shrunk.runs, "run"),
     );
     let script = topology.faults.to_string();
     out.push_str("\nscript\n");

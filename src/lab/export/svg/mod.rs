@@ -1,13 +1,16 @@
-//! A run as a picture: who is joined to whom and how much went there, then what waited, was lost
-//! and took long over time.
+//! A run as a picture: who is joined to whom and how much went there, then over time what the script
+//! broke, how long answers took, what waited and what was lost.
 //!
 //! ```text
 //!   +--------------------------------------------+
 //!   |   [a] ===== (r1) ------ (r2) ===== [b]     |   thickness: bytes; numbers: frames, lost ones
 //!   +--------------------------------------------+
-//!   | waiting |  /\_/\__          r1-r2: r1 > r2 |   one line for each of the directions that
-//!   | lost    |  _|_|__                          |   say most
-//!   | delay   |  --/\--                          |
+//!   | faults  |    ==             down r1-r2     |   a row for each line of the script
+//!   | trips   |  --/\--           p              |   one line for each of the clients and
+//!   | waiting |  /\_/\__          r1 > r2        |   directions that say most; one for those that
+//!   | lost    |  _|_|__           r1 > r2: down  |   say the same; faults shaded behind them
+//!   | refused |  __|___           r1: no-route   |
+//!   | delay   |  --/\--           r1 > r2        |
 //!   +--------------------------------------------+
 //! ```
 //!
@@ -20,6 +23,7 @@ mod layout;
 use super::directory::{Directory, Role, short};
 use super::sampler::Sampler;
 use crate::lab::ids::{Lane, NodeId, WireId};
+use crate::lab::units::many;
 use crate::lab::world::World;
 use layout::{Layout, layout};
 use plotters::backend::SVGBackend;
@@ -58,9 +62,11 @@ pub(super) type Result<T = ()> = std::result::Result<T, String>;
 pub fn draw(world: &World, names: &Directory, sampler: &Sampler, title: &str) -> Result<String> {
     let graph = Graph::new(world, names);
     let charts = charts::charts(names, sampler);
+    let faults = charts::faults(sampler);
+    let marked = faults.as_ref().map_or(0, charts::Faults::height);
     let topology = graph.height();
-    let height =
-        TITLE + topology + FOOT + charts::HEIGHT * i32::try_from(charts.len()).unwrap_or(0);
+    let drawn = charts::HEIGHT * i32::try_from(charts.len()).unwrap_or(0);
+    let height = TITLE + topology + FOOT + marked + drawn;
     let mut out = String::new();
     {
         let size = (WIDTH.unsigned_abs(), height.unsigned_abs());
@@ -70,6 +76,11 @@ pub fn draw(world: &World, names: &Directory, sampler: &Sampler, title: &str) ->
         draw_head(&head, world, names, title)?;
         let (upper, mut rest) = rest.split_vertically(topology + FOOT);
         graph.draw(&upper, names)?;
+        if let Some(faults) = &faults {
+            let (here, below) = rest.split_vertically(marked);
+            faults.draw(&here)?;
+            rest = below;
+        }
         for chart in &charts {
             let (here, below) = rest.split_vertically(charts::HEIGHT);
             chart.draw(&here)?;
@@ -96,7 +107,6 @@ fn draw_head(area: &Area<'_>, world: &World, names: &Directory, title: &str) -> 
         area.draw_text(text, &style, at).map_err(self::text)
     };
     line(title, 22, INK, (20, 20))?;
-    let many = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let says = [
         format!("{} of virtual time", short(world.now() - Instant::ZERO)),
         many(names.nodes().count() as u64, "node"),
@@ -492,6 +502,7 @@ impl fmt::Display for Load {
 mod tests {
     use super::*;
     use crate::lab::build::Options;
+    use crate::lab::export::{Recorder, Wanted};
     use crate::lab::topology::Topology;
 
     fn star(count: usize) -> Topology {
@@ -538,6 +549,58 @@ mod tests {
             let told = graph.labels.len() + graph.table.len() + graph.unsaid;
             assert_eq!(told, topology.wires.len());
         }
+    }
+
+    /// The picture of a scenario.
+    fn picture(name: &str) -> String {
+        let toml = crate::lab::scenario::find(name).unwrap().toml;
+        let topology = crate::lab::file::parse(name, toml).unwrap().topology;
+        let options = Options {
+            seed: 1,
+            watch: true,
+            ..Options::default()
+        };
+        let mut world = topology.build(&options).unwrap();
+        let mut recorder = Recorder::new(
+            &world,
+            Wanted {
+                svg: Some(name.to_owned()),
+                ..Wanted::default()
+            },
+        );
+        while world.step_until(topology.end()) {
+            recorder.pump(&mut world);
+        }
+        recorder.finish(&mut world);
+        let (_, bytes) = recorder.take().pop().unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_picture_shows_what_its_scenario_is_about() {
+        let shaded = |picture: &str| picture.matches("opacity=\"0.14\" fill=\"#CD5C50\"").count();
+        let flap = picture("flap-tcp");
+        let says = ["flap r1-r2 every 1s", "down r1-r2", "r1 &gt; r2: down"];
+        assert!(says.iter().all(|s| flap.contains(s)), "{flap}");
+        // Four times by the flapping, once by itself, in each chart.
+        let charts = flap.matches("virtual time [").count();
+        assert_eq!(shaded(&flap), 5 * charts);
+        let hole = picture("black-hole-tcp");
+        let says = [
+            "Congestion windows",
+            "Drops at nodes",
+            "r1: fragmentation-needed",
+            "probes",
+        ];
+        assert!(says.iter().all(|s| hole.contains(s)), "{hole}");
+        assert_eq!(shaded(&hole), 0);
+        let bloat = picture("bufferbloat");
+        let says = ["Round trips of clients", "slow", "fair"];
+        assert!(says.iter().all(|s| bloat.contains(s)), "{bloat}");
+        assert!(!bloat.contains("Drops at nodes"), "nothing but ARP");
+        // All delays on a hub are one line.
+        let hub = picture("hub");
+        assert!(hub.contains("and hub &gt; a, 8 more"), "{hub}");
     }
 
     #[test]
