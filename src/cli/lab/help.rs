@@ -53,7 +53,7 @@ const FAULTS: &[(&str, &str)] = &[
 ];
 
 /// What narrows a fault on packets.
-const CLAUSES: &str = "\
+const CLAUSES: &str = "  \
   a share: 5%, 0.05, all, next 3; then in any order
   of PROTOCOL (arp, icmp, igmp, tcp, udp, icmpv6, a number), on WIRE, NODE.PORT or * (all),
   from NODE (who puts it on the wire), source NODE or ADDRESS, to NODE or ADDRESS, port N,
