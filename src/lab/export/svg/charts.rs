@@ -333,11 +333,8 @@ impl Chart {
             Rectangle::new(corners, SHADE.filled())
         });
         chart.draw_series(shades).map_err(text)?;
-        let least = if self.lines.len() == 1 { 2 } else { 1 };
-        // The first are thicker, so that one below another still shows.
-        let widths = (1..3).chain(std::iter::repeat(3)).take(self.lines.len());
-        let widths: Vec<u32> = widths.collect();
-        for (Line { points, color, .. }, width) in self.lines.iter().zip(widths.iter().rev()) {
+        let widths = widths(&self.lines);
+        for (Line { points, color, .. }, width) in self.lines.iter().zip(widths) {
             let scaled: Vec<_> = points.iter().map(|(x, y)| (x * scale, *y)).collect();
             let line = if self.stepped {
                 steps(&scaled, self.end * scale)
@@ -345,10 +342,7 @@ impl Chart {
                 scaled.clone()
             };
             chart
-                .draw_series(LineSeries::new(
-                    line,
-                    color.stroke_width((*width).max(least)),
-                ))
+                .draw_series(LineSeries::new(line, color.stroke_width(width)))
                 .map_err(text)?;
             if !self.stepped && scaled.len() < 80 {
                 let dots = scaled.iter().map(|p| Circle::new(*p, 3, color.filled()));
@@ -390,6 +384,15 @@ impl Line {
         self.points == points || level(points).is_some_and(|y| level(&self.points) == Some(y))
     }
 
+    /// Whether both have a point in common, above zero.
+    fn meets(&self, other: &Self) -> bool {
+        let mut theirs = other.points.iter().peekable();
+        self.points.iter().filter(|(_, y)| *y > 0.0).any(|ours| {
+            while theirs.next_if(|point| point.0 < ours.0).is_some() {}
+            theirs.peek().is_some_and(|point| *point == ours)
+        })
+    }
+
     /// Its name, and below it those that are the same.
     fn said(&self) -> Vec<String> {
         let mut said = vec![self.name.clone()];
@@ -405,6 +408,21 @@ impl Line {
         }
         said
     }
+}
+
+/// How thick lines are. Later ones are drawn on those before, which are thicker where both have a
+/// point in common, so that each shows as the rim of the next.
+fn widths(lines: &[Line]) -> Vec<u32> {
+    let mut widths = vec![2; lines.len()];
+    for (i, line) in lines.iter().enumerate().rev() {
+        let after = lines.iter().zip(&widths).skip(i + 1);
+        let hidden = after.filter(|(above, _)| line.meets(above));
+        let most = hidden.map(|(_, width)| *width).max();
+        if let (Some(width), Some(most)) = (widths.get_mut(i), most) {
+            *width = most + 2;
+        }
+    }
+    widths
 }
 
 /// A text of so many letters at most.
@@ -533,5 +551,36 @@ fn number(n: &f64) -> String {
     match text.trim_end_matches('0').trim_end_matches('.') {
         "-0" => "0".to_owned(),
         short => short.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(points: &[(f64, f64)]) -> Line {
+        Line {
+            key: Key::Client(String::new()),
+            name: String::new(),
+            alike: Vec::new(),
+            points: points.to_vec(),
+            color: INK,
+        }
+    }
+
+    #[test]
+    fn what_lies_below_is_thicker() {
+        let [a, b, c] = [
+            line(&[(0.0, 0.0), (1.0, 3.0), (2.0, 2.0)]),
+            line(&[(0.0, 0.0), (0.5, 3.0), (2.0, 2.0)]),
+            line(&[(0.0, 0.0), (1.0, 3.0), (2.0, 5.0)]),
+        ];
+        assert!(a.meets(&b) && a.meets(&c) && !b.meets(&c));
+        assert_eq!(widths(&[a, b, c]), [4, 2, 2]);
+        let level = [(0.0, 4.0), (1.0, 4.0)];
+        assert!(line(&level).hides(&[(0.5, 4.0)]));
+        assert!(!line(&level).hides(&[(0.5, 4.0), (1.0, 5.0)]));
+        let nested = [line(&level), line(&level), line(&level)];
+        assert_eq!(widths(&nested), [6, 4, 2]);
     }
 }
