@@ -10,7 +10,7 @@
 //! A subject is a node, a wire, a client, or `world`. Values are whole numbers in base units:
 //! nanoseconds, bits a second, bytes, and millionths for a share.
 
-use super::metric::{self, unit_of};
+use super::metric::{self, Unit, unit_of};
 use super::names::{Names, WORLD, nearest};
 use super::units::{duration, rate, size, write_duration, write_rate, write_size};
 use stack::time::Duration;
@@ -67,21 +67,6 @@ pub enum Operand {
     },
     /// So many times another metric.
     Times(i128, Metric),
-}
-
-/// How a number is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Alone.
-    Plain,
-    /// A duration, in nanoseconds.
-    Time,
-    /// A rate, in bits a second.
-    Rate,
-    /// A size, in bytes.
-    Size,
-    /// A share, in millionths.
-    Share,
 }
 
 impl Unit {

@@ -5,8 +5,8 @@
 //!   fault "on a.p.repyl .."    --check--> notes of all clients:  p.reply, ..
 //! ```
 
-use super::assertion::{Assertion, Metric, Unit};
-use super::metric::{NODE, SERVICES, WIRE, WORLD, unit_of};
+use super::assertion::{Assertion, Metric};
+use super::metric::{NODE, SERVICES, Unit, WIRE, WORLD, unit_of};
 use super::names::{self, Names};
 use super::topology::{Client, ClientKind, Node, Topology};
 use crate::endpoint::Endpoint;

@@ -11,7 +11,6 @@
 //!
 //! Times are nanoseconds, sizes bytes, shares millionths.
 
-use super::assertion::{Metrics, Unit};
 use super::ids::{Lane, NodeId, WireId};
 use super::world::{Delays, Node, World};
 use stack::link::impair::Way;
@@ -77,6 +76,21 @@ pub const WIRE: &[&str] = &[
     "wait.avg",
     "conserved",
 ];
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Alone.
+    Plain,
+    /// A duration, in nanoseconds.
+    Time,
+    /// A rate, in bits a second.
+    Rate,
+    /// A size, in bytes.
+    Size,
+    /// A share, in millionths.
+    Share,
+}
 
 /// What a metric counts in, which its name says.
 #[must_use]
@@ -166,12 +180,6 @@ impl World {
                 })
             }
         }
-    }
-}
-
-impl Metrics for World {
-    fn value(&self, subject: &str, metric: &str) -> Option<i128> {
-        self.measure(subject, metric)
     }
 }
 

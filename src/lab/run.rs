@@ -4,7 +4,7 @@
 //!   Topology, seed --build--> World --until--> Outcome: digest, counts, what held and what did not
 //! ```
 
-use super::assertion::Judged;
+use super::assertion::{Judged, Metrics};
 use super::build::Options;
 use super::topology::{Topology, TopologyError};
 use super::world::World;
@@ -44,6 +44,12 @@ impl Outcome {
         let judged = self.judged.iter().filter(|j| !j.holds);
         let judged = judged.map(|j| j.text.as_str());
         judged.chain(self.unaccounted.as_deref())
+    }
+}
+
+impl Metrics for World {
+    fn value(&self, subject: &str, metric: &str) -> Option<i128> {
+        self.measure(subject, metric)
     }
 }
 

@@ -9,9 +9,8 @@
 //! in it.
 
 use super::subject::Subject;
-use crate::lab::assertion::Unit;
 use crate::lab::export::directory::short;
-use crate::lab::metric::unit_of;
+use crate::lab::metric::{Unit, unit_of};
 use crate::lab::run::Outcome;
 use crate::lab::units::write_rate;
 use crate::lab::{self, Lane, World};
