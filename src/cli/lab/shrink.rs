@@ -4,7 +4,6 @@ use super::super::Failure;
 use super::super::report::{json_line, untold};
 use super::subject::{Subject, quoted};
 use crate::lab::shrink::{Progress, ShrinkError, Shrunk, shrink};
-use crate::lab::units::many;
 use crate::runtime::Clock;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -107,6 +106,7 @@ fn object(shrunk: &Shrunk, toml: &str, replay: &str) -> serde_json::Value {
 }
 
 fn words(shrunk: &Shrunk, toml: &str, replay: &str, printed: bool) -> String {
+    use crate::lab::units::many;
     let topology = &shrunk.topology;
     let mut out = format!(
         "seed {} fails still: {}\n{}, {}, {}, {}, {}, found in {}\n",
