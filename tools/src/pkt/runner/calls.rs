@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
 
 /// The calls that can be made.
-pub(in crate::pkt) const NAMES: [&str; 34] = [
+pub(crate) const NAMES: [&str; 34] = [
     "socket",
     "bind",
     "listen",
@@ -53,7 +53,7 @@ pub(in crate::pkt) const NAMES: [&str; 34] = [
 const NO_FD: i32 = 1_000_000;
 
 /// A number of an expression; an unknown name is no fault of the stack's.
-pub(in crate::pkt) fn number(expr: &Expr) -> std::result::Result<i64, String> {
+pub(crate) fn number(expr: &Expr) -> std::result::Result<i64, String> {
     match expr {
         Expr::Int(value) => Ok(*value),
         Expr::Word(name) => {

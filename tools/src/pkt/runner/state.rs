@@ -32,12 +32,12 @@ pub(super) fn cannot<T>(why: impl Into<String>) -> Result<T> {
 }
 
 /// A script made ready: every shell block as steps, by the event's number.
-pub(in crate::pkt) struct Prepared<'a> {
-    pub(in crate::pkt) script: &'a Script,
-    pub(in crate::pkt) text: &'a str,
-    pub(in crate::pkt) init: Vec<Step>,
-    pub(in crate::pkt) blocks: BTreeMap<usize, Vec<Step>>,
-    pub(in crate::pkt) config: Config,
+pub(crate) struct Prepared<'a> {
+    pub(crate) script: &'a Script,
+    pub(crate) text: &'a str,
+    pub(crate) init: Vec<Step>,
+    pub(crate) blocks: BTreeMap<usize, Vec<Step>>,
+    pub(crate) config: Config,
 }
 
 /// One entry of the exchange, put into words only when asked.
