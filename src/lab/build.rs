@@ -173,7 +173,7 @@ impl Topology {
         };
         let to = address(&client.to)?;
         let program = match client.kind {
-            ClientKind::Ping => pinger(client, to).into(),
+            ClientKind::Ping => self.pinger(client, to).into(),
             ClientKind::Udp => sender(client, to).into(),
             ClientKind::Tcp => self.bulk(world, client, to).into(),
             ClientKind::Scan => scanner(client, to).into(),
@@ -186,6 +186,41 @@ impl Topology {
         };
         world.add_program(id, &client.name, client.start, program);
         Ok(())
+    }
+
+    fn pinger(&self, client: &Client, to: Ipv4Addr) -> Pinger {
+        let default = ping::Config::new(to);
+        Pinger::new(ping::Config {
+            ident: self.ident(client),
+            count: client.count,
+            // Time does not pass by itself here: requests without a pause would never end.
+            interval: client
+                .interval
+                .unwrap_or(default.interval)
+                .max(MIN_INTERVAL),
+            size: size(client, default.size),
+            deadline: span(client),
+            ttl: client.ttl.unwrap_or(default.ttl),
+            path_mtu: match (client.dont_fragment, client.fragment) {
+                (true, _) => PathMtu::Require,
+                (_, true) => PathMtu::Off,
+                _ => default.path_mtu,
+            },
+            ..default
+        })
+    }
+
+    /// That of the client's name, or the next that no ping before it at the same node has.
+    fn ident(&self, client: &Client) -> u16 {
+        let pings = self.clients.iter();
+        let mut pings = pings.filter(|c| c.node == client.node && c.kind == ClientKind::Ping);
+        let before = pings.by_ref().take_while(|c| c.name != client.name);
+        let taken: Vec<u16> = before.map(|c| echo_ident(&c.name)).collect();
+        let mut ident = echo_ident(&client.name);
+        while taken.contains(&ident) {
+            ident = ident.wrapping_add(1).max(1);
+        }
+        ident
     }
 
     /// Sends bytes over TCP as its node does.
@@ -260,25 +295,22 @@ fn size(client: &Client, default: usize) -> usize {
     wanted.unwrap_or(default)
 }
 
-fn pinger(client: &Client, to: Ipv4Addr) -> Pinger {
-    let default = ping::Config::new(to);
-    Pinger::new(ping::Config {
-        count: client.count,
-        // Time does not pass by itself here: requests without a pause would never end.
-        interval: client
-            .interval
-            .unwrap_or(default.interval)
-            .max(MIN_INTERVAL),
-        size: size(client, default.size),
-        deadline: span(client),
-        ttl: client.ttl.unwrap_or(default.ttl),
-        path_mtu: match (client.dont_fragment, client.fragment) {
-            (true, _) => PathMtu::Require,
-            (_, true) => PathMtu::Off,
-            _ => default.path_mtu,
-        },
-        ..default
-    })
+/// The identifier of a ping's echoes. It belongs to the client's name alone: a wire tells flows
+/// apart by it, and one client more or less shall not change what befalls another.
+///
+/// ```
+/// use tapline::lab::build::echo_ident;
+/// assert_eq!(echo_ident("p"), echo_ident("p"));
+/// assert_ne!(echo_ident("p"), echo_ident("q"));
+/// ```
+#[must_use]
+pub fn echo_ident(client: &str) -> u16 {
+    let hash = client.bytes().fold(0x811c_9dc5_u32, |h, b| {
+        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+    });
+    // FNV-1a folded as its authors do, and never 0: that would be any.
+    let [a, b, c, d] = hash.to_be_bytes();
+    (u16::from_be_bytes([a, b]) ^ u16::from_be_bytes([c, d])).max(1)
 }
 
 fn sender(client: &Client, to: Ipv4Addr) -> Sender {

@@ -4,6 +4,7 @@ use crate::common::{Ran, TempFile, World, run, run_as, tapline};
 use crate::{Anyone, Root, Test};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use tapline::lab::build::echo_ident;
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -70,7 +71,8 @@ interval = "200ms"
 "#;
 
 /// The first seed with which a simulated `a` gets an answer, as the routers' ARP is not lost, and
-/// the requests whose answers it gets. Which packet of a flow is lost does not depend on who sends.
+/// the requests whose answers it gets. Which packet of a flow is lost does not depend on who sends,
+/// as long as it is the same flow: the kernel's echoes have the identifier of the client's.
 fn answered(file: &str) -> (u64, BTreeSet<u64>) {
     for seed in 1..50 {
         let args = [
@@ -142,6 +144,8 @@ fn lab_adds_up_the_delays_and_loses_what_the_seed_says() {
         "0.2",
         "-W",
         "2",
+        "-e",
+        &echo_ident("p").to_string(),
         "10.0.3.2",
     ]);
     let (got, times) = pings(&ran);

@@ -101,10 +101,11 @@ enum Fate {
 /// The hosts whose flow it is, and by which direction of which wire: what each k-th packet met.
 type Fates = BTreeMap<(String, Lane), Vec<Fate>>;
 
-/// A flow by its addresses, from a frame's bytes: each client here talks to another pair.
+/// A flow by its addresses and, of an echo, its identifier, from a frame's bytes.
 fn flow(bytes: &[u8]) -> Option<String> {
     let ip = bytes.get(14..)?;
-    (bytes.get(12..14)? == [8, 0]).then(|| format!("{:?}", (&ip[12..20], ip[9])))
+    let ident = (ip.get(9) == Some(&1) && ip.len() >= 28).then(|| &ip[24..26]);
+    (bytes.get(12..14)? == [8, 0]).then(|| format!("{:?}", (&ip[12..20], ip[9], ident)))
 }
 
 fn fates(topology: &Topology, seed: u64) -> Fates {
@@ -195,6 +196,25 @@ fn without_a_client_the_packets_of_others_fare_as_before() {
             for (key, theirs) in &fewer {
                 assert_eq!(whole[key].len(), theirs.len(), "seed {seed}, {key:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn two_pings_between_one_pair_of_hosts_are_two_flows() {
+    let mut both = net();
+    let mut other = both.clients[1].clone();
+    other.name = "cb2".to_owned();
+    other.start = Duration::from_millis(6);
+    both.clients.push(other);
+    for seed in 0..10 {
+        let whole = fates(&both, seed);
+        for gone in [1, 3] {
+            let mut fewer = both.clone();
+            fewer.clients.remove(gone);
+            let fewer = fates(&fewer, seed);
+            assert_eq!(differing(&whole, &fewer), [""; 0], "seed {seed}, {gone}");
+            assert!(fewer.len() < whole.len(), "seed {seed}, {gone}");
         }
     }
 }

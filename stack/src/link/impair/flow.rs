@@ -1,7 +1,7 @@
 //! Which flow a frame belongs to, and how many of it there were.
 //!
 //! ```text
-//!   IP, whole       source, destination, protocol, ports
+//!   IP, whole       source, destination, protocol, ports; of an echo, the identifier
 //!   IP, fragment    source, destination, protocol, identification
 //!   else            MAC addresses, EtherType
 //! ```
@@ -38,6 +38,8 @@ enum Addresses {
 enum Rest {
     None,
     Ports(u16, u16),
+    /// The identifier of an echo request or reply: what tells two pings apart (RFC 792).
+    Echo(u16),
     Fragment(u32),
 }
 
@@ -162,6 +164,7 @@ impl Key {
             Rest::None => (0, 0),
             Rest::Ports(src, dst) => (1, u32::from(src) << 16 | u32::from(dst)),
             Rest::Fragment(ident) => (2, ident),
+            Rest::Echo(ident) => (3, u32::from(ident)),
         };
         let word = u64::from(rest) | u64::from(self.protocol) << 32 | tag << 48;
         let [a, b] = key;
@@ -181,10 +184,10 @@ impl Key {
         }
     }
 
-    /// The same, but fragments count with their addresses and protocol: who shares a queue.
+    /// The same, but what has no ports counts with its addresses and protocol: who shares a queue.
     //= RFC 8290 §4.1.1: where there are no ports, a queue belongs to addresses and protocol.
     pub(super) fn conversation(mut self, key: [u64; 2]) -> u64 {
-        if let Rest::Fragment(_) = self.rest {
+        if let Rest::Fragment(_) | Rest::Echo(_) = self.rest {
             self.rest = Rest::None;
         }
         mix(self.number(key))
@@ -232,14 +235,33 @@ impl Rest {
         matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMPV6)
     }
 
-    /// The ports behind an IP header; `None` where the bytes at hand end before them, and the
-    /// packet does not.
+    /// The ports behind an IP header, or the identifier of an echo; `None` where the bytes at hand
+    /// end before them, and the packet does not.
     #[inline]
     fn ports(protocol: Protocol, packet: &[u8], at: usize, total_len: usize) -> Option<Self> {
-        if !matches!(protocol, Protocol::TCP | Protocol::UDP) || total_len < at + 4 {
+        if !matches!(protocol, Protocol::TCP | Protocol::UDP) {
+            return Self::echo(protocol, packet, at, total_len);
+        }
+        if total_len < at + 4 {
             return Some(Self::None);
         }
         Some(Self::Ports(word(packet, at)?, word(packet, at + 2)?))
+    }
+
+    //= RFC 792, Echo: the identifier is to echoes what a port is to TCP and UDP. RFC 4443 §4.1 has
+    // it at the same place.
+    fn echo(protocol: Protocol, packet: &[u8], at: usize, total_len: usize) -> Option<Self> {
+        if !matches!(protocol, Protocol::ICMP | Protocol::ICMPV6) || total_len < at + 8 {
+            return Some(Self::None);
+        }
+        let echo: &[u8] = match protocol {
+            Protocol::ICMP => &[8, 0],
+            _ => &[128, 129],
+        };
+        match echo.contains(packet.get(at)?) {
+            true => Some(Self::Echo(word(packet, at + 4)?)),
+            false => Some(Self::None),
+        }
     }
 }
 

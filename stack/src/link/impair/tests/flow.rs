@@ -4,7 +4,7 @@ use super::*;
 use crate::frame::Payload;
 use crate::link::impair::draw;
 use crate::link::impair::flow::{Flows, Key};
-use crate::link::impair::{Arrival, Loss, Marks};
+use crate::link::impair::{Arrival, Loss, Marks, Match};
 use bytes::Bytes;
 
 fn number(frame: &Frame) -> u64 {
@@ -59,12 +59,31 @@ fn flows_are_told_apart_by_addresses_protocol_and_ports() {
     assert_eq!(number(&first), number(&patched(&first, 20, &[0, 9])));
     assert_eq!(number(&arp), number(&patched(&arp, 30, &[9])));
     assert_eq!(number(&v6), number(&patched(&v6, 15, &[0x21, 1, 1])));
-    // Fragments share a queue with each other.
+    // An echo has an identifier; other ICMP messages have none at that place.
+    let echo =
+        |kind: u8, ident: u8| patched(&patched(&base, 23, &[1]), 34, &[kind, 0, 0, 0, 0, ident]);
+    let echo6 =
+        |kind: u8, ident: u8| patched(&patched(&v6, 20, &[58]), 54, &[kind, 0, 0, 0, 0, ident]);
+    for echo in [echo(8, 1), echo(0, 1), echo6(128, 1), echo6(129, 1)] {
+        let at = if echo.to_bytes()[12] == 8 { 39 } else { 59 };
+        assert_ne!(number(&echo), number(&patched(&echo, at, &[2])));
+        // Its sequence number does not matter, nor does a port rule.
+        assert_eq!(number(&echo), number(&patched(&echo, at + 1, &[7, 7])));
+        let port = Match {
+            port: Some(1),
+            ..Match::default()
+        };
+        assert!(!port.matches(&mut echo.clone()));
+    }
+    assert_eq!(number(&echo(3, 1)), number(&echo(3, 2)));
+    assert_eq!(number(&echo6(1, 1)), number(&echo6(1, 2)));
+    // Fragments share a queue with each other, and so do echoes.
     let conversation = |f: &Frame| Key::of(&mut f.clone()).conversation(KEY);
     assert_eq!(
         conversation(&first),
         conversation(&patched(&first, 19, &[9]))
     );
+    assert_eq!(conversation(&echo(8, 1)), conversation(&echo(8, 2)));
     assert_ne!(conversation(&base), conversation(&udp(2, 100, 0)));
 }
 
