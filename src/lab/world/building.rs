@@ -1,6 +1,7 @@
 //! What a world is made of: nodes, wires, interfaces, programs, and who looks on.
 
 use super::Delays;
+use super::room::Room;
 use super::{Counters, Direction, Kind, Node, State, Station, Wire, World};
 use crate::lab::fault::{Run, Script};
 use crate::lab::ids::{NodeId, WireId};
@@ -24,6 +25,7 @@ impl World {
             steps: 0,
             arrivals: 0,
             queue: Queue::default(),
+            room: Room::default(),
             nodes: Vec::new(),
             lanes: Vec::new(),
             wires: Vec::new(),
@@ -43,6 +45,12 @@ impl World {
         self.nodes.reserve_exact(nodes);
         self.wires.reserve_exact(wires);
         self.lanes.reserve_exact(2 * wires);
+    }
+
+    /// Gives it up where the frames on its wires take more memory than so many bytes; else that is
+    /// at [`ROOM`](super::ROOM).
+    pub fn set_room(&mut self, bytes: u64) {
+        self.room = Room::new(bytes);
     }
 
     /// The source of chance that belongs to `owner`.

@@ -26,10 +26,12 @@
 mod blame;
 mod breaking;
 mod building;
+mod room;
 mod tcp_event;
 mod tcp_log;
 mod telling;
 
+pub use room::ROOM;
 pub use tcp_event::{Connection, TcpEvent, TcpTold};
 
 use super::digest::Digest;
@@ -38,6 +40,7 @@ use super::ids::{Lane, NodeId, WireId};
 use super::program::{Program, Task};
 use super::queue::{Queue, What};
 use super::trace::{Event, Kind as Told, Seq};
+use room::Room;
 use stack::frame::Frame;
 use stack::host::{Host, Stats};
 use stack::link::impair::{Arrival, Marks, Match, Sent, Way};
@@ -60,6 +63,7 @@ pub struct World {
     steps: u64,
     arrivals: u64,
     queue: Queue,
+    room: Room,
     nodes: Vec<Node>,
     lanes: Vec<Direction>,
     wires: Vec<Wire>,
@@ -261,6 +265,9 @@ impl World {
     /// When the next event is, or earlier; `None` where nothing will ever happen by itself.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
+        if self.room.is_gone() {
+            return None;
+        }
         self.queue.next_at()
     }
 
@@ -333,8 +340,10 @@ impl World {
     /// frames in = delivered + forwarded + held or queued + Σ drops by reason.
     ///
     /// # Errors
-    /// Names the first node or wire where it is not, with its counters.
+    /// Names the first node or wire where it is not, with its counters; or says that the run was
+    /// given up because its wires hold too much ([`ROOM`]).
     pub fn audit(&self) -> Result<(), String> {
+        self.room.audit()?;
         for node in &self.nodes {
             node.audit()
                 .map_err(|e| format!("node {}: {e}", node.name))?;
@@ -452,7 +461,8 @@ impl World {
     /// Takes one event that happens before or at `end`; `false` where there is none. That
     /// [`next_at`](Self::next_at) is before `end` does not say as much: a plan may have changed.
     pub fn step_until(&mut self, end: Instant) -> bool {
-        while self.queue.next_at().is_some_and(|at| at <= end)
+        while !self.room.is_gone()
+            && self.queue.next_at().is_some_and(|at| at <= end)
             && let Some((at, what)) = self.queue.pop()
         {
             match what {
@@ -774,6 +784,7 @@ impl World {
 
     fn put(&mut self, from: NodeId, i: usize, frame: Frame, why: Option<Why>) {
         let now = self.now;
+        self.count_room();
         self.nodes[from.0 as usize].counters.sent += 1;
         if let Some(digest) = &mut self.digest {
             digest.sending(now, i, &frame);

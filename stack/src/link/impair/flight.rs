@@ -6,6 +6,7 @@
 //! ```
 
 use super::ledger::Packet;
+use super::way::len64;
 use crate::time::{Instant, earliest};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
@@ -25,6 +26,13 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn len(&self) -> usize {
         self.row.len() + self.heap.len()
+    }
+
+    /// Bytes of its frames, counted one by one.
+    pub(super) fn bytes(&self) -> u64 {
+        let row = self.row.iter().map(|(_, _, packet)| packet);
+        let heap = self.places.iter().flatten();
+        row.chain(heap).map(|p| len64(&p.frame)).sum()
     }
 
     /// The next arrival.

@@ -524,6 +524,12 @@ impl Way {
         }
     }
 
+    /// Bytes of the frames that wait or are in flight. It takes a look at each.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.queue.depth().1.saturating_add(self.flight.bytes())
+    }
+
     /// Whether each frame is accounted for: sent + copied = delivered + waiting + in flight + Σ
     /// dropped.
     #[must_use]
@@ -578,6 +584,6 @@ fn lost(loss: &Loss, state: &mut State, k: u64, number: u64, seed: u64) -> bool 
     }
 }
 
-fn len64(frame: &Frame) -> u64 {
+pub(super) fn len64(frame: &Frame) -> u64 {
     u64::try_from(frame.len()).unwrap_or(u64::MAX)
 }
