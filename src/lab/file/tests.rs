@@ -8,6 +8,21 @@ use stack::link::impair::{Config, Loss, Queue, codel, fq_codel};
 use stack::time::Duration;
 
 #[test]
+fn what_one_direction_does_is_not_said_of_the_other() {
+    let mut topology = Topology::new().host("a").host("b").link("a", "b");
+    topology.wires[0].ways[0].delay = Duration::from_millis(5);
+    topology.wires[0].ways[0].mtu = 900;
+    topology.wires[0].ways[1].mtu = 900;
+    let text = topology.to_toml();
+    assert!(
+        text.contains("mtu = 900\nfrom.a = { delay = \"5ms\" }\n"),
+        "{text}"
+    );
+    assert!(!text.contains("from.b"), "{text}");
+    assert_eq!(parse("x", &text).unwrap().topology, topology);
+}
+
+#[test]
 fn the_example_says_what_it_says() {
     let loaded = parse("e.toml", EXAMPLE).unwrap();
     let t = &loaded.topology;

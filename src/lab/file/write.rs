@@ -147,14 +147,18 @@ fn write_wire(out: &mut Keys, wire: &Wire) {
         out.key("name", quote(&wire.name));
     }
     out.key("between", list([quote(a), quote(b)]));
-    let [there, back] = &wire.ways;
-    for (key, value) in differences(there, &Config::default()) {
+    let ways = wire.ways.each_ref();
+    let [there, back] = ways.map(|way| differences(way, &Config::default()));
+    let (both, there): (Vec<_>, Vec<_>) = there.into_iter().partition(|k| back.contains(k));
+    let back: Vec<_> = back.into_iter().filter(|k| !both.contains(k)).collect();
+    for (key, value) in both {
         out.key(key, value);
     }
-    let back = differences(back, there);
-    if !back.is_empty() {
-        let keys: Vec<_> = back.iter().map(|(k, v)| format!("{k} = {v}")).collect();
-        out.key(&format!("from.{b}"), format!("{{ {} }}", keys.join(", ")));
+    for (end, own) in [(a, there), (b, back)] {
+        let keys: Vec<_> = own.iter().map(|(k, v)| format!("{k} = {v}")).collect();
+        if !keys.is_empty() {
+            out.key(&format!("from.{end}"), format!("{{ {} }}", keys.join(", ")));
+        }
     }
 }
 
