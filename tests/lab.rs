@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -353,9 +354,92 @@ fn what_fails_is_made_small_and_fails_still() {
     let replay = ran.out.lines().find_map(|l| l.strip_prefix("again: "));
     let words: Vec<&str> = replay.unwrap().split(' ').skip(1).collect();
     tapline(&words).exits(1);
-    let ran = tapline(&["lab", "shrink", &bad, "--out", &small, "--json"]).exits(0);
+    // What is there already is not lost by accident, and what is shrunk not at all.
+    let before = fs::read_to_string(&small).unwrap();
+    let ran = tapline(&["lab", "shrink", &bad, "--out", &small]).exits(2);
+    assert!(
+        ran.err.contains("is there already") && ran.err.contains("--force"),
+        "{ran:?}"
+    );
+    assert_eq!(fs::read_to_string(&small).unwrap(), before);
+    let ran = tapline(&["lab", "shrink", &bad, "--out", &bad, "--force"]).exits(2);
+    assert!(ran.err.contains("is what is to be shrunk"), "{ran:?}");
+    assert!(fs::read_to_string(&bad).unwrap().contains("received >= 11"));
+    let ran = tapline(&["lab", "shrink", &bad, "--out", &small, "--json", "--force"]).exits(0);
     let told = json_lines(&ran).next().unwrap();
     assert_eq!(told["topology"], fs::read_to_string(&small).unwrap());
+}
+
+#[test]
+fn a_device_without_an_end_is_no_topology() {
+    let ran = tapline(&["lab", "run", "/dev/zero"]).exits(2);
+    assert!(ran.err.contains("more than 16 MiB"), "{ran:?}");
+}
+
+/// A run that takes long, and smaller ones that take long enough; it fails.
+const LONG: &str = r#"
+until = "100000s"
+asserts = ["p.sent <= 20"]
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[wire]]
+between = ["a", "b"]
+[[client]]
+name = "p"
+node = "a"
+kind = "ping"
+to = "b"
+interval = "INTERVAL"
+"#;
+
+/// Starts it, sends SIGINT once `ready` is on its standard error or after a second, and waits.
+fn interrupted(args: &[&str], ready: Option<&str>) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
+    let command = command.args(args).stdin(Stdio::null());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    match ready {
+        Some(ready) => while !err.contains(ready) && lines.read_line(&mut err).unwrap() > 0 {},
+        None => drop(Command::new("sleep").arg("1").status().unwrap()),
+    }
+    let id = child.id().to_string();
+    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    lines.read_to_string(&mut err).unwrap();
+    let mut ran = Ran::of(child.wait_with_output().unwrap());
+    ran.err = err;
+    ran
+}
+
+#[test]
+fn stopped_is_not_failed() {
+    let folder = Folder::new();
+    let long = LONG.replace("asserts = [\"p.sent <= 20\"]", "");
+    let endless = folder.write("endless.toml", &long.replace("INTERVAL", "1ms"));
+    let ran = interrupted(&["lab", "run", &endless], None).exits(130);
+    assert!(ran.err.contains("stopped at "), "{ran:?}");
+    assert!(ran.out.contains("p "), "what there is of it: {ran:?}");
+    let ran = interrupted(&["lab", "run", &endless, "--seeds", "0..50"], None).exits(130);
+    assert!(ran.out.contains("stopped before"), "{ran:?}");
+}
+
+#[test]
+fn a_stopped_shrinking_keeps_what_it_has() {
+    let folder = Folder::new();
+    let slow = LONG.replace("INTERVAL", "100ms").replace("100000s", "600s");
+    let bad = folder.write("bad.toml", &slow);
+    let small = folder.path("small.toml");
+    let args = ["lab", "shrink", &bad, "--out", &small];
+    let ran = interrupted(&args, Some(" packets, ")).exits(130);
+    assert!(ran.err.contains(" runs, "), "progress: {ran:?}");
+    assert!(ran.out.contains("\nagain: "), "{ran:?}");
+    tapline(&["lab", "run", &small]).exits(1);
 }
 
 #[test]

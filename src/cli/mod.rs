@@ -40,6 +40,7 @@ pub mod traceroute;
 pub mod up;
 pub mod wire;
 
+use crate::runtime::interrupt;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
 use std::io::Write as _;
@@ -87,7 +88,7 @@ enum Verb {
 /// Why a verb did not do what it was asked: what to say, and what to exit with.
 #[derive(Debug)]
 pub struct Failure {
-    /// Exit code: 1, 2 or 3.
+    /// Exit code: 1, 2 or 3; 130 where ^C ended it.
     pub code: u8,
     /// What went wrong; nothing is printed where it is empty.
     pub message: String,
@@ -112,6 +113,11 @@ impl Failure {
             remedy: Some(remedy.into()),
             ..Self::new(3, message)
         }
+    }
+
+    /// ^C ended it before it was done; nothing is known to have failed.
+    pub fn stopped(message: impl Into<String>) -> Self {
+        Self::new(interrupt::CODE, message)
     }
 
     fn new(code: u8, message: impl Into<String>) -> Self {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What a shell reports of a program that ^C ended.
-const INTERRUPTED: i32 = 130;
+pub const CODE: u8 = 130;
 
 /// A flag that is set by the first SIGINT or SIGTERM; the second ends the process.
 ///
@@ -21,7 +21,7 @@ pub fn flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag unset.
-        flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&stop))?;
+        flag::register_conditional_shutdown(signal, CODE.into(), Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)

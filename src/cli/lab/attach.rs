@@ -15,11 +15,10 @@ use super::super::{Failure, sandbox};
 use super::play::{build, tell, title, verdict};
 use super::record::{Files, Record};
 use super::report::Report;
-use super::subject::Subject;
+use super::subject::{Subject, quoted};
 use crate::device::netlink::Netlink;
 use crate::device::{self, namespace, process};
 use crate::lab::World;
-use crate::lab::assertion::Assertion;
 use crate::lab::export::directory::short as time;
 use crate::lab::names::unknown;
 use crate::lab::plan::InterfacePlan;
@@ -119,50 +118,110 @@ pub(super) fn run(wish: Wish<'_>) -> Result<ExitCode, Failure> {
     let mut attended = Attended {
         guest,
         until: wish.until.map(|until| Instant::ZERO + until),
+        timed_out: false,
     };
     let ended = driver.run(|live, now, wake| attended.turn(live, now, wake));
-    let code = ended.map_err(Failure::from).and_then(|ended| ended);
-    finish(&wish, driver.machine, code)
+    let code = ended.map_err(Failure::from).and_then(|ended| ended)?;
+    let end = match (code, attended.timed_out) {
+        (None, _) => End::Alone,
+        (Some(_), true) => End::TimedOut,
+        (Some(code), false) => End::Exited(code),
+    };
+    finish(&wish, driver.machine, end)
 }
 
-/// Says what came of it.
-fn finish(
-    wish: &Wish<'_>,
-    mut live: Live,
-    code: Result<Option<ExitCode>, Failure>,
-) -> Result<ExitCode, Failure> {
-    let code = code?;
-    let outcome = asserted(wish).judge(wish.seed, &mut live.world);
+/// How it ended.
+#[derive(Clone, Copy)]
+enum End {
+    /// There was no command.
+    Alone,
+    /// The command ended.
+    Exited(ExitCode),
+    /// The command was ended, because it was time: as asked for, so that it did nothing wrong.
+    TimedOut,
+}
+
+/// Says what came of it. A command that fails is what the shell is told of; else what the topology
+/// asserts decides, with a command as without.
+fn finish(wish: &Wish<'_>, mut live: Live, end: End) -> Result<ExitCode, Failure> {
+    let (topology, skipped) = asserted(wish);
+    let outcome = topology.judge(wish.seed, &mut live.world);
     if let Some(record) = live.record.take() {
         record.finish(&mut live.world)?;
     }
     let report = Report::of(wish.subject, &live.world, outcome);
     // Standard output is the command's, where there is one.
-    let taken = code.is_some() || wish.files.talk();
+    let taken = !matches!(end, End::Alone) || wish.files.talk();
+    let asserts = !topology.asserts.is_empty() || !report.outcome.holds();
     if wish.json || !taken {
         tell(wish.subject, &report, None, wish.json, taken)?;
-    } else if log::log_enabled!(log::Level::Info) {
+    } else if asserts || log::log_enabled!(log::Level::Info) {
         eprint!("{}", report.text(wish.subject, None));
     }
+    for (assertion, why) in skipped {
+        eprintln!("tapline: not judged: {assertion} ({why})");
+    }
+    if let (End::TimedOut, Some(until)) = (end, wish.until) {
+        eprintln!("tapline: --until {}: the command was ended", time(until));
+    }
     eprintln!("tapline: {}", live.lag.says());
-    match code {
-        Some(code) => Ok(code),
-        None => verdict(wish.subject, &report),
+    let judged = verdict(&report, &replay(wish));
+    match end {
+        End::Exited(code) if code != ExitCode::SUCCESS => {
+            if let Err(failure) = judged {
+                eprintln!("tapline: {failure}");
+            }
+            Ok(code)
+        }
+        _ => judged,
     }
 }
 
-/// The topology without assertions about clients whose place somebody else has taken.
-fn asserted(wish: &Wish<'_>) -> Topology {
+/// The command that does all of it again.
+fn replay(wish: &Wish<'_>) -> String {
+    let mut out = wish.subject.replay(wish.seed);
+    for word in &wish.options.attach {
+        out.push_str(&format!(" --attach {}", quoted(word)));
+    }
+    if wish.options.here {
+        out.push_str(" --here");
+    }
+    let mut words = wish.command.iter().map(|w| w.to_string_lossy());
+    if let Some(first) = words.next() {
+        out.push_str(&format!(" -- {}", quoted(&first)));
+    }
+    words.for_each(|word| out.push_str(&format!(" {}", quoted(&word))));
+    out
+}
+
+/// What the lab still counts of a node whose place the kernel has.
+const COUNTED: &[&str] = &["arrived", "sent"];
+
+/// The topology without assertions about what somebody else does now, and those with the reason.
+fn asserted(wish: &Wish<'_>) -> (Topology, Vec<(String, String)>) {
     let mut topology = wish.subject.topology.clone();
+    let mut skipped = Vec::new();
     let attached = |node: &str| {
         let mut words = wish.options.attach.iter();
         words.any(|word| word.split(['=', '.']).next() == Some(node))
     };
-    let gone = topology.clients.iter().filter(|c| attached(&c.node));
-    let gone: Vec<String> = gone.map(|c| c.name.clone()).collect();
-    let stays = |a: &Assertion| !a.metrics().any(|m| gone.contains(&m.subject));
-    topology.asserts.retain(stays);
-    topology
+    let clients = topology.clients.iter().filter(|c| attached(&c.node));
+    let clients: Vec<(String, String)> =
+        clients.map(|c| (c.name.clone(), c.node.clone())).collect();
+    topology.asserts.retain(|assertion| {
+        let why = assertion.metrics().find_map(|m| {
+            let client = clients.iter().find(|(name, _)| *name == m.subject);
+            if let Some((name, node)) = client {
+                return Some(format!("{name} does not run: {node} is the kernel"));
+            }
+            let unknown = attached(&m.subject) && !COUNTED.contains(&m.name.as_str());
+            unknown.then(|| format!("{} is the kernel", m.subject))
+        });
+        let stays = why.is_none();
+        skipped.extend(why.map(|why| (assertion.to_string(), why)));
+        stays
+    });
+    (topology, skipped)
 }
 
 fn words(wish: &Wish<'_>, private: bool) -> Vec<OsString> {
@@ -444,6 +503,8 @@ impl Machine for Live {
 struct Attended {
     guest: Option<Guest>,
     until: Option<Instant>,
+    /// The guest was asked to end because it was time.
+    timed_out: bool,
 }
 
 impl Attended {
@@ -483,6 +544,7 @@ impl Attended {
             };
             guest.terminate();
             self.until = None;
+            self.timed_out = true;
         }
         Next::Continue(deadline)
     }

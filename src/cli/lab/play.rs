@@ -36,11 +36,15 @@ pub(super) fn tell(
         true => json_line(&mut out, &report.json(subject)),
         false => out.write_all(report.text(subject, took).as_bytes()),
     };
-    told.map_err(untold)
+    match told {
+        // Whoever reads has read enough: what the run came to is in the exit code.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told.map_err(untold),
+    }
 }
 
 /// The exit code; what does not hold comes with the command that shows it again.
-pub(super) fn verdict(subject: &Subject, report: &Report) -> Result<ExitCode, Failure> {
+pub(super) fn verdict(report: &Report, replay: &str) -> Result<ExitCode, Failure> {
     if report.outcome.holds() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,7 +54,7 @@ pub(super) fn verdict(subject: &Subject, report: &Report) -> Result<ExitCode, Fa
         message.push_str(failure);
     }
     message.push_str("\n  again: ");
-    message.push_str(&subject.replay(report.outcome.seed));
+    message.push_str(replay);
     Err(Failure::unmet(message))
 }
 

@@ -118,9 +118,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     tell(&subject, &report, Some(took), args.json, taken)?;
     if !whole {
         let at = short(world.now().since(Instant::ZERO));
-        return Err(Failure::unmet(format!("stopped at {at} of virtual time")));
+        let said = format!("stopped at {at} of virtual time: the rest was not run");
+        return Err(Failure::stopped(said));
     }
-    verdict(&subject, &report)
+    verdict(&report, &subject.replay(seed))
 }
 
 /// What a large hub costs, where it costs much: better said before than after.

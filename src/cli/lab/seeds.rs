@@ -37,7 +37,8 @@ struct Sum {
 /// Runs each seed of `range`.
 ///
 /// # Errors
-/// Exit code 1 where a run does not hold, 2 where the topology cannot be built.
+/// Exit code 1 where a run does not hold, 2 where the topology cannot be built, 130 where ^C came
+/// before the end and nothing had failed.
 pub(super) fn run(
     subject: &Subject,
     range: Range<u64>,
@@ -80,8 +81,16 @@ pub(super) fn run(
         }
     });
     drop(progress);
-    if let Some(failure) = failed {
-        return Err(failure);
+    match failed {
+        // Whoever reads has read enough: what was run until then is what there is to say.
+        Some(failure) if failure.message.is_empty() => {
+            return Ok(match sum.failed {
+                0 => ExitCode::SUCCESS,
+                _ => ExitCode::FAILURE,
+            });
+        }
+        Some(failure) => return Err(failure),
+        None => {}
     }
     let took = short(clock.now().since(Instant::ZERO));
     let said = sum.says(count);
@@ -93,11 +102,10 @@ pub(super) fn run(
         true => eprintln!("tapline: {words}"),
         false => writeln!(out, "{words}").map_err(untold)?,
     }
-    let all = sum.held == count;
-    Ok(if all {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Ok(match (sum.failed, sum.held == count) {
+        (0, true) => ExitCode::SUCCESS,
+        (0, false) => ExitCode::from(interrupt::CODE),
+        _ => ExitCode::FAILURE,
     })
 }
 

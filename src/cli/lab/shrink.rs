@@ -3,8 +3,8 @@
 use super::super::Failure;
 use super::super::report::{json_line, untold};
 use super::subject::{Subject, quoted};
-use crate::lab::shrink::{Progress, ShrinkError, Shrunk, shrink};
-use crate::runtime::Clock;
+use crate::lab::shrink::{Progress, ShrinkError, Shrunk, shrink_while};
+use crate::runtime::{Clock, interrupt};
 use indicatif::ProgressBar;
 use serde_json::json;
 use stack::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 const EXAMPLES: &str = "Examples:
   tapline lab shrink mine.toml --seed 7
@@ -19,8 +20,9 @@ const EXAMPLES: &str = "Examples:
 
 /// Make a failing run small: fewer faults, clients, packets, nodes, and the same assertion fails.
 ///
-/// Writes the smaller network to a file and prints its script and the command that runs it. Exits
-/// with 0 where there was something to shrink, with 1 where everything holds.
+/// Writes the smaller network to a file and prints its script, what in it is not only left out but
+/// changed, and the command that runs it. Exits with 0 where there was something to shrink, with 1
+/// where everything holds. ^C ends it with the smallest so far, and exits with 130.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -36,7 +38,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// One object: seed, failure, script, topology, replay.
+    /// Replace the file that is there; never the one that is shrunk.
+    #[arg(long)]
+    force: bool,
+
+    /// One object: seed, failure, script, changed, topology, replay.
     #[arg(long)]
     json: bool,
 }
@@ -48,11 +54,24 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let subject = Subject::find(&args.subject)?;
     let seed = subject.seed(args.seed);
+    let path = args
+        .out
+        .clone()
+        .unwrap_or_else(|| name(&subject.word, seed));
+    let printed = path.as_os_str() == "-";
+    if !printed {
+        spare(&path, Path::new(&subject.word), args.force)?;
+    }
+    let stop = interrupt::flag()?;
     let mut bar = Spinner::new();
-    let shrunk = shrink(&subject.topology, seed, &mut |p| bar.show(&p));
+    let shrunk = shrink_while(&subject.topology, seed, &mut |p| {
+        bar.show(p);
+        !stop.load(Ordering::Relaxed)
+    });
     drop(bar);
     let shrunk = shrunk.map_err(|e| match e {
         ShrinkError::Topology(e) => subject.locate(e),
+        ShrinkError::Stopped => Failure::stopped(e.to_string()),
         ShrinkError::Holds => Failure {
             remedy: Some(format!(
                 "tapline lab run {} --seeds 0..1000   # finds seeds that fail",
@@ -63,12 +82,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             ))
         },
     })?;
-    let path = args
-        .out
-        .clone()
-        .unwrap_or_else(|| name(&subject.word, seed));
     let toml = shrunk.topology.to_toml();
-    let printed = path.as_os_str() == "-";
     if !printed {
         let written = fs::write(&path, &toml);
         let cannot = |e: io::Error| {
@@ -90,7 +104,32 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         false => out.write_all(words(&shrunk, &toml, &replay, printed).as_bytes()),
     };
     told.map_err(untold)?;
-    Ok(ExitCode::SUCCESS)
+    match shrunk.stopped {
+        true => Err(Failure::stopped("stopped: it may be made smaller yet")),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// That nothing is lost by writing there: said before the work, not after it.
+fn spare(path: &Path, input: &Path, force: bool) -> Result<(), Failure> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let shown = path.display();
+    if real(path) == real(input) {
+        return Err(Failure {
+            remedy: Some("--out with another file".to_owned()),
+            ..Failure::usage(format!("{shown} is what is to be shrunk"))
+        });
+    }
+    match force {
+        true => Ok(()),
+        false => Err(Failure {
+            remedy: Some("--force to replace it, or --out with another file".to_owned()),
+            ..Failure::usage(format!("{shown} is there already"))
+        }),
+    }
 }
 
 fn object(shrunk: &Shrunk, toml: &str, replay: &str) -> serde_json::Value {
@@ -100,6 +139,7 @@ fn object(shrunk: &Shrunk, toml: &str, replay: &str) -> serde_json::Value {
         "packets": shrunk.packets,
         "runs": shrunk.runs,
         "script": shrunk.topology.faults.to_string(),
+        "changed": shrunk.changed,
         "topology": toml,
         "replay": replay,
     })
@@ -127,6 +167,12 @@ fn words(shrunk: &Shrunk, toml: &str, replay: &str, printed: bool) -> String {
     if script.is_empty() {
         out.push_str("  (none: it fails without any fault)\n");
     }
+    if !shrunk.changed.is_empty() {
+        out.push_str("\nchanged, besides what is left out\n");
+    }
+    for change in &shrunk.changed {
+        out.push_str(&format!("  {change}\n"));
+    }
     out.push_str("\ntopology\n");
     for line in toml.lines() {
         // What is printed only is to be cut out and kept.
@@ -147,27 +193,37 @@ fn name(word: &str, seed: u64) -> PathBuf {
     PathBuf::from(format!("{}-{seed}-small.toml", stem.to_string_lossy()))
 }
 
-/// Shown where standard error is a terminal and it takes more than a second.
+/// Shown where it takes more than a second: on a terminal all the time, elsewhere a line now and
+/// then.
 struct Spinner {
-    clock: Option<Clock>,
+    clock: Clock,
+    terminal: bool,
+    /// When it is shown next.
+    next: Instant,
     bar: Option<ProgressBar>,
 }
+
+/// Between two lines where standard error is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks of the bar.
+const TICK: Duration = Duration::from_millis(100);
 
 impl Spinner {
     fn new() -> Self {
         Self {
-            clock: io::stderr().is_terminal().then(Clock::start),
+            clock: Clock::start(),
+            terminal: io::stderr().is_terminal(),
+            next: Instant::ZERO + Duration::from_secs(1),
             bar: None,
         }
     }
 
     fn show(&mut self, progress: &Progress) {
-        let Some(clock) = self.clock else { return };
-        if clock.now().since(Instant::ZERO) < Duration::from_secs(1) {
+        let now = self.clock.now();
+        if now < self.next {
             return;
         }
-        let bar = self.bar.get_or_insert_with(ProgressBar::new_spinner);
-        bar.set_message(format!(
+        let words = format!(
             "{}: {} runs, {} packets, {} fault lines, {} clients, {} nodes left",
             progress.stage,
             progress.runs,
@@ -175,7 +231,15 @@ impl Spinner {
             progress.faults,
             progress.clients,
             progress.nodes,
-        ));
+        );
+        if !self.terminal {
+            eprintln!("tapline: {words}");
+            self.next = now + LINE_EVERY;
+            return;
+        }
+        self.next = now + TICK;
+        let bar = self.bar.get_or_insert_with(ProgressBar::new_spinner);
+        bar.set_message(words);
         bar.tick();
     }
 }

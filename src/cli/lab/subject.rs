@@ -14,7 +14,7 @@ use crate::lab::scenario;
 use crate::lab::topology::{Topology, TopologyError};
 use stack::time::Duration;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The seed where neither the topology nor anybody says one.
@@ -42,7 +42,7 @@ impl Subject {
     pub fn find(word: &str) -> Result<Self, Failure> {
         let text = match scenario::find(word) {
             Some(scenario) => scenario.toml.to_owned(),
-            None => fs::read_to_string(word).map_err(|e| unfound(word, &e))?,
+            None => read(word).map_err(|e| unfound(word, &e))?,
         };
         Self::parse(word, &text)
     }
@@ -109,6 +109,20 @@ impl Subject {
     pub fn locate(&self, error: TopologyError) -> Failure {
         Failure::usage(self.lines.locate(error).to_string())
     }
+}
+
+/// What a topology's file may come to: a thousand times what anybody writes. A device has no end.
+const LARGEST: u64 = 16 << 20;
+
+fn read(word: &str) -> io::Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(word)?;
+    let read = file.take(LARGEST + 1).read_to_string(&mut text)?;
+    if read as u64 > LARGEST {
+        let what = "more than 16 MiB: this is no topology";
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(text)
 }
 
 /// As a shell reads it back.
