@@ -215,7 +215,7 @@ fn an_interrupt_tells_what_was_done() {
         env!("CARGO_BIN_EXE_tapline"),
     ]);
     let args = ["lab", "run", &file, "--seeds", "0..1000000000"];
-    let ran = Ran::of(command.args(args).output().unwrap()).exits(1);
+    let ran = Ran::of(command.args(args).output().unwrap()).exits(130);
     assert!(
         ran.out.contains("seeds hold (stopped before the other"),
         "{ran:?}"

@@ -187,6 +187,41 @@ fn lab_ends_with_the_command() {
         let ran = attach(&["--attach", node, "--", "true"]).exits(2);
         assert!(ran.err.contains(why), "{node}: {ran}");
     }
+    // What is asserted is judged with a command as without, unless it is about the kernel.
+    let asserts = "asserts = [\"b.echoes >= 1\", \"p.received >= 1\", \"a.echoes >= 1\"]";
+    let asserted = format!("{asserts}\n{}", THREE_WIRES.replace("loss = \"20%\"", ""));
+    let asserted = TempFile::new("asserted.toml", &asserted);
+    let judged = |words: &[&str]| {
+        let words = [
+            &["lab", "run", asserted.path(), "--attach", "a=tap0"],
+            words,
+        ]
+        .concat();
+        run(&words)
+    };
+    let ran = judged(&["--", "ping", "-c", "1", "-W", "2", "10.0.3.2"]).exits(0);
+    for words in [
+        "holds  b.echoes >= 1",
+        "not judged: p.received >= 1 (p does not run: a is the kernel)",
+        "not judged: a.echoes >= 1 (a is the kernel)",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {ran}");
+    }
+    let ran = judged(&["--", "true"]).exits(1);
+    assert!(ran.err.contains("FAILS  b.echoes >= 1"), "{ran}");
+    let again = format!(
+        "again: tapline lab run {} --seed 1 --attach a=tap0 -- true",
+        asserted.path()
+    );
+    assert!(ran.err.contains(&again), "{ran}");
+    // A command that fails is what the shell hears of.
+    let ran = judged(&["--", "sh", "-c", "exit 7"]).exits(7);
+    assert!(ran.err.contains("does not hold"), "{ran}");
+    let ran = judged(&["--until", "1s", "--", "ping", "10.0.3.2"]).exits(0);
+    assert!(
+        ran.err.contains("--until 1s: the command was ended"),
+        "{ran}"
+    );
     // Without a command and without a terminal it serves, here for a moment.
     let ran = attach(&["--attach", "a", "--until", "300ms"]).exits(0);
     assert!(

@@ -38,8 +38,13 @@ fn found(good_wires: bool) -> Vec<u64> {
 
 /// Each `apart`-th that was found becomes small, and what is printed of it fails likewise.
 fn made_small(good_wires: bool, apart: usize) {
-    let found = found(good_wires);
-    assert!(found.len() >= 3, "{found:?}");
+    let found = match Asked::from_environment().seed {
+        Some(one) => vec![one],
+        None => found(good_wires),
+    };
+    if Asked::from_environment().seed.is_none() {
+        assert!(found.len() >= 3, "{found:?}");
+    }
     for &seed in found.iter().step_by(apart) {
         let topology = planted(seed, good_wires);
         let shrunk = shrink(&topology, seed, &mut |_| {}).unwrap();
@@ -77,7 +82,7 @@ fn apart(few: usize) -> usize {
 
 #[test]
 fn an_off_by_one_in_reassembly_is_found_and_made_small() {
-    made_small(false, apart(9));
+    made_small(false, apart(5));
 }
 
 #[test]

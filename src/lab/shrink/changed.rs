@@ -82,6 +82,10 @@ fn is_less(was: &Config, is: &Config) -> bool {
 fn client(was: &Client, is: &Client) -> Vec<String> {
     let mut told = Vec::new();
     let name = &is.name;
+    if was.kind != is.kind {
+        let (now, then) = (is.kind.name(), was.kind.name());
+        told.push(format!("{name} is a client of kind {now}, and was {then}"));
+    }
     if was.to != is.to {
         told.push(format!("{name} asks {}, and asked {}", is.to, was.to));
     }

@@ -273,6 +273,10 @@ const MORE_SEEDS: u64 = 2048;
 const ENOUGH: u64 = 20;
 /// And fault lines.
 const FEW: usize = 3;
+/// Bytes of a datagram in a connection's place: a wire of usual MTU cuts the one, and nearly all
+/// pass the other whole.
+const LARGE: u32 = 2000;
+const SMALL: u32 = 400;
 /// Steps of a run between two questions whether to go on.
 const LOOK: u64 = 1 << 16;
 
@@ -361,11 +365,12 @@ impl<'a> Search<'a> {
 
     /// Changes the less harmless the later, and only as long as it is not small.
     fn change(&mut self) {
-        let changes: [fn(&mut Self); 5] = [
+        let changes: [fn(&mut Self); 6] = [
             Self::sooner,
             Self::another_seed,
             Self::plain_faults,
             Self::straighten,
+            Self::one_datagram,
             Self::many_seeds,
         ];
         for _ in 0..ROUNDS {
@@ -641,6 +646,7 @@ impl<'a> Search<'a> {
         self.stage = "the way";
         // With fewer nodes on it, a packet has another fate: that of another seed is as good.
         self.seeds = SEEDS;
+        self.whole_time();
         self.contract();
         self.nearer();
     }
@@ -781,6 +787,7 @@ impl<'a> Search<'a> {
     /// Another seed may need fewer packets for the same, where chance has a part in it.
     fn another_seed(&mut self) {
         self.stage = "seeds";
+        self.whole_time();
         for client in 0..self.best.clients.len() {
             self.one_packet_of_another_seed(client, SEEDS);
         }
@@ -793,11 +800,42 @@ impl<'a> Search<'a> {
         if std::mem::replace(&mut self.tried_many, true) {
             return;
         }
+        self.whole_time();
         for client in 0..self.best.clients.len() {
             self.one_packet_of_another_seed(client, MORE_SEEDS);
         }
         if !self.is_small() {
             self.luckier_seed(SEEDS..MORE_SEEDS);
+        }
+    }
+
+    /// A datagram instead of a connection, where that does: a handshake alone is a dozen packets.
+    fn one_datagram(&mut self) {
+        self.stage = "connections";
+        self.seeds = SEEDS;
+        self.whole_time();
+        for client in 0..self.best.clients.len() {
+            let Client {
+                name,
+                node,
+                to,
+                start,
+                kind,
+                ..
+            } = self.best.clients[client].clone();
+            if kind != ClientKind::Tcp {
+                continue;
+            }
+            let mut datagram = Client::new(&name, &node, ClientKind::Udp, to).count(1);
+            datagram.start = start;
+            datagram.fragment = true;
+            for size in [LARGE, SMALL] {
+                let mut candidate = self.best.clone();
+                candidate.clients[client] = datagram.clone().size(size);
+                if self.take_any_seed(candidate) {
+                    break;
+                }
+            }
         }
     }
 
@@ -837,6 +875,12 @@ impl<'a> Search<'a> {
                 return;
             }
         }
+    }
+
+    /// All the time that there was: where chance decides, it may fail later than now.
+    fn whole_time(&mut self) {
+        let until = self.original.until;
+        self.try_with(|t| t.until = until);
     }
 
     /// It ends once it has failed.
