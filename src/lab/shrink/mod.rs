@@ -21,8 +21,8 @@
 //! loss becomes likelier, nothing goes wrong for longer. Frames are dropped for reasons only for
 //! which the original run dropped some: what has no route any more fails of something else. Each
 //! candidate is built as it would be read back from its own TOML, so what is printed fails as well.
-//! Where the run holds without its faults (or else without whatever its wires do), so does every
-//! smaller one: five answers of no requests are too few, but that is no explanation of why five of
+//! Where the run holds without its faults (or else without whatever its wires do, which is also
+//! asked where it does not get small otherwise), so does every smaller one: five answers of no requests are too few, but that is no explanation of why five of
 //! ten were lost.
 //!
 //! Left out: other values than smaller ones, and more than a few thousand other seeds.
@@ -343,6 +343,10 @@ impl<'a> Search<'a> {
         self.pin();
         self.leave_out();
         self.change();
+        if self.blames_wires() {
+            self.leave_out();
+            self.change();
+        }
         self.restore();
         self.stage = "addresses";
         self.unpin();
@@ -389,6 +393,22 @@ impl<'a> Search<'a> {
                 return;
             }
         }
+    }
+
+    /// Where it is not small, and a fault was needed only because it stirred what bad wires did to
+    /// others: the wires may be what it fails of.
+    fn blames_wires(&mut self) -> bool {
+        let may = self.control == Control::Faults && !self.is_small() && !self.stopped;
+        if !may
+            || self
+                .failure(&without(&self.best.clone(), Control::Wires))
+                .is_some()
+        {
+            return false;
+        }
+        self.control = Control::Wires;
+        self.tried_many = false;
+        true
     }
 
     /// Undoes what turned out not to be needed: each change alone, as long as it is no larger then.
