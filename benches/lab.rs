@@ -7,8 +7,14 @@
 //!
 //! `cargo bench --bench lab` prints frame arrivals a wall second (an arrival is a frame of at most
 //! 1514 bytes at a port of a host or router; timers and departures are not counted), and what a node
-//! weighs: a host, or a router of six ports, with its share of the wires, after a second of virtual
-//! time. Checksums are on and nothing is traced.
+//! of an island weighs after a second of virtual time: ten hosts and two routers of six ports, with
+//! the wires between them. The last line is of plain hosts: ten thousand in pairs, each pair on a
+//! wire of its own, and no router among them. Checksums are on and nothing is traced.
+//!
+//! What an arrival costs grows with the hosts that are busy by turns: a host's state is twelve
+//! kilobytes, and those of ten thousand are in no cache. Where all but a few are idle, as in the
+//! line with one busy island, it does not. With 1400 bytes of payload an arrival costs more than
+//! with 64 by what it takes to sum them, at either end.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
     clippy::unwrap_used,
@@ -35,25 +41,72 @@ pub static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SIDE: u8 = 5;
 /// Hosts and routers of an island.
 const NODES: u32 = 12;
-const SIZE: usize = 64;
+/// Bytes of a datagram: few, and a frame full.
+const SMALL: usize = 64;
+const LARGE: usize = 1400;
+/// Hosts without a router.
+const PLAIN: u32 = 10_000;
 
 fn main() {
-    println!("islands  hosts  busy  arrivals/s  ns/arrival  bytes/node");
+    println!("islands  hosts  busy  payload  arrivals/s  ns/arrival  bytes/node");
     // `ISLANDS=10,10` runs one case alone, for a profiler.
     let only = std::env::var("ISLANDS").ok().map(|only| {
         let (islands, busy) = only.split_once(',').unwrap();
         (islands.parse().unwrap(), busy.parse().unwrap())
     });
-    let cases = [(1, 1), (10, 10), (100, 100), (1000, 1000), (1000, 1)];
-    for (islands, busy) in only.map_or(cases.to_vec(), |only| vec![only]) {
+    let cases = [
+        (1, 1, SMALL),
+        (1, 1, LARGE),
+        (10, 10, SMALL),
+        (10, 10, LARGE),
+        (100, 100, SMALL),
+        (1000, 1000, SMALL),
+        (1000, 1, SMALL),
+    ];
+    let size = std::env::var("SIZE").map_or(SMALL, |n| n.parse().unwrap());
+    let alone = only.map(|(islands, busy)| vec![(islands, busy, size)]);
+    for (islands, busy, size) in alone.clone().unwrap_or(cases.to_vec()) {
         let region = Region::new(COUNTING);
-        let (mut world, total) = build(islands, busy);
+        let (mut world, total) = build(islands, busy, size);
         world.run_until(Instant::ZERO + Duration::from_secs(1));
         let weight = bytes(&region) / (islands * NODES);
         let (rate, cost) = measure(&mut world);
         world.audit().unwrap();
-        println!("{islands:7}  {total:5}  {busy:4}  {rate:10}  {cost:10}  {weight:10}");
+        println!("{islands:7}  {total:5}  {busy:4}  {size:7}  {rate:10}  {cost:10}  {weight:10}");
     }
+    if alone.is_none() {
+        println!("plain hosts: {PLAIN} of {} bytes each", plain());
+    }
+}
+
+/// What a host weighs that has one interface and half a wire, after a second.
+fn plain() -> u32 {
+    let region = Region::new(COUNTING);
+    let mut world = World::new(1);
+    let hosts = usize::try_from(PLAIN).unwrap();
+    world.reserve(hosts, hosts / 2);
+    for pair in 0..PLAIN / 2 {
+        let [_, _, i, j] = pair.to_be_bytes();
+        let ends = [0_u8, 1].map(|end| {
+            let name = format!("h{pair}.{end}");
+            world.add_host(&name, host::Config::default())
+        });
+        let ways = [impair::Config::default(), impair::Config::default()];
+        world.connect(&format!("w{pair}"), ends[0], ends[1], ways);
+        for (end, host) in (1..).zip(ends) {
+            put(
+                &mut world,
+                host,
+                0,
+                [i, j, end, 1],
+                &format!("10.{i}.{j}.{end}/30"),
+            );
+        }
+    }
+    world.run_until(Instant::ZERO + Duration::from_secs(1));
+    let each = bytes(&region) / PLAIN;
+    world.audit().unwrap();
+    each
 }
 
 /// The best of some rounds, each of 300,000 arrivals unless `ARRIVALS` says otherwise.
@@ -69,7 +122,7 @@ fn measure(world: &mut World) -> (u64, u64) {
     (1_000_000_000 / best, best)
 }
 
-fn build(islands: u32, busy: u32) -> (World, u32) {
+fn build(islands: u32, busy: u32, size: usize) -> (World, u32) {
     let mut world = World::new(1);
     let count = usize::try_from(islands).unwrap();
     world.reserve(count * 12, count * 11);
@@ -79,12 +132,13 @@ fn build(islands: u32, busy: u32) -> (World, u32) {
             &mut world,
             island,
             (island < busy).then_some(Duration::from_micros(100) * busy),
+            size,
         );
     }
     (world, islands * u32::from(2 * SIDE))
 }
 
-fn add(world: &mut World, island: u32, pace: Option<Duration>) {
+fn add(world: &mut World, island: u32, pace: Option<Duration>, size: usize) {
     let [_, _, i, j] = island.to_be_bytes();
     let router = |world: &mut World, n: u8| {
         let config = host::Config {
@@ -145,7 +199,7 @@ fn add(world: &mut World, island: u32, pace: Option<Duration>) {
                 targets.push(format!("{net}.1:7"));
             } else if let Some(pace) = pace {
                 let config = traffic::Config {
-                    size: SIZE,
+                    size,
                     pace: Pace::Every(pace),
                     echo: Some(Duration::from_secs(1)),
                     ..traffic::Config::new(targets[usize::from(n)].parse().unwrap())
