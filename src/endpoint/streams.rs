@@ -21,8 +21,8 @@ use super::bulk::Intake;
 use super::count;
 use super::http::server::{self, Page};
 use super::service::{Service, pattern};
-use super::talk::{Stats, Turn, stuck};
-use bytes::{Buf as _, Bytes};
+use super::talk::{Stats, Turn, consume, stuck};
+use bytes::Bytes;
 use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant};
 use stack::transport::tcp::{self, ListenOptions};
@@ -195,19 +195,15 @@ impl Streams {
                 continue;
             };
             if talk.reads_at.is_some_and(|at| at <= now) {
-                self.watch.remove(&(at, handle));
                 self.turn(now, host, handle, Readiness::NONE);
-                if let Some(talk) = self.talks.get_mut(&handle) {
-                    talk.watched = talk.deadline();
-                    self.watch.insert((talk.watched, handle));
+                if let Some(due) = self.talks.get(&handle).map(Talk::deadline) {
+                    self.watch_until(handle, due);
                 }
                 continue;
             }
             let due = talk.deadline();
             if due > now {
-                self.watch.remove(&(at, handle));
-                self.watch.insert((due, handle));
-                talk.watched = due;
+                self.watch_until(handle, due);
                 continue;
             }
             // A page's client is told why, and has a moment to read it.
@@ -237,11 +233,27 @@ impl Streams {
         }
     }
 
-    /// Ends the one whose time is up first.
+    /// Ends the one whose time is up first. Entries of `watch` may be of before its last word, so
+    /// those are set right on the way; each moves once for all that was said since.
     fn evict(&mut self, now: Instant, host: &mut Host) {
-        if let Some((_, handle)) = self.watch.first().copied() {
+        while let Some((at, handle)) = self.watch.first().copied() {
+            let due = self.talks.get(&handle).map_or(at, Talk::deadline);
+            if due > at {
+                self.watch_until(handle, due);
+                continue;
+            }
             self.stats.evicted += 1;
             self.end(now, host, handle, Turn::Broken);
+            return;
+        }
+    }
+
+    /// Moves a conversation's entry.
+    fn watch_until(&mut self, handle: TcpHandle, due: Instant) {
+        if let Some(talk) = self.talks.get_mut(&handle) {
+            self.watch.remove(&(talk.watched, handle));
+            self.watch.insert((due, handle));
+            talk.watched = due;
         }
     }
 
@@ -267,9 +279,7 @@ impl Streams {
         // It may have less time now than before: a request that has begun, for one.
         let due = talk.deadline();
         if due < talk.watched {
-            self.watch.remove(&(talk.watched, handle));
-            self.watch.insert((due, handle));
-            talk.watched = due;
+            self.watch_until(handle, due);
         }
     }
 
@@ -429,7 +439,7 @@ fn echo(
         match host.tcp_send_bytes(now, handle, held.clone()) {
             Ok(0) => return Turn::Open,
             Ok(n) => {
-                held.advance(n.min(held.len()));
+                consume(held, n);
                 stats.bytes_out += count(n);
             }
             Err(e) => return stuck(e),
@@ -478,5 +488,35 @@ fn chargen(
             }
             Err(e) => return stuck(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pair::hosts;
+    use super::*;
+
+    #[test]
+    fn who_spoke_last_is_not_the_one_that_makes_room() {
+        let [mut host, _] = hosts();
+        let mut streams = Streams::default();
+        let to = SocketAddr::from(([10, 7, 0, 2], 9));
+        let at = |s| Instant::ZERO + Duration::from_secs(s);
+        let mut open = |streams: &mut Streams, now| {
+            let handle = host.tcp_connect(now, to, None, tcp::Options::default());
+            let talk = Talk::new(Service::Discard, now);
+            streams.watch.insert((talk.watched, handle.unwrap()));
+            streams.talks.insert(handle.unwrap(), talk);
+            handle.unwrap()
+        };
+        let busy = open(&mut streams, at(0));
+        let silent = open(&mut streams, at(1));
+        // It has read since; its entry still says otherwise.
+        streams.talks.get_mut(&busy).unwrap().last = at(5);
+        streams.evict(at(6), &mut host);
+        assert!(streams.talks.contains_key(&busy) && !streams.talks.contains_key(&silent));
+        assert_eq!((streams.stats.evicted, streams.watch.len()), (1, 1));
+        streams.evict(at(6), &mut host);
+        assert!(streams.is_empty() && streams.watch.is_empty());
     }
 }

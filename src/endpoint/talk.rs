@@ -1,5 +1,6 @@
 //! What the conversations of [`streams`](super::streams) have in common.
 
+use bytes::Bytes;
 use stack::transport::tcp::Error;
 
 /// What a turn of a conversation came to.
@@ -40,4 +41,26 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Requests that the page server answered.
     pub requests: u64,
+}
+
+/// Takes `n` bytes off the front. What is then empty holds on to no buffer: a connection with
+/// nothing to say keeps none alive.
+pub(in crate::endpoint) fn consume(bytes: &mut Bytes, n: usize) {
+    *bytes = bytes.split_off(n.min(bytes.len()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_up_holds_no_buffer() {
+        let whole = Bytes::from(vec![7; 4096]);
+        let mut held = whole.clone();
+        consume(&mut held, 4000);
+        assert_eq!(held.len(), 96);
+        assert!(!whole.is_unique());
+        consume(&mut held, 1000);
+        assert!(held.is_empty() && whole.is_unique());
+    }
 }

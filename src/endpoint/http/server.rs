@@ -17,9 +17,9 @@
 
 use super::super::count;
 use super::super::service::pattern;
-use super::super::talk::{Stats, Turn, stuck};
+use super::super::talk::{Stats, Turn, consume, stuck};
 use super::{MAX_FIELDS, MAX_HEAD, has_token, length};
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use httparse::Status;
 use stack::host::{Host, TcpHandle};
 use stack::time::{Duration, Instant};
@@ -242,7 +242,7 @@ impl Talk {
             Parsed::Request(request) => request,
         };
         stats.requests += 1;
-        self.input.advance(request.used.min(self.input.len()));
+        consume(&mut self.input, request.used);
         self.since = now;
         let mut answer = match (&request.path, request.bad) {
             (_, Some(_)) | (None, _) => refusal(400, "Bad Request"),
@@ -316,7 +316,7 @@ impl Part {
     fn advance(&mut self, n: usize) -> bool {
         match self {
             Self::Bytes(bytes) => {
-                bytes.advance(n.min(bytes.len()));
+                consume(bytes, n);
                 bytes.is_empty()
             }
             Self::Pattern { left, at } => {
