@@ -244,6 +244,8 @@ impl Count for TcpStats {
                 fast_opens,
                 fast_open_overflows,
                 fast_opens_refused,
+                connections_peak,
+                half_open_peak,
                 time_wait_evicted,
                 time_wait_reused,
                 doubts,

@@ -27,6 +27,7 @@ pub mod service;
 pub mod services;
 pub mod streams;
 pub mod talk;
+pub mod tcp_attacker;
 pub mod traceroute;
 pub mod traffic;
 
@@ -58,6 +59,12 @@ pub trait Endpoint {
 
     /// Takes something the host tells; what concerns others is left alone.
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event);
+
+    /// Takes a frame before the host does, which then never sees it; `false` leaves it to the host.
+    fn handle_frame(&mut self, now: Instant, frame: &Frame) -> bool {
+        let _ = (now, frame);
+        false
+    }
 
     /// When there is something to do next; `None`: only when something comes.
     fn poll_timeout(&self) -> Option<Instant>;
@@ -91,6 +98,10 @@ impl<P: Endpoint> Endpoint for Box<P> {
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
         (**self).handle_event(now, host, event);
+    }
+
+    fn handle_frame(&mut self, now: Instant, frame: &Frame) -> bool {
+        (**self).handle_frame(now, frame)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -429,7 +440,9 @@ mod pair {
         fn settle(&mut self) {
             while let Some(i) = self.wire.iter().position(|w| w.0 <= self.now) {
                 let (_, _, to, frame) = self.wire.remove(i);
-                let _ = self.hosts[to].handle_frame(self.now, Port(0), frame);
+                if to != 0 || !self.left.handle_frame(self.now, &frame) {
+                    let _ = self.hosts[to].handle_frame(self.now, Port(0), frame);
+                }
                 self.programs();
             }
             for host in &mut self.hosts {

@@ -15,13 +15,15 @@ use crate::endpoint::bulk::{self, Bulk};
 use crate::endpoint::ping::{self, Pinger};
 use crate::endpoint::scan::{self, Scan};
 use crate::endpoint::services::{Server, Service};
+use crate::endpoint::tcp_attacker::{self, Attack, TcpAttacker};
 use crate::endpoint::traceroute::{self, Traceroute};
 use crate::endpoint::traffic::{self, Pace, Sender};
 use stack::machine::Port;
 use stack::time::Duration;
 use stack::transport::tcp;
 use stack::transport::udp::PathMtu;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use stack::wire::{Cidr, MacAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// How a world is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -178,6 +180,10 @@ impl Topology {
             ClientKind::Tcp => self.bulk(world, client, to).into(),
             ClientKind::Scan => scanner(client, to).into(),
             ClientKind::Traceroute => traceroute(client, to).into(),
+            ClientKind::TcpAttacker => {
+                let claims = client.claims.as_ref().map(address).transpose()?;
+                self.attacker(world, plan, client, (claims, to)).into()
+            }
             ClientKind::ArpForger => {
                 let claim = client.claims.as_ref().unwrap_or(&client.to);
                 let claim = address(claim)?;
@@ -248,13 +254,31 @@ impl Topology {
         })
     }
 
+    /// Attacks a neighbour's TCP.
+    fn attacker(
+        &self,
+        world: &World,
+        plan: &Plan,
+        client: &Client,
+        (claims, to): (Option<Ipv4Addr>, Ipv4Addr),
+    ) -> TcpAttacker {
+        let attack = client.attack.unwrap_or(Attack::SynFlood);
+        let port = client.port.unwrap_or(Service::Chargen.port());
+        let default = tcp_attacker::Config::new(attack, SocketAddrV4::new(to, port));
+        let mut chance = world.chance_of(&format!("attack/{}", client.name));
+        TcpAttacker::new(tcp_attacker::Config {
+            mac: station_of(plan, to),
+            claims,
+            count: client.count.unwrap_or(default.count),
+            interval: client.interval.unwrap_or(default.interval),
+            seed: chance.next_u32(),
+            ..default
+        })
+    }
+
     /// Claims an address towards whoever it is to fool, or towards all.
     fn forger(&self, plan: &Plan, client: &Client, (claim, to): (Ipv4Addr, Ipv4Addr)) -> ArpForger {
-        let planned = plan.nodes.iter().flat_map(|n| &n.interfaces);
-        let victim = planned
-            .filter(|i| i.cidrs.iter().any(|c| c.addr() == IpAddr::V4(to)))
-            .map(|i| (to, i.mac))
-            .next();
+        let victim = station_of(plan, to).map(|mac| (to, mac));
         let default = arp_forger::Config::new(claim);
         ArpForger::new(arp_forger::Config {
             form: match victim {
@@ -268,6 +292,13 @@ impl Topology {
             ..default
         })
     }
+}
+
+/// The station that has an address.
+fn station_of(plan: &Plan, addr: Ipv4Addr) -> Option<MacAddr> {
+    let mut planned = plan.nodes.iter().flat_map(|n| &n.interfaces);
+    let has = |c: &Cidr| c.addr() == IpAddr::V4(addr);
+    planned.find(|i| i.cidrs.iter().any(has)).map(|i| i.mac)
 }
 
 fn serve(world: &mut World, id: NodeId, node: &Node) {

@@ -245,6 +245,27 @@ fn check_tcp(client: &Client) -> Option<(Keys, &'static str)> {
     Some(wrong)
 }
 
+fn check_attack(client: &Client) -> Option<(Keys, &'static str)> {
+    let attacker = client.kind == ClientKind::TcpAttacker;
+    let wrong: (Keys, _) = match client.attack {
+        None if attacker => (&["kind"], "how does it attack? Say `attack`"),
+        Some(_) if !attacker => (&["attack"], "only a tcp-attacker has an `attack`"),
+        Some(attack) if attack.needs_connection() && client.claims.is_none() => (
+            &["attack"],
+            "on whose connection? Say `claims`, the address it forges",
+        ),
+        Some(attack) if !attack.needs_connection() && client.claims.is_some() => (
+            &["claims"],
+            "this attack has addresses of its own: `claims` says nothing",
+        ),
+        None if client.kind != ClientKind::ArpForger && client.claims.is_some() => {
+            (&["claims"], "only an arp-forger `claims` an address")
+        }
+        _ => return None,
+    };
+    Some(wrong)
+}
+
 fn check_wire(wire: &Wire, nodes: &BTreeSet<&str>) -> Checked {
     let name = &wire.name;
     for end in &wire.between {
@@ -315,8 +336,6 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
         )
     } else if client.kind == ClientKind::ArpForger && client.claims.is_none() {
         (&["kind"], "whose address does it forge? Say `claims`")
-    } else if client.kind != ClientKind::ArpForger && client.claims.is_some() {
-        (&["claims"], "only an arp-forger `claims` an address")
     } else if client.kind == ClientKind::Scan && client.count.is_some() {
         (
             &["count"],
@@ -327,6 +346,8 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
             &["count"],
             "a traceroute asks three times a hop, to hop `ttl`",
         )
+    } else if let Some(wrong) = check_attack(client) {
+        wrong
     } else if client.kind != ClientKind::Scan && client.last_port.is_some() {
         (&["last_port", "last-port"], "only a scan has a `last_port`")
     } else if let Some(wrong) = check_tcp(client) {

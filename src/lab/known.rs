@@ -15,6 +15,7 @@ use crate::endpoint::bulk::Bulk;
 use crate::endpoint::ping::Pinger;
 use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
+use crate::endpoint::tcp_attacker::TcpAttacker;
 use crate::endpoint::traceroute::Traceroute;
 use crate::endpoint::traffic::Sender;
 use stack::reason::DropReason;
@@ -29,6 +30,7 @@ impl ClientKind {
             Self::Tcp => Bulk::METRICS,
             Self::Scan => Scan::METRICS,
             Self::ArpForger => ArpForger::METRICS,
+            Self::TcpAttacker => TcpAttacker::METRICS,
             Self::Traceroute => Traceroute::METRICS,
         }
     }
@@ -42,6 +44,7 @@ impl ClientKind {
             Self::Tcp => Bulk::NOTES,
             Self::Scan => Scan::NOTES,
             Self::ArpForger => ArpForger::NOTES,
+            Self::TcpAttacker => TcpAttacker::NOTES,
             Self::Traceroute => Traceroute::NOTES,
         }
     }

@@ -13,6 +13,7 @@
 
 use super::ids::{Lane, NodeId, WireId};
 use super::world::{Delays, Node, World};
+use stack::host::Host;
 use stack::link::impair::Way;
 use stack::reason::DropReason;
 
@@ -54,6 +55,15 @@ pub const NODE: &[&str] = &[
     "tcp.accepted",
     "tcp.resets-in",
     "tcp.resets-out",
+    "tcp.connections",
+    "tcp.connections-peak",
+    "tcp.half-open",
+    "tcp.half-open-peak",
+    "tcp.buffered",
+    "tcp.cookies-sent",
+    "tcp.cookies-accepted",
+    "tcp.time-waits-evicted",
+    "tcp.orphans-reset",
     "conserved",
 ];
 /// Before what a node's services measure.
@@ -245,6 +255,20 @@ fn measure_node(node: &Node, metric: &str) -> Option<i128> {
         "tcp.accepted" => node.total(|s| s.tcp.accepted),
         "tcp.resets-in" => node.total(|s| s.tcp.resets_in),
         "tcp.resets-out" => node.total(|s| s.tcp.resets_out + s.resets_out),
+        "tcp.connections" => node.host().map_or(0, |h| h.tcp_connections().count()) as u64,
+        "tcp.half-open" => {
+            let listeners = node.host().map(Host::tcp_listeners).into_iter().flatten();
+            listeners
+                .map(|(_, _, half_open, _)| half_open)
+                .sum::<usize>() as u64
+        }
+        "tcp.buffered" => node.host().map_or(0, Host::tcp_buffered),
+        "tcp.connections-peak" => node.most(|s| s.tcp.connections_peak),
+        "tcp.half-open-peak" => node.most(|s| s.tcp.half_open_peak),
+        "tcp.cookies-sent" => node.total(|s| s.tcp.cookies_sent),
+        "tcp.cookies-accepted" => node.total(|s| s.tcp.cookies_accepted),
+        "tcp.time-waits-evicted" => node.total(|s| s.tcp.time_wait_evicted),
+        "tcp.orphans-reset" => node.total(|s| s.tcp.orphans_reset),
         "conserved" => node.is_conserved().into(),
         _ => return None,
     };

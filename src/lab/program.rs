@@ -14,6 +14,7 @@ use crate::endpoint::measure::Delays;
 use crate::endpoint::ping::Pinger;
 use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
+use crate::endpoint::tcp_attacker::TcpAttacker;
 use crate::endpoint::traceroute::Traceroute;
 use crate::endpoint::traffic::{Sender, Sink};
 use crate::endpoint::{Endpoint, Note, StartError};
@@ -54,6 +55,10 @@ macro_rules! programs {
                 match self { $(Self::$name(p) => p.handle_event(now, host, event),)* }
             }
 
+            fn handle_frame(&mut self, now: Instant, frame: &Frame) -> bool {
+                match self { $(Self::$name(p) => p.handle_frame(now, frame),)* }
+            }
+
             fn poll_timeout(&self) -> Option<Instant> {
                 match self { $(Self::$name(p) => p.poll_timeout(),)* }
             }
@@ -90,6 +95,8 @@ programs! {
     Traceroute(Traceroute),
     /// Claims another's address.
     ArpForger(ArpForger),
+    /// Attacks another's TCP.
+    TcpAttacker(Box<TcpAttacker>),
 }
 
 impl Program {
@@ -108,6 +115,12 @@ impl Program {
 impl From<Bulk> for Program {
     fn from(program: Bulk) -> Self {
         Self::Bulk(Box::new(program))
+    }
+}
+
+impl From<TcpAttacker> for Program {
+    fn from(program: TcpAttacker) -> Self {
+        Self::TcpAttacker(Box::new(program))
     }
 }
 
@@ -151,6 +164,11 @@ impl Task {
         if self.start.is_none() {
             self.program.handle_event(now, host, event);
         }
+    }
+
+    /// Whether its program takes a frame before its host does.
+    pub(super) fn handle_frame(&mut self, now: Instant, frame: &Frame) -> bool {
+        self.start.is_none() && self.program.handle_frame(now, frame)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -203,6 +203,12 @@ settings! {
     read_bytes: Bytes,
     /// How long they wait before they read again, the first time as well.
     read_every: Time,
+    /// TCP connections in any state.
+    max_connections: Bytes,
+    /// Connections that nobody holds any more and that are still to be closed in good order.
+    max_orphans: Bytes,
+    /// Connections in TIME-WAIT.
+    max_time_waits: Bytes,
     /// TCP: whose defaults its clients and services begin from: linux or freebsd.
     tcp_system: System,
     /// TCP: congestion control.
@@ -323,6 +329,9 @@ impl Settings {
         set(&mut config.udp.send_limit, count(self.udp_send));
         set(&mut config.max_forwarded, count(self.forward_queue));
         set(&mut config.max_replies, count(self.reply_queue));
+        set(&mut config.max_connections, count(self.max_connections));
+        set(&mut config.max_orphans, count(self.max_orphans));
+        set(&mut config.max_time_waits, count(self.max_time_waits));
     }
 
     /// The options of its connections.

@@ -19,6 +19,7 @@ use super::names::Names;
 pub use super::settings::Congestion;
 pub use super::settings::Settings;
 pub use crate::endpoint::services::Service;
+pub use crate::endpoint::tcp_attacker::Attack;
 use serde::Deserialize;
 use stack::host;
 use stack::link::impair;
@@ -175,8 +176,10 @@ pub struct Client {
     pub port: Option<u16>,
     /// Of a scan, the last port.
     pub last_port: Option<u16>,
-    /// Of a forger: whose address it says is its own.
+    /// Of a forger, and of an attacker on somebody's connection: whose address it says is its own.
     pub claims: Option<Party>,
+    /// Of an attacker on TCP: how.
+    pub attack: Option<Attack>,
     /// Over TCP: bytes to send in all; where neither they nor an end are given, a megabyte.
     pub bytes: Option<u64>,
     /// Over TCP: congestion control; `None` is that of its node.
@@ -201,6 +204,8 @@ pub enum ClientKind {
     Scan,
     /// ARP replies that claim another's address.
     ArpForger,
+    /// Segments that no honest TCP sends.
+    TcpAttacker,
     /// Probes with growing time to live.
     Traceroute,
 }
@@ -225,6 +230,7 @@ impl ClientKind {
             Self::Tcp => "tcp",
             Self::Scan => "scan",
             Self::ArpForger => "arp-forger",
+            Self::TcpAttacker => "tcp-attacker",
             Self::Traceroute => "traceroute",
         }
     }
@@ -306,6 +312,7 @@ impl Client {
             port: None,
             last_port: None,
             claims: None,
+            attack: None,
             bytes: None,
             congestion: None,
             warm_up: None,

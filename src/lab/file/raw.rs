@@ -11,7 +11,7 @@ use crate::lab::fault::{Party, Script};
 use crate::lab::names::nearest;
 use crate::lab::settings::{Bytes, Settings, Time, scalar};
 use crate::lab::topology::{
-    Client, ClientKind, Congestion, Kind, Node, Route, Service, Topology, Wire,
+    Attack, Client, ClientKind, Congestion, Kind, Node, Route, Service, Topology, Wire,
 };
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IntoDeserializer};
@@ -462,6 +462,7 @@ struct RawClient {
     #[serde(alias = "last-port")]
     last_port: Option<u16>,
     claims: Option<Text<Party>>,
+    attack: Option<Attack>,
     bytes: Option<Bytes>,
     congestion: Option<Congestion>,
     #[serde(alias = "warm-up")]
@@ -483,6 +484,7 @@ impl RawClient {
             port: self.port,
             last_port: self.last_port,
             claims: self.claims.map(|c| c.0),
+            attack: self.attack,
             bytes: self.bytes.map(|b| b.0),
             congestion: self.congestion,
             warm_up: self.warm_up.map(|t| t.0),

@@ -3,7 +3,9 @@
 use super::{EXAMPLE, parse};
 use crate::lab::fault::{Party, When};
 use crate::lab::settings::Bytes;
-use crate::lab::topology::{Client, ClientKind, Kind, Node, Route, Service, Topology, Wire};
+use crate::lab::topology::{
+    Attack, Client, ClientKind, Kind, Node, Route, Service, Topology, Wire,
+};
 use stack::link::impair::{Config, Loss, Queue, codel, fq_codel};
 use stack::time::Duration;
 
@@ -90,6 +92,8 @@ fn what_is_written_is_read_back_equal() {
     };
     let mut client = Client::new("forger", "b", ClientKind::ArpForger, Party::from("a"));
     client.claims = Some(Party::from("10.0.1.9"));
+    let mut attacker = Client::new("attacker", "b", ClientKind::TcpAttacker, Party::from("a"));
+    attacker.attack = Some(Attack::SackBomb);
     client.stop = Some(Duration::from_secs(3));
     let odd = Topology::new()
         .until(Duration::from_millis(1500))
@@ -122,6 +126,7 @@ fn what_is_written_is_read_back_equal() {
         .link("h", "b")
         .wire("r", "a", bad)
         .client(client)
+        .client(attacker)
         .client(
             Client::udp("u", "b", "a")
                 .count(3)

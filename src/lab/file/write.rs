@@ -282,6 +282,7 @@ fn write_client(out: &mut Keys, client: &Client) {
     out.some("port", client.port);
     out.some("last_port", client.last_port);
     out.some("claims", client.claims.as_ref().map(party));
+    out.some("attack", client.attack.map(|a| quote(a.name())));
     out.some("bytes", client.bytes.map(|n| quote(&write_size(n))));
     out.some("congestion", client.congestion.map(|c| quote(c.name())));
     out.some("warm_up", client.warm_up.map(time));

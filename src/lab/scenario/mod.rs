@@ -49,6 +49,19 @@ scenarios! {
     "flap-tcp",
     "bufferbloat-tcp",
     "cubic-bbr",
+    "attack-syn-flood",
+    "attack-blind-rst",
+    "attack-blind-syn",
+    "attack-blind-data",
+    "attack-ack-storm",
+    "attack-sockstress",
+    "attack-tiny-mss",
+    "attack-sack-bomb",
+    "attack-optimistic-ack",
+    "attack-window-lies",
+    "attack-option-garbage",
+    "attack-time-wait",
+    "attack-port-scan",
 }
 
 /// All scenarios, those that need the least knowledge first.
@@ -115,6 +128,13 @@ mod tests {
     fn node<'a>(topology: &'a mut Topology, name: &str) -> &'a mut Node {
         let at = topology.index_of(name).unwrap();
         &mut topology.nodes[at]
+    }
+
+    /// An attack that is over before it has begun.
+    fn fewer(topology: &mut Topology) {
+        let mut clients = topology.clients.iter_mut();
+        let attacker = clients.find(|c| c.attack.is_some()).unwrap();
+        attacker.count = Some(1);
     }
 
     /// Where what a scenario shows is taken out of it, it must not hold.
@@ -189,6 +209,23 @@ mod tests {
             ("cubic-bbr", |t| {
                 t.clients[0].congestion = t.clients[1].congestion
             }),
+            ("attack-syn-flood", fewer),
+            ("attack-blind-rst", fewer),
+            ("attack-blind-syn", fewer),
+            ("attack-blind-data", fewer),
+            ("attack-ack-storm", |t| {
+                t.clients[2].start = Duration::from_secs(29)
+            }),
+            ("attack-sockstress", fewer),
+            ("attack-tiny-mss", fewer),
+            ("attack-sack-bomb", fewer),
+            ("attack-optimistic-ack", fewer),
+            ("attack-window-lies", fewer),
+            ("attack-option-garbage", fewer),
+            ("attack-time-wait", |t| {
+                node(t, "b").settings = Settings::default();
+            }),
+            ("attack-port-scan", fewer),
             ("bufferbloat", |t| {
                 let way = &mut t.wires[1].ways[0];
                 way.queue = Queue::FqCodel(fq_codel::Config::default());

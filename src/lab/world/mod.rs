@@ -45,7 +45,7 @@ use stack::frame::Frame;
 use stack::host::{Host, Stats};
 use stack::link::impair::{Arrival, Marks, Match, Sent, Way};
 use stack::link::offload::{self, Cutter};
-use stack::machine::{Fate, Machine, Port};
+use stack::machine::{Consumer, Fate, Machine, Port};
 use stack::reason::DropReason;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant, earliest, nanos};
@@ -196,7 +196,8 @@ pub struct Counters {
     pub arrived: u64,
     /// Frames it put on wires.
     pub sent: u64,
-    /// Frames a hub took for repetition, or that were handed out to somebody outside.
+    /// Frames a hub took for repetition, that a program took before its host could, or that were
+    /// handed out to somebody outside.
     pub passed: u64,
     /// Frames lost because it was paused.
     pub paused: u64,
@@ -419,6 +420,18 @@ impl Node {
         }
     }
 
+    /// The largest that a counter was in any of the host's lives.
+    #[must_use]
+    pub fn most(&self, counter: impl Fn(&Stats) -> u64) -> u64 {
+        match &self.kind {
+            Kind::Host(station) => {
+                let lives = station.past.iter().chain([station.host.stats()]);
+                lives.map(counter).max().unwrap_or_default()
+            }
+            _ => 0,
+        }
+    }
+
     /// Whether all that came in is accounted for.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
@@ -439,7 +452,7 @@ impl Node {
                 if let Some(stats) = lives().find(|s| !s.is_conserved()) {
                     return Err(format!("{stats:?}"));
                 }
-                lives().map(|s| s.frames_in).sum()
+                passed + lives().map(|s| s.frames_in).sum::<u64>()
             }
             Kind::Hub | Kind::Outside(_) => passed,
         };
@@ -581,7 +594,16 @@ impl World {
                 node.counters.paused += 1;
                 Fate::Dropped(DropReason::NodePaused)
             }
-            (State::Running, Kind::Host(station)) => station.host.handle_frame(now, port, frame),
+            (State::Running, Kind::Host(station)) => {
+                let mut tasks = station.tasks.iter_mut();
+                match tasks.any(|task| task.handle_frame(now, &frame)) {
+                    true => {
+                        node.counters.passed += 1;
+                        Fate::Delivered(Consumer::Raw)
+                    }
+                    false => station.host.handle_frame(now, port, frame),
+                }
+            }
             (State::Running, Kind::Hub) => {
                 node.counters.passed += 1;
                 self.note_arrival(i, (tag, sent, marks), seen, Fate::Forwarded);

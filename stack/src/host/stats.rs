@@ -19,6 +19,10 @@ pub struct TcpStats {
     pub passive_opens: u64,
     /// Connections of these that became open, and waited to be accepted.
     pub accepted: u64,
+    /// The most connections in any state that there were at once.
+    pub connections_peak: u64,
+    /// The most half-open connections of one listener that there were at once.
+    pub half_open_peak: u64,
     /// Resets received for connections.
     pub resets_in: u64,
     /// Resets sent by connections; those for no connection are in [`Stats::resets_out`].

@@ -410,6 +410,14 @@ impl Host {
         })
     }
 
+    /// Bytes that all connections hold together: sent and not acknowledged, to be sent, not read,
+    /// out of order. It walks them all.
+    #[must_use]
+    pub fn tcp_buffered(&self) -> u64 {
+        let all = self.tcp.connections.iter();
+        all.map(|(_, entry)| entry.connection.buffered()).sum()
+    }
+
     /// Why the frame that [`poll_transmit`](crate::machine::Machine::poll_transmit) gave last was
     /// sent, where it holds a segment that is no new data and no plain acknowledgment.
     #[must_use]

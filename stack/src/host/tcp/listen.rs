@@ -233,6 +233,9 @@ impl Host {
             .ok_or(DropReason::TcpTooMany)?;
         if let Some(l) = self.tcp.listeners.get_mut(listener) {
             l.half_open.insert(key);
+            let half_open = u64::try_from(l.half_open.len()).unwrap_or(u64::MAX);
+            let peak = &mut self.stats.tcp.half_open_peak;
+            *peak = half_open.max(*peak);
         }
         self.stats.tcp.passive_opens += 1;
         if early {

@@ -344,6 +344,9 @@ impl Host {
         };
         let key = self.tcp.connections.insert(Box::new(entry)).ok()?;
         self.tcp.table.add(&ends, key);
+        let all = u64::try_from(self.tcp.connections.len()).unwrap_or(u64::MAX);
+        let peak = &mut self.stats.tcp.connections_peak;
+        *peak = all.max(*peak);
         Some(key)
     }
 

@@ -999,6 +999,13 @@ impl Connection {
         }
     }
 
+    /// Bytes of data that it holds, either way.
+    #[must_use]
+    pub fn buffered(&self) -> u64 {
+        let unread = u64::try_from(self.rcv.buffer.len()).unwrap_or(u64::MAX);
+        u64::from(self.snd.buffer.len()) + u64::from(self.rcv.out_of_order()) + unread
+    }
+
     /// Where congestion control stands.
     #[must_use]
     pub const fn phase(&self) -> Phase {
