@@ -42,6 +42,8 @@ const MTU_SEARCH_REST: Duration = Duration::from_secs(600);
 
 /// What a connection has in memory for traffic is given back after so long without any.
 const IDLE: Duration = Duration::from_millis(250);
+/// The longest between two looks at one whose peer has stalled.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// What the path to the peer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -685,7 +687,9 @@ impl Connection {
         let active = self.last_heard + IDLE;
         let busy = self.snd.flight() > 0 || self.snd.buffer.len() > 0;
         if busy || active > now {
-            self.timers.set(Timer::Idle, active.max(now + IDLE));
+            // A peer that stalls is looked at less and less often: it may have stalled thousands.
+            let silent = now.since(self.last_heard).clamp(IDLE, STALLED);
+            self.timers.set(Timer::Idle, active.max(now + silent));
         } else {
             self.snd.shrink();
             self.rcv.shrink();

@@ -2,7 +2,9 @@
 
 use super::script::{Script, modern, plain};
 use crate::reason::DropReason;
-use crate::transport::tcp::{Error, State};
+use crate::time::Duration;
+use crate::transport::tcp::{Error, Options, State};
+use std::vec::Vec;
 
 #[test]
 fn resets() {
@@ -105,4 +107,60 @@ fn a_closed_connection_takes_nothing() {
     s.drops("S 0:0", DropReason::TcpNoSocket);
     s.drops("P. 1:1 ack 1", DropReason::TcpNoSocket);
     s.tx(&[]);
+}
+
+#[test]
+fn crumbs_of_sack_do_not_make_each_byte_an_entry() {
+    // The family of CVE-2019-11477: every other byte of a flight, four blocks at a time.
+    let options = Options {
+        sack: true,
+        ..plain()
+    };
+    let mut s = Script::open(options);
+    s.write(60_000);
+    for _ in 0..6 {
+        s.drain();
+        let all = s.c.snd.nxt.since(s.c.snd.iss);
+        s.rx(&std::format!(". 1:1 ack {all}"));
+    }
+    s.write(60_000);
+    s.drain();
+    let (una, flight) = (s.c.snd.una, s.c.snd.flight());
+    assert!(flight >= 10_000, "{flight}");
+    let first = una.since(s.c.snd.iss);
+    for step in 0..flight / 8 {
+        let at = |i: u32| first + 1 + 8 * step + 2 * i;
+        let block = |i: u32| std::format!("{}:{}", at(i), at(i) + 1);
+        let blocks: Vec<_> = (0..4).map(block).collect();
+        s.rx(&std::format!(". 1:1 ack {first} sack {}", blocks.join(" ")));
+        s.drain();
+    }
+    // Four pieces for each full segment and 256, and what the last blocks cut.
+    let full = usize::try_from(s.c.snd.flight() / 1000).unwrap();
+    let most = 256 + 4 * full + 8;
+    let entries = s.c.snd.track.board.len();
+    assert!((256..=most).contains(&entries), "{entries} of {most}");
+}
+
+#[test]
+fn a_stalled_peer_costs_few_looks() {
+    // Never acknowledged, and acknowledged with a window that stays shut.
+    for shut in [false, true] {
+        let mut s = Script::open(plain());
+        s.write(3000);
+        s.drain();
+        if shut {
+            s.rx(". 1:1 ack 3001 win 0");
+            s.write(3000);
+            s.drain();
+        }
+        let (end, mut looks) = (s.now + Duration::from_secs(100), 0);
+        while let Some(due) = s.c.poll_timeout().filter(|due| *due <= end) {
+            s.now = s.now.max(due);
+            s.c.handle_timeout(s.now);
+            looks += 1;
+            s.drain();
+        }
+        assert!((8..30).contains(&looks), "{looks} looks, shut {shut}");
+    }
 }
