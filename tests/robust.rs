@@ -24,6 +24,8 @@ mod machines;
 mod parse;
 #[path = "robust/targets.rs"]
 mod targets;
+#[path = "robust/tcp.rs"]
+mod tcp;
 
 use chance::Chance;
 use std::env;
@@ -112,6 +114,31 @@ fn a_clone_does_as_the_original() {
 }
 
 #[test]
+fn scripts_lead_into_each_state_of_tcp() {
+    for state in tcp::STATES {
+        for offer in [false, true] {
+            let peer = tcp::Peer::in_state(state, offer);
+            let want = match state {
+                stack::transport::tcp::State::Listen => vec![],
+                state => vec![state],
+            };
+            assert_eq!(peer.states(), want, "offer {offer}");
+        }
+    }
+}
+
+#[test]
+fn no_peer_harms_a_connection() {
+    let (mut accepted, mut out) = (0, 0);
+    with_seeds(60, |seed| {
+        let peer = tcp::run(&mut Chance::from_seed(seed), STEPS / 4);
+        accepted += peer.host.stats().tcp.accepted;
+        out += peer.out;
+    });
+    assert!(accepted > 60 && out > 3000, "{accepted} opened, {out} sent");
+}
+
+#[test]
 fn no_bytes_harm_a_parser() {
     with_seeds(20, |seed| {
         let mut c = Chance::from_seed(seed);
@@ -168,11 +195,12 @@ fn no_user_harms_a_host() {
 fn no_first_input_harms_its_target() {
     type Target = fn(&[u8]);
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
-    let all: [(&str, Target); 5] = [
+    let all: [(&str, Target); 6] = [
         ("dissect", captures::dissect),
         ("wire", targets::wire),
         ("link_net", targets::link_net),
         ("transport", targets::transport),
+        ("tcp", targets::tcp),
         ("host", targets::host),
     ];
     for (name, target) in all {
@@ -213,6 +241,7 @@ fn writes_corpora() {
         ("link_net", 4),
         ("transport", 2),
         ("host", drive::KINDS.len()),
+        ("tcp", tcp::STATES.len()),
     ] {
         for n in 0..(2 * kinds).max(8) {
             let mut bytes = vec![(n % kinds) as u8];

@@ -1,7 +1,7 @@
 //! What a fuzz target does with its input: one function for each file in `tests/fuzz/fuzz_targets`.
 
 use crate::chance::Chance;
-use crate::{drive, machines, parse};
+use crate::{drive, machines, parse, tcp};
 
 /// Every parser on any bytes.
 pub(crate) fn wire(bytes: &[u8]) {
@@ -27,6 +27,11 @@ pub(crate) fn transport(bytes: &[u8]) {
     } else {
         drive::run_user(&mut c, 200);
     }
+}
+
+/// TCP: the first byte says in which state a connection is, the others what is said to it.
+pub(crate) fn tcp(bytes: &[u8]) {
+    tcp::run(&mut Chance::from_bytes(bytes), 400);
 }
 
 /// A whole host: the first byte says which kind, the others what happens to it.

@@ -13,5 +13,7 @@ mod machines;
 mod parse;
 #[path = "../../robust/targets.rs"]
 mod targets;
+#[path = "../../robust/tcp.rs"]
+mod tcp;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::link_net(bytes));
