@@ -40,7 +40,7 @@ const MAX_FRAMES: usize = 4096;
 const ACKED: u32 = 300_000;
 const FLIGHT: u32 = 100_000;
 /// What a peer with tiny segments takes before it goes.
-const TINY_BYTES: u64 = 8_192;
+const TINY_BYTES: u64 = 3_000;
 /// Largest segment that it announces elsewhere.
 const MSS: u16 = 1460;
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
@@ -861,5 +861,100 @@ impl Endpoint for TcpAttacker {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pair::{World, faithful, hosts, mac};
+    use super::super::services::{Server, Service};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn run(attack: Attack, service: Service, count: u64, secs: u64) -> World<TcpAttacker, Server> {
+        let target = SocketAddrV4::new(Ipv4Addr::new(10, 7, 0, 2), service.port());
+        let config = Config {
+            mac: Some(mac(2)),
+            count,
+            ..Config::new(attack, target)
+        };
+        let mut hosts = hosts();
+        let route = stack::net::route::Route::via(
+            "198.18.0.0/15".parse().unwrap(),
+            IpAddr::V4(Ipv4Addr::new(10, 7, 0, 1)),
+            stack::machine::Port(0),
+        );
+        hosts[1].add_route(route).unwrap();
+        let server = Server::new(vec![service], &Rng::from_seed(1));
+        let mut world = World::new(hosts, TcpAttacker::new(config), server, faithful);
+        world.run(Duration::from_secs(secs));
+        world
+    }
+
+    #[test]
+    fn each_has_a_name_and_a_pace() {
+        let names: BTreeSet<&str> = Attack::ALL.iter().map(|a| a.name()).collect();
+        assert_eq!(names.len(), Attack::ALL.len());
+        for attack in Attack::ALL {
+            let (count, interval) = attack.usual();
+            assert!(count > 0 && !interval.is_zero(), "{attack:?}");
+        }
+    }
+
+    #[test]
+    fn its_frames_are_whole_and_each_syn_has_a_source_of_its_own() {
+        let target = SocketAddrV4::new(Ipv4Addr::new(10, 7, 0, 2), 19);
+        let config = Config {
+            mac: Some(mac(2)),
+            ..Config::new(Attack::SynFlood, target)
+        };
+        let [mut host, _] = hosts();
+        let mut attacker = TcpAttacker::new(config);
+        attacker.start(Instant::ZERO, &mut host).unwrap();
+        let mut sources = BTreeSet::new();
+        for i in 0..1000 {
+            let now = Instant::ZERO + Duration::from_micros(50) * i;
+            attacker.handle_timeout(now, &mut host);
+            let frame = attacker.poll_frame(now).unwrap().to_bytes();
+            let (_, rest) = ethernet::Header::parse(&frame).unwrap();
+            assert!(ipv4::verify(&rest[..20]));
+            let (ip, rest) = ipv4::Header::parse(rest).unwrap();
+            let segment = &rest[..ip.payload_len()];
+            assert!(tcp::verify(ip.src.into(), ip.dst.into(), segment));
+            let (tcp, _) = tcp::Header::parse(segment).unwrap();
+            assert_eq!(tcp.flags, Flags::SYN);
+            assert_eq!(ip.src.octets()[..1], [198]);
+            sources.insert(ip.src);
+        }
+        assert_eq!(sources.len(), 1000);
+    }
+
+    #[test]
+    fn what_comes_for_its_own_ends_never_reaches_its_host() {
+        let world = run(Attack::Sockstress, Service::Http, 5, 1);
+        assert_eq!(world.left.measure("opened"), Some(5));
+        assert_eq!(world.left.measure("open"), Some(5));
+        assert_eq!(world.hosts[0].stats().resets_out, 0);
+        assert_eq!(world.hosts[1].stats().tcp.accepted, 5);
+    }
+
+    #[test]
+    fn tiny_segments_are_measured() {
+        let world = run(Attack::TinyMss, Service::Chargen, 88, 2);
+        assert_eq!(world.left.measure("least"), Some(48));
+        for metric in TcpAttacker::METRICS {
+            assert!(world.left.measure(metric).is_some(), "{metric}");
+        }
+        assert_eq!(world.told().last().unwrap(), "opened port=19");
+        assert_eq!(world.left.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_target_must_be_a_neighbour() {
+        let [mut host, _] = hosts();
+        let target = SocketAddrV4::new(Ipv4Addr::new(10, 9, 0, 2), 19);
+        let mut attacker = TcpAttacker::new(Config::new(Attack::SynFlood, target));
+        assert!(attacker.start(Instant::ZERO, &mut host).is_err());
+        assert_eq!(attacker.poll_timeout(), None);
     }
 }

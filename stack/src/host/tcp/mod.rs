@@ -18,6 +18,24 @@
 //! connection with nothing to do is in no list but the timers'; half-open, waiting, orphaned and
 //! TIME-WAIT connections have limits of their own, and counters.
 //!
+//! What bounds an attack. Each has a scenario of the lab, `attack-NAME`.
+//!
+//! | attack | bounded by |
+//! |---|---|
+//! | `syn-flood` | `syn_backlog` half-open connections of a listener (256); any more SYNs are answered by a cookie, of which nothing is kept |
+//! | `blind-rst`, `blind-syn` | RFC 5961 §3, §4: only a reset with the very next number ends a connection; others in the window, and SYNs, are asked about, once in 500 ms |
+//! | `blind-data` | RFC 5961 §5: the acknowledgment must lie within the peer's largest window before SND.NXT. A segment outside of the window is answered by one acknowledgment, never by more or larger ones |
+//! | `ack-storm` | the same 500 ms for each acknowledgment that corrects one |
+//! | `sockstress` | `orphan_retries` probes of a window that stays shut (8), answered or not; `max_orphans` in all. Before its user lets go, a connection is the user's to bound: the services bear silence for ten minutes at most |
+//! | `tiny-mss` | no segments below 48 bytes are sent, whatever is announced; the flight is bounded by the send buffer |
+//! | `sack-bomb` | pieces of a flight: four for each full segment, and 256; blocks that would make more are ignored |
+//! | `optimistic-ack` | nothing beyond SND.NXT is believed; the window grows no further than the send buffer. Acknowledging early what is on its way cannot be told from a short path |
+//! | `window-lies` | the send buffer, whatever is promised; what was sent before a window shrank stays sent, a shut one is probed |
+//! | `option-garbage` | the first option that cannot be read ends the list; MSS, window scale and SACK-permitted count in a SYN only |
+//! | `time-wait` | `max_time_waits`, the oldest goes; ends in TIME-WAIT can be used again by a newer SYN (RFC 6191) |
+//! | `port-scan` | a reset each, held to `max_replies` and `max_reply_bytes` of an interface |
+//! | out-of-order crumbs | the receive buffer, of which each piece takes 256 bytes at least |
+//!
 //! Left out: IPv4 peers of IPv6 sockets (RFC 3493 §3.7).
 
 mod calls;
