@@ -213,7 +213,8 @@ impl Peer {
                 _ => return self.check(),
             }
         }
-        panic!("something stays due at {:?}", self.now);
+        let due = self.host.poll_timeout();
+        assert!(due.is_none(), "{due:?} stays due at {:?}", self.now);
     }
 
     /// A packet of the host's.

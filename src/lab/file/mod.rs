@@ -76,7 +76,8 @@ from.b = { delay = "80ms" }        # one direction       target, interval, ecn; 
 [[client]]
 name = "p"                         # else ping1, ping2, ..
 node = "a"
-kind = "ping"                      # ping, udp, tcp, scan, arp-forger or traceroute
+kind = "ping"                      # ping, udp, tcp, scan, traceroute, arp-forger with
+                                   # claims = "b", or tcp-attacker with attack = "syn-flood", ..
 to = "b"                           # a node or an address
 start = "0s"
 stop = "9s"
