@@ -221,6 +221,10 @@ reasons! {
     TcpAfterFin = "tcp-after-fin",
     /// Data for a user who has let go; a reset answers.
     TcpAfterClose = "tcp-after-close",
+    /// It begins in the window and ends beyond it, while data waits to be read.
+    TcpBeyondWindow = "tcp-beyond-window",
+    /// The receive buffer has no memory left for it.
+    TcpBufferFull = "tcp-buffer-full",
     /// Too much is held out of order.
     TcpOutOfOrderFull = "tcp-out-of-order-full",
     /// The socket's receive queue is full.
@@ -233,6 +237,8 @@ reasons! {
     TcpFiltered = "tcp-filtered",
     /// As many connections as the listener lets wait to be accepted do.
     TcpBacklogFull = "tcp-backlog-full",
+    /// The listener waits for data.
+    TcpDeferred = "tcp-deferred",
     /// As many connections as the listener lets be half open are.
     TcpSynQueueFull = "tcp-syn-queue-full",
     /// The host has as many connections as it may have.

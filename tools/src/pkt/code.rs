@@ -549,7 +549,9 @@ impl Reader<'_> {
         if let Some(value) = self.variables.get(name) {
             return Ok(value.clone());
         }
-        if let Some(value) = (self.field)(name).filter(|_| name.starts_with("tcpi_")) {
+        if let Some(value) = (self.field)(name)
+            .filter(|_| name.starts_with("tcpi_") || name.starts_with("SK_MEMINFO_"))
+        {
             return Ok(Int(value));
         }
         if let Some(value) = constants::value(name) {

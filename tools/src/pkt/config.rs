@@ -71,6 +71,8 @@ pub(super) struct Config {
     pub(super) lenient_packets: bool,
     /// Calls that differ likewise.
     pub(super) lenient_calls: bool,
+    /// Segments of this size were joined on the way in to what is longer.
+    pub(super) joined: Option<u16>,
     /// Shell blocks' files to go through first.
     pub(super) init_scripts: Vec<String>,
 }
@@ -93,6 +95,7 @@ impl Config {
             strict_segments: false,
             lenient_packets: false,
             lenient_calls: false,
+            joined: None,
             init_scripts: Vec::new(),
         };
         for (name, value) in lines {
@@ -163,8 +166,8 @@ impl Config {
                 self.init_scripts = text.split(',').map(|path| path.trim().to_owned()).collect();
             }
             // How the original gets at a kernel, a wire and an interpreter; or what is so anyway.
-            // `mss` is how it cuts what a receiving device joined.
-            "mss" | "define" | "send_omit_free" | "speed" | "debug" | "verbose" | "is_anyip"
+            "mss" => self.joined = number::<u16>(text).map(|n| Some(n).filter(|n| *n > 0))?,
+            "define" | "send_omit_free" | "speed" | "debug" | "verbose" | "is_anyip"
             | "code_command" | "code_format" | "code_sockopt" | "so_filename" | "so_flags"
             | "dry_run" => {}
             _ => return Err("this option is not known".into()),

@@ -27,6 +27,17 @@ const fn errno_of_bind(error: BindError) -> Errno {
     }
 }
 
+/// How many timeouts of a SYN-ACK so many seconds are.
+fn timeouts_in(secs: i32) -> u8 {
+    let (mut count, mut period, mut at) = (0, 1, 0);
+    while at < secs && count < u8::MAX {
+        count += 1;
+        at += period;
+        period = (period * 2).min(120);
+    }
+    count
+}
+
 impl Process {
     pub(super) fn socket(&mut self, domain: i32, kind: i32, protocol: i32) -> Answer {
         if domain != libc::AF_INET && domain != libc::AF_INET6 {
@@ -187,6 +198,7 @@ impl Process {
                 socket.bound = Some(addr);
                 socket.stage = Stage::Listening(handle);
                 (socket.shut_read, socket.shut_write) = (false, false);
+                self.tell_options(fd);
             }
             _ => return Err(Errno::EINVAL),
         }
@@ -215,6 +227,8 @@ impl Process {
             fast_open: usize::try_from(fast_open).unwrap_or(0),
             fast_open_without_cookie: self.sysctls.fastopen & 0x200 != 0
                 || socket.settings.fast_open_no_cookie,
+            reset_on_overflow: self.sysctls.abort_on_overflow,
+            defer: timeouts_in(socket.settings.defer_accept),
         })
     }
 
@@ -257,8 +271,13 @@ impl Process {
                 self.host.tcp_set_options(now, handle, options);
             }
             Stage::Listening(handle) => {
+                let keys = socket.settings.fast_open_key;
                 if let Ok(options) = self.listen_options(fd) {
                     self.host.tcp_set_listen_options(handle, options);
+                }
+                if let Some((key, backup)) = keys {
+                    self.host
+                        .tcp_set_listener_fast_open_key(handle, key, backup);
                 }
             }
             Stage::Udp(handle) => {
@@ -292,10 +311,11 @@ impl Process {
             options.retries2 = fresh.retries2;
             options.syn_ack_retries = fresh.syn_ack_retries;
             options.rto_max = fresh.rto_max;
+            options.challenge_interval = fresh.challenge_interval;
             self.tell_options(fd);
         }
-        if let Some(key) = self.sysctls.fastopen_key {
-            self.host.tcp_set_fast_open_key(key);
+        if let Some((key, backup)) = self.sysctls.fastopen_key {
+            self.host.tcp_set_fast_open_key(key, backup);
         }
     }
 
@@ -495,6 +515,8 @@ impl Process {
         let socket = self.socket_of(fd)?;
         let mut options = self.tcp_options(socket);
         options.fast_open = fast;
+        options.fast_open_without_cookie =
+            self.sysctls.fastopen & 4 != 0 || socket.settings.fast_open_no_cookie;
         let from = socket.bound;
         let handle =
             self.host

@@ -2,7 +2,7 @@
 
 use super::errqueue;
 use super::settings::Settings;
-use super::socket::Stage;
+use super::socket::{Socket, Stage};
 use super::{Answer, Errno, OptVal, Process};
 use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
 use stack::time::Duration;
@@ -61,7 +61,21 @@ const KEPT: &[(i32, i32)] = &[
 
 const IP_FREEBIND: i32 = 15;
 
+/// What `SO_MEMINFO` tells.
+fn memory_of(socket: &Socket) -> [u32; 9] {
+    let (queued, settings) = (socket.queued(), &socket.settings);
+    let rcvbuf = settings.rcvbuf.max(socket.last.recv_limit);
+    let unread = socket.last.unread;
+    [unread, rcvbuf, queued, settings.sndbuf, 0, queued, 0, 0, 0]
+}
+
 impl Process {
+    /// What `SO_MEMINFO` tells of a socket.
+    #[must_use]
+    pub fn memory_info(&self, fd: i32) -> Option<[u32; 9]> {
+        Some(memory_of(self.socket_of(fd).ok()?))
+    }
+
     pub(super) fn setsockopt(
         &mut self,
         fd: i32,
@@ -185,7 +199,8 @@ impl Process {
                 return Err(Errno::EINVAL);
             }
             let key: [u8; 16] = key.try_into().map_err(|_| Errno::EINVAL)?;
-            self.host.tcp_set_fast_open_key(key);
+            let backup = value.0.get(16..).and_then(|b| b.try_into().ok());
+            self.socket_mut(fd)?.settings.fast_open_key = Some((key, backup));
             return Ok(());
         }
         if value.0.len() < 4 {
@@ -346,9 +361,7 @@ impl Process {
             libc::SO_RCVTIMEO | SO_RCVTIMEO_NEW => return Ok(time_of(settings.rcv_timeout)),
             libc::SO_SNDTIMEO | SO_SNDTIMEO_NEW => return Ok(time_of(settings.snd_timeout)),
             SO_MEMINFO => {
-                let queued = socket.queued();
-                let (unread, sndbuf) = (socket.last.unread, settings.sndbuf);
-                let all = [unread, settings.rcvbuf, queued, sndbuf, 0, queued, 0, 0, 0];
+                let all = memory_of(socket);
                 return Ok(all.into_iter().flat_map(u32::to_ne_bytes).collect());
             }
             SO_MAX_PACING_RATE => return Ok(settings.max_pacing_rate.to_ne_bytes().to_vec()),
@@ -392,7 +405,13 @@ impl Process {
                 return Ok(name);
             }
             TCP_FASTOPEN_KEY => {
-                return Ok(self.sysctls.fastopen_key.unwrap_or_default().to_vec());
+                let own = self.socket_of(fd)?.settings.fast_open_key;
+                let (key, backup) = own.or(self.sysctls.fastopen_key).unwrap_or_default();
+                return Ok([Some(key), backup]
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .collect());
             }
             libc::TCP_NODELAY => i32::from(settings.nodelay),
             libc::TCP_CORK => i32::from(settings.cork),

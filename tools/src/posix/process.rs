@@ -4,7 +4,7 @@ use super::epoll::Epoll;
 use super::socket::Socket;
 use super::sysctl::Sysctls;
 use super::{Answer, Call, Errno, Mode, Op, Profile, Sent, Setup, TcpInfo};
-use stack::frame::Frame;
+use stack::frame::{Frame, Gso, GsoKind};
 use stack::host::{self, Host, InterfaceConfig};
 use stack::link::offload;
 use stack::machine::{Machine as _, Port};
@@ -61,7 +61,25 @@ pub struct Process {
     pub(super) out: VecDeque<Sent>,
     /// Super-segments are cut before they leave.
     pub(super) cut: bool,
+    /// What is longer has come as a run of segments of this size, joined on the way.
+    pub(super) joined: Option<u16>,
     pub(super) next_port: u16,
+}
+
+/// How a packet was joined, where it was.
+fn gso(packet: &[u8], size: u16) -> Option<Gso> {
+    let (kind, start, protocol) = match packet.first()? >> 4 {
+        4 => (
+            GsoKind::Tcp4,
+            usize::from(packet.first()? & 15) * 4,
+            packet.get(9),
+        ),
+        6 => (GsoKind::Tcp6, 40, packet.get(6)),
+        _ => return None,
+    };
+    let header = usize::from(packet.get(start + 12)? >> 4) * 4;
+    let data = packet.len().checked_sub(start + header)?;
+    (*protocol? == 6 && data > usize::from(size)).then_some(Gso { kind, size })
 }
 
 impl Process {
@@ -97,6 +115,7 @@ impl Process {
             limits: Vec::new(),
             out: VecDeque::new(),
             cut: setup.profile != Profile::Linux,
+            joined: None,
             next_port: 32_768,
         };
         // What an interface says when it comes up is not the program's doing.
@@ -108,6 +127,11 @@ impl Process {
     /// What the wall clock shows at the start: timestamps in control messages count from it.
     pub const fn set_epoch(&mut self, epoch: Duration) {
         self.epoch = epoch;
+    }
+
+    /// What arrives with more data than this has been joined of segments of that size.
+    pub const fn set_joined(&mut self, size: Option<u16>) {
+        self.joined = size;
     }
 
     /// Cuts super-segments at the MSS before they leave, or leaves them whole.
@@ -179,8 +203,9 @@ impl Process {
     /// A raw IP packet arrives.
     pub fn deliver(&mut self, packet: &[u8]) {
         let now = self.instant();
-        self.host
-            .handle_frame(now, Port(0), Frame::copy_from(packet));
+        let mut frame = Frame::copy_from(packet);
+        frame.offload.gso = self.joined.and_then(|size| gso(packet, size));
+        self.host.handle_frame(now, Port(0), frame);
         self.settle();
         self.end_more();
     }

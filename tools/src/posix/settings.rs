@@ -28,6 +28,8 @@ pub(super) struct Settings {
     pub(super) quickack: bool,
     /// `TCP_FASTOPEN` on a listener: how many may wait.
     pub(super) fast_open: i32,
+    /// `TCP_FASTOPEN_KEY`.
+    pub(super) fast_open_key: Option<super::sysctl::Keys>,
     pub(super) fast_open_connect: bool,
     pub(super) fast_open_no_cookie: bool,
     pub(super) defer_accept: i32,
@@ -64,6 +66,7 @@ impl Default for Settings {
             cork: false,
             quickack: true,
             fast_open: 0,
+            fast_open_key: None,
             fast_open_connect: false,
             fast_open_no_cookie: false,
             defer_accept: 0,

@@ -6,7 +6,7 @@
 use super::Profile;
 use super::settings::Settings;
 use stack::time::Duration;
-use stack::transport::tcp::options::{Buffer, Ecn, KeepAlive, MtuProbing};
+use stack::transport::tcp::options::{Accounting, Buffer, Ecn, KeepAlive, MtuProbing};
 use stack::transport::tcp::{Algorithm, Cookies, Options};
 
 /// The settings.
@@ -24,7 +24,9 @@ pub(super) struct Sysctls {
     /// `tcp_fastopen`'s bits.
     pub(super) fastopen: u32,
     /// `tcp_fastopen_key`.
-    pub(super) fastopen_key: Option<[u8; 16]>,
+    pub(super) fastopen_key: Option<Keys>,
+    /// `tcp_abort_on_overflow`.
+    pub(super) abort_on_overflow: bool,
     pub(super) cookies: Cookies,
     /// `core.somaxconn`.
     pub(super) somaxconn: i32,
@@ -33,10 +35,12 @@ pub(super) struct Sysctls {
     pub(super) keepalive: KeepAlive,
 }
 
+/// A Fast Open key, and the one before.
+pub(super) type Keys = ([u8; 16], Option<[u8; 16]>);
+
 /// Names that are taken, and change nothing: what they are about our TCP does one way only, or not
 /// at all.
 const SILENT: &[&str] = &[
-    "tcp_abort_on_overflow",
     "tcp_adv_win_scale",
     "tcp_allowed_congestion_control",
     "tcp_app_win",
@@ -52,7 +56,6 @@ const SILENT: &[&str] = &[
     "tcp_ecn_option_beacon",
     "tcp_fack",
     "tcp_fastopen_blackhole_timeout_sec",
-    "tcp_invalid_ratelimit",
     "tcp_limit_output_bytes",
     "tcp_low_latency",
     "tcp_max_reordering",
@@ -93,7 +96,9 @@ impl Sysctls {
         options.syn_retries = 5;
         options.slow_start_after_idle = !linux;
         options.burst_segments = linux.then_some(2);
-        options.first_window = linux.then_some(65_535);
+        if linux {
+            options.accounting = Accounting::Packets;
+        }
         options.mtu_probing = MtuProbing::Off;
         let (rmem, wmem) = match linux {
             true => ([4096, 540_000, 15 << 20], [4096, 256 << 10, 4 << 20]),
@@ -108,10 +113,8 @@ impl Sysctls {
             core_max: [4 << 20, 4 << 20],
             fastopen: if linux { 3 } else { 0 },
             // What packet scripts know the cookies of.
-            fastopen_key: Some([
-                0xa1, 0xa1, 0xa1, 0xa1, 0xb2, 0xb2, 0xb2, 0xb2, 0xc3, 0xc3, 0xc3, 0xc3, 0xd4, 0xd4,
-                0xd4, 0xd4,
-            ]),
+            fastopen_key: key("a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"),
+            abort_on_overflow: false,
             cookies: Cookies::WhenFull,
             somaxconn: 4096,
             notsent_lowat: u32::MAX,
@@ -154,6 +157,7 @@ impl Sysctls {
             "wmem_max" => self.core_max[1] = clamp(first),
             "rmem_default" | "wmem_default" | "netdev_max_backlog" => {}
             "somaxconn" => self.somaxconn = i32::try_from(first).map_err(|_| bad())?,
+            "tcp_abort_on_overflow" => self.abort_on_overflow = first != 0,
             "tcp_fastopen" => self.fastopen = clamp(first),
             "tcp_notsent_lowat" => self.notsent_lowat = clamp(first),
             "tcp_slow_start_after_idle" => self.options.slow_start_after_idle = first != 0,
@@ -191,6 +195,9 @@ impl Sysctls {
             "tcp_synack_retries" => o.syn_ack_retries = byte(value),
             "tcp_retries1" => o.retries1 = byte(value),
             "tcp_retries2" => o.retries2 = byte(value),
+            "tcp_invalid_ratelimit" => {
+                o.challenge_interval = Duration::from_millis(positive(value));
+            }
             "tcp_fin_timeout" => o.fin_wait_2 = secs(value),
             "tcp_rto_min_us" => o.rto_min = Duration::from_micros(positive(value)),
             "tcp_rto_max_ms" => o.rto_max = Duration::from_millis(positive(value)),
@@ -229,9 +236,12 @@ impl Sysctls {
         }
     }
 
-    /// The receive buffer of a connection in windows: half of what Linux counts with overhead.
+    /// The receive buffer of a connection: as Linux counts it, or in windows.
     pub(super) fn recv_buffer(&self, settings: &Settings) -> Buffer {
-        let space = settings.rcvbuf / 2;
+        let space = match self.profile {
+            Profile::Linux => settings.rcvbuf,
+            Profile::FreeBsd => settings.rcvbuf / 2,
+        };
         if settings.rcvbuf_locked {
             return Buffer {
                 initial: space,
@@ -239,7 +249,6 @@ impl Sysctls {
             };
         }
         match self.profile {
-            // The first window is bounded apart from the buffer.
             Profile::Linux => Buffer {
                 initial: space,
                 max: self.rmem[2].max(self.core_max[0] * u32::from(self.rmem[2] == 0)),
@@ -276,13 +285,18 @@ fn secs(value: i64) -> Duration {
     Duration::from_secs(positive(value))
 }
 
-/// `a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4`, and a second one after a comma that we have no use for.
-/// Linux writes four little-endian words.
-fn key(text: &str) -> Option<[u8; 16]> {
-    let first = text.split(',').next()?;
-    let mut bytes = Vec::new();
-    for word in first.split('-') {
-        bytes.extend(u32::from_str_radix(word, 16).ok()?.to_le_bytes());
+/// `a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4`, and the one before after a comma. Linux writes four
+/// little-endian words.
+fn key(text: &str) -> Option<Keys> {
+    let one = |text: &str| -> Option<[u8; 16]> {
+        let mut bytes = Vec::new();
+        for word in text.trim().split('-') {
+            bytes.extend(u32::from_str_radix(word, 16).ok()?.to_le_bytes());
+        }
+        bytes.try_into().ok()
+    };
+    match text.split_once(',') {
+        Some((first, backup)) => Some((one(first)?, Some(one(backup)?))),
+        None => Some((one(text)?, None)),
     }
-    bytes.try_into().ok()
 }

@@ -136,11 +136,15 @@ impl Host {
         let link = self.find_link(to.ip());
         let iss = self.tcp.isn.generate(now, local, to);
         let offset = self.tcp.isn.ts_offset(local, to);
-        let fast = options.fast_open;
+        let (fast, bare) = (options.fast_open, options.fast_open_without_cookie);
         let options = self.tcp.share(options);
         let mut connection = Connection::connect(now, options, iss, offset, link.path());
         if fast {
-            connection.open_fast(self.tcp.fast_open.client.plan(now, local.ip(), to));
+            let client = &mut self.tcp.fast_open.client;
+            connection.open_fast(match bare {
+                true => client.plan_without(now, local.ip(), to),
+                false => client.plan(now, local.ip(), to),
+            });
         }
         let key = self
             .add_connection(connection, ends, Owner::User, link)
@@ -429,6 +433,7 @@ impl Host {
     pub(super) fn hand_over(&mut self, key: Key) -> Option<(TcpHandle, SocketAddr)> {
         let entry = self.tcp.connections.get_mut(key)?;
         entry.owner = Owner::User;
+        entry.connection.adopt();
         let remote = entry.ends.remote();
         if entry.ready != Readiness::NONE && !core::mem::replace(&mut entry.announced, true) {
             self.ready.push_back(Who::Tcp(key));

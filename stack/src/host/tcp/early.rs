@@ -17,6 +17,7 @@ use super::Ends;
 use super::listen::Listener;
 use crate::frame::Payload;
 use crate::host::Host;
+use crate::host::event::ListenHandle;
 use crate::host::stats::TcpStats;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -37,6 +38,14 @@ pub(in crate::host) struct FastOpen {
     server: Server,
     /// Connections that were served early, and whose listener counts them.
     pending: BTreeMap<Key, Key>,
+}
+
+fn server(key: [u8; 16], backup: Option<[u8; 16]>) -> Server {
+    let server = Server::with_key(key);
+    match backup {
+        Some(backup) => server.with_backup(backup),
+        None => server,
+    }
 }
 
 impl FastOpen {
@@ -91,9 +100,22 @@ impl FastOpen {
 }
 
 impl Host {
-    /// Makes Fast Open cookies with a key that others know too.
-    pub fn tcp_set_fast_open_key(&mut self, key: [u8; 16]) {
-        self.tcp.fast_open.server = Server::with_key(key);
+    /// Makes Fast Open cookies with a key that others know too; those of the `backup` are taken
+    /// as well.
+    pub fn tcp_set_fast_open_key(&mut self, key: [u8; 16], backup: Option<[u8; 16]>) {
+        self.tcp.fast_open.server = server(key, backup);
+    }
+
+    /// The same for the cookies of one listener.
+    pub fn tcp_set_listener_fast_open_key(
+        &mut self,
+        listener: ListenHandle,
+        key: [u8; 16],
+        backup: Option<[u8; 16]>,
+    ) {
+        if let Some(l) = self.tcp.listeners.get_mut(listener.0) {
+            l.pending.server = Some(server(key, backup));
+        }
     }
 
     /// Whether a server has given us a cookie that data may go with.
@@ -127,12 +149,13 @@ impl Host {
         let Some(offered) = seg.fast_open else {
             return connection.take_early(now, seg, data).is_ok();
         };
-        let server = &self.tcp.fast_open.server;
+        let server = l.pending.server.as_ref();
+        let server = server.unwrap_or(&self.tcp.fast_open.server);
         let check = server.check_at(now, client, local, offered.as_slice());
         if check != Check::Current
             && let Some(cookie) = Cookie::new(&server.cookie_at(now, client, local))
         {
-            connection.give_cookie(cookie);
+            connection.give_cookie(cookie.in_experiment(offered.is_experimental()));
         }
         (check.accepts() || open) && connection.take_early(now, seg, data).is_ok()
     }

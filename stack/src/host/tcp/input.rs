@@ -65,7 +65,7 @@ impl Host {
             if self.may_reuse(now, key, &seg) {
                 return self.reopen(now, header, ends, key, &seg, data);
             }
-            return self.receive_connected(now, key, &seg, data);
+            return self.receive_connected(now, header, key, &seg, data);
         }
         match self.tcp.bound.bound(ends.local()) {
             Some(listener) => {
@@ -84,6 +84,7 @@ impl Host {
     fn receive_connected(
         &mut self,
         now: Instant,
+        header: &Accepted,
         key: Key,
         seg: &Segment,
         data: Payload,
@@ -94,15 +95,22 @@ impl Host {
         if let Owner::Half(listener) = entry.owner
             && seg.flags.contains(Flags::ACK)
             && !seg.flags.intersects(Flags::RST | Flags::SYN)
-            && self
-                .tcp
-                .listeners
-                .get(listener)
-                .is_some_and(|l| l.is_full())
+            && let Some(l) = self.tcp.listeners.get(listener)
         {
-            // As Linux: it stays half open, and the SYN-ACK sent again asks once more.
-            self.stats.tcp.backlog_overflows += 1;
-            return Err(DropReason::TcpBacklogFull);
+            let bare = seg.len == 0 && !seg.has(Flags::FIN);
+            if l.defer > 0 && bare && entry.connection.defer(l.defer) {
+                return Err(DropReason::TcpDeferred);
+            }
+            if l.is_full() {
+                self.stats.tcp.backlog_overflows += 1;
+                if l.resets() {
+                    self.answer_reset(header, seg);
+                    self.leave_listener(key, listener);
+                    self.free(key);
+                }
+                // As Linux: else it stays half open, and the SYN-ACK sent again asks once more.
+                return Err(DropReason::TcpBacklogFull);
+            }
         }
         if seg.has(Flags::RST) {
             self.stats.tcp.resets_in += 1;

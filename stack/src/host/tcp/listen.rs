@@ -38,6 +38,8 @@ pub(super) struct Listener {
     accept_from: Box<[Cidr]>,
     half_open: BTreeSet<Key>,
     waiting: VecDeque<Key>,
+    reset_on_overflow: bool,
+    pub(super) defer: u8,
     /// Connections whose SYN's data was taken.
     pub(super) pending: super::pending::Pending,
     /// On the host's ready list.
@@ -51,6 +53,11 @@ impl Listener {
 
     pub(super) fn is_full(&self) -> bool {
         self.waiting.len() >= self.backlog
+    }
+
+    /// Whether it resets what it has no room for.
+    pub(super) const fn resets(&self) -> bool {
+        self.reset_on_overflow
     }
 }
 
@@ -90,6 +97,8 @@ impl Host {
             syn_backlog: options.syn_backlog,
             cookies: options.cookies,
             accept_from: options.accept_from.into(),
+            reset_on_overflow: options.reset_on_overflow,
+            defer: options.defer,
             options: shared,
             half_open: BTreeSet::new(),
             waiting: VecDeque::new(),
@@ -118,6 +127,8 @@ impl Host {
         l.syn_backlog = options.syn_backlog;
         l.cookies = options.cookies;
         l.accept_from = options.accept_from.into();
+        l.reset_on_overflow = options.reset_on_overflow;
+        l.defer = options.defer;
         l.pending.limit = options.fast_open;
         l.pending.open = options.fast_open_without_cookie;
     }
@@ -367,8 +378,10 @@ impl Host {
 
 /// What a SYN asks for that we would grant, as a cookie has room for it.
 fn asked(options: &tcp::Options, seg: &Segment, path: tcp::Path) -> CookieOptions {
+    // As Linux: over IPv4 a cookie promises no larger segments than Ethernet's.
+    let most = if path.ip_header < 40 { 1460 } else { u16::MAX };
     CookieOptions {
-        mss: seg.mss.unwrap_or(path.default_mss()),
+        mss: seg.mss.unwrap_or(path.default_mss()).min(most),
         wscale: seg.wscale.filter(|_| options.window_scaling),
         sack: options.sack && seg.sack_permitted,
         timestamps: options.timestamps && seg.timestamps.is_some(),

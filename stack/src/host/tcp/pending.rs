@@ -10,6 +10,8 @@ pub(super) struct Pending {
     /// Cookies are not asked for.
     pub(super) open: bool,
     pub(super) now: usize,
+    /// Keys of its own that make its cookies.
+    pub(super) server: Option<crate::transport::tcp::fastopen::Server>,
     /// Until when those count that ended badly.
     pub(super) failed: VecDeque<Instant>,
 }

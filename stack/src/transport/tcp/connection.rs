@@ -148,6 +148,8 @@ pub struct Connection {
     pub(super) syn_due: bool,
     /// SYNs, or SYN-ACKs, sent again.
     pub(super) syn_retries: u8,
+    /// SYN-ACKs that are not sent again, as the peer has answered: up to that number.
+    deferred: u8,
     /// A corked segment has waited long enough.
     pub(super) uncork: bool,
     pub(super) probe: Option<Probe>,
@@ -179,13 +181,15 @@ pub struct Connection {
 impl Connection {
     fn new(now: Instant, options: Arc<Options>, iss: SeqNum, ts_offset: u32, path: Path) -> Self {
         let mss = path.mss_for(path.mtu).min(options.mss.unwrap_or(u16::MAX));
+        let mut rcv = Receiver::new(now, &options);
+        rcv.set_first_window(mss, false);
         Self {
             state: State::Closed,
             search: Search::new(options.mtu_probing, path.mtu),
             path,
             peer_mss: path.default_mss(),
             snd: Sender::new(now, iss, mss, &options),
-            rcv: Receiver::new(now, &options),
+            rcv,
             timers: Timers::new(),
             ts_offset,
             timestamps: options.timestamps,
@@ -194,6 +198,7 @@ impl Connection {
             active: false,
             syn_due: true,
             syn_retries: 0,
+            deferred: 0,
             uncork: false,
             probe: None,
             probes: 0,
@@ -226,6 +231,7 @@ impl Connection {
     ) -> Self {
         let mut new = Self::new(now, options, iss, ts_offset, path);
         new.active = true;
+        new.rcv.adopt();
         new.ecn = new.options.ecn == Ecn::Active;
         new.step(now, Event::ActiveOpen);
         new
@@ -317,6 +323,12 @@ impl Connection {
 
     /// Takes what the peer's SYN offers.
     pub(super) fn negotiate(&mut self, now: Instant, syn: &Segment) {
+        if !self.active {
+            let mss = self.path.mss_for(self.path.mtu);
+            let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
+            let timestamps = self.options.timestamps && syn.timestamps.is_some();
+            self.rcv.set_first_window(mss, timestamps);
+        }
         self.rcv.on_syn(now, syn);
         self.peer_mss = syn.mss.unwrap_or(self.path.default_mss()).max(LEAST_MSS);
         self.timestamps = self.options.timestamps && syn.timestamps.is_some();
@@ -397,6 +409,21 @@ impl Connection {
         if on && self.rcv.need == Need::Delayed {
             self.rcv.need = Need::Now;
         }
+    }
+
+    /// Takes note that the peer has acknowledged our SYN, and does nothing: it opens once data
+    /// comes, or after so many timeouts of the SYN-ACK. Whether that is so.
+    pub fn defer(&mut self, timeouts: u8) -> bool {
+        let defers = self.state == State::SynReceived && self.syn_retries < timeouts;
+        if defers {
+            self.deferred = timeouts;
+        }
+        defers
+    }
+
+    /// Somebody has accepted it, and may read.
+    pub const fn adopt(&mut self) {
+        self.rcv.adopt();
     }
 
     /// What ended it, if an error did.
@@ -671,7 +698,10 @@ impl Connection {
                     }
                 }
                 Timer::Persist => self.on_persist_timeout(now),
-                Timer::DelayedAck => self.rcv.need = self.rcv.need.max(Need::Now),
+                Timer::DelayedAck => {
+                    self.rcv.need = self.rcv.need.max(Need::Now);
+                    self.rcv.on_delay_over();
+                }
                 Timer::KeepAlive => self.on_keepalive_timeout(now),
                 Timer::PathMtu => self.search.restart(self.path.mtu),
                 // poll_transmit looks at the pacer itself.
@@ -776,7 +806,8 @@ impl Connection {
             return self.finish(now, error);
         }
         self.syn_retries += 1;
-        self.syn_due = true;
+        // The last time is a last chance.
+        self.syn_due = self.deferred == 0 || self.syn_retries >= self.deferred;
         //= RFC 9293 §3.8.3 MUST-22: what is sent again too often is handled alike for SYNs.
         self.note_silence(self.syn_retries);
         self.snd.rtt.on_syn_timeout();
@@ -858,7 +889,10 @@ impl Connection {
         // We differ: RFC 9293 §3.9.2.2 SHLD-26 would have hard errors end any connection. RFC 5927 §5.2,
         // as Linux, lets them end a handshake only: else a blind guess would end what is open.
         //= RFC 5927 §5.2 hard errors end no connection that is synchronized; before, they do.
-        if handshake && self.active && !matches!(kind, ErrorKind::PacketTooBig { .. }) {
+        if handshake
+            && (self.active || self.fast_opened)
+            && !matches!(kind, ErrorKind::PacketTooBig { .. })
+        {
             let error = match kind {
                 ErrorKind::PortUnreachable => Error::Refused,
                 kind => Error::Unreachable(kind),
@@ -977,6 +1011,7 @@ impl Connection {
             finished: rcv.finished,
             urgent: self.urgent(),
             out_of_order: rcv.out_of_order(),
+            recv_limit: rcv.limit(),
             reordering: snd.reordering_seen(),
             bytes_sent: snd.counters.bytes_sent,
             bytes_retrans: snd.counters.bytes_retrans,

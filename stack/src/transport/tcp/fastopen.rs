@@ -64,6 +64,8 @@ impl Check {
 #[derive(Clone, Debug)]
 pub struct Server {
     key: [u64; 2],
+    /// The key before, whose cookies are still good.
+    backup: Option<[u64; 2]>,
     /// The key is one that several servers share: it makes the cookies that all of them, and
     /// Linux with the same key, know.
     shared: bool,
@@ -74,6 +76,7 @@ impl Server {
     pub fn new(rng: &mut Rng) -> Self {
         Self {
             key: rng.hash_keys(),
+            backup: None,
             shared: false,
         }
     }
@@ -82,15 +85,19 @@ impl Server {
     /// need (RFC 7413 §4.1.2). It stays until another is given.
     #[must_use]
     pub const fn with_key(key: [u8; 16]) -> Self {
-        let [a, b] = *key.as_chunks::<8>().0 else {
-            return Self {
-                key: [0; 2],
-                shared: true,
-            };
-        };
-        let key = [u64::from_le_bytes(a), u64::from_le_bytes(b)];
-        let shared = true;
-        Self { key, shared }
+        Self {
+            key: words(key),
+            backup: None,
+            shared: true,
+        }
+    }
+
+    /// With a key before that one, whose cookies are taken as well and answered with new ones: so
+    /// keys can be changed on several servers one after the other.
+    #[must_use]
+    pub const fn with_backup(mut self, key: [u8; 16]) -> Self {
+        self.backup = Some(words(key));
+        self
     }
 
     /// [`cookie`](Self::cookie) at the address `local`, on which a shared key's depends.
@@ -99,14 +106,7 @@ impl Server {
         if !self.shared {
             return self.cookie(now, client);
         }
-        let mut h = SipHasher24::new_with_keys(self.key[0], self.key[1]);
-        for addr in [client, local] {
-            match addr {
-                IpAddr::V4(a) => h.write(&a.octets()),
-                IpAddr::V6(a) => h.write(&a.octets()),
-            }
-        }
-        h.finish().to_le_bytes()
+        shared_cookie(self.key, client, local)
     }
 
     /// [`check`](Self::check) likewise.
@@ -115,10 +115,18 @@ impl Server {
         if !self.shared {
             return self.check(now, client, cookie);
         }
-        let made = u64::from_le_bytes(self.cookie_at(now, client, local));
-        match <[u8; 8]>::try_from(cookie) {
-            Ok(cookie) if u64::from_le_bytes(cookie) == made => Check::Current,
-            _ => Check::Invalid,
+        let Ok(cookie) = <[u8; 8]>::try_from(cookie) else {
+            return Check::Invalid;
+        };
+        let is = |key| {
+            u64::from_le_bytes(shared_cookie(key, client, local)) == u64::from_le_bytes(cookie)
+        };
+        if is(self.key) {
+            Check::Current
+        } else if self.backup.is_some_and(is) {
+            Check::Old
+        } else {
+            Check::Invalid
         }
     }
 
@@ -166,6 +174,26 @@ impl Server {
     }
 }
 
+/// A key as SipHash takes it.
+const fn words(key: [u8; 16]) -> [u64; 2] {
+    let all = u128::from_le_bytes(key);
+    // The lower half and the upper.
+    #[allow(clippy::cast_possible_truncation)]
+    [all as u64, (all >> 64) as u64]
+}
+
+/// The cookie that a shared key makes.
+fn shared_cookie(key: [u64; 2], client: IpAddr, local: IpAddr) -> [u8; 8] {
+    let mut h = SipHasher24::new_with_keys(key[0], key[1]);
+    for addr in [client, local] {
+        match addr {
+            IpAddr::V4(a) => h.write(&a.octets()),
+            IpAddr::V6(a) => h.write(&a.octets()),
+        }
+    }
+    h.finish().to_le_bytes()
+}
+
 /// How to begin a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -178,6 +206,11 @@ pub enum Plan {
         /// The server's cookie.
         cookie: Cookie,
         /// So much data at most, were the option to take no room in the packet.
+        data: u16,
+    },
+    /// Send data with the SYN, and no option: the server asks for no cookie.
+    Bare {
+        /// So much data at most.
         data: u16,
     },
 }
@@ -275,6 +308,17 @@ impl Client {
         Plan::Open {
             cookie: known.cookie,
             data: data_limit(remote.ip(), known.mss),
+        }
+    }
+
+    /// [`plan`](Self::plan) for a server of which the user says that it asks for no cookie.
+    pub fn plan_without(&mut self, now: Instant, local: IpAddr, remote: SocketAddr) -> Plan {
+        match self.plan(now, local, remote) {
+            Plan::Plain => Plan::Plain,
+            Plan::Open { data, .. } => Plan::Bare { data },
+            _ => Plan::Bare {
+                data: data_limit(remote.ip(), 0),
+            },
         }
     }
 

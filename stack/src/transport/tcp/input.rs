@@ -21,9 +21,6 @@ use crate::time::{Duration, Instant};
 use crate::transport::Readiness;
 use crate::wire::tcp::Flags;
 
-/// Time between challenges answered (as Linux's `tcp_invalid_ratelimit`; RFC 5961 §7 wants a limit).
-const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
-
 /// The longest that an acknowledgment waits.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(499);
 
@@ -323,7 +320,8 @@ impl Connection {
         let is_next = seg.seq == self.rcv.nxt || is_probe;
         if self.rcv.window() == 0 && is_next && !seg.has(Flags::SYN) {
             self.rcv.need = Need::Now;
-            return Ok(false);
+            // A FIN takes no room: refusing it, as Linux does not, would have it sent for ever.
+            return Ok(seg.len == 0 && seg.has(Flags::FIN) && !self.rcv.finished);
         }
         if self.state == State::TimeWait && seg.has(Flags::FIN) {
             self.timers.set(Timer::End, now + self.options.time_wait);
@@ -342,7 +340,7 @@ impl Connection {
     /// Answers with an acknowledgment, though not too often.
     fn challenge(&mut self, now: Instant) {
         if now >= self.aside.challenge_at {
-            self.aside.challenge_at = now + CHALLENGE_INTERVAL;
+            self.aside.challenge_at = now + self.options.challenge_interval;
             self.rcv.need = Need::Now;
         }
     }
@@ -483,8 +481,19 @@ impl Connection {
         if self.orphan && new && seg.len > 0 && self.state.may_receive() {
             //= RFC 9293 §3.6.1 SHLD-3: what comes for nobody is lost, and the peer shall know.
             //= RFC 1122 §4.2.2.13: data for a user who has let go is answered with a reset.
-            self.abort(now);
+            // It answers a segment, and so is numbered by what that acknowledges, as Linux's.
+            self.finish(now, None);
+            self.reset = Some(PendingReset {
+                seq: seg.ack,
+                ack: false,
+            });
             return Err(DropReason::TcpAfterClose);
+        }
+        if self.state == State::TimeWait && seg.len > 0 {
+            //= RFC 9293 §3.10.7.4 eighth: whatever comes is acknowledged, and 2 MSL begin anew.
+            self.rcv.need = Need::Now;
+            self.timers.set(Timer::End, now + self.options.time_wait);
+            return Err(DropReason::TcpAfterFin);
         }
         self.watch_idle(now);
         let taken = self.rcv.on_text(now, seg, data)?;
@@ -493,6 +502,10 @@ impl Connection {
         }
         if taken.fin {
             self.step(now, Event::RcvFin);
+            if self.state != State::CloseWait {
+                // Nothing that we say could take the acknowledgment along.
+                self.rcv.need = Need::Now;
+            }
             if self.state == State::TimeWait {
                 self.wait(now);
             }

@@ -36,6 +36,12 @@ pub struct ListenOptions {
     /// Data in a SYN is taken without a cookie, where Fast Open is on: for networks whose addresses
     /// nobody can forge (RFC 7413 §2 leaves servers the choice).
     pub fast_open_without_cookie: bool,
+    /// The acknowledgment that would open one connection more than `backlog` lets wait is answered
+    /// with a reset; else it is dropped, and the peer may try again.
+    pub reset_on_overflow: bool,
+    /// So many timeouts of a SYN-ACK long an acknowledgment without data opens nothing: the user
+    /// hears of the connection when there is something to read. Zero: at once.
+    pub defer: u8,
 }
 
 impl Default for ListenOptions {
@@ -48,6 +54,8 @@ impl Default for ListenOptions {
             accept_from: Vec::new(),
             fast_open: 0,
             fast_open_without_cookie: false,
+            reset_on_overflow: false,
+            defer: 0,
         }
     }
 }

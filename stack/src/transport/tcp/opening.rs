@@ -96,13 +96,15 @@ impl Connection {
             Opening::Client(Plan::Open { cookie, .. }) => Some(cookie),
             Opening::Client(Plan::Request) => Some(Cookie::default()),
             Opening::Server { cookie, .. } => cookie,
-            Opening::Client(Plan::Plain) | Opening::Over(_) => None,
+            Opening::Client(Plan::Plain | Plan::Bare { .. }) | Opening::Over(_) => None,
         }
     }
 
     /// How much data goes with the first SYN, beside so many bytes of options.
     pub(super) fn early_data(&self, options: usize) -> u32 {
-        let Some(Opening::Client(Plan::Open { data, .. })) = self.opening.as_deref() else {
+        let Some(Opening::Client(Plan::Open { data, .. } | Plan::Bare { data })) =
+            self.opening.as_deref()
+        else {
             return 0;
         };
         let mss = self.path.mss_for(self.path.mtu);

@@ -24,6 +24,21 @@ pub enum Ecn {
     Active,
 }
 
+/// What the limits of a receive buffer count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Accounting {
+    /// Bytes of data: the window is what the buffer has room for. What lies beyond it is cut off,
+    /// a FIN is acknowledged at once.
+    #[default]
+    Bytes,
+    /// Packets, at the memory that Linux counts for them, of which at first half is taken to be
+    /// data. As there, the first window is 65,535 bytes or less in whole segments and grows with
+    /// what comes; while nothing waits to be read, a segment that begins in the window is taken
+    /// beyond its edge, else it is dropped whole; the acknowledgment of a FIN waits for what the
+    /// user says to it.
+    Packets,
+}
+
 /// When small segments wait (RFC 9293 §3.7.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Nagle {
@@ -115,10 +130,9 @@ pub struct Options {
     pub recv_buffer: Buffer,
     /// Send buffer.
     pub send_buffer: Buffer,
-    /// The window starts no larger than this, however large the buffer, and grows by two segments
-    /// for each one received (Linux's `rcv_ssthresh`): what is not read yet then takes nothing
-    /// from it while the buffer has room. `None`: the buffer alone says.
-    pub first_window: Option<u32>,
+    /// What the limits of the receive buffer count, and with it how windows and acknowledgments
+    /// come about.
+    pub accounting: Accounting,
     //= RFC 9293 §3.7.4 SHLD-7, MUST-17: Nagle, for each connection and at any time, or not.
     /// When small segments wait.
     pub nagle: Nagle,
@@ -130,6 +144,9 @@ pub struct Options {
     /// Segments acknowledged at once at the start, while the peer is in slow start.
     pub quick_acks: u8,
     //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
+    /// Least time between two acknowledgments that answer what a blind attacker may have sent
+    /// (RFC 5961 §7; Linux's `tcp_invalid_ratelimit`). Zero: each is answered.
+    pub challenge_interval: Duration,
     /// Probe a silent peer.
     pub keepalive: Option<KeepAlive>,
     /// How long data may stay unacknowledged (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
@@ -186,6 +203,9 @@ pub struct Options {
     /// (RFC 7413). Off, since a SYN that the network doubles is data that the server sees twice. A
     /// listener has [`ListenOptions::fast_open`](super::ListenOptions::fast_open).
     pub fast_open: bool,
+    /// The same without a cookie, where the network sees to it that addresses are true
+    /// (`TCP_FASTOPEN_NO_COOKIE`).
+    pub fast_open_without_cookie: bool,
     /// Order of a SYN's options.
     pub option_order: OptionOrder,
     /// Keep a log of congestion and recovery decisions.
@@ -215,11 +235,12 @@ impl Default for Options {
                 initial: 64 << 10,
                 max: 4 << 20,
             },
-            first_window: None,
+            accounting: Accounting::Bytes,
             nagle: Nagle::Minshall,
             cork: false,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
+            challenge_interval: Duration::from_millis(500),
             keepalive: None,
             user_timeout: None,
             user_timeout_option: false,
@@ -245,6 +266,7 @@ impl Default for Options {
             ttl: 64,
             tos: 0,
             fast_open: false,
+            fast_open_without_cookie: false,
             option_order: OptionOrder::Linux,
             log: false,
         }

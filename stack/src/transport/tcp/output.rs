@@ -259,14 +259,14 @@ impl Connection {
         }
         //= RFC 7413 §4.2.1 a SYN or SYN-ACK that is sent again carries no cookie.
         if let Some(cookie) = self.cookie_to_send().filter(|_| !again) {
+            let experimental = cookie.is_experimental();
             let cookie = cookie.as_slice();
-            let experimental = false;
             push(&TcpOption::FastOpen {
                 cookie,
                 experimental,
             });
             // As Linux pads it.
-            if cookie.len() % 4 == 0 {
+            if cookie.len() % 4 == 0 && !experimental {
                 push(&nop);
                 push(&nop);
             }

@@ -15,7 +15,7 @@
 
 use super::assembler::{Assembler, Held};
 use super::buffer::RecvBuffer;
-use super::options::Options;
+use super::options::{Accounting, Options};
 use super::segment::{Sacks, Segment};
 use crate::frame::Payload;
 use crate::reason::DropReason;
@@ -49,8 +49,6 @@ pub(super) struct Taken {
 /// RFC 7323 §5.5: a timestamp older than this says nothing any more.
 const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
-/// Units in which the first windows are bounded: 65,535 units are more than any window.
-const CLAMP: u32 = 512;
 /// After so long without data the peer has timed out, or begins with a small window again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -69,8 +67,8 @@ pub(super) struct Receiver {
     limit: u32,
     /// What it may ever.
     max: u32,
-    /// What the window may be, however much room there is, in units of [`CLAMP`].
-    clamp: u16,
+    /// Packets are counted, not bytes: how, and how the window is bounded.
+    packets: Option<Packets>,
     pub(super) buffer: RecvBuffer,
     held: Option<Box<Assembler>>,
     /// Bytes received in order.
@@ -94,9 +92,8 @@ pub(super) struct Receiver {
     pub(super) mss: u16,
     /// The peer shall be told of congestion until it says CWR (RFC 3168 §6.1.3).
     pub(super) echo: bool,
-    /// Bytes read, and the same when the round trip that is measured began.
-    copied: u64,
-    copied_before: u64,
+    /// Bytes read since the round trip that is measured began.
+    copied: u32,
     measured_at: Instant,
     /// What was read in the round trip before.
     space: u32,
@@ -105,23 +102,89 @@ pub(super) struct Receiver {
     pub(super) last_data_at: Instant,
 }
 
+/// What is kept where packets are counted ([`Accounting::Packets`]).
+#[derive(Clone, Copy, Debug)]
+struct Packets {
+    /// Memory that what is held takes.
+    charged: u32,
+    /// What the window may be, however much room there is.
+    clamp: u32,
+    /// The largest segment that we announced.
+    mss: u16,
+    /// Data in 256 units of memory, as the segments show that came.
+    ratio: u8,
+    /// Small segments, or pushed ones, since the last acknowledgment: one, or more.
+    pushed: u8,
+    /// Data goes both ways in turn: acknowledgments ride on it.
+    talks: bool,
+    /// Somebody may read: the buffer grows.
+    adopted: bool,
+}
+
+impl Packets {
+    /// The window that so much memory is good for.
+    const fn window(&self, memory: u32) -> u32 {
+        // No more than `memory`, as the ratio is below one.
+        ((memory as u64 * self.ratio as u64) >> 8) as u32
+    }
+
+    /// The memory that a window needs.
+    fn memory(&self, window: u64) -> u32 {
+        u32::try_from((window << 8) / u64::from(self.ratio.max(1))).unwrap_or(u32::MAX)
+    }
+}
+
+/// The memory that Linux counts for a packet with `len` bytes of data from a device of frames: a
+/// head of a power of two, and pages for what is longer.
+fn cost(len: u32) -> u32 {
+    const HEADERS: u32 = 52;
+    const HEAD: u32 = 3712;
+    const PAGE: u32 = 4096;
+    let packet = len.saturating_add(HEADERS);
+    if packet <= HEAD {
+        return (packet + 384).next_power_of_two().max(704) + 256;
+    }
+    let mut left = packet - HEAD;
+    let mut all = PAGE + 256;
+    while left > 0 {
+        let pages = left.div_ceil(PAGE);
+        // As many pages in one piece as are filled, eight at most.
+        let piece = PAGE << pages.ilog2().min(3);
+        all += piece;
+        left = left.saturating_sub(piece);
+    }
+    all
+}
+
 impl Receiver {
     pub(super) fn new(now: Instant, options: &Options) -> Self {
         let max = options.recv_buffer.max.max(options.recv_buffer.initial);
+        let packets = options.accounting == Accounting::Packets;
+        // A buffer that does not grow never offers more than half of its memory.
+        let most = match packets && max == options.recv_buffer.initial {
+            true => max / 2,
+            false => max,
+        };
         Self {
             irs: SeqNum(0),
             nxt: SeqNum(0),
             adv: SeqNum(0),
             up: None,
             wscale: if options.window_scaling {
-                scale_for(max)
+                scale_for(most)
             } else {
                 0
             },
             limit: options.recv_buffer.initial,
             max,
-            clamp: options.first_window.map_or(u16::MAX, |first| {
-                u16::try_from(first.div_ceil(CLAMP)).unwrap_or(u16::MAX)
+            packets: packets.then_some(Packets {
+                charged: 0,
+                clamp: 65_535,
+                mss: 1460,
+                ratio: 128,
+                pushed: 0,
+                talks: false,
+                adopted: false,
             }),
             buffer: RecvBuffer::default(),
             held: None,
@@ -139,7 +202,6 @@ impl Receiver {
             mss: 536,
             echo: false,
             copied: 0,
-            copied_before: 0,
             measured_at: now,
             space: 0,
             rtt: Duration::ZERO,
@@ -159,12 +221,170 @@ impl Receiver {
         }
     }
 
-    /// What a window may offer now.
+    /// Before a SYN: the window of a buffer that is empty, in whole segments of `mss` bytes.
+    pub(super) fn set_first_window(&mut self, mss: u16, timestamps: bool) {
+        let Some(p) = &mut self.packets else { return };
+        p.mss = mss.max(1);
+        let len = u32::from(mss.saturating_sub(if timestamps { 12 } else { 0 }).max(1));
+        let full = p.window(self.limit);
+        let whole = if full > len { full / len * len } else { full };
+        p.clamp = whole.min(65_535);
+        self.space = p.clamp.min(10 * u32::from(p.mss));
+    }
+
+    /// Somebody may read what comes from now on.
+    pub(super) const fn adopt(&mut self) {
+        if let Some(p) = &mut self.packets {
+            p.adopted = true;
+        }
+    }
+
+    /// What the buffer may hold.
+    pub(super) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// What a window may offer now, where bytes are counted; else in a SYN.
     fn room(&self) -> u32 {
-        let free = self.limit.saturating_sub(len32(self.buffer.len()));
-        match self.clamp {
-            u16::MAX => free,
-            clamp => free.min(u32::from(clamp) * CLAMP),
+        match &self.packets {
+            Some(p) => p.clamp,
+            None => self.limit.saturating_sub(len32(self.buffer.len())),
+        }
+    }
+
+    /// The window that is worth to be offered: nothing rather than little, and in whole segments
+    /// where it is not scaled.
+    fn select(&mut self) -> u32 {
+        let last = if self.adv.after(self.last_ack_sent) {
+            self.adv.since(self.last_ack_sent)
+        } else {
+            0
+        };
+        let Some(p) = &mut self.packets else {
+            return self.room();
+        };
+        let full = p.window(self.limit);
+        let mss = u32::from(self.mss).min(full);
+        let mut free = p.window(self.limit.saturating_sub(p.charged));
+        if mss == 0 {
+            return 0;
+        }
+        if free < full / 2 {
+            // Whoever reads slowly need not be hurried.
+            self.quick = 0;
+            free = free >> self.wscale << self.wscale;
+            //= RFC 9293 §3.8.6.2.2 MUST-39: the receiver avoids silly windows.
+            if free < full >> 4 || free < mss {
+                return 0;
+            }
+        }
+        free = free.min(p.clamp);
+        if self.wscale > 0 {
+            return free.next_multiple_of(1 << self.wscale);
+        }
+        if last.saturating_add(mss) <= free || last > free {
+            free / mss * mss
+        } else if mss == full && free > last + full / 2 {
+            free
+        } else {
+            last
+        }
+    }
+
+    /// Takes what a segment shows of the peer's: its size, and what such ones cost.
+    fn measure(&mut self, seg: &Segment) {
+        let per_segment = seg.len / u32::from(seg.segments).max(1);
+        let size = u16::try_from(per_segment).unwrap_or(u16::MAX);
+        let Some(p) = &mut self.packets else {
+            self.mss = self.mss.max(size);
+            return;
+        };
+        if size >= self.mss {
+            if size != self.mss {
+                let ratio = (u64::from(seg.len) << 8) / u64::from(cost(seg.len));
+                p.ratio = u8::try_from(ratio).unwrap_or(u8::MAX).max(1);
+            }
+            self.mss = size.min(p.mss);
+            if seg.has(Flags::PSH) {
+                p.pushed = p.pushed.max(1);
+            }
+        } else {
+            p.pushed = (p.pushed + 1).min(2);
+        }
+    }
+
+    /// Lets the window grow with what has come: twice as fast as it comes, where such segments fit.
+    fn grow(&mut self, len: u32) {
+        let Some(p) = &mut self.packets else { return };
+        let free = p.window(self.limit.saturating_sub(p.charged));
+        let room = free.saturating_sub(p.clamp);
+        if room == 0 {
+            return;
+        }
+        let mut memory = p.window(cost(len));
+        let more = if memory <= len {
+            2 * u32::from(p.mss)
+        } else {
+            // Small ones fit in a window that is small beside what the buffer may become.
+            let mut window = p.window(self.max) / 2;
+            memory /= 2;
+            while memory > len && p.clamp <= window {
+                memory /= 2;
+                window /= 2;
+            }
+            if memory <= len && p.clamp <= window {
+                2 * u32::from(self.mss)
+            } else {
+                0
+            }
+        };
+        if more > 0 {
+            p.clamp += room.min(more.max(2 * len));
+            if self.quick == 0 {
+                self.quick = 1.min(self.quick_most);
+            }
+        }
+    }
+
+    /// Counts a packet that is kept.
+    fn charge(&mut self, len: u32) {
+        if let Some(p) = &mut self.packets {
+            p.charged = p.charged.saturating_add(cost(len));
+        }
+    }
+
+    /// Gives back what `n` bytes that were read have cost, `left` of all that is held behind them.
+    fn release(&mut self, n: usize) {
+        let left = u64::from(len32(self.buffer.len())) + u64::from(self.out_of_order());
+        if let Some(p) = &mut self.packets {
+            let all = (left + n as u64).max(1);
+            p.charged = u32::try_from(u64::from(p.charged) * left / all).unwrap_or(0);
+        }
+    }
+
+    /// Whether there is no memory for one packet more.
+    fn is_full(&self) -> bool {
+        let most = self.limit;
+        self.packets.is_some_and(|p| p.charged > most)
+    }
+
+    /// Whether what comes is acknowledged at once.
+    fn is_quick(&self) -> bool {
+        self.quick > 0 && !self.packets.is_some_and(|p| p.talks)
+    }
+
+    /// Acknowledges at once for a while.
+    fn hurry(&mut self) {
+        self.quick = self.quick_most;
+        if let Some(p) = &mut self.packets {
+            p.talks = false;
+        }
+    }
+
+    /// An acknowledgment has waited for company in vain.
+    pub(super) const fn on_delay_over(&mut self) {
+        if let Some(p) = &mut self.packets {
+            p.talks = false;
         }
     }
 
@@ -225,11 +445,7 @@ impl Receiver {
     /// Takes data that is next, whole, with nothing behind it.
     #[inline]
     pub(super) fn on_expected(&mut self, now: Instant, seg: &Segment, data: Payload) {
-        let per_segment = match seg.segments {
-            0 | 1 => seg.len,
-            n => seg.len / u32::from(n),
-        };
-        self.mss = self.mss.max(u16::try_from(per_segment).unwrap_or(u16::MAX));
+        self.measure(seg);
         self.append(now, seg, data);
     }
 
@@ -241,14 +457,14 @@ impl Receiver {
         mut data: Payload,
     ) -> Result<Taken, DropReason> {
         let (mut seq, mut fin) = (seg.seq, seg.has(Flags::FIN));
-        let per_segment = seg.len / u32::from(seg.segments).max(1);
-        self.mss = self.mss.max(u16::try_from(per_segment).unwrap_or(u16::MAX));
         let end = seg.seq + seg.len;
         if seq.before(self.nxt) {
             let old = self.nxt.since(seq).min(seg.len);
             if seg.len > 0 {
                 self.dsack = Some((seq, seq + old));
-                self.need = Need::Now;
+                if self.packets.is_none() {
+                    self.need = Need::Now;
+                }
             }
             let last = fin && end == self.nxt && !self.finished;
             if !end.after(self.nxt) && !last {
@@ -258,12 +474,29 @@ impl Receiver {
             data.advance(usize::try_from(old).unwrap_or(usize::MAX));
             seq = self.nxt;
         }
-        let room = usize::try_from(self.adv.since(seq)).unwrap_or(usize::MAX);
+        let room = match self.adv.after(seq) {
+            true => usize::try_from(self.adv.since(seq)).unwrap_or(usize::MAX),
+            false => 0,
+        };
         if data.len() > room {
-            // What lies beyond the window will come again, and the FIN with it.
-            data.truncate(room);
-            fin = false;
+            if self.packets.is_none() {
+                // What lies beyond the window will come again, and the FIN with it.
+                data.truncate(room);
+                fin = false;
+                self.need = Need::Now;
+            } else if self.buffer.len() > 0 {
+                self.hurry();
+                self.need = Need::Now;
+                return Err(DropReason::TcpBeyondWindow);
+            }
+            // While nothing waits to be read, one segment that begins in the window is taken whole:
+            // the peer counts on more than it was offered, and cutting it would teach it nothing.
+        }
+        let in_order = seq == self.nxt;
+        let any = !data.is_empty();
+        if any && self.is_full() && (self.buffer.len() > 0 || !in_order) {
             self.need = Need::Now;
+            return Err(DropReason::TcpBufferFull);
         }
         if fin {
             self.fin = Some(seq + len32(data.len()));
@@ -271,8 +504,17 @@ impl Receiver {
         if self.finished {
             return Err(DropReason::TcpAfterFin);
         }
-        let in_order = seq == self.nxt;
-        let any = !data.is_empty();
+        if any {
+            self.measure(seg);
+        }
+        if let Some(p) = &mut self.packets
+            && fin
+            && in_order
+            && self.held.is_none()
+        {
+            // It has said all: what we say next may acknowledge it.
+            p.talks = true;
+        }
         if in_order {
             self.append(now, seg, data);
         } else if any {
@@ -291,7 +533,12 @@ impl Receiver {
             self.held = None;
             self.finished = true;
             self.nxt += 1;
-            self.need = Need::Now;
+            self.need = self.need.max(match self.packets {
+                Some(_) if !self.is_full() => Need::Delayed,
+                _ => Need::Now,
+            });
+            // Nothing of what was told before is of use any more.
+            self.dsack = None;
             taken = Taken {
                 readable: true,
                 fin: true,
@@ -302,7 +549,7 @@ impl Receiver {
 
     /// Notes old data as a duplicate to be reported.
     pub(super) fn note_duplicate(&mut self, seg: &Segment) {
-        self.quick = self.quick_most;
+        self.hurry();
         let end = (seg.seq + seg.len).earlier(self.nxt);
         self.dsack = Some((seg.seq, end));
     }
@@ -331,6 +578,7 @@ impl Receiver {
             self.quick = self.quick_most;
         }
         self.buffer.push(data);
+        self.charge(len);
         self.advance(len);
         let mut filled = false;
         if let Some(held) = &mut self.held {
@@ -345,17 +593,18 @@ impl Receiver {
                 self.held = None;
             }
         }
-        let segments = u32::from(seg.segments).max(1);
-        let more = segments.saturating_mul(2 * u32::from(self.mss)) / CLAMP;
-        self.clamp = self
-            .clamp
-            .saturating_add(u16::try_from(more).unwrap_or(u16::MAX));
+        self.grow(len);
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
+        let mut second = self.unacked > u32::from(self.mss);
+        if second && self.packets.is_some() {
+            // While the window closes, what the peer may send next is for the reader to say.
+            let last = self.adv.later(self.last_ack_sent).since(self.last_ack_sent);
+            second = self.select() >= last;
+        }
         //= RFC 9293 §3.8.6.3 SHLD-19: every second full segment.
         //= RFC 5681 §4.2 at least every second full segment, and at once where a gap is filled.
-        let now_due =
-            filled || self.quick > 0 || self.unacked > u32::from(self.mss) || seg.ecn == 3;
+        let now_due = filled || self.is_quick() || second || seg.ecn == 3;
         // A joined frame counts for the segments it stands for.
         let segments = u8::try_from(seg.segments).unwrap_or(u8::MAX);
         self.quick = self.quick.saturating_sub(segments);
@@ -374,7 +623,7 @@ impl Receiver {
         //= RFC 5681 §4.2 a duplicate acknowledgment goes out at once.
         self.need = Need::Now;
         // The peer repairs a loss with a small window: each acknowledgment counts, as in Linux.
-        self.quick = self.quick_most;
+        self.hurry();
         let at = self.received + u64::from(seq.since(self.nxt));
         self.note_overlap(seq, len32(data.len()));
         let held = self.held.get_or_insert_default();
@@ -383,9 +632,25 @@ impl Receiver {
             self.held = None;
         }
         match outcome {
-            Held::Yes => Ok(()),
+            Held::Yes => {
+                let len = len32(data.len());
+                self.charge(len);
+                self.grow(len);
+                self.fit_hole(seq + len);
+                Ok(())
+            }
             Held::Duplicate => Err(DropReason::TcpDuplicate),
             Held::Full => Err(DropReason::TcpOutOfOrderFull),
+        }
+    }
+
+    /// The buffer grows with what is held behind a hole, up to `end`.
+    fn fit_hole(&mut self, end: SeqNum) {
+        if let Some(p) = &self.packets
+            && p.adopted
+        {
+            let window = u64::from(self.space) * 2 + u64::from(end.since(self.nxt));
+            self.limit = self.limit.max(p.memory(window).min(self.max));
         }
     }
 
@@ -438,6 +703,14 @@ impl Receiver {
 
     /// The window field of a segment that leaves now, and notes what it offers.
     pub(super) fn offer(&mut self) -> u16 {
+        if self.packets.is_some() {
+            let wnd = self.select().max(self.window());
+            // Rounded up, where the edge would else move back.
+            let units = wnd.div_ceil(1 << self.wscale);
+            let units = u16::try_from(units).unwrap_or(u16::MAX);
+            self.adv = self.adv.later(self.nxt + (u32::from(units) << self.wscale));
+            return units;
+        }
         let edge = self.nxt + self.room();
         //= RFC 9293 §3.8.6.2.2 MUST-39: the receiver avoids silly windows.
         //= RFC 9293 §3.8.6.1 MAY-8: while nobody reads, it stays closed.
@@ -479,19 +752,26 @@ impl Receiver {
         self.last_ack_sent = self.nxt;
         self.need = Need::None;
         self.unacked = 0;
+        if let Some(p) = &mut self.packets {
+            p.pushed = 0;
+        }
     }
 
     /// Data has left: where it answers what came, acknowledgments may ride on such.
     #[inline]
     pub(super) fn on_data_sent(&mut self, now: Instant, delayed_ack: Duration) {
         if self.received > 0 && now.since(self.last_data_at) < delayed_ack {
-            self.quick = 0;
+            match &mut self.packets {
+                Some(p) => p.talks = true,
+                None => self.quick = 0,
+            }
         }
     }
 
     /// The user has taken `n` bytes: the window may open, and the buffer grow.
     pub(super) fn on_read(&mut self, now: Instant, n: usize) {
-        self.copied += n as u64;
+        self.copied = self.copied.saturating_add(len32(n));
+        self.release(n);
         // What has been read past is behind for good: half the number space later it would seem
         // ahead again.
         if self
@@ -502,6 +782,22 @@ impl Receiver {
         }
         self.tune(now);
         let window = self.window();
+        if let Some(p) = self.packets {
+            let answers = p.pushed > 1 || p.pushed == 1 && !p.talks;
+            let company = self.unacked > u32::from(self.mss) || answers && p.charged == 0;
+            let full = p.window(self.limit);
+            if n == 0 || self.finished {
+                // Nobody waits for a window.
+            } else if self.need == Need::Delayed && company {
+                self.need = Need::Now;
+            } else if window.saturating_mul(2) <= full {
+                let new = self.select();
+                if new > 0 && new >= window.saturating_mul(2) {
+                    self.need = Need::Now;
+                }
+            }
+            return;
+        }
         let free = self.room();
         // The peer is told of a window that has doubled, if it was small (and so may wait for it).
         let least = u32::from(self.mss).min(self.limit / 2);
@@ -539,8 +835,17 @@ impl Receiver {
         if self.limit >= self.max || self.rtt.is_zero() || now.since(self.measured_at) < self.rtt {
             return;
         }
-        let read = u32::try_from(self.copied - self.copied_before).unwrap_or(u32::MAX);
-        if read > self.space {
+        let read = self.copied;
+        if let Some(p) = &self.packets {
+            let read = read.saturating_sub(len32(self.buffer.len()));
+            if read > self.space {
+                let window = u64::from(read) * 2;
+                let faster = window * u64::from(read - self.space) / u64::from(self.space.max(1));
+                let wanted = p.memory((window + faster * 2).min(u64::from(u32::MAX)));
+                self.limit = self.limit.max(wanted.min(self.max));
+                self.space = read;
+            }
+        } else if read > self.space {
             let grow = u64::from(read) * 2 + 16 * u64::from(self.mss);
             let faster = u64::from(read - self.space) * grow / u64::from(self.space.max(1));
             let wanted = grow + 2 * faster.min(grow);
@@ -548,7 +853,7 @@ impl Receiver {
             self.limit = self.limit.max(wanted.min(self.max));
             self.space = read;
         }
-        self.copied_before = self.copied;
+        self.copied = 0;
         self.measured_at = now;
     }
 
@@ -568,6 +873,9 @@ impl Receiver {
     /// Acknowledges at once from now on, or waits for company.
     pub(super) const fn set_quick(&mut self, on: bool) {
         self.quick = if on { self.quick_most } else { 0 };
+        if let Some(p) = &mut self.packets {
+            p.talks = !on;
+        }
     }
 
     /// Gives back what an idle receiver does not need.

@@ -34,6 +34,7 @@ impl Sacks {
 pub struct Cookie {
     bytes: [u8; 16],
     len: u8,
+    experimental: bool,
 }
 
 impl Cookie {
@@ -43,7 +44,24 @@ impl Cookie {
         let mut bytes = [0; 16];
         bytes.get_mut(..cookie.len())?.copy_from_slice(cookie);
         let len = u8::try_from(cookie.len()).ok()?;
-        Some(Self { bytes, len })
+        Some(Self {
+            bytes,
+            len,
+            experimental: false,
+        })
+    }
+
+    /// The same in the option that was used before RFC 7413 had one (kind 254), or not.
+    #[must_use]
+    pub const fn in_experiment(mut self, experimental: bool) -> Self {
+        self.experimental = experimental;
+        self
+    }
+
+    /// Whether it stands in the option that was used before RFC 7413 had one.
+    #[must_use]
+    pub const fn is_experimental(&self) -> bool {
+        self.experimental
     }
 
     /// The bytes.
@@ -143,7 +161,13 @@ impl Segment {
                         self.sacks.push(left, right);
                     }
                 }
-                TcpOption::FastOpen { cookie, .. } if syn => self.fast_open = Cookie::new(cookie),
+                TcpOption::FastOpen {
+                    cookie,
+                    experimental,
+                } if syn => {
+                    let cookie = Cookie::new(cookie);
+                    self.fast_open = cookie.map(|c| c.in_experiment(experimental));
+                }
                 TcpOption::UserTimeout { minutes, timeout } => {
                     let unit = if minutes { 60 } else { 1 };
                     self.user_timeout = Some(Duration::from_secs(u64::from(timeout) * unit));

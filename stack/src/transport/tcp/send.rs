@@ -356,7 +356,11 @@ impl Sender {
     /// Bytes that the congestion window still takes.
     #[inline]
     pub(super) fn congestion_room(&self) -> u32 {
-        self.cc.window().saturating_sub(self.in_flight())
+        // The SYN-ACK of a connection that talks before it is open takes no data's place.
+        let syn = u32::from(self.una == self.iss);
+        self.cc
+            .window()
+            .saturating_sub(self.in_flight() - syn.min(self.in_flight()))
     }
 
     pub(super) fn note(&mut self, now: Instant, what: What) {

@@ -98,6 +98,8 @@ pub struct Status {
     pub urgent: Option<u32>,
     /// Received out of order.
     pub out_of_order: u32,
+    /// What the receive buffer may hold, as its options count it.
+    pub recv_limit: u32,
     /// Whether reordering has been seen.
     pub reordering: bool,
     /// Bytes sent, retransmissions counted.

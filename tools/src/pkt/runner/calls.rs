@@ -606,8 +606,8 @@ impl Runner<'_> {
         };
         match to {
             Target::Unspec => {
+                // What the call makes leave is still this connection's.
                 socket.state = State::New;
-                socket.local = None;
             }
             Target::Addr(addr) if socket.state == State::New => {
                 socket.state = State::Connecting;

@@ -39,7 +39,8 @@ pub(super) fn run(prepared: &Prepared<'_>) -> Report {
             setup.mtu = *mtu;
         }
     }
-    let process = Process::new(&setup);
+    let mut process = Process::new(&setup);
+    process.set_joined(prepared.config.joined);
     let mut runner = Runner {
         prepared,
         lines: prepared.text.lines().collect(),
@@ -70,6 +71,19 @@ pub(super) fn run(prepared: &Prepared<'_>) -> Report {
         exchange: runner.told(0),
     }
 }
+
+/// `SK_MEMINFO_…`, in the order of what `SO_MEMINFO` gives.
+const MEMINFO: [&str; 9] = [
+    "SK_MEMINFO_RMEM_ALLOC",
+    "SK_MEMINFO_RCVBUF",
+    "SK_MEMINFO_WMEM_ALLOC",
+    "SK_MEMINFO_SNDBUF",
+    "SK_MEMINFO_FWD_ALLOC",
+    "SK_MEMINFO_WMEM_QUEUED",
+    "SK_MEMINFO_OPTMEM",
+    "SK_MEMINFO_BACKLOG",
+    "SK_MEMINFO_DROPS",
+];
 
 impl Runner<'_> {
     fn go(&mut self) -> std::result::Result<(), (Place, Stop)> {
@@ -198,7 +212,14 @@ impl Runner<'_> {
         let Some(info) = info else {
             return fail("there is no connection with a descriptor to tell about");
         };
-        let field = |name: &str| info.get(name).map(i128::from);
+        let memory = fd
+            .and_then(|fd| self.process.memory_info(fd))
+            .unwrap_or_default();
+        let field = |name: &str| {
+            let place = MEMINFO.iter().position(|known| *known == name);
+            let memory = place.and_then(|at| memory.get(at).copied()).map(u64::from);
+            memory.or_else(|| info.get(name)).map(i128::from)
+        };
         match code::run(text, &field, &mut self.variables) {
             Ok(()) => Ok(()),
             Err(CodeError::Failed(why)) => fail(why),
