@@ -221,7 +221,9 @@ reasons! {
     TcpAfterFin = "tcp-after-fin",
     /// Data for a user who has let go; a reset answers.
     TcpAfterClose = "tcp-after-close",
-    /// It begins in the window and ends beyond it, while data waits to be read.
+    /// Data while the window is closed.
+    TcpZeroWindow = "tcp-zero-window",
+    /// It lies or ends beyond the window.
     TcpBeyondWindow = "tcp-beyond-window",
     /// The receive buffer has no memory left for it.
     TcpBufferFull = "tcp-buffer-full",

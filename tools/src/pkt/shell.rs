@@ -7,6 +7,7 @@
 //! | `ip link set … mtu N` | [`Step::Mtu`] |
 //! | `dd … bs=B count=C of=F` from `/dev/zero` | [`Step::File`] |
 //! | `sleep S` | [`Step::Sleep`] |
+//! | `nstat`, `nstat \| grep NAME \| grep -q " N "` | [`Step::CountAnew`], [`Step::Counter`] |
 //! | emptying caches, a plain queue, switching offloads off, `rm -f`, taking settings back | nothing |
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,17 @@ pub(super) enum Step {
     File(String, u64),
     /// Time passes: nanoseconds.
     Sleep(u64),
+    /// Counters are compared from now on with what they are now.
+    CountAnew,
+    /// A counter's growth is looked at.
+    Counter {
+        /// As `nstat` names it.
+        name: String,
+        /// By how much it is to have grown; else by anything.
+        by: Option<u64>,
+        /// From now on they are compared with what they are now.
+        anew: bool,
+    },
 }
 
 /// A statement that is not understood.
@@ -65,6 +77,10 @@ fn block(
             statement: statement.clone(),
             why,
         };
+        if statement.starts_with("nstat") && statement.contains('|') {
+            steps.push(counter(&statement).map_err(refused)?);
+            continue;
+        }
         let words = words(&statement).map_err(&refused)?;
         if let Some(script) = sub_script(&words) {
             if script.starts_with("/tmp/sysctl_restore_") {
@@ -98,6 +114,42 @@ fn block(
     Ok(())
 }
 
+/// `nstat [-s…] | grep NAME [| grep -q " N "]`.
+fn counter(statement: &str) -> Result<Step, String> {
+    let shell = || "a pipe needs a shell, and none is run".to_owned();
+    let mut parts = statement.split('|');
+    let nstat = words(parts.next().unwrap_or_default())?;
+    let mut plain = nstat.get(1..).unwrap_or_default().iter();
+    if !plain.all(|arg| matches!(arg.as_str(), "-s" | "-z" | "-a" | "-sz" | "-as")) {
+        return Err(shell());
+    }
+    let (mut name, mut by) = (None, None);
+    for part in parts {
+        let all = words(part)?;
+        let mut args = all.iter().filter(|arg| *arg != "-q" && *arg != "-w");
+        if args.next().is_none_or(|first| first != "grep") {
+            return Err(shell());
+        }
+        let (Some(pattern), None) = (args.next(), args.next()) else {
+            return Err(shell());
+        };
+        match pattern.trim().parse() {
+            Ok(number) => by = Some(number),
+            Err(_) if name.is_none() && pattern.chars().all(char::is_alphanumeric) => {
+                name = Some(pattern.clone());
+            }
+            Err(_) => return Err(shell()),
+        }
+    }
+    Ok(Step::Counter {
+        name: name.ok_or_else(shell)?,
+        by,
+        anew: !nstat
+            .iter()
+            .any(|arg| arg.contains('s') && arg.starts_with('-')),
+    })
+}
+
 /// The shell script that a statement calls.
 fn sub_script(words: &[String]) -> Option<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -125,9 +177,12 @@ fn command(words: &[String], steps: &mut Vec<Step>) -> Result<(), String> {
         }
         ("ip", ["tcp_metrics", "flush", ..] | ["route", "flush", "cache", ..])
         | ("ethtool", ["-K", ..])
-        | ("nstat", ["-n"] | [] | [">", ..])
         | ("rm", ["-f", ..])
         | ("true" | ":" | "sync" | "set", _) => Ok(()),
+        ("nstat", ["-n"] | [] | [">", ..]) => {
+            steps.push(Step::CountAnew);
+            Ok(())
+        }
         ("ip", ["link", "set", args @ ..]) => mtu(args, steps),
         ("ifconfig", [_, "mtu", value]) => mtu(&["mtu", value], steps),
         ("tc", ["qdisc", args @ ..]) => queue(args),

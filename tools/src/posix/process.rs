@@ -4,11 +4,12 @@ use super::epoll::Epoll;
 use super::socket::Socket;
 use super::sysctl::Sysctls;
 use super::{Answer, Call, Errno, Mode, Op, Profile, Sent, Setup, TcpInfo};
-use stack::frame::{Frame, Gso, GsoKind};
+use stack::frame::{Checksum, Frame, Gso, GsoKind};
 use stack::host::{self, Host, InterfaceConfig};
 use stack::link::offload;
 use stack::machine::{Machine as _, Port};
 use stack::net::route::Route;
+use stack::reason::DropReason;
 use stack::rng::Rng;
 use stack::time::Instant;
 use stack::wire::Cidr;
@@ -66,8 +67,8 @@ pub struct Process {
     pub(super) next_port: u16,
 }
 
-/// How a packet was joined, where it was.
-fn gso(packet: &[u8], size: u16) -> Option<Gso> {
+/// How a packet was joined, and where its TCP header is, where it was.
+fn gso(packet: &[u8], size: u16) -> Option<(Gso, u16)> {
     let (kind, start, protocol) = match packet.first()? >> 4 {
         4 => (
             GsoKind::Tcp4,
@@ -79,7 +80,8 @@ fn gso(packet: &[u8], size: u16) -> Option<Gso> {
     };
     let header = usize::from(packet.get(start + 12)? >> 4) * 4;
     let data = packet.len().checked_sub(start + header)?;
-    (*protocol? == 6 && data > usize::from(size)).then_some(Gso { kind, size })
+    let start = u16::try_from(start).ok()?;
+    (*protocol? == 6 && data > usize::from(size)).then_some((Gso { kind, size }, start))
 }
 
 impl Process {
@@ -152,6 +154,36 @@ impl Process {
         }
     }
 
+    /// What Linux's `nstat` would show of a counter that we have, too.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        let stats = self.host.stats();
+        let refused = |reason| stats.dropped_in(reason);
+        Some(match name {
+            "TcpExtBeyondWindow" => refused(DropReason::TcpBeyondWindow),
+            "TcpExtTCPRcvQDrop" => refused(DropReason::TcpBufferFull),
+            "TcpExtTCPZeroWindowDrop" => refused(DropReason::TcpZeroWindow),
+            "TcpExtOutOfWindowIcmps" => refused(DropReason::IcmpQuoteUnmatched),
+            "TcpExtTCPDeferAcceptDrop" => refused(DropReason::TcpDeferred),
+            "TcpExtListenOverflows" => stats.tcp.backlog_overflows,
+            "TcpExtListenDrops" => stats.tcp.backlog_overflows + stats.tcp.syn_overflows,
+            "TcpExtSyncookiesSent" => stats.tcp.cookies_sent,
+            "TcpExtSyncookiesRecv" => stats.tcp.cookies_accepted,
+            "TcpExtSyncookiesFailed" => stats.tcp.cookies_failed,
+            "TcpExtPAWSEstab" => refused(DropReason::TcpPaws),
+            "TcpExtTCPFastOpenPassive" => stats.tcp.fast_opens,
+            "TcpExtTCPFastOpenListenOverflow" => stats.tcp.fast_open_overflows,
+            "TcpExtTCPFastOpenActiveFail" => stats.tcp.fast_opens_refused,
+            "TcpActiveOpens" => stats.tcp.active_opens,
+            "TcpPassiveOpens" => stats.tcp.accepted,
+            "TcpInSegs" => stats.tcp.segments_in,
+            "TcpOutSegs" => stats.tcp.segments_out,
+            "TcpRetransSegs" => stats.tcp.retransmitted,
+            "TcpOutRsts" => stats.tcp.resets_out + stats.resets_out,
+            _ => return None,
+        })
+    }
+
     /// Whether there is a descriptor of that number.
     #[must_use]
     pub fn has(&self, fd: i32) -> bool {
@@ -204,7 +236,11 @@ impl Process {
     pub fn deliver(&mut self, packet: &[u8]) {
         let now = self.instant();
         let mut frame = Frame::copy_from(packet);
-        frame.offload.gso = self.joined.and_then(|size| gso(packet, size));
+        if let Some((gso, start)) = self.joined.and_then(|size| gso(packet, size)) {
+            frame.offload.gso = Some(gso);
+            // Whoever joins segments has verified them.
+            frame.offload.checksum = Checksum::Partial { start, offset: 16 };
+        }
         self.host.handle_frame(now, Port(0), frame);
         self.settle();
         self.end_more();

@@ -288,8 +288,10 @@ impl Client {
             let failure = self.failures.get(&(local, remote));
             failure.is_some_and(|f| now < f.until)
         };
-        let mut known = self.known.keys().filter(|(_, peer)| *peer == remote.ip());
-        known.any(|(local, _)| !rests(*local))
+        let mut known = self.known.iter().filter(|((_, peer), known)| {
+            *peer == remote.ip() && !known.cookie.as_slice().is_empty()
+        });
+        known.any(|((local, _), _)| !rests(*local))
     }
 
     /// How to begin a connection from `local` to `remote`.
@@ -305,6 +307,9 @@ impl Client {
             return Plan::Request;
         };
         known.used = self.uses;
+        if known.cookie.as_slice().is_empty() {
+            return Plan::Request;
+        }
         Plan::Open {
             cookie: known.cookie,
             data: data_limit(remote.ip(), known.mss),
@@ -313,12 +318,13 @@ impl Client {
 
     /// [`plan`](Self::plan) for a server of which the user says that it asks for no cookie.
     pub fn plan_without(&mut self, now: Instant, local: IpAddr, remote: SocketAddr) -> Plan {
-        match self.plan(now, local, remote) {
-            Plan::Plain => Plan::Plain,
-            Plan::Open { data, .. } => Plan::Bare { data },
-            _ => Plan::Bare {
-                data: data_limit(remote.ip(), 0),
-            },
+        if self.plan(now, local, remote) == Plan::Plain {
+            return Plan::Plain;
+        }
+        // What the path carries, where nothing is known.
+        let known = self.known.get(&(local, remote.ip()));
+        Plan::Bare {
+            data: data_limit(remote.ip(), known.map_or(u16::MAX, |known| known.mss)),
         }
     }
 
@@ -347,9 +353,18 @@ impl Client {
                 self.known.insert(pair, known);
             }
             None => {
-                if let (Some(known), Some(mss)) = (self.known.get_mut(&pair), mss) {
+                let Some(mss) = mss else { return };
+                if let Some(known) = self.known.get_mut(&pair) {
                     known.mss = mss;
+                    return;
                 }
+                self.make_room(pair);
+                let known = Known {
+                    cookie: Cookie::default(),
+                    mss,
+                    used: self.uses,
+                };
+                self.known.insert(pair, known);
             }
         }
     }

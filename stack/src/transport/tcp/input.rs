@@ -251,6 +251,9 @@ impl Connection {
         }
         //= RFC 9293 §3.4 MUST-66: the urgent pointer is looked at with a closed window, too.
         self.check_urgent(seg);
+        if !text && seg.seq_len() > 0 {
+            return Err(DropReason::TcpZeroWindow);
+        }
         if !text {
             return Err(DropReason::TcpOutOfWindow);
         }
@@ -333,6 +336,9 @@ impl Connection {
             self.rcv.need = Need::Now;
         } else {
             self.challenge(now);
+        }
+        if seg.len > 0 && seg.seq.after(self.rcv.nxt) {
+            return Err(DropReason::TcpBeyondWindow);
         }
         Err(DropReason::TcpOutOfWindow)
     }

@@ -24,7 +24,7 @@ use crate::frame::Payload;
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Readiness;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{Flags, MAX_OPTIONS_LEN};
 use alloc::boxed::Box;
 
 impl Connection {
@@ -100,8 +100,9 @@ impl Connection {
         }
     }
 
-    /// How much data goes with the first SYN, beside so many bytes of options.
-    pub(super) fn early_data(&self, options: usize) -> u32 {
+    /// How much data goes with the first SYN: what there is room for beside as many options as
+    /// there may be, as Linux has it.
+    pub(super) fn early_data(&self) -> u32 {
         let Some(Opening::Client(Plan::Open { data, .. } | Plan::Bare { data })) =
             self.opening.as_deref()
         else {
@@ -109,7 +110,7 @@ impl Connection {
         };
         let mss = self.path.mss_for(self.path.mtu);
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).min(*data);
-        let options = u16::try_from(options).unwrap_or(u16::MAX);
+        let options = u16::try_from(MAX_OPTIONS_LEN).unwrap_or(40);
         u32::from(mss.saturating_sub(options)).min(self.snd.buffer.len())
     }
 

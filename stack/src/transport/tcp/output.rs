@@ -145,7 +145,7 @@ impl Connection {
         let iss = self.snd.iss;
         let again = self.snd.nxt != iss;
         let options = self.syn_options(now, reply, again);
-        let payload = self.send_syn(now, again, options.as_bytes().len());
+        let payload = self.send_syn(now, again);
         self.snd.counters.segs_out += 1;
         if !again {
             let rto = self.snd.rtt.rto();
@@ -171,8 +171,8 @@ impl Connection {
         })
     }
 
-    /// Notes that a SYN leaves, with so many bytes of options; gives the data that goes with it.
-    fn send_syn(&mut self, now: Instant, again: bool, options: usize) -> Payload {
+    /// Notes that a SYN leaves; gives the data that goes with it.
+    fn send_syn(&mut self, now: Instant, again: bool) -> Payload {
         let iss = self.snd.iss;
         if again {
             //= RFC 7413 §4.2.2 a SYN or SYN-ACK that is sent again carries no data.
@@ -182,7 +182,7 @@ impl Connection {
             }
             return Payload::new();
         }
-        let early = self.early_data(options);
+        let early = self.early_data();
         let end = iss + 1 + early;
         // Less than there was room for; a SYN alone keeps no small segment waiting.
         let small = early > 0 && early == self.snd.buffer.len();

@@ -117,6 +117,8 @@ struct Packets {
     pushed: u8,
     /// Data goes both ways in turn: acknowledgments ride on it.
     talks: bool,
+    /// Data has come on the open connection, so that there is a delay for acknowledgments.
+    timed: bool,
     /// Somebody may read: the buffer grows.
     adopted: bool,
 }
@@ -184,6 +186,7 @@ impl Receiver {
                 ratio: 128,
                 pushed: 0,
                 talks: false,
+                timed: false,
                 adopted: false,
             }),
             buffer: RecvBuffer::default(),
@@ -299,6 +302,8 @@ impl Receiver {
             self.mss = self.mss.max(size);
             return;
         };
+        // What comes with a SYN has no acknowledgment.
+        p.timed |= seg.has(Flags::ACK);
         if size >= self.mss {
             if size != self.mss {
                 let ratio = (u64::from(seg.len) << 8) / u64::from(cost(seg.len));
@@ -534,7 +539,8 @@ impl Receiver {
             self.finished = true;
             self.nxt += 1;
             self.need = self.need.max(match self.packets {
-                Some(_) if !self.is_full() => Need::Delayed,
+                // Nothing to wait for where nothing came before: it may be all there is.
+                Some(p) if p.timed && !self.is_full() => Need::Delayed,
                 _ => Need::Now,
             });
             // Nothing of what was told before is of use any more.

@@ -53,6 +53,7 @@ pub(super) fn run(prepared: &Prepared<'_>) -> Report {
         pending: Vec::new(),
         variables: Variables::new(),
         files: BTreeMap::new(),
+        counted: BTreeMap::new(),
         exchange: Vec::new(),
         last: None,
         zeros: true,
@@ -199,7 +200,39 @@ impl Runner<'_> {
                 self.files.insert(name.clone(), *len);
                 Ok(())
             }
+            Step::CountAnew => {
+                self.counted.clear();
+                self.count_anew();
+                Ok(())
+            }
+            Step::Counter { name, by, anew } => {
+                let Some(is) = self.process.counter(name) else {
+                    return cannot(format!("nstat: {name} is not counted here"));
+                };
+                let grown = is - self.counted.get(name).copied().unwrap_or(0).min(is);
+                if *anew {
+                    self.count_anew();
+                }
+                match by {
+                    Some(by) if *by != grown => fail(format!(
+                        "{name}: expected to have grown by {by}, not by {grown}"
+                    )),
+                    None if grown == 0 => fail(format!("{name} has not grown")),
+                    _ => Ok(()),
+                }
+            }
             Step::Sleep(time) => self.advance(self.now() + time),
+        }
+    }
+
+    /// Notes what the counters are that the script looks at.
+    fn count_anew(&mut self) {
+        for step in self.prepared.blocks.values().flatten() {
+            if let Step::Counter { name, .. } = step
+                && let Some(is) = self.process.counter(name)
+            {
+                self.counted.insert(name.clone(), is);
+            }
         }
     }
 

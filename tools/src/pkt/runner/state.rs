@@ -61,6 +61,8 @@ pub(super) struct Runner<'a> {
     pub(super) pending: Vec<Pending>,
     pub(super) variables: Variables,
     pub(super) files: BTreeMap<String, u64>,
+    /// Counters as they were when they were looked at last.
+    pub(super) counted: BTreeMap<String, u64>,
     pub(super) exchange: Vec<(u64, Entry)>,
     /// Time of the event before, and whether it was a packet that arrived.
     pub(super) last: Option<(u64, bool)>,
