@@ -30,6 +30,8 @@ pub(super) enum Step {
     File(String, u64),
     /// Time passes: nanoseconds.
     Sleep(u64),
+    /// So many connections are in a state.
+    States(String, u64),
     /// Counters are compared from now on with what they are now.
     CountAnew,
     /// A counter's growth is looked at.
@@ -81,6 +83,10 @@ fn block(
             steps.push(counter(&statement).map_err(refused)?);
             continue;
         }
+        if statement.starts_with("sockstat") && statement.contains('|') {
+            steps.push(states(&statement).map_err(refused)?);
+            continue;
+        }
         let words = words(&statement).map_err(&refused)?;
         if let Some(script) = sub_script(&words) {
             if script.starts_with("/tmp/sysctl_restore_") {
@@ -112,6 +118,29 @@ fn block(
         command(&words, steps).map_err(refused)?;
     }
     Ok(())
+}
+
+/// `sockstat … | grep NAME | grep -c STATE | grep N`.
+fn states(statement: &str) -> Result<Step, String> {
+    let shell = || "a pipe needs a shell, and none is run".to_owned();
+    let parts: Result<Vec<_>, _> = statement.split('|').skip(1).map(words).collect();
+    let (mut state, mut count) = (None, None);
+    for part in parts? {
+        let part: Vec<&str> = part.iter().map(String::as_str).collect();
+        match part.as_slice() {
+            ["grep", "-c", name] => state = Some((*name).to_owned()),
+            ["grep", "-q", number] | ["grep", number] => match (number.parse(), &state) {
+                (Ok(number), Some(_)) => count = Some(number),
+                (Err(_), None) => {}
+                _ => return Err(shell()),
+            },
+            _ => return Err(shell()),
+        }
+    }
+    match state.zip(count) {
+        Some((state, count)) => Ok(Step::States(state, count)),
+        None => Err(shell()),
+    }
 }
 
 /// `nstat [-s…] | grep NAME [| grep -q " N "]`.

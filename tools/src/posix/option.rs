@@ -3,7 +3,7 @@
 use super::errqueue;
 use super::settings::Settings;
 use super::socket::{Socket, Stage};
-use super::{Answer, Errno, OptVal, Process};
+use super::{Answer, Errno, OptVal, Process, Profile};
 use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
 use stack::time::Duration;
 use stack::transport::tcp::{Algorithm, State};
@@ -100,6 +100,7 @@ impl Process {
 
     fn set_socket(&mut self, fd: i32, name: i32, value: &OptVal) -> Result<(), Errno> {
         let [rmem_max, wmem_max] = self.sysctls.core_max;
+        let rounds = self.sysctls.profile == Profile::FreeBsd;
         let socket = self.socket_mut(fd)?;
         let stream = socket.stream;
         let settings = &mut socket.settings;
@@ -148,7 +149,10 @@ impl Process {
                 } else {
                     u32::MAX / 2
                 };
-                settings.rcvbuf = size.min(most).saturating_mul(2).max(MIN_RCVBUF);
+                settings.rcvbuf = match rounds {
+                    true => size.min(most),
+                    false => size.min(most).saturating_mul(2).max(MIN_RCVBUF),
+                };
                 settings.rcvbuf_locked = true;
             }
             libc::SO_RCVLOWAT => {
@@ -351,6 +355,7 @@ impl Process {
     }
 
     fn get_socket(&mut self, fd: i32, name: i32) -> Result<Vec<u8>, Errno> {
+        let rounds = self.sysctls.profile == Profile::FreeBsd;
         let socket = self.socket_mut(fd)?;
         let settings = &socket.settings;
         let number = match name {
@@ -377,6 +382,12 @@ impl Process {
             libc::SO_KEEPALIVE => i32::from(settings.keepalive_on),
             libc::SO_OOBINLINE => i32::from(settings.oob_inline),
             libc::SO_SNDBUF => int(settings.sndbuf),
+            // An open connection's is so many whole segments there.
+            libc::SO_RCVBUF if rounds && socket.last.state.is_synchronized() => {
+                let stamps = if socket.last.timestamps { 12 } else { 0 };
+                let mss = u32::from(socket.last.snd_mss).max(1) + stamps;
+                int(settings.rcvbuf.next_multiple_of(mss))
+            }
             libc::SO_RCVBUF => int(settings.rcvbuf),
             libc::SO_RCVLOWAT => settings.rcvlowat,
             libc::SO_SNDLOWAT => 1,

@@ -154,6 +154,17 @@ impl Process {
         }
     }
 
+    /// How many connections are in a state, as `sockstat` names it.
+    #[must_use]
+    pub fn connections_in(&self, state: &str) -> u64 {
+        let name = match state {
+            "SYN_RCVD" => "SYN-RECEIVED".to_owned(),
+            other => other.replace('_', "-"),
+        };
+        let all = self.host.tcp_connections();
+        all.filter(|(.., state)| state.name() == name).count() as u64
+    }
+
     /// What Linux's `nstat` would show of a counter that we have, too.
     #[must_use]
     pub fn counter(&self, name: &str) -> Option<u64> {

@@ -64,7 +64,11 @@ impl Setup {
                 [0xfd3d, 0x0a0b, 0x17d6, 0x8888, 0, 0, 0, 1],
             ),
             // Twenty bytes more of header: segments are of one size either way.
-            mtu: if v6 { 1520 } else { 1500 },
+            mtu: if v6 && profile == Profile::Linux {
+                1520
+            } else {
+                1500
+            },
             seed: 1,
         }
     }

@@ -103,7 +103,7 @@ impl Sysctls {
         let (rmem, wmem) = match linux {
             true => ([4096, 540_000, 15 << 20], [4096, 256 << 10, 4 << 20]),
             // Its scale of 6 is that of 2 MiB.
-            false => ([4096, 131_072, 2 << 20], [4096, 32_768, 2 << 20]),
+            false => ([4096, 65_536, 2 << 20], [4096, 32_768, 2 << 20]),
         };
         Self {
             options,
@@ -126,12 +126,15 @@ impl Sysctls {
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let name = name.trim().trim_start_matches("/proc/sys/");
         let dotted = name.replace('/', ".");
+        let value = value.trim().trim_matches('"');
+        if let Some(known) = self.set_freebsd(&dotted, value) {
+            return known;
+        }
         let short = dotted
             .strip_prefix("net.ipv4.")
             .or_else(|| dotted.strip_prefix("net.core."))
             .or_else(|| dotted.strip_prefix("net.ipv6."))
             .unwrap_or(&dotted);
-        let value = value.trim().trim_matches('"');
         let bad = || format!("{dotted}: not a value for it: {value:?}");
         if short == "tcp_congestion_control" {
             self.options.congestion = Algorithm::by_name(value).ok_or_else(bad)?;
@@ -178,6 +181,81 @@ impl Sysctls {
             }
         }
         Ok(())
+    }
+
+    /// FreeBSD's, which are told by their names; `None` for others.
+    fn set_freebsd(&mut self, dotted: &str, value: &str) -> Option<Result<(), String>> {
+        let families = ["net.inet.", "net.inet6.", "kern."];
+        let name = families
+            .iter()
+            .find_map(|family| dotted.strip_prefix(family))?;
+        if name == "tcp.cc.algorithm" {
+            let name = if value == "newreno" { "reno" } else { value };
+            let known = Algorithm::by_name(name);
+            self.options.congestion = known.unwrap_or(self.options.congestion);
+            return Some(known.map(|_| ()).ok_or(format!("no algorithm {value}")));
+        }
+        if name == "tcp.functions_default" {
+            return Some(match value {
+                "freebsd" => Ok(()),
+                other => Err(format!("there is no TCP {other} here")),
+            });
+        }
+        let Ok(n) = value.parse::<i64>() else {
+            return Some(Err(format!("{dotted}: not a value for it: {value:?}")));
+        };
+        let millis = Duration::from_millis(positive(n));
+        let (on, o) = (n != 0, &mut self.options);
+        match name {
+            "tcp.rfc1323" => {
+                o.timestamps = n == 1 || n == 3;
+                o.window_scaling = n == 1 || n == 2;
+            }
+            "tcp.sack.enable" => o.sack = on,
+            "tcp.ecn.enable" => {
+                o.ecn = match n {
+                    0 => Ecn::Off,
+                    1 => Ecn::Active,
+                    _ => Ecn::Passive,
+                }
+            }
+            "tcp.recvspace" => self.rmem[1] = clamp(n),
+            "tcp.sendspace" => self.wmem[1] = clamp(n),
+            "tcp.recvbuf_max" => self.rmem[2] = clamp(n),
+            "tcp.sendbuf_max" => self.wmem[2] = clamp(n),
+            "tcp.recvbuf_auto" if !on => self.rmem[2] = self.rmem[1],
+            "tcp.rexmit_initial" => o.rto_initial = millis,
+            "tcp.rexmit_min" => o.rto_min = millis,
+            "tcp.msl" => o.time_wait = millis * 2,
+            "tcp.finwait2_timeout" => o.fin_wait_2 = millis,
+            "tcp.keepidle" => self.keepalive.idle = millis,
+            "tcp.keepintvl" => self.keepalive.interval = millis,
+            "tcp.keepcnt" => self.keepalive.probes = byte(n),
+            "tcp.delacktime" => o.delayed_ack = millis,
+            "tcp.delayed_ack" => o.quick_acks = if on { 0 } else { u8::MAX },
+            "tcp.initcwnd_segments" => o.initial_window = u16::try_from(n).unwrap_or(10),
+            "tcp.fastopen.server_enable" => {
+                self.fastopen = self.fastopen & !2 | if on { 2 } else { 0 };
+            }
+            "tcp.fastopen.client_enable" => {
+                self.fastopen = self.fastopen & !1 | u32::from(on);
+            }
+            "tcp.syncookies" if !on => self.cookies = Cookies::Never,
+            "tcp.syncookies_only" if on => self.cookies = Cookies::Always,
+            "ip.ttl" => o.ttl = byte(n),
+            "ipc.somaxconn" | "ipc.soacceptqueue" => {
+                self.somaxconn = i32::try_from(n).unwrap_or(i32::MAX);
+            }
+            // What we never do, or always.
+            "tcp.blackhole" | "tcp.drop_synfin" | "tcp.insecure_rst" | "tcp.insecure_syn"
+            | "tcp.insecure_ack" | "tcp.always_keepalive" | "udp.blackhole"
+                if on =>
+            {
+                return Some(Err("this is not to be had".into()));
+            }
+            _ => {}
+        }
+        Some(Ok(()))
     }
 
     fn set_option(&mut self, name: &str, value: i64) -> Option<()> {
@@ -238,10 +316,7 @@ impl Sysctls {
 
     /// The receive buffer of a connection: as Linux counts it, or in windows.
     pub(super) fn recv_buffer(&self, settings: &Settings) -> Buffer {
-        let space = match self.profile {
-            Profile::Linux => settings.rcvbuf,
-            Profile::FreeBsd => settings.rcvbuf / 2,
-        };
+        let space = settings.rcvbuf;
         if settings.rcvbuf_locked {
             return Buffer {
                 initial: space,
@@ -254,8 +329,8 @@ impl Sysctls {
                 max: self.rmem[2].max(self.core_max[0] * u32::from(self.rmem[2] == 0)),
             },
             Profile::FreeBsd => Buffer {
-                initial: 65_535,
-                max: self.rmem[2],
+                initial: space,
+                max: self.rmem[2].max(space),
             },
         }
     }

@@ -234,6 +234,7 @@ impl Connection {
         self.last_heard = now;
         self.probes = 0;
         self.keepalives = 0;
+        let waited = self.state == State::TimeWait;
         self.check_ack(now, seg)?;
         if self.state == State::Closed {
             return Ok(());
@@ -256,6 +257,12 @@ impl Connection {
         }
         if !text {
             return Err(DropReason::TcpOutOfWindow);
+        }
+        if waited && seg.seq_len() > 0 {
+            //= RFC 9293 §3.10.7.4 eighth: what comes is acknowledged, and 2 MSL begin anew.
+            self.rcv.need = Need::Now;
+            self.timers.set(Timer::End, now + self.options.time_wait);
+            return Err(DropReason::TcpAfterFin);
         }
         if seg.len > 0 || seg.has(Flags::FIN) {
             return self.take_text(now, seg, data);
@@ -495,12 +502,7 @@ impl Connection {
             });
             return Err(DropReason::TcpAfterClose);
         }
-        if self.state == State::TimeWait && seg.len > 0 {
-            //= RFC 9293 §3.10.7.4 eighth: whatever comes is acknowledged, and 2 MSL begin anew.
-            self.rcv.need = Need::Now;
-            self.timers.set(Timer::End, now + self.options.time_wait);
-            return Err(DropReason::TcpAfterFin);
-        }
+
         self.watch_idle(now);
         let taken = self.rcv.on_text(now, seg, data)?;
         if taken.readable {

@@ -200,6 +200,10 @@ impl Runner<'_> {
                 self.files.insert(name.clone(), *len);
                 Ok(())
             }
+            Step::States(state, count) => match self.process.connections_in(state) {
+                is if is == *count => Ok(()),
+                is => fail(format!("{count} connections should be {state}, not {is}")),
+            },
             Step::CountAnew => {
                 self.counted.clear();
                 self.count_anew();
