@@ -120,6 +120,7 @@ impl Process {
             joined: None,
             next_port: 32_768,
         };
+        new.apply_sysctls();
         // What an interface says when it comes up is not the program's doing.
         new.settle();
         new.out.clear();

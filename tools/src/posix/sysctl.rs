@@ -247,8 +247,13 @@ impl Sysctls {
                 self.somaxconn = i32::try_from(n).unwrap_or(i32::MAX);
             }
             // What we never do, or always.
-            "tcp.blackhole" | "tcp.drop_synfin" | "tcp.insecure_rst" | "tcp.insecure_syn"
-            | "tcp.insecure_ack" | "tcp.always_keepalive" | "udp.blackhole"
+            "tcp.blackhole"
+            | "tcp.drop_synfin"
+            | "tcp.insecure_rst"
+            | "tcp.insecure_syn"
+            | "tcp.insecure_ack"
+            | "tcp.always_keepalive"
+            | "udp.blackhole"
                 if on =>
             {
                 return Some(Err("this is not to be had".into()));

@@ -900,11 +900,10 @@ impl Connection {
             // We differ: RFC 9293 §3.9.2.2 MUST-56 would have a connection outlive soft errors while
             // it is opened, too. As Linux (and RFC 5461 §4.1) we tell the user at once, who may try
             // another address.
+            let soft = matches!(kind, ErrorKind::HostUnreachable | ErrorKind::NetUnreachable);
             let fatal = kind.is_hard()
-                || matches!(
-                    kind,
-                    ErrorKind::HostUnreachable | ErrorKind::NetUnreachable | ErrorKind::Prohibited
-                );
+                || kind == ErrorKind::Prohibited
+                || soft && !self.options.patient_opening;
             if fatal {
                 return self.finish(now, Some(error));
             }

@@ -144,6 +144,12 @@ pub struct Options {
     /// Segments acknowledged at once at the start, while the peer is in slow start.
     pub quick_acks: u8,
     //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
+    /// While a connection is opened, soft errors of ICMP only tell (RFC 9293 §3.9.2.2 MUST-56), as
+    /// in FreeBSD; else they end the attempt, as in Linux.
+    pub patient_opening: bool,
+    /// Offer all that there is room for with each segment that leaves anyway, as FreeBSD does; else
+    /// the window opens by whole segments (RFC 9293 §3.8.6.2.2).
+    pub exact_window: bool,
     /// Least time between two acknowledgments that answer what a blind attacker may have sent
     /// (RFC 5961 §7; Linux's `tcp_invalid_ratelimit`). Zero: each is answered.
     pub challenge_interval: Duration,
@@ -240,6 +246,8 @@ impl Default for Options {
             cork: false,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
+            patient_opening: false,
+            exact_window: false,
             challenge_interval: Duration::from_millis(500),
             keepalive: None,
             user_timeout: None,
@@ -279,6 +287,8 @@ impl Options {
     pub fn freebsd() -> Self {
         Self {
             option_order: OptionOrder::FreeBsd,
+            exact_window: true,
+            patient_opening: true,
             quick_acks: 0,
             delayed_ack: Duration::from_millis(40),
             nagle: Nagle::Classic,

@@ -77,6 +77,8 @@ pub(super) struct Receiver {
     fin: Option<SeqNum>,
     /// The FIN has been taken.
     pub(super) finished: bool,
+    /// All there is room for is offered.
+    exact: bool,
     dsack: Option<(SeqNum, SeqNum)>,
     pub(super) ts_recent: u32,
     ts_recent_at: Instant,
@@ -194,6 +196,7 @@ impl Receiver {
             received: 0,
             fin: None,
             finished: false,
+            exact: options.exact_window,
             dsack: None,
             ts_recent: 0,
             ts_recent_at: now,
@@ -723,7 +726,8 @@ impl Receiver {
         //= RFC 9293 §3.8.6.2.2 the edge moves by a full segment or half the buffer at least, lest
         //= small windows beget small segments.
         let least = u32::from(self.mss).min(self.limit / 2);
-        let offered = if edge.after(self.adv) && edge.since(self.adv) >= least {
+        let moves = edge.after(self.adv);
+        let offered = if moves && (self.exact || edge.since(self.adv) >= least) {
             edge
         } else {
             self.adv
@@ -733,7 +737,10 @@ impl Receiver {
         } else {
             0
         };
-        let mut units = wnd >> self.wscale;
+        let mut units = match self.exact {
+            true => wnd.div_ceil(1 << self.wscale),
+            false => wnd >> self.wscale,
+        };
         //= RFC 7323 §2.4 rounded up, where the edge would else move back.
         //= RFC 9293 §3.8.6 SHLD-14: a window never shrinks, not by rounding either.
         if (self.nxt + (units << self.wscale)).before(self.adv) {
