@@ -983,6 +983,86 @@ mod tests {
         assert_eq!(r.offer(), 10_000);
     }
 
+    /// One whose buffer counts packets.
+    fn counting(limit: u32) -> Receiver {
+        let options = Options {
+            recv_buffer: super::super::options::Buffer {
+                initial: limit,
+                max: limit,
+            },
+            accounting: Accounting::Packets,
+            ..Options::default()
+        };
+        let mut r = Receiver::new(Instant::ZERO, &options);
+        r.set_first_window(1460, false);
+        let syn = Segment {
+            seq: SeqNum(u32::MAX),
+            ..Segment::default()
+        };
+        r.on_syn(Instant::ZERO, &syn);
+        let _ = r.offer_in_syn();
+        r
+    }
+
+    #[test]
+    fn packets_cost_what_their_memory_does() {
+        // A head up to a power of two, then pages; the greatest piece is of eight.
+        let table = [
+            (0, 960),
+            (1000, 2304),
+            (4000, 8448),
+            (9000, 12_544),
+            (10_000, 12_544),
+            (39_000, 41_216),
+            (60_000, 61_696),
+        ];
+        for (len, want) in table {
+            assert_eq!(cost(len), want, "{len}");
+        }
+    }
+
+    #[test]
+    fn one_segment_is_taken_beyond_the_edge() {
+        let mut r = counting(40_000);
+        assert_eq!(r.offer_in_syn(), 18_980);
+        let (seg, data) = text(0, 60_000);
+        assert!(r.on_text(Instant::ZERO, &seg, data).unwrap().readable);
+        assert_eq!((r.nxt, r.offer()), (SeqNum(60_000), 0));
+        // What is not read keeps the next one out, whole.
+        let mut r = counting(40_000);
+        let (seg, data) = text(0, 1000);
+        r.on_text(Instant::ZERO, &seg, data).unwrap();
+        let (seg, data) = text(1000, 30_000);
+        let got = r.on_text(Instant::ZERO, &seg, data);
+        assert_eq!(got, Err(DropReason::TcpBeyondWindow));
+        assert_eq!(r.nxt, SeqNum(1000));
+    }
+
+    #[test]
+    fn memory_held_is_bounded_and_given_back() {
+        let mut r = counting(40_000);
+        let mut seq = 2000;
+        let refused = (0..1000).find(|_| {
+            let (seg, data) = text(seq, 10);
+            seq += 20;
+            r.on_text(Instant::ZERO, &seg, data).is_err()
+        });
+        assert!(refused.is_some_and(|n| n < 50), "{refused:?}");
+        let charged = |r: &Receiver| r.packets.map_or(0, |p| p.charged);
+        assert!(charged(&r) <= 40_000 + cost(10));
+        let (seg, data) = text(0, 2000);
+        r.held = None;
+        if let Some(p) = &mut r.packets {
+            p.charged = 0;
+        }
+        r.on_text(Instant::ZERO, &seg, data).unwrap();
+        assert_eq!(charged(&r), cost(2000));
+        r.pop(Instant::ZERO, 1000);
+        assert_eq!(charged(&r), cost(2000) / 2);
+        r.pop(Instant::ZERO, 1000);
+        assert_eq!(charged(&r), 0);
+    }
+
     #[test]
     fn rounding_does_not_move_the_edge_back() {
         let mut r = receiver(1 << 20, 1 << 20);

@@ -287,11 +287,11 @@ fn urgent_data_is_told_of_behind_a_closed_window() {
     s.drain();
     let _ = s.c.take_ready();
     //= RFC 9293 §3.4 MUST-66; §3.8.5 MUST-32, MUST-33
-    s.drops("U. 2001:2002 ack 1 urg 1", DropReason::TcpOutOfWindow);
+    s.drops("U. 2001:2002 ack 1 urg 1", DropReason::TcpZeroWindow);
     assert!(s.c.take_ready().has(Readiness::URGENT));
     assert_eq!(s.c.urgent(), Some(2001));
     // Told again only where it is further ahead.
-    s.drops("U. 2001:2002 ack 1 urg 1", DropReason::TcpOutOfWindow);
+    s.drops("U. 2001:2002 ack 1 urg 1", DropReason::TcpZeroWindow);
     assert!(!s.c.take_ready().has(Readiness::URGENT));
     assert_eq!(s.read(5000), 2000);
     assert_eq!(s.c.urgent(), Some(1));
