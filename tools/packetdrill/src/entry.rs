@@ -266,6 +266,7 @@ unsafe fn transmit(
         flags,
         to,
         control: Vec::new(),
+        parts: pieces.iter().map(|piece| piece.iov_len).collect(),
         null,
         done: 0,
     };

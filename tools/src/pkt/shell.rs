@@ -214,7 +214,7 @@ fn command(words: &[String], steps: &mut Vec<Step>) -> Result<(), String> {
         }
         ("ip", ["link", "set", args @ ..]) => mtu(args, steps),
         ("ifconfig", [_, "mtu", value]) => mtu(&["mtu", value], steps),
-        ("tc", ["qdisc", args @ ..]) => queue(args),
+        ("tc", ["qdisc", args @ ..]) => queue(args, steps),
         ("dd", args) => file(args, steps),
         ("sleep", [time]) => match time.parse::<f64>() {
             #[allow(
@@ -281,14 +281,24 @@ fn mtu(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
     }
 }
 
-/// Queues that let all pass at once are what we have anyway.
-fn queue(args: &[&str]) -> Result<(), String> {
+/// Queues that let all pass at once are what we have anyway; `fq` paces.
+fn queue(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
     if args.contains(&"limit") || args.contains(&"netem") || args.contains(&"tbf") {
         return Err("no queue on the device can be had".into());
     }
     let plain = ["pfifo", "pfifo_fast", "fq", "fq_codel", "noqueue"];
     let removes = args.first().is_some_and(|verb| verb.starts_with("del"));
+    let kind = if args.contains(&"fq") && !removes {
+        "fq"
+    } else {
+        "pfifo"
+    };
     if removes || args.iter().any(|arg| plain.contains(arg)) {
+        steps.push(Step::Sysctl {
+            name: "net.core.default_qdisc".to_owned(),
+            value: kind.to_owned(),
+            lenient: false,
+        });
         return Ok(());
     }
     Err("no queue on the device can be had".into())
@@ -489,7 +499,14 @@ mod tests {
             ),
             (
                 "tc qdisc replace dev tun0 root fq && sleep .5",
-                vec![Step::Sleep(500_000_000)],
+                vec![
+                    Step::Sysctl {
+                        name: "net.core.default_qdisc".into(),
+                        value: "fq".into(),
+                        lenient: false,
+                    },
+                    Step::Sleep(500_000_000),
+                ],
             ),
         ] {
             assert_eq!(of(text), Ok(expected), "{text}");

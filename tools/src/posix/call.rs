@@ -111,6 +111,8 @@ pub enum Op {
         to: Option<SocketAddr>,
         /// Control messages.
         control: Vec<ControlMessage>,
+        /// Lengths of the buffers that the bytes lie in, where there are several.
+        parts: Vec<usize>,
         /// A null pointer was given.
         null: bool,
         /// Bytes taken so far.
@@ -283,6 +285,7 @@ impl Op {
             flags,
             to: None,
             control: Vec::new(),
+            parts: Vec::new(),
             null: false,
             done: 0,
         }

@@ -7,7 +7,7 @@ use super::socket::{Stage, errno_of, errno_of_kind, errno_of_send};
 use super::{Answer, ControlMessage, Errno, Op, Process};
 use bytes::Bytes;
 use stack::frame::Payload;
-use stack::transport::tcp::{Error, State};
+use stack::transport::tcp::{Boundary, Error, State};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::task::Poll;
@@ -21,6 +21,20 @@ const SIOCOUTQ: u64 = 0x5411;
 const SIOCOUTQNSD: u64 = 0x894B;
 const SIOCATMARK: u64 = 0x8905;
 const FIONBIO: u64 = 0x5421;
+
+/// Pieces of the program's memory that one buffer refers to where nothing is copied.
+const FRAGMENTS: usize = 17;
+
+/// Bytes from `done` on that lie in so many pieces as one buffer refers to.
+fn fragments(parts: &[usize], done: usize) -> usize {
+    let mut end = 0;
+    let ends = parts.iter().map(|len| {
+        end += len;
+        end
+    });
+    let mut rest = ends.filter(|end| *end > done);
+    rest.nth(FRAGMENTS - 1).map_or(usize::MAX, |end| end - done)
+}
 
 /// What came of an attempt to move bytes.
 enum Moved {
@@ -325,6 +339,7 @@ impl Process {
             data,
             flags,
             to,
+            parts,
             null,
             done,
             ..
@@ -353,7 +368,7 @@ impl Process {
         if *null && !data.is_empty() {
             return Poll::Ready(Err(Errno::EFAULT));
         }
-        self.send_tcp(fd, data, done, flags, begun, step)
+        self.send_tcp(fd, (data, parts), done, flags, begun)
     }
 
     /// What comes before bytes are moved: Fast Open's connect, or the end of another connect.
@@ -445,7 +460,7 @@ impl Process {
         let n = self.host.tcp_send(now, handle, first).unwrap_or(0);
         let socket = self.socket_mut(fd)?;
         socket.syn_data = true;
-        socket.note_written(n, u32::MAX);
+        socket.written += n as u64;
         let end = socket.written;
         socket.stamps.watch(end, stamping, zerocopy && n > 0);
         self.settle();
@@ -459,13 +474,12 @@ impl Process {
     fn send_tcp(
         &mut self,
         fd: i32,
-        data: &[u8],
+        (data, parts): (&[u8], &[usize]),
         done: &mut usize,
         flags: i32,
         begun: Duration,
-        step: &mut u8,
     ) -> Poll<Answer> {
-        let answer = self.write(fd, data, done, flags, step);
+        let answer = self.write(fd, (data, parts), done, flags);
         let all = *done >= data.len();
         let late = match answer {
             Ok(()) if all => true,
@@ -506,10 +520,9 @@ impl Process {
     fn write(
         &mut self,
         fd: i32,
-        data: &[u8],
+        (data, parts): (&[u8], &[usize]),
         done: &mut usize,
         flags: i32,
-        _step: &mut u8,
     ) -> Result<(), Errno> {
         let now = self.instant();
         let more = flags & libc::MSG_MORE != 0;
@@ -531,23 +544,43 @@ impl Process {
             let Some(rest) = data.get(*done..).filter(|rest| !rest.is_empty()) else {
                 return Ok(());
             };
-            let n = socket.room(rest.len());
+            let mut n = socket.room(rest.len());
             if n == 0 {
                 socket.nospace = true;
                 return Ok(());
             }
-            let goal = socket.size_goal();
+            let mut cut = false;
+            if flags & libc::MSG_ZEROCOPY != 0 && socket.settings.zerocopy {
+                let most = fragments(parts, *done);
+                cut = most < rest.len() && most <= n;
+                n = n.min(most);
+            }
+            let all = *done + n == data.len();
+            let boundary = match flags {
+                _ if cut => Boundary::Record,
+                _ if !all && !socket.fills(n) => Boundary::More,
+                _ if !all => Boundary::Push,
+                flags if flags & libc::MSG_EOR != 0 => Boundary::Record,
+                _ if more => Boundary::More,
+                _ => Boundary::Push,
+            };
             let part = rest.get(..n).unwrap_or_default();
-            let urgent = flags & libc::MSG_OOB != 0 && *done + n == data.len();
+            let urgent = flags & libc::MSG_OOB != 0 && all;
             let sent = if urgent {
                 self.host.tcp_send_urgent(now, handle, part)
             } else {
-                self.host.tcp_send(now, handle, part)
+                self.host.tcp_send_until(now, handle, part, boundary)
             };
             match sent {
                 Ok(n) => {
                     *done += n;
-                    self.socket_mut(fd)?.note_written(n, goal);
+                    self.socket_mut(fd)?.written += n as u64;
+                    // What fills a buffer goes before the next is begun.
+                    if all || cut {
+                        self.update_sockets();
+                    } else {
+                        self.settle();
+                    }
                 }
                 Err(Error::WouldBlock) => return Ok(()),
                 Err(error) => return Err(errno_of(error, State::Closed).unwrap_or(Errno::EPIPE)),
@@ -632,7 +665,7 @@ impl Process {
         Poll::Ready(Ok(i64::try_from(n).unwrap_or(0)))
     }
 
-    pub(super) fn splice(&mut self, op: &mut Op, begun: Duration, step: &mut u8) -> Poll<Answer> {
+    pub(super) fn splice(&mut self, op: &mut Op, begun: Duration) -> Poll<Answer> {
         let Op::Splice {
             from,
             to,
@@ -682,7 +715,7 @@ impl Process {
                 }
                 let mut flags = if nonblock { libc::MSG_DONTWAIT } else { 0 };
                 flags |= if more { libc::MSG_MORE } else { 0 };
-                let answer = self.send_tcp(to, &data, done, flags, begun, step);
+                let answer = self.send_tcp(to, (&data, &[]), done, flags, begun);
                 if let Poll::Ready(Ok(n)) = answer
                     && let Some(pipe) = self.pipes.get_mut(at)
                 {
@@ -694,7 +727,7 @@ impl Process {
         }
     }
 
-    pub(super) fn sendfile(&mut self, op: &mut Op, begun: Duration, step: &mut u8) -> Poll<Answer> {
+    pub(super) fn sendfile(&mut self, op: &mut Op, begun: Duration) -> Poll<Answer> {
         let Op::SendFile {
             to,
             from,
@@ -712,7 +745,7 @@ impl Process {
         };
         let left = usize::try_from(size.saturating_sub(place)).unwrap_or(usize::MAX);
         let data = vec![0; left.min(*len)];
-        let answer = self.send_tcp(*to, &data, done, 0, begun, step);
+        let answer = self.send_tcp(*to, (&data, &[]), done, 0, begun);
         if let Poll::Ready(Ok(n)) = answer {
             let n = u64::try_from(n).unwrap_or(0);
             match (offset, self.files.get_mut(from).map(|d| &mut d.file)) {

@@ -250,6 +250,8 @@ impl Process {
         options.send_buffer.max = 1 << 30;
         options.keepalive = settings.keepalive_on.then_some(settings.keepalive);
         options.cork = settings.cork || socket.more;
+        options.pacing |= settings.max_pacing_rate != u64::MAX;
+        options.max_pacing_rate = settings.max_pacing_rate;
         if settings.nodelay {
             options.nagle = Nagle::Off;
         }
@@ -315,6 +317,11 @@ impl Process {
             options.ecn = fresh.ecn;
             options.frto = fresh.frto;
             options.rack = fresh.rack;
+            options.tail_loss_probe = fresh.tail_loss_probe;
+            options.slow_start_after_idle = fresh.slow_start_after_idle;
+            options.burst_segments = fresh.burst_segments;
+            options.pacing = fresh.pacing;
+            options.orphan_retries = fresh.orphan_retries;
             options.retries1 = fresh.retries1;
             options.retries2 = fresh.retries2;
             options.syn_ack_retries = fresh.syn_ack_retries;
@@ -550,7 +557,6 @@ impl Process {
             at,
             ..Chrono::default()
         };
-        socket.skbs.clear();
         socket.written = 0;
         (socket.shut_read, socket.shut_write) = (false, false);
         socket.error = None;

@@ -330,9 +330,9 @@ impl Process {
                 events,
             } => return self.epoll_wait(*epfd, *max, *timeout, events, begun),
             Op::Pipe { flags, fds } => self.pipe(*flags, fds),
-            Op::Splice { .. } => return self.splice(op, begun, step),
+            Op::Splice { .. } => return self.splice(op, begun),
             Op::Open { len } => self.add(File::Zeros(*len, 0), false, false),
-            Op::SendFile { .. } => return self.sendfile(op, begun, step),
+            Op::SendFile { .. } => return self.sendfile(op, begun),
         })
     }
 

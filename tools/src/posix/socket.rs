@@ -22,17 +22,8 @@ pub(super) enum Stage {
     Udp(UdpHandle),
 }
 
-/// A buffer of what was written, as Linux counts its memory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Skb {
-    /// Its last byte's place in the stream, and one.
-    pub(super) end: u64,
-    /// Bytes of data.
-    pub(super) len: u32,
-}
-
 /// What a Linux buffer costs beside its data.
-const SKB_OVERHEAD: u32 = 960;
+const SKB_OVERHEAD: u32 = 1280;
 
 /// How long a connection was busy, and with what.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +69,6 @@ pub(super) struct Socket {
     pub(super) error: Option<Errno>,
     pub(super) shut_read: bool,
     pub(super) shut_write: bool,
-    pub(super) skbs: VecDeque<Skb>,
     /// Bytes written in all.
     pub(super) written: u64,
     /// The program wants to know when there is room.
@@ -114,7 +104,6 @@ impl Socket {
             error: None,
             shut_read: false,
             shut_write: false,
-            skbs: VecDeque::new(),
             written: 0,
             nospace: false,
             more: false,
@@ -142,19 +131,9 @@ impl Socket {
 
     /// Memory that what is written and not acknowledged takes, as Linux counts it.
     pub(super) fn queued(&self) -> u32 {
-        self.skbs.iter().map(|skb| skb.len + SKB_OVERHEAD).sum()
-    }
-
-    /// How much one buffer is filled with: whole segments, and no more than half the peer's window.
-    pub(super) fn size_goal(&self) -> u32 {
-        let mss = u32::from(self.last.snd_mss.max(1));
-        let window = self.last.snd_wnd;
-        let half = if window > 536 { window / 2 } else { window };
-        let most = match half {
-            0 => 65_000,
-            half => half.min(65_000),
-        };
-        (most / mss * mss).max(mss)
+        let data = self.written.saturating_sub(self.last.bytes_acked);
+        let data = u32::try_from(data).unwrap_or(u32::MAX / 2);
+        data + self.last.pieces.saturating_mul(SKB_OVERHEAD)
     }
 
     /// Takes the next error that a call fails with.
@@ -258,13 +237,6 @@ impl Socket {
             self.wakes.input += 1;
         }
         let acked = now.bytes_acked;
-        while self.skbs.front().is_some_and(|skb| skb.end <= acked) {
-            self.skbs.pop_front();
-        }
-        if let Some(first) = self.skbs.front_mut() {
-            let left = u32::try_from(first.end - acked).unwrap_or(u32::MAX);
-            first.len = first.len.min(left);
-        }
         if self.nospace && self.is_writable() {
             self.nospace = false;
             self.wakes.output += 1;
@@ -323,47 +295,19 @@ impl Socket {
     /// How many of `len` bytes Linux would take at once: the rest of its last buffer, or a new one
     /// where its buffers take less memory than they may.
     pub(super) fn room(&self, len: usize) -> usize {
-        let goal = self.size_goal();
-        let full = self.queued() >= self.settings.sndbuf;
-        let open = match self.skbs.back() {
-            Some(skb) if self.last.not_sent > 0 => goal.saturating_sub(skb.len),
-            _ => 0,
-        };
-        let most = match (open, full) {
-            (0, true) => 0,
-            (0, false) => goal,
-            (open, _) => open,
+        let most = match self.last.open {
+            0 if self.queued() >= self.settings.sndbuf => 0,
+            0 => self.last.piece.max(1),
+            open => open,
         };
         usize::try_from(most).unwrap_or(0).min(len)
     }
 
-    /// Counts bytes that were taken, in buffers of at most `goal`.
-    pub(super) fn note_written(&mut self, n: usize, goal: u32) {
-        let mut left = u32::try_from(n).unwrap_or(u32::MAX);
-        if let Some(skb) = self.skbs.back_mut()
-            && self.last.not_sent > 0
-            && skb.len < goal
-        {
-            let part = left.min(goal - skb.len);
-            skb.len += part;
-            skb.end += u64::from(part);
-            self.written += u64::from(part);
-            left -= part;
-        }
-        while left > 0 {
-            let len = left.min(goal.max(1));
-            self.written += u64::from(len);
-            self.skbs.push_back(Skb {
-                end: self.written,
-                len,
-            });
-            left -= len;
-        }
-        // Until the connection is asked again.
-        self.last.not_sent = self
-            .last
-            .not_sent
-            .saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+    /// Whether there is none for more, once `n` bytes have been taken.
+    pub(super) fn fills(&self, n: usize) -> bool {
+        let fresh = if self.last.open == 0 { SKB_OVERHEAD } else { 0 };
+        let n = u32::try_from(n).unwrap_or(u32::MAX / 2);
+        self.queued().saturating_add(n + fresh) >= self.settings.sndbuf
     }
 
     /// What is counted from when `SOF_TIMESTAMPING_OPT_ID` is set.

@@ -50,7 +50,6 @@ const SILENT: &[&str] = &[
     "tcp_comp_sack_delay_ns",
     "tcp_comp_sack_nr",
     "tcp_comp_sack_slack_ns",
-    "tcp_early_retrans",
     "tcp_ecn_fallback",
     "tcp_ecn_option",
     "tcp_ecn_option_beacon",
@@ -66,7 +65,6 @@ const SILENT: &[&str] = &[
     "tcp_moderate_rcvbuf",
     "tcp_no_metrics_save",
     "tcp_no_ssthresh_metrics_save",
-    "tcp_orphan_retries",
     "tcp_pacing_ca_ratio",
     "tcp_pacing_ss_ratio",
     "tcp_plb_enabled",
@@ -142,6 +140,11 @@ impl Sysctls {
         }
         if short == "tcp_fastopen_key" {
             self.fastopen_key = Some(key(value).ok_or_else(bad)?);
+            return Ok(());
+        }
+        if short == "default_qdisc" {
+            // The one queue that paces.
+            self.options.pacing = value == "fq";
             return Ok(());
         }
         if SILENT.contains(&short) {
@@ -273,6 +276,9 @@ impl Sysctls {
             "tcp_dsack" => o.dsack = on,
             "tcp_frto" => o.frto = on,
             "tcp_min_tso_segs" => o.burst_segments = Some(byte(value)),
+            // Three and four ask for it; less stood for a means that is gone.
+            "tcp_early_retrans" => o.tail_loss_probe = value >= 3,
+            "tcp_orphan_retries" => o.orphan_retries = if on { byte(value) } else { 8 },
             "tcp_recovery" => o.rack = value & 1 != 0,
             "tcp_syn_retries" => o.syn_retries = byte(value),
             "tcp_synack_retries" => o.syn_ack_retries = byte(value),

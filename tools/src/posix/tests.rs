@@ -626,6 +626,7 @@ fn fast_open_asks_for_a_cookie_and_then_uses_it() {
         flags: libc::MSG_FASTOPEN,
         to: Some("192.0.2.1:40000".parse().unwrap()),
         control: Vec::new(),
+        parts: Vec::new(),
         null: false,
         done: 0,
     };

@@ -6,7 +6,9 @@ use crate::host::{Host, Readiness};
 use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
 use crate::transport::Key;
-use crate::transport::tcp::{self, Connection, Error, LogEntry, Report, State, Status, Why};
+use crate::transport::tcp::{
+    self, Boundary, Connection, Error, LogEntry, Report, State, Status, Why,
+};
 use bytes::Bytes;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -237,6 +239,20 @@ impl Host {
     /// nothing can be sent any more.
     pub fn tcp_send(&mut self, now: Instant, h: TcpHandle, data: &[u8]) -> Result<usize, Error> {
         self.call(now, h, |c| c.send(now, data))
+    }
+
+    /// [`tcp_send`](Self::tcp_send), saying what follows: more soon, nothing, or another record.
+    ///
+    /// # Errors
+    /// See [`tcp_send`](Self::tcp_send).
+    pub fn tcp_send_until(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        data: &[u8],
+        boundary: Boundary,
+    ) -> Result<usize, Error> {
+        self.call(now, h, |c| c.send_until(now, data, boundary))
     }
 
     /// [`tcp_send`](Self::tcp_send) without a copy: the bytes are kept by reference until the peer

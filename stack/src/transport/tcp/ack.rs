@@ -206,6 +206,32 @@ impl Sender {
         out
     }
 
+    /// Takes what an acknowledgment that came late, behind a newer one, tells of blocks.
+    pub(super) fn on_old_ack(
+        &mut self,
+        cx: &Context<'_>,
+        seg: &Segment,
+        timers: &mut Timers,
+    ) -> Acked {
+        let mut out = Acked::default();
+        let mut news = News::default();
+        let echo = seg.timestamps.map(|(_, echo)| echo);
+        let echo = echo.filter(|_| cx.ts_offset.is_some());
+        let dsack = self.take_sacks(cx, seg, echo, &mut news);
+        self.track.rack.on_dsack(self.una, self.nxt, dsack);
+        if news.delivered == 0 {
+            return out;
+        }
+        self.delivered += u64::from(news.delivered);
+        self.delivered_at = cx.now;
+        let flight = self.flight();
+        self.detect_losses(cx, timers, &mut out, flight);
+        if self.phase == Phase::Open {
+            self.phase = Phase::Disorder;
+        }
+        out
+    }
+
     /// RFC 6582's `recover` follows behind, lest it seem ahead after half the number space.
     pub(super) fn follow_recover(&mut self) {
         let open = matches!(self.phase, Phase::Open | Phase::Disorder);
@@ -373,9 +399,16 @@ impl Sender {
         let reducing = matches!(self.phase, Phase::Recovery | Phase::Cwr);
         let in_flight = self.in_flight();
         let (interval, sampled, prior_delivered) = self.sample_rate(cx.now, news);
+        let acked = if self.sack || reducing || !advanced {
+            news.delivered
+        } else {
+            // What duplicates have told of before counts once; at least a segment is news.
+            let least = news.delivered.min(u32::from(self.mss));
+            news.left.max(least)
+        };
         let ack = Ack {
             now: cx.now,
-            acked: news.delivered,
+            acked,
             cumulative,
             delivered: self.delivered,
             prior_delivered,
@@ -421,7 +454,7 @@ impl Sender {
             }
             None => 0,
         };
-        self.pacer.set_rate(rate);
+        self.pacer.set_rate(rate.min(options.max_pacing_rate));
     }
 
     /// draft-cheng-iccrg-delivery-rate-estimation §3.3: interval, bytes, P.delivered.

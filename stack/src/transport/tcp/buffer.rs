@@ -11,6 +11,7 @@
 //! that memory is used for bytes and not for the places they lie in; an empty buffer gives its
 //! memory back when it is told that it is idle.
 
+use super::pieces::{Boundary, Measure, Pieces};
 use crate::frame::Payload;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -34,12 +35,13 @@ pub(super) struct SendBuffer {
     end: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct SendQueue {
     /// With the number of each one's first byte.
     chunks: VecDeque<(u64, Bytes)>,
     /// The last bytes, not in a chunk yet.
     tail: BytesMut,
+    pieces: Pieces,
 }
 
 impl SendBuffer {
@@ -58,7 +60,7 @@ impl SendBuffer {
     pub(super) fn write(&mut self, data: &[u8]) {
         let in_use = usize::try_from(self.end - self.start).unwrap_or(TAIL);
         let start = self.start;
-        let queue = self.queue.get_or_insert_default();
+        let queue = self.queue();
         let mut rest = data;
         while !rest.is_empty() {
             let room = queue.tail.capacity() - queue.tail.len();
@@ -81,11 +83,46 @@ impl SendBuffer {
         if data.len() <= SMALL {
             return self.write(&data);
         }
-        let queue = self.queue.get_or_insert_default();
-        queue.flush(self.start);
-        let at = self.end;
-        self.end += data.len() as u64;
+        let len = data.len() as u64;
+        let (start, at) = (self.start, self.end);
+        let queue = self.queue();
+        queue.flush(start);
         queue.chunks.push_back((at, data));
+        self.end = at + len;
+    }
+
+    fn queue(&mut self) -> &mut SendQueue {
+        let start = self.start;
+        self.queue.get_or_insert_with(|| {
+            Box::new(SendQueue {
+                chunks: VecDeque::new(),
+                tail: BytesMut::new(),
+                pieces: Pieces::new(start),
+            })
+        })
+    }
+
+    /// Notes that the last `len` bytes came in one write; before number `sent` all has been sent.
+    pub(super) fn mark(&mut self, len: usize, sent: u64, measure: Measure, boundary: Boundary) {
+        let end = self.end;
+        if let Some(queue) = &mut self.queue {
+            let from = end - len as u64;
+            let pieces = &mut queue.pieces;
+            pieces.on_written((from, end), sent, measure, boundary);
+        }
+    }
+
+    /// The pieces that it came in.
+    #[inline]
+    pub(super) fn pieces(&self) -> Option<&Pieces> {
+        self.queue.as_deref().map(|q| &q.pieces)
+    }
+
+    /// A segment ends at `at` that is pushed, whatever the user has said.
+    pub(super) fn push_at(&mut self, at: u64) {
+        if let Some(queue) = &mut self.queue {
+            queue.pieces.push_at(at);
+        }
     }
 
     /// `len` bytes from number `at`, shared; fewer where there are fewer.
@@ -127,6 +164,7 @@ impl SendBuffer {
             queue.flush(self.start);
         }
         self.start = to;
+        queue.pieces.release(to);
         while let Some((at, bytes)) = queue.chunks.front()
             && at + bytes.len() as u64 <= self.start
         {

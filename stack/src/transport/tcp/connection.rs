@@ -17,6 +17,7 @@ use super::fastopen::Opening;
 use super::log::{LogEntry, What};
 use super::on_demand::OnDemand;
 use super::options::{Ecn, Options};
+use super::pieces::Boundary;
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};
 use super::report::{Aside, Report};
@@ -479,10 +480,24 @@ impl Connection {
     /// [`Error::WouldBlock`] where nothing fits; [`Error::Closed`] after a shutdown; what ended the
     /// connection.
     pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
+        self.send_until(now, data, Boundary::Push)
+    }
+
+    /// The same, saying what follows. Where only a part fits, that part ends as `data` would.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_until(
+        &mut self,
+        now: Instant,
+        data: &[u8],
+        boundary: Boundary,
+    ) -> Result<usize, Error> {
         let room = self.may_send()?;
         let n = room.min(data.len());
         self.before_send(now);
         self.snd.buffer.write(data.get(..n).unwrap_or_default());
+        self.snd.mark_written(n, boundary);
         self.wants_room |= n < data.len();
         Ok(n)
     }
@@ -498,6 +513,7 @@ impl Connection {
         self.before_send(now);
         data.truncate(n);
         self.snd.buffer.push(data);
+        self.snd.mark_written(n, Boundary::Push);
         Ok(n)
     }
 
@@ -978,6 +994,7 @@ impl Connection {
     pub fn status(&self, now: Instant) -> Status {
         use super::congestion::Controller as _;
         let (snd, rcv) = (&self.snd, &self.rcv);
+        let (pieces, open) = snd.pieces();
         Status {
             state: self.state,
             phase: snd.phase,
@@ -1000,12 +1017,15 @@ impl Connection {
             ssthresh: snd.cc.ssthresh(),
             unacked: snd.flight(),
             sacked: snd.track.board.sacked(),
-            lost: snd.track.board.lost(),
+            lost: snd.lost(),
             retrans: snd.track.board.retrans(),
             in_flight: snd.in_flight(),
             snd_wnd: snd.wnd,
             rcv_wnd: rcv.window(),
             not_sent: snd.unsent(),
+            pieces,
+            piece: snd.measure().goal,
+            open,
             unread: u32::try_from(rcv.buffer.len()).unwrap_or(u32::MAX),
             finished: rcv.finished,
             urgent: self.urgent(),

@@ -390,6 +390,10 @@ impl Connection {
                 });
                 return Err(DropReason::TcpBadAck);
             }
+            if !self.active && !self.fast_opened {
+                // As Linux, which knows no connection before: the SYN's window is forgotten.
+                self.snd.max_wnd = 0;
+            }
             self.on_syn_acked(now, seg);
             self.step(now, Event::RcvAckOfSyn);
             self.on_open(now);
@@ -404,6 +408,12 @@ impl Connection {
             if seg.ack.before(self.snd.una - self.snd.max_wnd.max(1)) {
                 self.challenge(now);
                 return Err(DropReason::TcpBadAck);
+            }
+            if self.snd.sack && !seg.sacks.as_slice().is_empty() && self.snd.flight() > 0 {
+                let old = self.with_sender(now, |snd, cx, t| snd.on_old_ack(cx, seg, t));
+                if old.probe_lost {
+                    self.on_mtu_probe_lost(now);
+                }
             }
             return Ok(());
         }

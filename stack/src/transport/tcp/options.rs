@@ -192,6 +192,8 @@ pub struct Options {
     pub slow_start_after_idle: bool,
     /// Spread segments over the round trip. BBR always does.
     pub pacing: bool,
+    /// Bytes a second at most, where it is paced (`SO_MAX_PACING_RATE`).
+    pub max_pacing_rate: u64,
     /// Where nothing is paced, super-segments are sized as if it were, by rate, with at least so
     /// many segments, and new data leaves in halves of the congestion window or less, so that
     /// acknowledgments come twice a round trip (Linux's `tcp_min_tso_segs`, there 2). `None`:
@@ -269,6 +271,7 @@ impl Default for Options {
             fin_wait_2: Duration::from_secs(60),
             slow_start_after_idle: true,
             pacing: false,
+            max_pacing_rate: u64::MAX,
             burst_segments: None,
             mtu_probing: MtuProbing::BlackHole,
             ttl: 64,

@@ -44,6 +44,8 @@ struct Plan {
     /// Data of each segment.
     mss: u16,
     again: bool,
+    /// Pushed, though the user's write did not end here.
+    push: bool,
 }
 
 impl Connection {
@@ -196,7 +198,12 @@ impl Connection {
             }
         });
         let len = usize::try_from(early).unwrap_or(0);
-        self.snd.buffer.slice(self.snd.offset(iss + 1), len)
+        let at = self.snd.offset(iss + 1);
+        if early > 0 {
+            // Sent again, it is a segment of its own.
+            self.snd.buffer.push_at(at + u64::from(early));
+        }
+        self.snd.buffer.slice(at, len)
     }
 
     fn syn_options(&self, now: Instant, reply: bool, again: bool) -> OptionBuffer {
@@ -350,14 +357,10 @@ impl Connection {
                     //= RFC 9293 §3.8.6.2.1 the override: what fits is sent after all.
                     let mss = self.room_in_segment();
                     let len = self.snd.unsent().min(room).min(u32::from(mss));
-                    let plan = Plan {
-                        seq: self.snd.nxt,
-                        len,
-                        fin: false,
-                        why: None,
-                        mss,
-                        again: false,
-                    };
+                    let len = self.snd.within_record(self.snd.nxt, len);
+                    let mut plan = self.new_plan(len, false, mss);
+                    // Nothing follows it soon.
+                    plan.push = true;
                     return Some(self.data_segment(now, &plan));
                 }
                 self.timers.set(Timer::Persist, now + rto);
@@ -369,18 +372,18 @@ impl Connection {
     /// RFC 8985 §7.3: new data if there is some, else the last segment again.
     fn tail_probe(&mut self, now: Instant) -> Option<Outgoing> {
         let mss = self.room_in_segment();
-        let len = self.snd.unsent().min(u32::from(mss));
+        let full = u32::from(mss);
+        let len = self.snd.unsent().min(full);
+        let len = self.snd.within_record(self.snd.nxt, len);
         let new = len > 0 && self.snd.window_room() >= len;
-        let mut plan = Plan {
-            seq: self.snd.nxt,
-            len,
-            fin: false,
-            why: Some(Why::TailLossProbe),
-            mss,
-            again: false,
-        };
+        let mut plan = self.new_plan(len, false, mss);
+        plan.why = Some(Why::TailLossProbe);
         if !new {
-            let last = self.snd.track.board.tail(u32::from(mss))?;
+            let last = self.snd.track.board.last()?;
+            // The last segment as it was cut: what is over a whole number of them, and the FIN.
+            let data = last.end.earlier(self.snd.data_end()).since(last.seq);
+            let tail = data - data.saturating_sub(1) / full * full + (last.len() - data);
+            let last = self.snd.track.board.tail(tail)?;
             (plan.seq, plan.len, plan.again) = (last.seq, last.len(), true);
             if last.end.after(self.snd.data_end()) {
                 plan.fin = true;
@@ -448,8 +451,16 @@ impl Connection {
             room = room.max(full);
         }
         let most = self.burst(max, full).min((room / full * full).max(full));
-        // What was sent in small pieces goes again in large ones.
-        let mut len = self.snd.track.board.lost_run(lost.seq, most);
+        let run = if self.options.burst_segments.is_some() && lost.len() >= full {
+            most.min(lost.len())
+        } else if self.options.burst_segments.is_some() {
+            full
+        } else {
+            // What was sent in small pieces goes again in large ones.
+            most
+        };
+        let run = self.snd.track.board.lost_run(lost.seq, run);
+        let mut len = self.snd.within_record(lost.seq, run);
         //= RFC 8985 §9.3 what is marked lost waits for the congestion window, too.
         if room < len.min(full) {
             self.snd.note_cwnd_limited();
@@ -467,6 +478,7 @@ impl Connection {
             why: Some(self.snd.track.why),
             mss,
             again: true,
+            push: false,
         })
     }
 
@@ -513,11 +525,13 @@ impl Connection {
         let crowded = snd.track.board.len() >= MANY
             && snd.track.board.len() as u64 * u64::from(full) > 2 * u64::from(snd.cc.window());
         //= RFC 5681 §2 no more is in flight than the lesser of both windows.
-        if room < full.min(unsent) || crowded {
+        // Up to the end of a record, which what follows may not share a segment with.
+        let bound = snd.within_record(snd.nxt, unsent);
+        if room < full.min(bound) || crowded {
             self.snd.note_cwnd_limited();
             return None;
         }
-        if let Some(plan) = self.plan_mtu_probe(unsent, window, room) {
+        if let Some(plan) = self.plan_mtu_probe(bound, window, room) {
             return Some(plan);
         }
         let mut most = self.burst(max, full);
@@ -525,12 +539,12 @@ impl Connection {
             let half = snd.cc.window() / full / 2 * full;
             most = most.min(half.max(full));
         }
-        let allowed = unsent.min(window).min(room).min(most);
+        let allowed = bound.min(window).min(room).min(most);
         //= RFC 9293 §3.9.1.2 SHLD-28: whole segments.
         let whole = allowed / full * full;
         // The rest, less than a segment, goes only where it is the last and need not wait.
-        let last = allowed == unsent;
-        let rest = last && allowed > whole && self.may_send_small(now);
+        let last = allowed == bound;
+        let rest = last && allowed > whole && (bound < unsent || self.may_send_small(now));
         let len = if rest { allowed } else { whole };
         if len == 0 {
             //= RFC 9293 §3.8.6.2.1 MUST-38: the sender avoids silly windows.
@@ -556,6 +570,7 @@ impl Connection {
             why: None,
             mss,
             again: false,
+            push: false,
         }
     }
 
@@ -638,10 +653,11 @@ impl Connection {
         if plan.fin {
             flags |= Flags::FIN;
         }
-        //= RFC 9293 §3.9.1.2 MUST-61, SHLD-27: PSH where no more waits, whatever calls it came in.
-        //  At the end of a burst as well: it tells a receiver that joins segments to hand them up.
+        // At the end of a burst as well: it tells a receiver that joins segments to hand them up. Of
+        // what was held back for a while nothing follows soon.
         let burst = plan.len > u32::from(plan.mss);
-        if plan.len > 0 && (burst || (plan.seq + plan.len) == self.snd.data_end()) {
+        let push = burst || plan.push || self.uncork || self.snd.is_pushed(plan.seq, plan.len);
+        if plan.len > 0 && push {
             flags |= Flags::PSH;
         }
         let mut ecn = 0;

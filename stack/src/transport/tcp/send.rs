@@ -21,6 +21,7 @@ use super::log::{LogEntry, What, Why};
 use super::on_demand::{Empty, OnDemand};
 use super::options::Options;
 use super::pacing::Pacer;
+use super::pieces::{Boundary, Measure, Pieces};
 use super::rack::Rack;
 use super::recovery::{Doubt, Prr};
 use super::rtt::{self, Rtt};
@@ -36,6 +37,9 @@ use alloc::collections::VecDeque;
 
 /// Log entries kept; the oldest goes where nobody listens.
 const LOG: usize = 256;
+
+/// The longest piece, as Linux's: what fits a packet with its headers.
+const LONGEST_PIECE: u32 = 65_215;
 
 /// The decisions of one connection, where they are to be kept.
 #[derive(Clone, Debug, Default)]
@@ -300,6 +304,16 @@ impl Sender {
         self.flight().saturating_sub(gone)
     }
 
+    /// Bytes found lost and not delivered, whether they were sent again or not.
+    pub(super) fn lost(&self) -> u32 {
+        let board = &self.track.board;
+        match self.phase {
+            // What was sent again without having been lost is a probe for a lost tail.
+            Phase::Recovery | Phase::Loss => board.lost() + board.retrans(),
+            _ => board.lost(),
+        }
+    }
+
     /// Without SACK, each duplicate acknowledgment says that a segment has left the network.
     pub(super) fn duplicates(&self) -> u32 {
         if self.sack {
@@ -340,6 +354,64 @@ impl Sender {
     /// The place of a number in the stream of bytes.
     pub(super) fn offset(&self, seq: SeqNum) -> u64 {
         self.buffer.start() + u64::from(seq.since(self.data_una()))
+    }
+
+    /// How the user's bytes are held: in whole segments, and no more than half of what the peer has
+    /// ever taken in one piece.
+    pub(super) fn measure(&self) -> Measure {
+        let mss = u32::from(self.mss).max(1);
+        let half = self.max_wnd / 2;
+        let most = match self.max_wnd {
+            0 => LONGEST_PIECE,
+            // A window this small is not halved.
+            wnd @ ..=536 => wnd,
+            _ => half.min(LONGEST_PIECE),
+        };
+        Measure {
+            goal: (most / mss * mss).max(mss),
+            unpushed: half,
+        }
+    }
+
+    /// Notes how the last `len` bytes were handed over.
+    pub(super) fn mark_written(&mut self, len: usize, boundary: Boundary) {
+        let (sent, measure) = (self.sent_offset(), self.measure());
+        self.buffer.mark(len, sent, measure, boundary);
+    }
+
+    /// Place in the stream of the first byte that was never sent.
+    pub(super) fn sent_offset(&self) -> u64 {
+        self.buffer.start() + u64::from(self.buffer.len() - self.unsent())
+    }
+
+    /// Of `len` bytes from `seq` on, those up to the end of a record that more follows.
+    #[inline]
+    pub(super) fn within_record(&self, seq: SeqNum, len: u32) -> u32 {
+        let at = self.offset(seq);
+        let end = self.buffer.pieces().and_then(|p| p.record_end(at));
+        match end {
+            Some(end) if end < self.buffer.start() + u64::from(self.buffer.len()) => {
+                len.min(u32::try_from(end - at).unwrap_or(u32::MAX))
+            }
+            _ => len,
+        }
+    }
+
+    /// Whether a segment of `len` bytes from `seq` on has the end of a write.
+    #[inline]
+    pub(super) fn is_pushed(&self, seq: SeqNum, len: u32) -> bool {
+        let at = self.offset(seq);
+        let pieces = self.buffer.pieces();
+        pieces.is_some_and(|p| p.is_pushed(at, at + u64::from(len)))
+    }
+
+    /// Pieces that all which is not acknowledged lies in, and the bytes that the last still takes.
+    pub(super) fn pieces(&self) -> (u32, u32) {
+        let sent = self.sent_offset();
+        let count = |p: &Pieces| (p.unsent(sent), p.open(sent, self.measure().goal));
+        let (waiting, open) = self.buffer.pieces().map_or((0, 0), count);
+        let count = self.track.board.len() + waiting;
+        (u32::try_from(count).unwrap_or(u32::MAX), open)
     }
 
     /// Bytes that the peer's window still takes.

@@ -78,7 +78,7 @@ pub struct Status {
     pub unacked: u32,
     /// Of these acknowledged selectively.
     pub sacked: u32,
-    /// Of these found lost.
+    /// Of these found lost, whether they were sent again since or not.
     pub lost: u32,
     /// Of these sent again.
     pub retrans: u32,
@@ -90,6 +90,12 @@ pub struct Status {
     pub rcv_wnd: u32,
     /// Handed over by the user and never sent.
     pub not_sent: u32,
+    /// Pieces that lies in which is not acknowledged: transmissions, and what waits.
+    pub pieces: u32,
+    /// Bytes of a full piece.
+    pub piece: u32,
+    /// Bytes that the last piece still takes, where it waits.
+    pub open: u32,
     /// Received and not read.
     pub unread: u32,
     /// The peer has finished, and all it sent has come.

@@ -105,15 +105,21 @@ fn fields_of(expr: &Expr) -> Result<&[Field]> {
 
 /// Length of an iovec list.
 fn iovec(expr: &Expr) -> Result<usize> {
+    Ok(iovec_parts(expr)?.iter().sum())
+}
+
+/// Length of each of its buffers.
+fn iovec_parts(expr: &Expr) -> Result<Vec<usize>> {
     let Expr::List(items) = expr else {
         return cannot("a list of buffers is needed here");
     };
     items
         .iter()
-        .try_fold(0usize, |sum, item| match fields_of(item)? {
-            [_, len] => Ok(sum + count(&len.value)?),
+        .map(|item| match fields_of(item)? {
+            [_, len] => count(&len.value),
             _ => cannot("a buffer is {..., length}"),
         })
+        .collect()
 }
 
 impl Runner<'_> {
@@ -561,6 +567,7 @@ impl Runner<'_> {
     fn send_op(&mut self, name: &str, fd: i32, rest: &[Expr]) -> Result<Op> {
         let mut target = None;
         let mut messages = Vec::new();
+        let mut lengths = Vec::new();
         let ((bytes, is_null), flags) = match (name, rest) {
             ("write", [data, len]) => (self.bytes(data, count(len)?)?, 0),
             ("send", [data, len, flags]) => (self.bytes(data, count(len)?)?, int(flags)?),
@@ -568,7 +575,10 @@ impl Runner<'_> {
                 target = Some(self.address(to, false)?);
                 (self.bytes(data, count(len)?)?, int(flags)?)
             }
-            ("writev", [buffers, _]) => ((vec![0; iovec(buffers)?], false), 0),
+            ("writev", [buffers, _]) => {
+                lengths = iovec_parts(buffers)?;
+                ((vec![0; lengths.iter().sum()], false), 0)
+            }
             ("sendmsg", [message, flags]) => {
                 let fields = fields_of(message)?;
                 if let Some(name) = field(fields, "msg_name") {
@@ -577,14 +587,20 @@ impl Runner<'_> {
                 if let Some(Expr::List(list)) = field(fields, "msg_control") {
                     messages = list.iter().map(control_out).collect::<Result<_>>()?;
                 }
-                let buffers = field(fields, "msg_iov").map_or(Ok(0), iovec)?;
-                ((vec![0; buffers], false), int(flags)?)
+                if let Some(buffers) = field(fields, "msg_iov") {
+                    lengths = iovec_parts(buffers)?;
+                }
+                ((vec![0; lengths.iter().sum()], false), int(flags)?)
             }
             _ => return cannot(format!("{name} with other arguments than its own")),
         };
         let mut op = Op::send(fd, bytes, flags);
         if let Op::Send {
-            to, control, null, ..
+            to,
+            control,
+            parts,
+            null,
+            ..
         } = &mut op
         {
             if let Some(target) = target {
@@ -594,6 +610,7 @@ impl Runner<'_> {
                 }
             }
             *control = messages;
+            *parts = lengths;
             *null = is_null;
         }
         Ok(op)
