@@ -3,7 +3,7 @@
 
 use super::address::{to_program, to_wire};
 use super::process::{Descriptor, File, PIPE};
-use super::socket::{Stage, errno_of, errno_of_kind, errno_of_send};
+use super::socket::{Socket, Stage, errno_of, errno_of_kind, errno_of_send};
 use super::{Answer, ControlMessage, Errno, Op, Process};
 use bytes::Bytes;
 use stack::frame::Payload;
@@ -35,6 +35,9 @@ fn fragments(parts: &[usize], done: usize) -> usize {
     let mut rest = ends.filter(|end| *end > done);
     rest.nth(FRAGMENTS - 1).map_or(usize::MAX, |end| end - done)
 }
+
+/// The step of a call that sleeps until there is room to write.
+const SLEEPS: u8 = 9;
 
 /// What came of an attempt to move bytes.
 enum Moved {
@@ -368,7 +371,7 @@ impl Process {
         if *null && !data.is_empty() {
             return Poll::Ready(Err(Errno::EFAULT));
         }
-        self.send_tcp(fd, (data, parts), done, flags, begun)
+        self.send_tcp(fd, (data, parts), done, flags, (begun, step))
     }
 
     /// What comes before bytes are moved: Fast Open's connect, or the end of another connect.
@@ -477,9 +480,13 @@ impl Process {
         (data, parts): (&[u8], &[usize]),
         done: &mut usize,
         flags: i32,
-        begun: Duration,
+        (begun, step): (Duration, &mut u8),
     ) -> Poll<Answer> {
-        let answer = self.write(fd, (data, parts), done, flags);
+        let sleeps = *step == SLEEPS && self.socket_of(fd).is_ok_and(Socket::sleeps);
+        let answer = match sleeps {
+            true => Ok(()),
+            false => self.write(fd, (data, parts), done, flags),
+        };
         let all = *done >= data.len();
         let late = match answer {
             Ok(()) if all => true,
@@ -500,6 +507,7 @@ impl Process {
             }
         };
         if !late {
+            *step = SLEEPS;
             return Poll::Pending;
         }
         if *done == 0 && !data.is_empty() {
@@ -547,6 +555,9 @@ impl Process {
             let mut n = socket.room(rest.len());
             if n == 0 {
                 socket.nospace = true;
+                if *done > 0 {
+                    self.host.tcp_push(now, handle);
+                }
                 return Ok(());
             }
             let mut cut = false;
@@ -558,8 +569,7 @@ impl Process {
             let all = *done + n == data.len();
             let boundary = match flags {
                 _ if cut => Boundary::Record,
-                _ if !all && !socket.fills(n) => Boundary::More,
-                _ if !all => Boundary::Push,
+                _ if !all => Boundary::More,
                 flags if flags & libc::MSG_EOR != 0 => Boundary::Record,
                 _ if more => Boundary::More,
                 _ => Boundary::Push,
@@ -576,10 +586,14 @@ impl Process {
                     *done += n;
                     self.socket_mut(fd)?.written += n as u64;
                     // What fills a buffer goes before the next is begun.
+                    self.update_sockets();
+                    let last = &self.socket_of(fd)?.last;
                     if all || cut {
-                        self.update_sockets();
-                    } else {
+                        // With the rest.
+                    } else if last.pushed {
                         self.settle();
+                    } else if last.waiting == 1 {
+                        self.send_one();
                     }
                 }
                 Err(Error::WouldBlock) => return Ok(()),
@@ -665,7 +679,7 @@ impl Process {
         Poll::Ready(Ok(i64::try_from(n).unwrap_or(0)))
     }
 
-    pub(super) fn splice(&mut self, op: &mut Op, begun: Duration) -> Poll<Answer> {
+    pub(super) fn splice(&mut self, op: &mut Op, begun: Duration, step: &mut u8) -> Poll<Answer> {
         let Op::Splice {
             from,
             to,
@@ -715,7 +729,7 @@ impl Process {
                 }
                 let mut flags = if nonblock { libc::MSG_DONTWAIT } else { 0 };
                 flags |= if more { libc::MSG_MORE } else { 0 };
-                let answer = self.send_tcp(to, (&data, &[]), done, flags, begun);
+                let answer = self.send_tcp(to, (&data, &[]), done, flags, (begun, step));
                 if let Poll::Ready(Ok(n)) = answer
                     && let Some(pipe) = self.pipes.get_mut(at)
                 {
@@ -727,7 +741,7 @@ impl Process {
         }
     }
 
-    pub(super) fn sendfile(&mut self, op: &mut Op, begun: Duration) -> Poll<Answer> {
+    pub(super) fn sendfile(&mut self, op: &mut Op, begun: Duration, step: &mut u8) -> Poll<Answer> {
         let Op::SendFile {
             to,
             from,
@@ -745,7 +759,7 @@ impl Process {
         };
         let left = usize::try_from(size.saturating_sub(place)).unwrap_or(usize::MAX);
         let data = vec![0; left.min(*len)];
-        let answer = self.send_tcp(*to, (&data, &[]), done, 0, begun);
+        let answer = self.send_tcp(*to, (&data, &[]), done, 0, (begun, step));
         if let Poll::Ready(Ok(n)) = answer {
             let n = u64::try_from(n).unwrap_or(0);
             match (offset, self.files.get_mut(from).map(|d| &mut d.file)) {

@@ -330,9 +330,9 @@ impl Process {
                 events,
             } => return self.epoll_wait(*epfd, *max, *timeout, events, begun),
             Op::Pipe { flags, fds } => self.pipe(*flags, fds),
-            Op::Splice { .. } => return self.splice(op, begun),
+            Op::Splice { .. } => return self.splice(op, begun, step),
             Op::Open { len } => self.add(File::Zeros(*len, 0), false, false),
-            Op::SendFile { .. } => return self.sendfile(op, begun),
+            Op::SendFile { .. } => return self.sendfile(op, begun, step),
         })
     }
 
@@ -409,6 +409,15 @@ impl Process {
             if !moved {
                 break;
             }
+        }
+        self.update_sockets();
+    }
+
+    /// One packet leaves, where one may.
+    pub(super) fn send_one(&mut self) {
+        let now = self.instant();
+        if let Some(frame) = self.host.poll_transmit(now, Port(0)) {
+            self.emit(frame);
         }
         self.update_sockets();
     }

@@ -13,6 +13,8 @@ pub(super) struct Settings {
     /// As Linux counts them: twice what was asked for.
     pub(super) rcvbuf: u32,
     pub(super) sndbuf: u32,
+    /// As far as it grows by itself.
+    pub(super) sndbuf_max: u32,
     pub(super) rcvbuf_locked: bool,
     pub(super) sndbuf_locked: bool,
     pub(super) rcv_timeout: Option<Duration>,
@@ -52,6 +54,7 @@ impl Default for Settings {
             keepalive_on: false,
             rcvbuf: 131_072,
             sndbuf: 16_384,
+            sndbuf_max: 4 << 20,
             rcvbuf_locked: false,
             sndbuf_locked: false,
             rcv_timeout: None,

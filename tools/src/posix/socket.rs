@@ -237,6 +237,11 @@ impl Socket {
             self.wakes.input += 1;
         }
         let acked = now.bytes_acked;
+        let opens = now.state.is_synchronized() && !was.state.is_synchronized();
+        if opens || self.nospace && acked > was.bytes_acked && self.last.in_flight < self.last.cwnd
+        {
+            self.expand();
+        }
         if self.nospace && self.is_writable() {
             self.nospace = false;
             self.wakes.output += 1;
@@ -297,17 +302,31 @@ impl Socket {
     pub(super) fn room(&self, len: usize) -> usize {
         let most = match self.last.open {
             0 if self.queued() >= self.settings.sndbuf => 0,
+            0 if self.last.not_sent >= self.settings.notsent_lowat => 0,
             0 => self.last.piece.max(1),
             open => open,
         };
         usize::try_from(most).unwrap_or(0).min(len)
     }
 
-    /// Whether there is none for more, once `n` bytes have been taken.
-    pub(super) fn fills(&self, n: usize) -> bool {
-        let fresh = if self.last.open == 0 { SKB_OVERHEAD } else { 0 };
-        let n = u32::try_from(n).unwrap_or(u32::MAX / 2);
-        self.queued().saturating_add(n + fresh) >= self.settings.sndbuf
+    /// Whether a call that found no room goes on waiting.
+    pub(super) const fn sleeps(&self) -> bool {
+        let open = !matches!(self.last.state, State::Closed);
+        self.nospace && self.error.is_none() && open && !self.shut_write
+    }
+
+    /// Linux's growth of the send buffer with the congestion window, where no size was asked for.
+    fn expand(&mut self) {
+        let mss = u32::from(self.last.snd_mss).max(1);
+        let segment = (mss + 640).next_power_of_two() + 256;
+        let segments = (self.last.cwnd / mss)
+            .max(10)
+            .max(self.last.reordering_degree + 1);
+        let wanted = segment.saturating_mul(segments).saturating_mul(2);
+        if !self.settings.sndbuf_locked {
+            let most = self.settings.sndbuf_max;
+            self.settings.sndbuf = self.settings.sndbuf.max(wanted.min(most));
+        }
     }
 
     /// What is counted from when `SOF_TIMESTAMPING_OPT_ID` is set.

@@ -96,7 +96,7 @@ impl Process {
             snd_ssthresh: ssthresh,
             snd_cwnd: (status.cwnd / mss).max(1),
             advmss: u32::from(status.pmtu.saturating_sub(40)),
-            reordering: 3,
+            reordering: status.reordering_degree,
             rcv_space: status.rcv_wnd,
             total_retrans: count(status.total_retrans),
             pacing_rate: status.pacing_rate,

@@ -321,6 +321,7 @@ impl Sysctls {
             notsent_lowat: self.notsent_lowat,
             rcvbuf: self.rmem[1],
             sndbuf: self.wmem[1],
+            sndbuf_max: self.wmem[2],
             ..Settings::default()
         }
     }

@@ -255,6 +255,14 @@ impl Host {
         self.call(now, h, |c| c.send_until(now, data, boundary))
     }
 
+    /// What waits to be sent is pushed though more was to come: it does not come for now.
+    pub fn tcp_push(&mut self, now: Instant, h: TcpHandle) {
+        let _ = self.call(now, h, |c| {
+            c.push();
+            Ok(())
+        });
+    }
+
     /// [`tcp_send`](Self::tcp_send) without a copy: the bytes are kept by reference until the peer
     /// has acknowledged them.
     ///

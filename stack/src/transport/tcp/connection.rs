@@ -502,7 +502,15 @@ impl Connection {
         Ok(n)
     }
 
-    /// The same without a copy: the bytes are shared until they are acknowledged.
+    /// What waits is pushed though more was to come ([`Boundary::More`]): it does not come for now.
+    pub fn push(&mut self) {
+        if self.snd.unsent() > 0 {
+            let end = self.snd.buffer.start() + u64::from(self.snd.buffer.len());
+            self.snd.buffer.push_at(end);
+        }
+    }
+
+    /// As [`send`](Self::send) without a copy: the bytes are shared until they are acknowledged.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -994,7 +1002,7 @@ impl Connection {
     pub fn status(&self, now: Instant) -> Status {
         use super::congestion::Controller as _;
         let (snd, rcv) = (&self.snd, &self.rcv);
-        let (pieces, open) = snd.pieces();
+        let (pieces, waiting, open) = snd.pieces();
         Status {
             state: self.state,
             phase: snd.phase,
@@ -1024,6 +1032,8 @@ impl Connection {
             rcv_wnd: rcv.window(),
             not_sent: snd.unsent(),
             pieces,
+            waiting,
+            pushed: snd.is_pushed(snd.data_end() - 1, 1),
             piece: snd.measure().goal,
             open,
             unread: u32::try_from(rcv.buffer.len()).unwrap_or(u32::MAX),
@@ -1032,6 +1042,7 @@ impl Connection {
             out_of_order: rcv.out_of_order(),
             recv_limit: rcv.limit(),
             reordering: snd.reordering_seen(),
+            reordering_degree: snd.reordering_degree(),
             bytes_sent: snd.counters.bytes_sent,
             bytes_retrans: snd.counters.bytes_retrans,
             bytes_acked: snd.buffer.start(),

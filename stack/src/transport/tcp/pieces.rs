@@ -126,7 +126,10 @@ impl Pieces {
     pub(super) fn push_at(&mut self, at: u64) {
         let i = self.all.partition_point(|p| p.end < at);
         match self.all.get_mut(i) {
-            Some(piece) if piece.end == at => piece.push = true,
+            Some(piece) if piece.end == at => {
+                piece.push = true;
+                self.pushed = self.pushed.max(at);
+            }
             Some(_) => self.all.insert(
                 i,
                 Piece {

@@ -35,6 +35,8 @@ pub(super) struct Rack {
     reo_wnd_mult: u8,
     reo_wnd_persist: u8,
     pub(super) reordering_seen: bool,
+    /// Bytes between the highest number delivered and one that was delivered after it, at most.
+    pub(super) reordered: u32,
 }
 
 impl Rack {
@@ -49,6 +51,7 @@ impl Rack {
             reo_wnd_mult: 1,
             reo_wnd_persist: 0,
             reordering_seen: false,
+            reordered: 0,
         }
     }
 
@@ -64,7 +67,11 @@ impl Rack {
         let again = sent.marks.has(Marks::RETRANSMITTED);
         match self.fack {
             Some(fack) if !sent.end.after(fack) => {
-                self.reordering_seen |= sent.end.before(fack) && !again;
+                let late = sent.end.before(fack) && !again;
+                self.reordering_seen |= late;
+                if late {
+                    self.reordered = self.reordered.max(fack.since(sent.seq));
+                }
             }
             _ => self.fack = Some(sent.end),
         }

@@ -195,6 +195,12 @@ impl Rtt {
         Duration::from_nanos(doubled.min(self.max))
     }
 
+    /// The timeout as it would be had nothing timed out.
+    #[must_use]
+    pub fn plain_rto(&self) -> Duration {
+        Duration::from_nanos(self.base().min(self.max))
+    }
+
     /// RTO without backoff.
     fn base(&self) -> u64 {
         match self.srtt {

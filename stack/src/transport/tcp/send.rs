@@ -301,6 +301,8 @@ impl Sender {
     #[inline]
     pub(super) fn in_flight(&self) -> u32 {
         let gone = self.track.board.sacked() + self.track.board.lost() + self.duplicates();
+        // Our SYN is no segment of data: what goes with Fast Open has all the window.
+        let gone = gone + u32::from(self.una == self.iss);
         self.flight().saturating_sub(gone)
     }
 
@@ -405,13 +407,15 @@ impl Sender {
         pieces.is_some_and(|p| p.is_pushed(at, at + u64::from(len)))
     }
 
-    /// Pieces that all which is not acknowledged lies in, and the bytes that the last still takes.
-    pub(super) fn pieces(&self) -> (u32, u32) {
+    /// Pieces that all which is not acknowledged lies in, how many of them wait, and the bytes that
+    /// the last still takes.
+    pub(super) fn pieces(&self) -> (u32, u32, u32) {
         let sent = self.sent_offset();
         let count = |p: &Pieces| (p.unsent(sent), p.open(sent, self.measure().goal));
         let (waiting, open) = self.buffer.pieces().map_or((0, 0), count);
-        let count = self.track.board.len() + waiting;
-        (u32::try_from(count).unwrap_or(u32::MAX), open)
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let all = self.track.board.len() + waiting;
+        (number(all), number(waiting), open)
     }
 
     /// Bytes that the peer's window still takes.
@@ -529,7 +533,11 @@ impl Sender {
         }
         self.track.prr.on_sent(len);
         self.counters.bytes_sent += u64::from(len);
-        self.pacer.on_sent(now, len);
+        // As Linux, whose first segments are not spaced where it sizes bursts.
+        let begun = u64::from(self.mss) * 10;
+        if cx.options.burst_segments.is_none() || self.counters.bytes_sent > begun {
+            self.pacer.on_sent(now, len);
+        }
         if !timers.runs(Timer::Retransmit) {
             self.arm(cx, timers);
         }
@@ -614,7 +622,8 @@ impl Sender {
     /// Sending starts again after a pause with nothing in flight (RFC 9293 §3.8.2, RFC 7661).
     pub(super) fn on_restart(&mut self, now: Instant) {
         let idle = now.since(self.delivered_at.max(self.first_at));
-        let rto = self.rtt.rto();
+        // Probes of a closed window back off and say nothing of the path.
+        let rto = self.rtt.plain_rto();
         if self.flight() == 0 && idle > rto {
             self.cc.on_restart(now, idle, rto);
         }
@@ -623,6 +632,17 @@ impl Sender {
     /// RACK's view, for status.
     pub(super) fn reordering_seen(&self) -> bool {
         self.track.rack.reordering_seen
+    }
+
+    /// By how many segments delivery was out of order at most; three before it is known (RFC 4653's
+    /// measure, as Linux tells it).
+    pub(super) fn reordering_degree(&self) -> u32 {
+        let segments = self
+            .track
+            .rack
+            .reordered
+            .div_ceil(u32::from(self.mss).max(1));
+        segments.clamp(3, 300)
     }
 
     /// Gives back what an idle sender does not need.

@@ -92,6 +92,10 @@ pub struct Status {
     pub not_sent: u32,
     /// Pieces that lies in which is not acknowledged: transmissions, and what waits.
     pub pieces: u32,
+    /// Of these, what has not been sent or not all of it.
+    pub waiting: u32,
+    /// The last byte handed over is pushed.
+    pub pushed: bool,
     /// Bytes of a full piece.
     pub piece: u32,
     /// Bytes that the last piece still takes, where it waits.
@@ -108,6 +112,8 @@ pub struct Status {
     pub recv_limit: u32,
     /// Whether reordering has been seen.
     pub reordering: bool,
+    /// By how many segments at most; three where none has been seen.
+    pub reordering_degree: u32,
     /// Bytes sent, retransmissions counted.
     pub bytes_sent: u64,
     /// Bytes sent again.

@@ -15,7 +15,7 @@ fn no_more_than_the_window() {
     //= RFC 5681 §2
     let mut s = windows(plain(), 2500);
     s.write(5000);
-    s.tx(&[". 1:1001 ack 1", ". 1001:2001 ack 1"]);
+    s.tx(&[". 1:1001 ack 1", "P. 1001:2001 ack 1"]);
     s.rx(". 1:1 ack 1001 win 2000");
     s.tx(&[". 2001:3001 ack 1"]);
     // An old segment does not set it (SND.WL1, SND.WL2).
@@ -35,7 +35,7 @@ fn a_closed_window_is_probed_ever_more_rarely() {
     //= RFC 9293 §3.8.6.1 MUST-36
     let mut s = windows(plain(), 1000);
     s.write(3000);
-    s.tx(&[". 1:1001 ack 1"]);
+    s.tx(&["P. 1:1001 ack 1"]);
     s.run(100);
     s.rx(". 1:1 ack 1001 win 0");
     s.tx(&[]);
@@ -53,7 +53,7 @@ fn a_closed_window_is_probed_ever_more_rarely() {
     }
     assert_eq!(s.c.state(), State::Established);
     s.rx(". 1:1 ack 1001 win 5000");
-    s.tx(&[". 1001:2001 ack 1", "P. 2001:3001 ack 1"]);
+    s.tx(&["P. 1001:2001 ack 1", "P. 2001:3001 ack 1"]);
     assert_eq!(s.c.status(s.now).backoff, 0);
     // A peer that does not answer is gone.
     let options = Options {
@@ -124,13 +124,13 @@ fn silly_windows_are_not_used() {
     s.rx(". 1:1 ack 2001 win 400");
     s.write(2000);
     s.tx(&[]);
-    s.runs(300, &["300 . 2001:2401 ack 1"]);
+    s.runs(300, &["300 P. 2001:2401 ack 1"]);
     // Half the largest goes at once.
     let mut s = windows(plain(), 900);
     s.write(2000);
     s.tx(&[". 1:901 ack 1"]);
     s.rx(". 1:1 ack 901 win 450");
-    s.tx(&[". 901:1351 ack 1"]);
+    s.tx(&["P. 901:1351 ack 1"]);
 }
 
 #[test]
