@@ -158,7 +158,8 @@ impl Socket {
     pub(super) fn is_writable(&self) -> bool {
         let queued = self.queued();
         let room = self.settings.sndbuf.saturating_sub(queued);
-        room >= queued / 2 && room > 0 && self.last.not_sent < self.settings.notsent_lowat
+        let waiting = self.last.not_sent.saturating_mul(2);
+        room >= queued / 2 && room > 0 && waiting < self.settings.notsent_lowat
     }
 }
 

@@ -112,7 +112,7 @@ impl Process {
             bytes_sent: status.bytes_sent,
             bytes_retrans: status.bytes_retrans,
             dsack_dups: count(status.dsack_dups),
-            reord_seen: u32::from(status.reordering),
+            reord_seen: u32::from(status.reordering_events),
             snd_wnd: status.snd_wnd,
             rcv_wnd: status.rcv_wnd,
             total_rto: u16::try_from(status.timeouts).unwrap_or(u16::MAX),

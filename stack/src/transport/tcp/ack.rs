@@ -181,6 +181,7 @@ impl Sender {
             return out;
         }
         self.track.rack.on_dsack(self.una, self.nxt, dsack);
+        self.track.rack.end_ack();
         let saw_reordering = self.track.rack.reordering_seen;
         self.recover(cx, echo, &news, duplicate, out.advanced, timers);
         let lost = self.detect_losses(cx, timers, &mut out, prior.2);
@@ -219,6 +220,7 @@ impl Sender {
         let echo = echo.filter(|_| cx.ts_offset.is_some());
         let dsack = self.take_sacks(cx, seg, echo, &mut news);
         self.track.rack.on_dsack(self.una, self.nxt, dsack);
+        self.track.rack.end_ack();
         if news.delivered == 0 {
             return out;
         }
@@ -424,6 +426,7 @@ impl Sender {
             lost,
             cwnd_limited: self.cwnd_limited,
             in_recovery: reducing,
+            reordered: self.reordering_degree() > 3,
         };
         self.cc.on_ack(&ack);
         //= RFC 6582 §3.2 step 3: what a partial acknowledgment shows to be lost is sent at once.

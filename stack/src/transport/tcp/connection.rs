@@ -1042,6 +1042,7 @@ impl Connection {
             out_of_order: rcv.out_of_order(),
             recv_limit: rcv.limit(),
             reordering: snd.reordering_seen(),
+            reordering_events: snd.track.rack.events,
             reordering_degree: snd.reordering_degree(),
             bytes_sent: snd.counters.bytes_sent,
             bytes_retrans: snd.counters.bytes_retrans,

@@ -526,7 +526,11 @@ impl Connection {
             && snd.track.board.len() as u64 * u64::from(full) > 2 * u64::from(snd.cc.window());
         //= RFC 5681 §2 no more is in flight than the lesser of both windows.
         // Up to the end of a record, which what follows may not share a segment with.
-        let bound = snd.within_record(snd.nxt, unsent);
+        // Linux takes a burst from one piece.
+        let bound = match self.options.burst_segments {
+            Some(_) => snd.within_piece(snd.nxt, unsent),
+            None => snd.within_record(snd.nxt, unsent),
+        };
         if room < full.min(bound) || crowded {
             self.snd.note_cwnd_limited();
             return None;

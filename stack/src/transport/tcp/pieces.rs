@@ -51,6 +51,8 @@ pub(super) struct Pieces {
     pushed: u64,
     /// Of `all`, so many are records.
     records: usize,
+    /// The last write said that more was to come.
+    continues: bool,
 }
 
 impl Pieces {
@@ -80,8 +82,8 @@ impl Pieces {
             match self.all.back_mut() {
                 Some(last) if open > 0 => {
                     at += open.min(end - at);
-                    // Its push moves to the new end, or goes.
-                    last.push = false;
+                    // Its push moves to the new end, unless another write begins there.
+                    last.push &= self.continues;
                     last.end = at;
                 }
                 _ => {
@@ -93,6 +95,7 @@ impl Pieces {
                     });
                 }
             }
+            self.continues = true;
             //= RFC 9293 §3.9.1.2: where writes are long, half of what the peer takes is pushed.
             let last = at == end && boundary != Boundary::More;
             if last || at - self.pushed.min(at) > u64::from(measure.unpushed) {
@@ -102,6 +105,7 @@ impl Pieces {
                 }
             }
         }
+        self.continues = boundary == Boundary::More;
         if boundary == Boundary::Record
             && let Some(last) = self.all.back_mut()
             && !last.record
@@ -159,6 +163,12 @@ impl Pieces {
         let first = self.all.partition_point(|p| p.end <= at);
         let mut rest = self.all.range(first..);
         rest.find(|p| p.record).map(|p| p.end)
+    }
+
+    /// Where the piece ends that has the byte `at`.
+    pub(super) fn piece_end(&self, at: u64) -> Option<u64> {
+        let i = self.all.partition_point(|p| p.end <= at);
+        self.all.get(i).map(|p| p.end)
     }
 
     /// Pieces of which something has not been sent.

@@ -37,6 +37,10 @@ pub(super) struct Rack {
     pub(super) reordering_seen: bool,
     /// Bytes between the highest number delivered and one that was delivered after it, at most.
     pub(super) reordered: u32,
+    /// Acknowledgments that have shown such.
+    pub(super) events: u16,
+    /// The acknowledgment that is looked at does.
+    late: bool,
 }
 
 impl Rack {
@@ -52,6 +56,8 @@ impl Rack {
             reo_wnd_persist: 0,
             reordering_seen: false,
             reordered: 0,
+            events: 0,
+            late: false,
         }
     }
 
@@ -71,6 +77,7 @@ impl Rack {
                 self.reordering_seen |= late;
                 if late {
                     self.reordered = self.reordered.max(fack.since(sent.seq));
+                    self.late = true;
                 }
             }
             _ => self.fack = Some(sent.end),
@@ -86,6 +93,12 @@ impl Rack {
             self.nth = sent.nth;
             self.end_seq = sent.end;
         }
+    }
+
+    /// All that one acknowledgment delivers has been told.
+    pub(super) fn end_ack(&mut self) {
+        self.events = self.events.saturating_add(u16::from(self.late));
+        self.late = false;
     }
 
     /// Whether a segment was sent after the newest that was delivered.

@@ -389,8 +389,18 @@ impl Sender {
     /// Of `len` bytes from `seq` on, those up to the end of a record that more follows.
     #[inline]
     pub(super) fn within_record(&self, seq: SeqNum, len: u32) -> u32 {
+        self.within(seq, len, Pieces::record_end)
+    }
+
+    /// The same with the end of a piece.
+    pub(super) fn within_piece(&self, seq: SeqNum, len: u32) -> u32 {
+        self.within(seq, len, Pieces::piece_end)
+    }
+
+    #[inline]
+    fn within(&self, seq: SeqNum, len: u32, find: impl FnOnce(&Pieces, u64) -> Option<u64>) -> u32 {
         let at = self.offset(seq);
-        let end = self.buffer.pieces().and_then(|p| p.record_end(at));
+        let end = self.buffer.pieces().and_then(|p| find(p, at));
         match end {
             Some(end) if end < self.buffer.start() + u64::from(self.buffer.len()) => {
                 len.min(u32::try_from(end - at).unwrap_or(u32::MAX))

@@ -112,6 +112,8 @@ pub struct Status {
     pub recv_limit: u32,
     /// Whether reordering has been seen.
     pub reordering: bool,
+    /// How many acknowledgments have shown some.
+    pub reordering_events: u16,
     /// By how many segments at most; three where none has been seen.
     pub reordering_degree: u32,
     /// Bytes sent, retransmissions counted.

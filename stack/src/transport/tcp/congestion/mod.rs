@@ -72,6 +72,8 @@ pub struct Ack {
     pub cwnd_limited: bool,
     /// A recovery episode lasts.
     pub in_recovery: bool,
+    /// More than three segments have been out of order: duplicates say nothing of loss.
+    pub reordered: bool,
 }
 
 /// What announced congestion.

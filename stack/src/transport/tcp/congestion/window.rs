@@ -81,7 +81,9 @@ impl Window {
     #[must_use]
     pub fn may_grow(&self, ack: &Ack) -> bool {
         //= RFC 3042 §2 nor do duplicates grow it, whatever they say of blocks.
-        if ack.acked == 0 || ack.cumulative == 0 || self.episode == Episode::Recovery {
+        // Where reordering is usual they are no sign of loss, and as good as others.
+        let news = ack.cumulative > 0 || ack.reordered;
+        if ack.acked == 0 || !news || self.episode == Episode::Recovery {
             return false;
         }
         // After a timeout the connection may still call it recovery; slow start runs all the same.
