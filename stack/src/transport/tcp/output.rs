@@ -19,6 +19,7 @@ use super::scoreboard::Marks;
 use super::segment::{Outgoing, Sacks};
 use super::send::Fin;
 use super::state::State;
+use super::status::Phase;
 use super::timers::Timer;
 use crate::frame::Payload;
 use crate::time::{Duration, Instant};
@@ -27,6 +28,9 @@ use crate::wire::tcp::{Flags, MAX_OPTIONS_LEN, OptionBuffer, TcpOption};
 
 /// How long a corked segment waits at most, as Linux's.
 const CORK: Duration = Duration::from_millis(200);
+
+/// A burst that left so long ago has only just.
+const JUST: Duration = Duration::from_millis(1);
 
 /// ECT(0) (RFC 3168 §5).
 const ECT0: u8 = 2;
@@ -543,6 +547,11 @@ impl Connection {
             let half = snd.cc.window() / full / 2 * full;
             most = most.min(half.max(full));
         }
+        if self.options.burst_segments.is_some()
+            && self.defers(now, bound, (window, room), most, full)
+        {
+            return None;
+        }
         let allowed = bound.min(window).min(room).min(most);
         //= RFC 9293 §3.9.1.2 SHLD-28: whole segments.
         let whole = allowed / full * full;
@@ -564,6 +573,40 @@ impl Connection {
         }
         let fin = len == unsent && self.snd.fin == Fin::Queued && window > len;
         Some(self.new_plan(len, fin, mss))
+    }
+
+    /// Whether a burst waits for the next acknowledgment to become longer, where the last one has
+    /// only just left (as Linux, whose `tcp_tso_win_divisor` is three): `bound` bytes are at hand.
+    fn defers(
+        &self,
+        now: Instant,
+        bound: u32,
+        (window, room): (u32, u32),
+        most: u32,
+        full: u32,
+    ) -> bool {
+        let snd = &self.snd;
+        let board = &snd.track.board;
+        let (Some(first), Some(last)) = (board.first(), board.last()) else {
+            return false;
+        };
+        let calm = !matches!(snd.phase, Phase::Recovery | Phase::Loss);
+        let recent = now.since(last.at) <= JUST;
+        // Half a round trip has passed: the next acknowledgment is near.
+        let near = snd
+            .rtt
+            .srtt()
+            .is_some_and(|srtt| now.since(first.at) >= srtt / 2);
+        if bound <= full || !calm || !recent || !near || snd.fin == Fin::Queued {
+            return false;
+        }
+        let limit = window.min(room);
+        let rest = snd.unsent() > bound;
+        let third = snd.wnd.min(snd.cc.window()) / 3;
+        if limit >= most || rest && limit >= bound || limit >= third {
+            return false;
+        }
+        limit <= bound
     }
 
     const fn new_plan(&self, len: u32, fin: bool, mss: u16) -> Plan {
@@ -606,7 +649,7 @@ impl Connection {
         let overhead = self.overhead();
         let mss = size.saturating_sub(overhead).min(self.peer_mss);
         let len = u32::from(mss);
-        let calm = self.snd.phase == super::status::Phase::Open && self.snd.flight() > 0;
+        let calm = self.snd.phase == Phase::Open && self.snd.flight() > 0;
         if mss <= self.snd.mss || !calm || unsent.min(window).min(room) < len {
             return None;
         }
