@@ -446,7 +446,7 @@ fn buffers_are_counted_as_linux_counts_them() {
     let _ = s.outs();
     let info = s.info(fd);
     assert!(info.busy_time >= 100_000, "{info:?}");
-    for n in [10_001, 30_001, 45_001] {
+    for n in [10_001, 30_001, 50_001] {
         let ack = s.ack(1, n);
         s.peer(ack);
     }

@@ -25,6 +25,7 @@ pub(super) fn ack(us: u64, acked: u32, rtt_ms: Option<u64>) -> Ack {
         lost: 0,
         cwnd_limited: true,
         in_recovery: false,
+        reordered: false,
     }
 }
 
@@ -512,6 +513,7 @@ mod bottleneck {
                 lost,
                 cwnd_limited: self.limited,
                 in_recovery: self.recover.is_some(),
+                reordered: false,
             });
             self.limited = false;
             rtt
