@@ -590,7 +590,8 @@ impl Connection {
         let (Some(first), Some(last)) = (board.first(), board.last()) else {
             return false;
         };
-        let calm = !matches!(snd.phase, Phase::Recovery | Phase::Loss);
+        // Limited transmit (RFC 3042) waits for nothing.
+        let calm = matches!(snd.phase, Phase::Open | Phase::Cwr);
         let recent = now.since(last.at) <= JUST;
         // Half a round trip has passed: the next acknowledgment is near.
         let near = snd
