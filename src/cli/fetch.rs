@@ -39,8 +39,9 @@ const PIECE: usize = 1 << 20;
 
 /// A page over HTTP, to standard output or a file.
 ///
-/// Follows redirects. Exits 1 where there is no such page (a status of 400 or more), where the
-/// connection is refused, reset or times out, and where the answer is cut off.
+/// Follows redirects. Exits 1 where there is no such page (a status of 400 or more, or a redirect
+/// that is not followed), where the connection is refused, reset or times out, and where the answer
+/// is cut off.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -48,7 +49,8 @@ pub struct Args {
     #[arg(value_name = "URL", value_parser = Url::parse)]
     url: Url,
 
-    /// Write to this file instead of standard output.
+    /// Write to this file instead of standard output. It is made, or emptied, when the head of a
+    /// good answer is there; what an error says for a page is not written.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -61,7 +63,8 @@ pub struct Args {
     redirects: u8,
 
     /// Give up after this many seconds in which nothing came.
-    #[arg(short, long, value_name = "S", default_value = "30", value_parser = report::seconds)]
+    #[arg(short, long, value_name = "S", default_value = "30",
+          value_parser = report::some_seconds)]
     wait: Duration,
 
     /// Send the request with the SYN, where the server has shown that it takes it: of redirects
@@ -69,7 +72,7 @@ pub struct Args {
     #[arg(long)]
     fast_open: bool,
 
-    /// A summary as one JSON object on standard output.
+    /// A summary as one JSON object on standard output; where it failed, `error` says why.
     #[arg(long, requires = "output")]
     json: bool,
 
@@ -83,27 +86,46 @@ pub struct Args {
 /// Exit code 1 where there is no such page, 2 where there is no way, 3 with a remedy where the
 /// machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let done = go(args);
+    if let Err(failure) = &done
+        && args.json
+    {
+        let line = json!({"url": args.url.to_string(), "error": failure.message});
+        report::json_line(&mut io::stdout().lock(), &line).map_err(report::untold)?;
+    }
+    done
+}
+
+fn go(args: &Args) -> Result<ExitCode, Failure> {
     let mut attached = args.attach.open()?;
-    let out: Box<dyn Write> = match &args.output {
-        None => Box::new(io::stdout().lock()),
-        Some(path) => {
-            let unwritten =
-                |e| Failure::lacks(format!("{}: {e}", path.display()), "choose another file");
-            Box::new(File::create(path).map_err(unwritten)?)
-        }
+    let path = args.output.clone();
+    let open = move || -> Result<Box<dyn Write>, Failure> {
+        let Some(path) = path else {
+            return Ok(Box::new(io::stdout().lock()));
+        };
+        let unwritten =
+            |e| Failure::lacks(format!("{}: {e}", path.display()), "choose another file");
+        Ok(Box::new(File::create(&path).map_err(unwritten)?))
     };
-    let mut fetch = Fetch::new(args.clone(), out);
+    let mut fetch = Fetch::new(args.clone(), open);
     let code = attached
         .driver
         .run(|host, now, wake| fetch.turn(host, now, wake))??;
     Ok(ExitCode::from(code))
 }
 
+/// What a good answer is.
+fn is_good(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
 /// A page on its way.
 struct Fetch<W> {
     args: Args,
     url: Url,
-    out: W,
+    /// Opens what the page is written to: not before there is one.
+    open: Option<Box<dyn FnOnce() -> Result<W, Failure>>>,
+    out: Option<W>,
     handle: Option<TcpHandle>,
     /// Of the request.
     unsent: Bytes,
@@ -122,12 +144,13 @@ struct Fetch<W> {
 }
 
 impl<W: Write> Fetch<W> {
-    fn new(args: Args, out: W) -> Self {
+    fn new(args: Args, open: impl FnOnce() -> Result<W, Failure> + 'static) -> Self {
         Self {
             url: args.url.clone(),
             reader: Reader::new(args.head),
             args,
-            out,
+            open: Some(Box::new(open)),
+            out: None,
             handle: None,
             unsent: Bytes::new(),
             head: None,
@@ -244,7 +267,9 @@ impl<W: Write> Fetch<W> {
                     }
                     Got::Body(piece) => {
                         self.bytes += piece.len() as u64;
-                        self.out.write_all(&piece).map_err(report::untold)?;
+                        if let Some(out) = &mut self.out {
+                            out.write_all(&piece).map_err(report::untold)?;
+                        }
                         if let Some(progress) = &mut self.progress {
                             progress.reach(self.bytes);
                         }
@@ -303,6 +328,12 @@ impl<W: Write> Fetch<W> {
 
     fn begin_body(&mut self, now: Instant, head: Head) -> Result<(), Failure> {
         self.answered = Some(now);
+        // What an error says for a page is for people, and no file of theirs is lost for it.
+        if (is_good(head.status) || self.args.output.is_none())
+            && let Some(open) = self.open.take()
+        {
+            self.out = Some(open()?);
+        }
         if self.args.head && !self.args.json {
             let line = |name: &str, value: Option<String>| {
                 value.map_or(String::new(), |value| format!("{name}: {value}\n"))
@@ -315,9 +346,9 @@ impl<W: Write> Fetch<W> {
                 line("Content-Length", head.length.map(|n| n.to_string())),
                 line("Location", head.location.clone()),
             );
-            self.out
-                .write_all(text.as_bytes())
-                .map_err(report::untold)?;
+            if let Some(out) = &mut self.out {
+                out.write_all(text.as_bytes()).map_err(report::untold)?;
+            }
         }
         let talks = self.args.output.is_none() && io::stdout().is_terminal();
         let bar = head.length.filter(|_| !self.args.head);
@@ -328,23 +359,44 @@ impl<W: Write> Fetch<W> {
 
     fn end(&mut self, host: &mut Host, now: Instant, handle: TcpHandle) -> Result<(), Failure> {
         self.progress = None;
-        self.out.flush().map_err(report::untold)?;
+        if let Some(out) = &mut self.out {
+            out.flush().map_err(report::untold)?;
+        }
         let status = host.tcp_status(now, handle).unwrap_or_default();
         host.tcp_close(now, handle);
         self.handle = None;
-        let found = self.head.as_ref().map_or(0, |head| head.status);
+        let unmet = self.head.as_ref().and_then(|head| self.unmet(head));
+        if let Some(why) = &unmet {
+            eprintln!("tapline: {}: {why}", self.url);
+        }
         if self.args.json {
             let line = self.summary(now, &status);
             report::json_line(&mut io::stdout().lock(), &line).map_err(report::untold)?;
-        } else if let Some(head) = self.head.as_ref().filter(|h| h.status >= 400) {
-            eprintln!("tapline: {}: {} {}", self.url, head.status, head.reason);
-        } else if let Some(path) = &self.args.output {
+        } else if let Some(path) = self.args.output.as_ref().filter(|_| self.out.is_some()) {
             let seconds = (now - self.started).as_secs_f64();
             let (bytes, path) = (self.bytes, path.display());
             eprintln!("tapline: {path}: {bytes} bytes in {seconds:.3} s");
         }
-        self.closing = Some((now + LINGER, u8::from(found >= 400)));
+        self.closing = Some((now + LINGER, u8::from(unmet.is_some())));
         Ok(())
+    }
+
+    /// Why the answer is not the page that was asked for. Who asks for the head of a redirect alone
+    /// has it.
+    fn unmet(&self, head: &Head) -> Option<String> {
+        let Head { status, reason, .. } = head;
+        let line = format!("{status} {reason}");
+        match (&head.location, status) {
+            (_, 200..300) => None,
+            (_, 300..400) if self.args.head && self.args.output.is_none() => None,
+            (Some(to), 301 | 302 | 303 | 307 | 308) => {
+                Some(format!("{} to {to}, not followed", line.trim_end()))
+            }
+            (None, 301 | 302 | 303 | 307 | 308) => {
+                Some(format!("{}, but it does not say where to", line.trim_end()))
+            }
+            _ => Some(line.trim_end().to_owned()),
+        }
     }
 
     fn summary(&self, now: Instant, status: &Status) -> serde_json::Value {
@@ -354,6 +406,7 @@ impl<W: Write> Fetch<W> {
         let head = self.head.as_ref();
         json!({
             "url": self.url.to_string(),
+            "error": head.and_then(|h| self.unmet(h)),
             "status": head.map(|h| h.status),
             "reason": head.map(|h| h.reason.clone()),
             "content_type": head.and_then(|h| h.kind.clone()),
@@ -379,13 +432,13 @@ mod tests {
     use stack::rng::Rng;
 
     /// From a host of ours that serves a page.
-    fn fetch(line: &str) -> (Vec<u8>, Result<u8, Failure>) {
+    fn fetch(line: &str) -> (Option<Vec<u8>>, Result<u8, Failure>) {
         let args: Args = simulated::args("fetch", line).unwrap();
         let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
         let usual = tcp::Options::default();
         let rng = Rng::from_seed(1);
         let mut served = Services::open(&mut peer, &[Service::Http], &usual, &rng).unwrap();
-        let mut fetch = Fetch::new(args, Vec::new());
+        let mut fetch = Fetch::new(args, || Ok(Vec::new()));
         let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
         let (code, _) = simulated::run_both(
             &mut hosts,
@@ -404,16 +457,16 @@ mod tests {
         let (page, code) = fetch("http://10.7.0.1/");
         assert_eq!(code.unwrap(), 0);
         assert!(
-            String::from_utf8(page)
+            String::from_utf8(page.unwrap())
                 .unwrap()
                 .contains("<h1>A Tapline host</h1>")
         );
         let (bytes, code) = fetch("10.7.0.1/bytes/300000");
-        assert_eq!((bytes.len(), code.unwrap()), (300_000, 0));
+        assert_eq!((bytes.unwrap().len(), code.unwrap()), (300_000, 0));
         let (_, code) = fetch("http://10.7.0.1/nothing");
         assert_eq!(code.unwrap(), 1);
         let (head, code) = fetch("-I http://10.7.0.1/bytes/7");
-        let head = String::from_utf8(head).unwrap();
+        let head = String::from_utf8(head.unwrap()).unwrap();
         assert!(
             head.starts_with("200 OK\n") && head.contains("Content-Length: 7\n"),
             "{head}"
@@ -423,11 +476,48 @@ mod tests {
 
     #[test]
     fn nobody_listens() {
-        let (_, code) = fetch("http://10.7.0.1:8080/");
+        let (out, code) = fetch("-o x http://10.7.0.1:8080/");
+        assert_eq!(out, None, "the file is left as it was");
         let failure = code.unwrap_err();
         assert!(
             failure.code == 1 && failure.message.contains("refused"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn a_file_is_for_the_page_alone() {
+        let (out, code) = fetch("-o x http://10.7.0.1/nothing");
+        assert_eq!((out, code.unwrap()), (None, 1));
+        let (out, code) = fetch("-o x http://10.7.0.1/bytes/7");
+        assert_eq!((out.unwrap().len(), code.unwrap()), (7, 0));
+    }
+
+    #[test]
+    fn a_redirect_that_is_not_followed_is_told() {
+        let head = |location: Option<&str>| Head {
+            status: 301,
+            reason: "Moved Permanently".to_owned(),
+            length: None,
+            location: location.map(str::to_owned),
+            kind: None,
+        };
+        let fetch = |line: &str| {
+            let args: Args = simulated::args("fetch", line).unwrap();
+            Fetch::new(args, || Ok(Vec::new()))
+        };
+        let plain = fetch("--redirects 0 http://10.7.0.1/");
+        let told = plain.unmet(&head(Some("/x"))).unwrap();
+        assert_eq!(told, "301 Moved Permanently to /x, not followed");
+        let told = plain.unmet(&head(None)).unwrap();
+        assert!(told.ends_with("it does not say where to"), "{told}");
+        let asked = fetch("-I --redirects 0 http://10.7.0.1/");
+        assert_eq!(asked.unmet(&head(Some("/x"))), None);
+    }
+
+    #[test]
+    fn no_patience_at_all_is_refused() {
+        assert!(simulated::args::<Args>("fetch", "-w 0 10.7.0.1").is_err());
+        assert!(simulated::args::<Args>("fetch", "-w 0.1 10.7.0.1").is_ok());
     }
 }
