@@ -13,7 +13,6 @@ use stack::net::route::{Route, RouteKind};
 use stack::rng::Rng;
 use stack::time::{Instant, UnixTime};
 use stack::wire::{Cidr, MacAddr};
-use std::net::IpAddr;
 
 /// Builds the host that `config` describes; port `i` is `devices[i]`.
 ///
@@ -51,7 +50,7 @@ pub fn host(
                 name: wanted.vlan_name(vlan),
                 vlan: Some(vlan.id),
                 priority: vlan.priority,
-                addresses: speakable(&vlan.addresses),
+                addresses: plain(&vlan.addresses),
                 ..base.clone()
             };
             host.add_interface(now, tagged);
@@ -71,7 +70,7 @@ fn smaller(wanted: Option<u32>, mtu: usize) -> usize {
 
 fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
     InterfaceConfig {
-        addresses: speakable(&wanted.addresses),
+        addresses: plain(&wanted.addresses),
         probe_addresses: config.probe_addresses,
         promiscuous: wanted.promiscuous,
         reverse_path: match wanted.reverse_path {
@@ -84,11 +83,8 @@ fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
     }
 }
 
-/// The addresses of families that the host speaks: IPv4 so far.
-#[must_use]
-pub fn speakable(addresses: &[Text<Cidr>]) -> Vec<Cidr> {
-    let all = addresses.iter().map(|Text(c)| *c);
-    all.filter(|c| c.addr().is_ipv4()).collect()
+fn plain(addresses: &[Text<Cidr>]) -> Vec<Cidr> {
+    addresses.iter().map(|Text(c)| *c).collect()
 }
 
 fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result<(), Failure> {
@@ -103,17 +99,17 @@ fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result
             },
             ..Route::on_link(to, Port(0))
         },
-        (Some(Text(IpAddr::V4(via))), ..) => {
-            let way = host.route_to(via.into());
+        (Some(Text(via)), ..) => {
+            let way = host.route_to(via);
             let (interface, _) = way.ok_or_else(|| refused(format!("no way to {via}")))?;
-            Route::via(to, via.into(), Port(interface))
+            Route::via(to, via, Port(interface))
         }
         (None, Some(name), None) => {
             let interface = config.interface(name);
             let interface = interface.ok_or_else(|| refused(format!("no device '{name}'")))?;
             Route::on_link(to, Port(interface))
         }
-        _ => return Err(refused("the host speaks no IPv6 yet".to_owned())),
+        (None, None, None) => return Err(refused("it leads nowhere".to_owned())),
     };
     route.metric = wanted.metric;
     host.add_route(route).map_err(|e| refused(e.to_string()))
@@ -166,9 +162,12 @@ mod tests {
     #[test]
     fn interfaces_follow_the_devices_and_their_vlans() {
         let host = build(
-            "forwarding = true\n[[device]]\nname = 'a'\naddresses = ['10.0.0.2/24', 'fd00::2/64']
+            "forwarding = true\n[[device]]\nname = 'a'\naddresses = ['10.0.0.2/24']
              [[device.vlan]]\nid = 7\naddresses = ['10.0.7.2/24']
-             [[device]]\nname = 'b'\nkind = 'tun'\naddresses = ['10.1.0.2/24']
+             [[device]]\nname = 'b'\nkind = 'tun'\naddresses = ['10.1.0.2/24', 'fd01::2/64']
+             [[route]]
+to = 'fd09::/32'
+via = 'fd01::1'
              [[route]]\nto = '10.9.0.0/16'\nvia = '10.1.0.1'
              [[route]]\nto = '10.8.0.0/16'\ndevice = 'a.7'\nmetric = 5
              [[route]]\nto = '10.6.0.0/16'\nrefuse = 'prohibited'",
@@ -183,9 +182,10 @@ mod tests {
         let of = |i: usize| host.interfaces()[i].config();
         assert_eq!((of(1).vlan, of(2).medium), (Some(7), host::Medium::Ip));
         assert!(of(0).mac.is_unicast() && of(0).mac == of(1).mac && of(0).mtu == 9000);
-        assert_eq!(of(0).addresses.len(), 1, "IPv6 waits");
+        assert_eq!((of(0).addresses.len(), of(2).addresses.len()), (1, 2));
         let leaves = |dst: &str| host.routes().lookup(dst.parse().unwrap()).map(|r| r.port);
         assert_eq!(leaves("10.9.1.1"), Some(Port(2)));
+        assert_eq!(leaves("fd09::7"), Some(Port(2)));
         assert_eq!(leaves("10.8.1.1"), Some(Port(1)));
         let refused = host.routes().lookup("10.6.0.1".parse().unwrap());
         assert_eq!(refused.map(|r| r.kind), Some(RouteKind::Prohibited));

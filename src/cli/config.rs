@@ -31,8 +31,8 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   kind = "tap"                    # tap, tun, veth or raw
   mtu = 1500
   mac = "02:00:00:00:00:02"       # random where not given
-  addresses = ["10.7.0.2/24", "fd07::2/64"]     # the host's
-  kernel = ["10.7.0.1/24", "fd07::1/64"]        # the kernel's end; not for raw
+  addresses = ["10.7.0.2/24"]     # the host's; with kind = "tun" IPv6 as well: "fd07::2/64"
+  kernel = ["10.7.0.1/24"]        # the kernel's end; not for raw
   kernel_routes = ["10.9.0.0/16"] # what the kernel reaches through the host
   proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027)
   reverse_path = "off"            # off, strict or loose (RFC 3704)
@@ -53,6 +53,8 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
 const NAME_MAX: usize = 15;
 /// The smallest IPv4 MTU (RFC 791 §3.2), and the largest that Ethernet on a TAP leaves.
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_521;
+/// The smallest MTU of IPv6 (RFC 8200 §5).
+const IPV6_MTU: u32 = 1280;
 /// VLAN identifiers in use (IEEE 802.1Q §9.6).
 const VLAN_IDS: std::ops::RangeInclusive<u16> = 1..=4094;
 
@@ -288,7 +290,13 @@ impl Config {
         match (&route.via, &route.device, route.refuse) {
             (Some(Text(via)), None, None) if via.is_ipv4() == to.addr().is_ipv4() => Ok(()),
             (Some(_), None, None) => Err(format!("route to {to}: `via` is of the other family")),
-            (None, Some(name), None) if self.interface(name).is_some() => Ok(()),
+            (None, Some(name), None) if self.interface(name).is_some() => {
+                let on = self.devices.iter().find(|d| d.name == *name);
+                match to.addr().is_ipv6() && on.is_none_or(|d| d.kind != Kind::Tun) {
+                    true => Err(format!("route to {to}: '{name}' has no IPv6: it is no TUN")),
+                    false => Ok(()),
+                }
+            }
             (None, Some(name), None) => Err(format!("route to {to}: there is no device '{name}'")),
             (None, None, Some(_)) => Ok(()),
             _ => Err(format!(
@@ -364,17 +372,14 @@ impl Device {
     /// The usual one: a TAP with the host at .2 and the kernel at .1.
     #[must_use]
     pub fn tap0() -> Self {
-        let cidrs = |texts: [&str; 2]| {
-            let parsed = texts.iter().filter_map(|t| t.parse().ok());
-            parsed.map(Text).collect()
-        };
+        let cidrs = |text: &str| text.parse().ok().map(Text).into_iter().collect();
         Self {
             name: "tap0".to_owned(),
             kind: Kind::Tap,
             mtu: None,
             mac: None,
-            addresses: cidrs(["10.7.0.2/24", "fd07::2/64"]),
-            kernel: cidrs(["10.7.0.1/24", "fd07::1/64"]),
+            addresses: cidrs("10.7.0.2/24"),
+            kernel: cidrs("10.7.0.1/24"),
             kernel_routes: Vec::new(),
             proxy_arp: Vec::new(),
             reverse_path: ReversePath::Off,
@@ -421,6 +426,7 @@ impl Device {
         if self.kind == Kind::Tun && !(self.vlans.is_empty() && self.mac.is_none()) {
             return wrong("a TUN has no MAC and no VLANs".to_owned());
         }
+        self.check_ipv6().or_else(wrong)?;
         if let Some(Text(mac)) = self.mac.filter(|Text(mac)| !mac.is_unicast()) {
             return wrong(format!("{mac} is no station's address"));
         }
@@ -445,6 +451,25 @@ impl Device {
         }
         Ok(())
     }
+
+    /// IPv6 needs a link on which nobody has to be found, or it would be there and say nothing.
+    fn check_ipv6(&self) -> Result<(), String> {
+        let vlans = self.vlans.iter().flat_map(|v| &v.addresses);
+        let mut all = self.addresses.iter().chain(vlans);
+        let Some(Text(cidr)) = all.find(|a| a.0.addr().is_ipv6()) else {
+            return Ok(());
+        };
+        if self.kind != Kind::Tun {
+            return Err(format!(
+                "{cidr}: IPv6 works with kind = \"tun\" alone, as there is no neighbour discovery on \
+                 Ethernet yet"
+            ));
+        }
+        match self.mtu.is_some_and(|mtu| mtu < IPV6_MTU) {
+            true => Err(format!("{cidr}: IPv6 needs an MTU of {IPV6_MTU}")),
+            false => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -458,7 +483,9 @@ mod tests {
         assert_eq!(config.devices[0].vlans[0].id, 10);
         assert_eq!(config.routes[0].to.0.prefix_len(), 0);
         assert_eq!(config.interface("tap0.10"), Some(1));
-        assert_eq!(Config::parse("").unwrap().devices[0].addresses.len(), 2);
+        assert_eq!(Config::parse("").unwrap().devices[0].addresses.len(), 1);
+        let tun = "[[device]]\nname = 't'\nkind = 'tun'\naddresses = ['10.7.0.2/24', 'fd07::2/64']";
+        assert_eq!(Config::parse(tun).unwrap().devices[0].addresses.len(), 2);
     }
 
     #[test]
@@ -482,7 +509,20 @@ mod tests {
             ("addresses = ['10.0.0.0/24']", "10.0.0.0/24 is no address"),
             ("addresses = ['224.0.0.9/24']", "224.0.0.9/24 is no address"),
             ("addresses = ['127.0.0.1/8']", "127.0.0.1/8 is no address"),
-            ("addresses = ['ff02::1/64']", "ff02::1/64 is no address"),
+            ("addresses = ['fd07::2/64']", "kind = \"tun\" alone"),
+            (
+                "[[device.vlan]]\nid = 3\naddresses = ['fd07::2/64']",
+                "kind = \"tun\" alone",
+            ),
+            (
+                "kind = 'tun'\nmtu = 1000\naddresses = ['fd07::2/64']",
+                "an MTU of 1280",
+            ),
+            ("[[route]]\nto = 'fd08::/16'\ndevice = 'a'", "it is no TUN"),
+            (
+                "kind = 'tun'\naddresses = ['ff02::1/64']",
+                "ff02::1/64 is no address",
+            ),
             (
                 "addresses = ['10.0.0.1/24']\n[[device.vlan]]\nid = 3\naddresses = ['10.0.0.1/8']",
                 "10.0.0.1/8 is there twice",

@@ -37,7 +37,7 @@ use stack::time::{Duration, Instant};
 use stack::transport::{ErrorKind, SocketError};
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What every program has in common, so that one driver holds any of them.
 ///
@@ -354,6 +354,17 @@ fn count(n: usize) -> u64 {
 }
 
 /// Two hosts and more in memory, for the tests of the programs.
+/// The unspecified address of each family that the host has an address of: IPv4 in any case.
+fn everywhere(host: &Host) -> Vec<IpAddr> {
+    let mut addresses = host.interfaces().iter().flat_map(|i| i.addresses());
+    let v6 = addresses.any(|a| a.cidr.addr().is_ipv6());
+    let v6 = v6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED)]
+        .into_iter()
+        .chain(v6)
+        .collect()
+}
+
 #[cfg(test)]
 mod pair {
     use super::{Endpoint, Note};

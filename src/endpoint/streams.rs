@@ -27,7 +27,7 @@ use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant};
 use stack::transport::tcp::{self, ListenOptions};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Connections open at a time, of all services together.
 pub const MAX_TALKS: usize = 16_384;
@@ -121,10 +121,11 @@ impl Streams {
     ) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for &service in wanted.iter().filter(|s| **s != Service::Iperf) {
-            let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            let at = SocketAddr::new(any, service.port());
-            let handle = host.tcp_listen(at, listening(service, options))?;
-            listeners.push((handle, service));
+            for any in super::everywhere(host) {
+                let at = SocketAddr::new(any, service.port());
+                let handle = host.tcp_listen(at, listening(service, options))?;
+                listeners.push((handle, service));
+            }
         }
         Ok(Self {
             listeners,

@@ -106,7 +106,7 @@ fn address(text: &str) -> Result<Cidr, String> {
     };
     match full.parse::<Cidr>() {
         Ok(cidr) if cidr.addr().is_ipv4() => Ok(cidr),
-        Ok(_) => Err("the host speaks no IPv6 yet: give an IPv4 address".to_owned()),
+        Ok(_) => Err("a replay's host speaks no IPv6 yet: give an IPv4 address".to_owned()),
         Err(e) => Err(e.to_string()),
     }
 }

@@ -6,12 +6,13 @@
 //!                                         `-- another: told that we are busy
 //! ```
 
+use super::super::everywhere;
 use super::{Broken, COOKIE, Control, Flow, MAX_STREAMS, Params, Results, results, state};
 use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant, earliest};
 use stack::transport::tcp::{self, Error, ListenOptions};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// How long a client may say nothing where it is its turn.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -80,7 +81,8 @@ struct Test {
 /// A server.
 #[derive(Clone, Debug)]
 pub struct Server {
-    listener: ListenHandle,
+    /// One for each family.
+    listeners: Vec<ListenHandle>,
     guests: Vec<Guest>,
     test: Option<Test>,
     outcomes: VecDeque<Outcome>,
@@ -96,14 +98,18 @@ impl Server {
     /// # Errors
     /// Where the port is taken.
     pub fn open(host: &mut Host, port: u16, options: &tcp::Options) -> Result<Self, BindError> {
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let listening = ListenOptions {
             backlog: usize::from(MAX_STREAMS) + 8,
             options: options.clone(),
             ..ListenOptions::default()
         };
+        let mut listeners = Vec::new();
+        for any in everywhere(host) {
+            let at = SocketAddr::new(any, port);
+            listeners.push(host.tcp_listen(at, listening.clone())?);
+        }
         Ok(Self {
-            listener: host.tcp_listen(any, listening)?,
+            listeners,
             guests: Vec::new(),
             test: None,
             outcomes: VecDeque::new(),
@@ -125,7 +131,9 @@ impl Server {
     /// Takes an event that concerns one of our connections.
     pub fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
         match *event {
-            Event::Listener(handle) if handle == self.listener => self.accept(now, host),
+            Event::Listener(handle) if self.listeners.contains(&handle) => {
+                self.accept(now, host, handle);
+            }
             Event::Tcp(handle, ready) => {
                 if let Some(i) = self.guests.iter().position(|g| g.handle == handle) {
                     self.guest_turn(now, host, i, ready);
@@ -167,8 +175,8 @@ impl Server {
         }
     }
 
-    fn accept(&mut self, now: Instant, host: &mut Host) {
-        while let Some((handle, from)) = host.tcp_accept(self.listener) {
+    fn accept(&mut self, now: Instant, host: &mut Host, listener: ListenHandle) {
+        while let Some((handle, from)) = host.tcp_accept(listener) {
             if self.guests.len() >= MAX_GUESTS {
                 host.tcp_abort(now, handle);
                 continue;
