@@ -100,7 +100,7 @@ pub struct Bulk {
     /// Bytes handed over, the header among them.
     sent: u64,
     back: u64,
-    /// Bytes acknowledged when the warm-up was over, and when that was.
+    /// Bytes delivered when the warm-up was over, and when that was.
     warm: Option<(Instant, u64)>,
     next_sample: Instant,
     status: Status,
@@ -251,6 +251,12 @@ impl Bulk {
         self.status.bytes_acked.saturating_sub(count(HEADER))
     }
 
+    /// What the receiver has, also behind a hole: when that is filled, the acknowledgment jumps over
+    /// what arrived long before.
+    fn delivered(&self) -> u64 {
+        self.status.delivered.saturating_sub(count(HEADER))
+    }
+
     fn turn(&mut self, now: Instant, host: &mut Host, ready: Readiness) {
         let Some(handle) = self.handle else {
             return;
@@ -367,7 +373,7 @@ impl Bulk {
                 false => now,
             };
             if self.connected.is_some() {
-                self.warm = Some((begun, self.acked()));
+                self.warm = Some((begun, self.delivered()));
             }
         }
     }
@@ -389,7 +395,7 @@ impl Bulk {
     /// Bits a second of payload that arrived, since the warm-up.
     fn goodput(&self) -> Option<u64> {
         let (since, before) = self.warm?;
-        rate(self.acked().saturating_sub(before), self.last - since)
+        rate(self.delivered().saturating_sub(before), self.last - since)
     }
 }
 
