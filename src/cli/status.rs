@@ -13,7 +13,7 @@
 //!
 //! Left out: asking for a part. A snapshot of thousands of sockets is long, and is asked for seldom.
 
-use super::Failure;
+use super::{Failure, report};
 use crate::runtime::PortStats;
 use serde_json::{Map, Value, json};
 use stack::host::{Host, Interface, Stats, TcpStats};
@@ -510,7 +510,7 @@ fn connections(host: &Host, now: Instant) -> Value {
                 row["congestion"] = json!(s.congestion);
                 row["phase"] = json!(s.phase.name());
                 row["cwnd"] = json!(s.cwnd);
-                row["ssthresh"] = json!(s.ssthresh);
+                row["ssthresh"] = json!(Some(s.ssthresh).filter(|n| *n < u32::MAX));
                 row["mss"] = json!(s.snd_mss);
                 row["pmtu"] = json!(s.pmtu);
                 row["rtt_seconds"] = json!(s.srtt.map(|d| d.as_secs_f64()));
@@ -718,8 +718,30 @@ fn render_tables(out: &mut String, snapshot: &Value) {
     for c in rows(&snapshot["connections"]) {
         let (local, remote) = (word(&c["local"]), word(&c["remote"]));
         let words = format!("tcp {local} to {remote} {}", word(&c["state"]));
-        line(out, "connection", &[words, counts(c)]);
+        line(out, "connection", &[words, path(c), counts(c)]);
     }
+}
+
+/// What a connection has measured of its path, and how it goes about it.
+fn path(c: &Value) -> String {
+    let millis = |v: &Value| {
+        v.as_f64()
+            .map(|s| report::Millis(Duration::from_secs_f64(s)))
+    };
+    let mut words = Vec::new();
+    if let Some(name) = c["congestion"].as_str() {
+        words.push(name.to_owned());
+    }
+    for (name, key) in [("rtt", "rtt_seconds"), ("rto", "rto_seconds")] {
+        if let Some(time) = millis(&c[key]) {
+            words.push(format!("{name} {time} ms"));
+        }
+    }
+    // Slow start has met no bound yet.
+    if c["ssthresh"].is_null() && c["cwnd"].is_u64() {
+        words.push("ssthresh -".to_owned());
+    }
+    words.join("  ")
 }
 
 /// A line with a title, where there is something to say.
