@@ -11,10 +11,11 @@ use super::config::{self, Config, Kind, Text};
 use super::{Failure, build, sandbox};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver};
-use stack::host::{ConnectError, Event, Host};
+use stack::host::{ConnectError, Event, Host, TcpHandle};
 use stack::machine::Port;
 use stack::net::route::Route;
 use stack::rng::Rng;
+use stack::time::Instant;
 use stack::transport::tcp::State;
 use stack::wire::{Cidr, MacAddr};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +24,10 @@ use std::path::Path;
 /// The kernel's address and the host's, where none are given.
 const KERNEL: &str = "10.7.0.1/24";
 const OURS: &str = "10.7.0.2/24";
+
+/// What a verb on Ethernet says of an IPv6 address.
+pub const NO_IPV6: &str = "there is no IPv6 yet on Ethernet, where this verb attaches (`up` has it on \
+                           a TUN, with kind = \"tun\"): give an IPv4 address";
 
 /// Where the host attaches; every client has these.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -127,6 +132,16 @@ impl Attach {
         })
     }
 
+    /// Says that who listens here hears nobody.
+    pub fn warn_if_alone(&self) {
+        if self.tap.is_none() && self.raw.is_none() {
+            eprintln!(
+                "tapline: this listens in a private network that nobody else can enter: give --tap \
+                 NAME or --raw IF"
+            );
+        }
+    }
+
     /// The same as `up` would read from a file.
     fn config(&self, hold: bool, made: bool) -> Result<Config, Failure> {
         let ours = self.ours(hold)?;
@@ -177,9 +192,7 @@ impl Attach {
         let usual = || OURS.parse().map_err(|e| Failure::usage(format!("{e}")));
         match (self.address, &self.raw) {
             (Some(cidr), _) if cidr.addr().is_ipv4() => Ok(cidr),
-            (Some(cidr), _) => Err(Failure::usage(format!(
-                "{cidr}: the host speaks no IPv6 yet: give an IPv4 address"
-            ))),
+            (Some(cidr), _) => Err(Failure::usage(format!("{cidr}: {NO_IPV6}"))),
             (None, Some(name)) if hold => Err(Failure {
                 remedy: Some(format!(
                     "--address CIDR with an unused address of {name}'s network \
@@ -246,7 +259,7 @@ fn exists(name: &str) -> bool {
 pub fn destination(text: &str) -> Result<Ipv4Addr, String> {
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(addr)) => Ok(addr),
-        Ok(IpAddr::V6(_)) => Err("the host speaks no IPv6 yet: give an IPv4 address".to_owned()),
+        Ok(IpAddr::V6(_)) => Err(NO_IPV6.to_owned()),
         Err(_) => Err("not an IPv4 address, as 10.7.0.1 (names are not looked up yet)".to_owned()),
     }
 }
@@ -270,6 +283,7 @@ pub fn warn(event: &Event) {
 pub fn cannot_connect(to: SocketAddr, error: ConnectError) -> Failure {
     let failure = Failure::usage(format!("{to}: {error}"));
     match error {
+        ConnectError::NoRoute if to.is_ipv6() => Failure::usage(format!("{to}: {NO_IPV6}")),
         ConnectError::NoRoute => Failure {
             remedy: Some("--gateway IP, or --address CIDR with a network that has it".to_owned()),
             ..failure
@@ -283,6 +297,30 @@ pub fn cannot_connect(to: SocketAddr, error: ConnectError) -> Failure {
 pub fn is_quiet(host: &Host) -> bool {
     let mut states = host.tcp_connections().map(|(_, _, _, state)| state);
     states.all(|state| matches!(state, State::Closed | State::TimeWait))
+}
+
+/// Resets what is still open: the host goes with this process, and its peers would wait for it.
+pub fn reset_all(driver: &mut Driver<Host>) {
+    let now = driver.now();
+    if reset(&mut driver.machine, now) {
+        // Who does not hear it finds out as of a host that lost its power.
+        if let Err(e) = driver.flush() {
+            log::info!("what is open is not reset: {e}");
+        }
+    }
+}
+
+/// Aborts all connections; whether there were any.
+fn reset(host: &mut Host, now: Instant) -> bool {
+    let all = host.tcp_connections();
+    let open: Vec<TcpHandle> = all
+        .filter(|(.., state)| !matches!(state, State::Closed | State::TimeWait))
+        .map(|(handle, ..)| handle)
+        .collect();
+    for &handle in &open {
+        host.tcp_abort(now, handle);
+    }
+    !open.is_empty()
 }
 
 /// A failed send as the user shall read it.

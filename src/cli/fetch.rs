@@ -110,8 +110,9 @@ fn go(args: &Args) -> Result<ExitCode, Failure> {
     let mut fetch = Fetch::new(args.clone(), open);
     let code = attached
         .driver
-        .run(|host, now, wake| fetch.turn(host, now, wake))??;
-    Ok(ExitCode::from(code))
+        .run(|host, now, wake| fetch.turn(host, now, wake))?;
+    attach::reset_all(&mut attached.driver);
+    Ok(ExitCode::from(code?))
 }
 
 /// What a good answer is.

@@ -117,6 +117,17 @@ fn congestion(text: &str) -> Result<tcp::Algorithm, String> {
 /// Exit code 1 where the test came to nothing, 2 where there is no way, 3 with a remedy where the
 /// machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let done = go(args);
+    if let Err(failure) = &done
+        && args.json
+    {
+        let line = json!({"event": "failed", "error": failure.message});
+        report::json_line(&mut io::stdout().lock(), &line).map_err(report::untold)?;
+    }
+    done
+}
+
+fn go(args: &Args) -> Result<ExitCode, Failure> {
     let mut attached = args.attach.open()?;
     let out = io::stdout().lock();
     let code = match args.client {
@@ -126,9 +137,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             let mut asking = Asking::new(args.clone(), client, out);
             attached
                 .driver
-                .run(|host, now, wake| asking.turn(host, now, wake))??
+                .run(|host, now, wake| asking.turn(host, now, wake))?
         }
         None => {
+            args.attach.warn_if_alone();
             let mut serving = Serving {
                 args: args.clone(),
                 server: None,
@@ -137,10 +149,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             };
             attached
                 .driver
-                .run(|host, now, wake| serving.turn(host, now, wake))??
+                .run(|host, now, wake| serving.turn(host, now, wake))?
         }
     };
-    Ok(ExitCode::from(code))
+    attach::reset_all(&mut attached.driver);
+    Ok(ExitCode::from(code?))
 }
 
 fn config(args: &Args, to: Ipv4Addr) -> client::Config {

@@ -10,7 +10,7 @@
 use super::config::{Config, Device};
 use super::guest::Guest;
 use super::status::{self, Control};
-use super::{Failure, build, sandbox, tour};
+use super::{Failure, attach, build, sandbox, tour};
 use crate::device::tracer::{Trace, Tracer};
 use crate::device::{self, process};
 use crate::endpoint::services::{Service, Services};
@@ -39,7 +39,7 @@ const EXAMPLES: &str = "Examples:
 /// A host on a TAP, in a private network of its own.
 ///
 /// Makes a network namespace (without root a user namespace as well), puts a TAP into it, gives the
-/// kernel's end 10.7.0.1/24 and fd07::1/64 and attaches a host at 10.7.0.2. Then runs CMD inside
+/// kernel's end 10.7.0.1/24 and attaches a host at 10.7.0.2. Then runs CMD inside
 /// and exits as it does; without CMD, a shell on a terminal; else serves until SIGINT or SIGTERM.
 /// Nothing of the machine's own network is touched, unless --here or --raw say so.
 ///
@@ -158,11 +158,14 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             Err(e) => break Err(e.into()),
         }
     };
+    // Before what is open is reset, and told as it was.
+    let end = args.status.as_ref().map(|path| (path, snapshot(&driver)));
+    attach::reset_all(&mut driver);
     if let (Some(trace), Some(path)) = (&trace, &args.pcap) {
         trace.flush().map_err(|e| unwritten(path, &e))?;
     }
-    if let Some(path) = &args.status {
-        status::write(path, &snapshot(&driver))?;
+    if let Some((path, snapshot)) = &end {
+        status::write(path, snapshot)?;
     }
     outcome
 }

@@ -335,6 +335,16 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    /// Sends what the machine has to say, without waiting for room: for last words, after
+    /// [`run`](Self::run).
+    ///
+    /// # Errors
+    /// Where a device breaks.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let now = self.clock.now();
+        self.transmit_all(now)
+    }
+
     /// Reads a batch from each device that may have something.
     fn receive(&mut self) -> io::Result<()> {
         for i in 0..self.ports.len() {

@@ -32,6 +32,9 @@ const PIECE: usize = 64 << 10;
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let ends = ends(args)?;
     let mut attached = args.attach.open()?;
+    if args.listen {
+        args.attach.warn_if_alone();
+    }
     // After the namespace: a process with threads may not enter one.
     let piece = match args.udp {
         true => usize::from(args.datagram).min(MAX_DATAGRAM),
@@ -42,12 +45,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (out, driver) = (io::stdout().lock(), &mut attached.driver);
     let code = if args.udp {
         let mut cat = Cat::new(args.clone(), ends, attached.interface, input, out);
-        driver.run(|host, now, wake| cat.turn(host, now, wake))??
+        driver.run(|host, now, wake| cat.turn(host, now, wake))?
     } else {
         let mut line = stream::Line::new(args.clone(), ends, input, out);
-        driver.run(|host, now, wake| line.turn(host, now, wake))??
+        driver.run(|host, now, wake| line.turn(host, now, wake))?
     };
-    Ok(ExitCode::from(code))
+    attach::reset_all(driver);
+    Ok(ExitCode::from(code?))
 }
 
 fn ends(args: &Args) -> Result<Ends, Failure> {
@@ -209,8 +213,11 @@ mod tests {
             failure.code == 1 && failure.message.contains("refused"),
             "{failure}"
         );
-        let (_, code) = line("-w 1 10.7.0.9 7", &["x"], true);
-        assert_eq!(code.unwrap(), 1, "nobody answers");
+        let failure = line("-w 1 10.7.0.9 7", &["x"], true).1.unwrap_err();
+        assert_eq!(
+            (failure.code, failure.message.as_str()),
+            (1, "10.7.0.9:7: no answer in 1s")
+        );
         let (_, code) = line("-l -p 9 -w 1", &["x"], true);
         assert_eq!(code.unwrap(), 0, "nobody came");
     }

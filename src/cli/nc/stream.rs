@@ -93,12 +93,12 @@ impl<S: Source, W: Write> Line<S, W> {
         match self.step(host, now) {
             Ok(()) => {}
             Err(failure) => {
-                self.leave(host, now);
+                self.abandon(host, now);
                 return ControlFlow::Break(Err(failure));
             }
         }
         if wake.stop {
-            self.leave(host, now);
+            self.abandon(host, now);
             return ControlFlow::Break(Ok(0));
         }
         if let Some((until, code)) = self.closing {
@@ -109,9 +109,14 @@ impl<S: Source, W: Write> Line<S, W> {
         }
         let silence = self.args.wait.map(|w| self.last_active + w);
         if silence.is_some_and(|at| now >= at) {
-            let unanswered = self.open.as_ref().is_some_and(|o| !o.connected);
+            if let Some(open) = self.open.as_ref().filter(|o| !o.connected) {
+                let waited = self.args.wait.unwrap_or_default();
+                let failure = Failure::unmet(format!("{}: no answer in {waited:?}", open.peer));
+                self.abandon(host, now);
+                return ControlFlow::Break(Err(failure));
+            }
             self.leave(host, now);
-            self.closing = Some((now + LINGER, u8::from(unanswered)));
+            self.closing = Some((now + LINGER, 0));
             return ControlFlow::Continue(Some(now));
         }
         ControlFlow::Continue(earliest(silence, None))
@@ -121,6 +126,13 @@ impl<S: Source, W: Write> Line<S, W> {
     fn leave(&mut self, host: &mut Host, now: Instant) {
         if let Some(open) = self.open.take() {
             host.tcp_close(now, open.handle);
+        }
+    }
+
+    /// There is nobody left who could wait for the end of the connection: the peer is told.
+    fn abandon(&mut self, host: &mut Host, now: Instant) {
+        if let Some(open) = self.open.take() {
+            host.tcp_abort(now, open.handle);
         }
     }
 
