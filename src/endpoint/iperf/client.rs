@@ -95,6 +95,8 @@ pub struct Client {
     control: Option<Control>,
     flows: Vec<Flow>,
     phase: Phase,
+    /// The server has said something.
+    heard: bool,
     /// When the test began.
     begun: Instant,
     /// When it ended.
@@ -129,6 +131,7 @@ impl Client {
             control: None,
             flows: Vec::new(),
             phase: Phase::Idle,
+            heard: false,
             begun: Instant::ZERO,
             time: Duration::ZERO,
             deadline: Instant::ZERO,
@@ -177,6 +180,12 @@ impl Client {
             _ => self.flow_turn(now, host, handle, ready),
         };
         if let Err(broken) = done {
+            // The real iperf3, where it has another test, refuses ours and closes with our name
+            // unread: a reset, which overtakes the refusal.
+            let broken = match broken {
+                Broken::Tcp(tcp::Error::Reset) if !self.heard => Broken::Unheard,
+                other => other,
+            };
             self.fail(now, host, broken);
         }
     }
@@ -246,6 +255,10 @@ impl Client {
         };
         if ready.has(Readiness::ERROR) {
             let error = host.tcp_take_error(control.handle);
+            // What came before the end is still to be read.
+            if self.phase == Phase::Talking && control.hear(now, host).is_ok() {
+                self.understand(now, host)?;
+            }
             return Err(error.map_or(Broken::Gone, Broken::Tcp));
         }
         if self.phase == Phase::Connecting && ready.has(Readiness::WRITABLE) {
@@ -287,6 +300,7 @@ impl Client {
             return Ok(false);
         };
         self.deadline = now + PATIENCE;
+        self.heard = true;
         match next {
             state::PARAM_EXCHANGE => control.say_json(&self.config.params.to_json()),
             state::CREATE_STREAMS => self.create(now, host)?,

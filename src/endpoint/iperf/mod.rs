@@ -260,6 +260,8 @@ pub enum Broken {
     Gone,
     /// The server has another test.
     Busy,
+    /// The server ended the connection before it said anything.
+    Unheard,
     /// The server says that something is wrong, by its own number.
     Server(u32),
     /// What came is not this protocol.
@@ -276,6 +278,9 @@ impl fmt::Display for Broken {
             Self::Tcp(error) => error.fmt(f),
             Self::Gone => f.write_str("the other end left in the middle"),
             Self::Busy => f.write_str("the server is busy with another test"),
+            Self::Unheard => f.write_str(
+                "the server is busy with another test, or no iperf3: it reset the connection at once",
+            ),
             Self::Server(number) => write!(f, "the server reports its error {number}"),
             Self::Nonsense => f.write_str("the other end does not speak iperf3"),
             Self::Silent => f.write_str("the other end says nothing"),
