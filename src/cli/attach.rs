@@ -434,6 +434,10 @@ pub mod simulated {
 mod tests {
     use super::*;
     use clap::Parser as _;
+    use stack::time::Duration;
+    use stack::transport::tcp::{self, ListenOptions};
+    use std::cell::Cell;
+    use std::ops::ControlFlow;
 
     #[derive(clap::Parser)]
     struct Line {
@@ -499,5 +503,41 @@ mod tests {
                 .unwrap_err()
                 .contains("names are not")
         );
+    }
+
+    #[test]
+    fn what_is_open_is_reset_in_the_end() {
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let options = ListenOptions::default();
+        let listener = peer.tcp_listen("0.0.0.0:7".parse().unwrap(), options);
+        let listener = listener.unwrap();
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let theirs = Cell::new(State::Closed);
+        let (mut ours, mut over) = (None, false);
+        let (reset_there, _) = simulated::run_both(
+            &mut hosts,
+            |host, _| {
+                host.tcp_accept(listener);
+                let mut all = host.tcp_connections();
+                theirs.set(all.next().map_or(State::Closed, |(.., state)| state));
+            },
+            |host, now| {
+                if ours.is_none() {
+                    let to = "10.7.0.1:7".parse().unwrap();
+                    let options = tcp::Options::default();
+                    ours = Some(host.tcp_connect(now, to, None, options).unwrap());
+                }
+                if theirs.get() == State::Established && !over {
+                    over = reset(host, now);
+                    assert!(over && !reset(host, now), "all of them, once");
+                }
+                let gone = over && theirs.get() == State::Closed;
+                match gone || now > Instant::ZERO + Duration::from_secs(5) {
+                    true => ControlFlow::Break(gone),
+                    false => ControlFlow::Continue(Some(now + Duration::from_millis(1))),
+                }
+            },
+        );
+        assert!(reset_there);
     }
 }

@@ -779,6 +779,7 @@ mod tests {
     use stack::host::{Config, InterfaceConfig};
     use stack::machine::{Machine as _, Port};
     use stack::rng::Rng;
+    use stack::transport::tcp;
     use stack::wire::MacAddr;
 
     fn host() -> Host {
@@ -814,6 +815,20 @@ mod tests {
             assert!(text.contains(want), "{want:?} is not in\n{text}");
         }
         assert!(!text.contains("udp-no-socket"), "{text}");
+    }
+
+    #[test]
+    fn a_connection_has_no_bound_before_its_first_loss() {
+        let mut host = host();
+        let (to, options) = ("10.7.0.1:7".parse().unwrap(), tcp::Options::default());
+        host.tcp_connect(Instant::ZERO, to, None, options).unwrap();
+        let snapshot = snapshot(&host, &[PortStats::default()], Instant::ZERO);
+        assert!(snapshot["connections"][0]["ssthresh"].is_null());
+        let text = render(&serde_json::from_str(&snapshot.to_string()).unwrap());
+        assert!(
+            text.contains("SYN-SENT  cubic  rto 1000 ms  ssthresh -"),
+            "{text}"
+        );
     }
 
     #[test]

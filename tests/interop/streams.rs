@@ -5,8 +5,8 @@
 //!   kernel 10.1.0.1 ---- veth ---- 10.1.0.9 nc, fetch, iperf     our verbs ask the kernel's servers
 //! ```
 
-use crate::common::{Ran, Running, World, tapline, up_sh};
-use crate::{Anyone, Test};
+use crate::common::{Ran, Running, TempFile, World, run, tapline, up_sh};
+use crate::{Anyone, Root, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
         "streams_curl_reads_the_page",
         streams_curl_reads_the_page,
     ),
+    (Root, "streams_a_tun_speaks_ipv6", streams_a_tun_speaks_ipv6),
     (
         Anyone,
         "streams_a_page_is_served_by_the_rfc",
@@ -81,6 +82,24 @@ fn streams_curl_reads_the_page() {
     .says("200 5000000 1\n200 5000000 0\n404\n405\n")
     .says("Content-Length: 123");
     assert!(!ran.out.contains("charg"), "{ran}");
+}
+
+/// On a TUN, and nowhere else.
+fn streams_a_tun_speaks_ipv6() {
+    let config = "
+        [[device]]\nname = 'dev0'\nkind = 'tun'
+        addresses = ['10.7.0.2/24', 'fd07::2/64']\nkernel = ['10.7.0.1/24', 'fd07::1/64']";
+    let file = TempFile::new("tun6.toml", config);
+    let script = "ping -6 -q -c 3 -i 0.01 fd07::2 && curl -sS --max-time 20 'http://[fd07::2]/' \
+                  && echo to all | socat -t 5 - 'UDP6:[fd07::2]:7' && curl -sS http://10.7.0.2/";
+    run(&["up", "--config", file.path(), "--", "sh", "-c", script])
+        .exits(0)
+        .says(" 3 received")
+        .says("<h1>A Tapline host</h1>")
+        .says("to all");
+    let file = TempFile::new("tap6.toml", &config.replace("'tun'", "'tap'"));
+    let ran = run(&["up", "--config", file.path(), "--", "true"]).exits(2);
+    assert!(ran.err.contains("no neighbour discovery"), "{ran}");
 }
 
 /// Pipelining, a request in pieces, and one that never was HTTP.
