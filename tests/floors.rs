@@ -58,9 +58,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("tapline::device", &["stack::frame", "stack::link::impair", "stack::link::offload",
                           "stack::machine", "stack::reason", "stack::rng", "stack::time",
                           "stack::wire"]),
-    // Payloads, raw frames and socket errors are what a program says and hears; its tests step hosts.
-    ("tapline::endpoint", &["stack::frame", "stack::host", "stack::machine", "stack::rng",
-                            "stack::time", "stack::transport", "stack::wire"]),
+    // Payloads, raw frames and socket errors are what a program says and hears; its tests step
+    // hosts and give them routes.
+    ("tapline::endpoint", &["stack::frame", "stack::host", "stack::machine", "stack::net::route",
+                            "stack::rng", "stack::time", "stack::transport", "stack::wire"]),
     ("tapline::distributed", &["stack::rng", "stack::time"]),
     ("tapline::net", &["stack"]),
     // Exporters say in words what crosses a wire.

@@ -175,7 +175,7 @@ fn streams_iperf3_measures_us() {
 }
 
 fn serve_iperf(how: &str) -> Ran {
-    crate::common::run(&[
+    run(&[
         "up",
         "--serve",
         "iperf",
@@ -352,7 +352,7 @@ END"
         let mut words = vec!["up"];
         words.extend(fast);
         words.extend(["--", "sh", "-c", &script]);
-        crate::common::run(&words).exits(0)
+        run(&words).exits(0)
     };
     up(&["--fast-open"])
         .says("first (b'one', False)\n")

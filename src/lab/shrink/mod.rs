@@ -35,7 +35,7 @@ use super::run::Outcome;
 use super::topology::{Client, ClientKind, Kind, Topology, TopologyError};
 use super::world::World;
 use super::{assertion::Metrics, build::Options, plan::plan};
-use smaller::{PLAIN, join, keep_nodes, keep_only, keep_wires, without};
+use smaller::{Control, PLAIN, join, keep_nodes, keep_only, keep_wires, without};
 use stack::link::impair::{Chance, Loss};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
@@ -217,17 +217,6 @@ enum Target<'a> {
     Audit,
     /// Something that a test asks.
     Check(&'a mut Check<'a>),
-}
-
-/// What must be taken away for the run to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Control {
-    /// The faults.
-    Faults,
-    /// And whatever the wires do.
-    Wires,
-    /// Nothing helps.
-    None,
 }
 
 /// What a failing run came to.

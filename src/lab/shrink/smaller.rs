@@ -8,11 +8,21 @@
 //!
 //! Promises: no direction of a wire does worse than one of the directions that it stands for did.
 
-use super::Control;
 use crate::lab::fault::{Fault, Link, Script};
 use crate::lab::topology::Topology;
 use stack::link::impair::{Chance, Config};
 use stack::time::Duration;
+
+/// What must be taken away for the run to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// The faults.
+    Faults,
+    /// And whatever the wires do.
+    Wires,
+    /// Nothing helps.
+    None,
+}
 
 /// What makes a direction of a wire plainer, the most first; none makes it worse.
 pub(super) const PLAIN: &[fn(&mut Config)] = &[

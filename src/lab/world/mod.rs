@@ -466,6 +466,28 @@ impl Node {
 
 /// Running.
 impl World {
+    /// One more frame was put on a wire.
+    #[inline]
+    fn count_room(&mut self) {
+        if !self.room.count() {
+            return;
+        }
+        let lanes = self.lanes.iter().map(|lane| {
+            let queued = lane.way.queued();
+            match queued.packets + queued.in_flight {
+                0 => (0, 0),
+                here => (here, lane.way.held_bytes()),
+            }
+        });
+        let wires = &self.wires;
+        self.room.look_at(self.now, lanes, |lane| {
+            let wire = wires.get(Lane::of(lane).wire.0 as usize);
+            wire.map_or("?", |wire| &wire.name)
+        });
+    }
+}
+
+impl World {
     /// Takes one event; `false` where there is none. Nothing else moves virtual time.
     pub fn step(&mut self) -> bool {
         self.step_until(Instant::FAR_FUTURE)

@@ -7,8 +7,6 @@
 //! Promises: the same run is given up at the same step. What is looked at between two sums is at
 //! most as many frames, so that memory stays near the bound.
 
-use super::World;
-use crate::lab::ids::Lane;
 use crate::lab::units::{write_duration, write_size};
 use stack::time::Instant;
 
@@ -50,6 +48,45 @@ impl Room {
         few.clamp(1, LOOK)
     }
 
+    /// One more frame was put on a wire: whether it is time to look.
+    #[inline]
+    pub(super) const fn count(&mut self) -> bool {
+        self.left -= 1;
+        self.left == 0
+    }
+
+    /// Sums up the frames of each direction of a wire and their bytes; there is no step any more
+    /// where they are too many.
+    #[cold]
+    pub(super) fn look_at<'a>(
+        &mut self,
+        now: Instant,
+        lanes: impl Iterator<Item = (usize, u64)>,
+        name: impl FnOnce(usize) -> &'a str,
+    ) {
+        self.left = Self::look(self.most);
+        let (mut sum, mut most, mut frames) = (0_u64, (0, 0), 0_usize);
+        for (i, (here, held)) in lanes.enumerate() {
+            let bytes = held + FRAME * here as u64;
+            sum += bytes;
+            frames += here;
+            most = most.max((bytes, i));
+        }
+        if sum <= self.most {
+            return;
+        }
+        let name = name(most.1);
+        let at = write_duration(now.since(Instant::ZERO));
+        let bound = write_size(self.most);
+        self.gone = Some(
+            format!(
+                "given up at {at}: {frames} frames on wires take more than {bound}, most of them \
+                 on {name}: is there a loop, or a queue without a limit?"
+            )
+            .into(),
+        );
+    }
+
     pub(super) const fn is_gone(&self) -> bool {
         self.gone.is_some()
     }
@@ -59,47 +96,6 @@ impl Room {
             Some(why) => Err(why.to_string()),
             None => Ok(()),
         }
-    }
-}
-
-impl World {
-    /// One more frame was put on a wire.
-    #[inline]
-    pub(super) fn count_room(&mut self) {
-        self.room.left -= 1;
-        if self.room.left == 0 {
-            self.look_for_room();
-        }
-    }
-
-    #[cold]
-    fn look_for_room(&mut self) {
-        self.room.left = Room::look(self.room.most);
-        let (mut sum, mut most, mut frames) = (0_u64, (0, 0), 0_usize);
-        for (i, lane) in self.lanes.iter().enumerate() {
-            let queued = lane.way.queued();
-            let here = queued.packets + queued.in_flight;
-            if here > 0 {
-                let bytes = lane.way.held_bytes() + FRAME * here as u64;
-                sum += bytes;
-                frames += here;
-                most = most.max((bytes, i));
-            }
-        }
-        if sum <= self.room.most {
-            return;
-        }
-        let wire = Lane::of(most.1).wire;
-        let name = self.wires.get(wire.0 as usize).map_or("?", |w| &w.name);
-        let at = write_duration(self.now.since(Instant::ZERO));
-        let bound = write_size(self.room.most);
-        self.room.gone = Some(
-            format!(
-                "given up at {at}: {frames} frames on wires take more than {bound}, most of them \
-                 on {name}: is there a loop, or a queue without a limit?"
-            )
-            .into(),
-        );
     }
 }
 

@@ -4,6 +4,9 @@ use stack::time::Duration;
 use stack::transport::tcp::Options;
 use stack::transport::tcp::options::KeepAlive;
 
+/// A Fast Open key, and the one before.
+pub(super) type Keys = ([u8; 16], Option<[u8; 16]>);
+
 /// What `setsockopt` has said.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -31,7 +34,7 @@ pub(super) struct Settings {
     /// `TCP_FASTOPEN` on a listener: how many may wait.
     pub(super) fast_open: i32,
     /// `TCP_FASTOPEN_KEY`.
-    pub(super) fast_open_key: Option<super::sysctl::Keys>,
+    pub(super) fast_open_key: Option<Keys>,
     pub(super) fast_open_connect: bool,
     pub(super) fast_open_no_cookie: bool,
     pub(super) defer_accept: i32,

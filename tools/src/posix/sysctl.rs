@@ -4,7 +4,7 @@
 //! all sockets share, say) are taken and kept; of others the caller is told.
 
 use super::Profile;
-use super::settings::Settings;
+use super::settings::{Keys, Settings};
 use stack::time::Duration;
 use stack::transport::tcp::options::{Accounting, Buffer, Ecn, KeepAlive, MtuProbing};
 use stack::transport::tcp::{Algorithm, Cookies, Options};
@@ -34,9 +34,6 @@ pub(super) struct Sysctls {
     pub(super) notsent_lowat: u32,
     pub(super) keepalive: KeepAlive,
 }
-
-/// A Fast Open key, and the one before.
-pub(super) type Keys = ([u8; 16], Option<[u8; 16]>);
 
 /// Names that are taken, and change nothing: what they are about our TCP does one way only, or not
 /// at all.

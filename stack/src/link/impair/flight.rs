@@ -6,7 +6,7 @@
 //! ```
 
 use super::ledger::Packet;
-use super::way::len64;
+use crate::frame::Frame;
 use crate::time::{Instant, earliest};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
@@ -110,4 +110,8 @@ impl Flight {
         }
         lost
     }
+}
+
+pub(super) fn len64(frame: &Frame) -> u64 {
+    u64::try_from(frame.len()).unwrap_or(u64::MAX)
 }

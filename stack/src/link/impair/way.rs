@@ -12,7 +12,7 @@ use super::Chance;
 use super::config::{Act, Config, Loss, Rule};
 use super::damage::{self, Errors};
 use super::draw::{self, Kind};
-use super::flight::Flight;
+use super::flight::{Flight, len64};
 use super::flow::{FLOWS, Flows, Key, State};
 use super::ledger::{Ledger, Lost, Marks, Packet, Plan, Stats};
 use super::queue::Waiting;
@@ -582,8 +582,4 @@ fn lost(loss: &Loss, state: &mut State, k: u64, number: u64, seed: u64) -> bool 
             loss.hits(draw(Kind::Loss))
         }
     }
-}
-
-pub(super) fn len64(frame: &Frame) -> u64 {
-    u64::try_from(frame.len()).unwrap_or(u64::MAX)
 }
