@@ -299,6 +299,13 @@ impl Status {
             .unwrap_or_else(|| panic!("no counter {name}: {self}"))
     }
 
+    /// A counter of TCP's.
+    pub(crate) fn tcp(&self, name: &str) -> u64 {
+        self.0["host"]["tcp"][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no counter of TCP's {name}: {self}"))
+    }
+
     /// The states of its connections.
     pub(crate) fn connections(&self) -> Vec<&str> {
         let rows = self.0["connections"].as_array();

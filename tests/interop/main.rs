@@ -17,6 +17,7 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+mod attacks;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         up::TESTS,
         tools::TESTS,
         oddities::TESTS,
+        attacks::TESTS,
         wires::TESTS,
         clients::TESTS,
         routers::TESTS,

@@ -471,6 +471,8 @@ impl Connection {
     fn wait(&mut self, now: Instant) {
         self.timers.stop_all();
         self.snd.clear();
+        // The idle timer, which would see to it, has stopped too.
+        self.rcv.shrink();
         //= RFC 9293 §3.6.1 MUST-13: it stays for as long as a segment of it may be about.
         self.timers.set(Timer::End, now + self.options.time_wait);
     }
