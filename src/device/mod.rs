@@ -39,6 +39,7 @@ mod vnet;
 use stack::frame::Frame;
 use stack::machine::Fate;
 use stack::time::Instant;
+use std::fmt::Display;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -91,6 +92,10 @@ pub trait Device {
     /// descriptor is writable. Any other error concerns this frame alone (too long, link down).
     fn send(&mut self, now: Instant, frame: &Frame) -> io::Result<()>;
 
+    /// What the machine says of the frame that is handed over next. Called once before the first
+    /// `send` of each; a tracer writes it beside the frame.
+    fn comment(&mut self, _comment: Option<&dyn Display>) {}
+
     /// What became of the frame that `recv` gave last. Called once for each, before the next
     /// `recv`; a tracer writes it beside the frame.
     fn fate(&mut self, _fate: Fate) {}
@@ -122,6 +127,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn send(&mut self, now: Instant, frame: &Frame) -> io::Result<()> {
         (**self).send(now, frame)
+    }
+    fn comment(&mut self, comment: Option<&dyn Display>) {
+        (**self).comment(comment);
     }
     fn fate(&mut self, fate: Fate) {
         (**self).fate(fate);

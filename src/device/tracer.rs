@@ -3,23 +3,22 @@
 //! ```text
 //!   machine <--recv-- Tracer <--recv-- device       each frame with its interface, its direction,
 //!           --fate-->   |                           and, as a comment, what became of it
-//!           --send-->   |    --send-->
+//!  --comment, send-->   |    --send-->
 //!                     Trace --> file                one for all interfaces of a machine
 //! ```
 //!
 //! A frame that came in is written when its fate is known, so that the drop's reason stands beside
 //! it: `drop: udp-no-socket`. What is sent is written once the device has taken it. Frames whose
 //! checksum or cutting is left to the device are written as they were handed over, and a comment
-//! says so, since they look wrong otherwise.
-//!
-//! Left out: comments of a machine on what it sends (why a segment is sent again); they need a way
-//! from the machine to its device that is not there yet.
+//! says so, since they look wrong otherwise. Beside a segment that is sent again, or to probe,
+//! stands why: `retransmit: RACK, reorder window 12ms`.
 
 use super::{Device, Medium, Offloads, Received};
 use stack::frame::{Checksum, Frame};
 use stack::machine::{Consumer, Fate};
 use stack::time::{Instant, UnixTime};
 use stack::wire::pcap::{Direction, LinkType, Packet, Section, Writer};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::RawFd;
@@ -167,6 +166,8 @@ pub struct Tracer<D> {
     interface: u32,
     /// The frame received last, until its fate is known.
     waiting: Option<(Instant, Frame)>,
+    /// What is said of the frame to be sent next.
+    comment: Option<String>,
 }
 
 impl<D: Device> Tracer<D> {
@@ -178,6 +179,7 @@ impl<D: Device> Tracer<D> {
             trace: trace.clone(),
             interface,
             waiting: None,
+            comment: None,
         }
     }
 
@@ -256,10 +258,15 @@ impl<D: Device> Device for Tracer<D> {
 
     fn send(&mut self, now: Instant, frame: &Frame) -> io::Result<()> {
         self.inner.send(now, frame)?;
-        let notes = notes(frame, Direction::Out);
+        let mut notes = notes(frame, Direction::Out);
+        notes.extend(self.comment.take());
         self.trace
             .packet(self.interface, now, Direction::Out, frame, &notes);
         Ok(())
+    }
+
+    fn comment(&mut self, comment: Option<&dyn Display>) {
+        self.comment = comment.map(ToString::to_string);
     }
 
     fn fate(&mut self, fate: Fate) {

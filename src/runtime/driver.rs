@@ -402,9 +402,15 @@ impl<M: Machine> Driver<M> {
         let attachment = &mut self.ports[i];
         let was_waiting = attachment.unsent.is_some();
         loop {
-            let next = attachment.unsent.take();
-            let Some(frame) = next.or_else(|| self.machine.poll_transmit(now, port(i))) else {
-                break;
+            let frame = match attachment.unsent.take() {
+                Some(frame) => frame,
+                None => match self.machine.poll_transmit(now, port(i)) {
+                    Some(frame) => {
+                        attachment.device.comment(self.machine.transmit_comment());
+                        frame
+                    }
+                    None => break,
+                },
             };
             match attachment.device.send(now, &frame) {
                 Ok(()) => {

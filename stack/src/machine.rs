@@ -101,6 +101,11 @@ pub trait Machine {
     fn handle_frame(&mut self, now: Instant, port: Port, frame: Frame) -> Fate;
     /// The next frame to leave by `port`, if any may leave now.
     fn poll_transmit(&mut self, now: Instant, port: Port) -> Option<Frame>;
+    /// What the machine has to say of the frame that [`poll_transmit`](Machine::poll_transmit) gave
+    /// last: why TCP sends a segment again, or to probe.
+    fn transmit_comment(&self) -> Option<&dyn core::fmt::Display> {
+        None
+    }
     /// The earliest moment at which [`handle_timeout`](Machine::handle_timeout) has work to do;
     /// never later than the true minimum.
     fn poll_timeout(&self) -> Option<Instant>;

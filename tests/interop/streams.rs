@@ -28,6 +28,11 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (
         Anyone,
+        "streams_a_capture_says_why",
+        streams_a_capture_says_why,
+    ),
+    (
+        Anyone,
         "streams_wrk_opens_a_thousand",
         streams_wrk_opens_a_thousand,
     ),
@@ -158,6 +163,33 @@ fn streams_discard_and_chargen() {
     up_sh("nc -w 20 10.7.0.2 19 </dev/null | head -c 20000000 | wc -c")
         .exits(0)
         .says("20000000\n");
+}
+
+/// The kernel is deaf for a while, without its address: what the host sends again meanwhile stands
+/// in the capture with the reason, and the stream goes on.
+fn streams_a_capture_says_why() {
+    let file = TempFile::new("why.pcapng", "");
+    let script = "/usr/bin/python3 - <<'END'
+import socket, subprocess, time
+def take(n):
+    while n > 0:
+        n -= len(s.recv(min(n, 65536)))
+s = socket.create_connection(('10.7.0.2', 19), timeout=30)
+take(1 << 20)
+subprocess.run(['ip', 'addr', 'del', '10.7.0.1/24', 'dev', 'tap0'], check=True)
+time.sleep(2)
+subprocess.run(['ip', 'addr', 'add', '10.7.0.1/24', 'dev', 'tap0'], check=True)
+take(1 << 20)
+print('goes on')
+END";
+    run(&["up", "--pcap", file.path(), "--", "sh", "-c", script])
+        .exits(0)
+        .says("goes on");
+    let written = std::fs::read(file.path()).unwrap();
+    for why in ["probe: tail loss", "retransmit: timeout 1 in a row"] {
+        let found = written.windows(why.len()).any(|at| at == why.as_bytes());
+        assert!(found, "no {why:?} in {} bytes", written.len());
+    }
 }
 
 fn streams_wrk_opens_a_thousand() {

@@ -102,6 +102,7 @@ use crate::transport::{Key, Pool, Slab};
 use crate::wire::Cidr;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::fmt;
 use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -554,6 +555,10 @@ impl Machine for Host {
     fn poll_transmit(&mut self, now: Instant, port: Port) -> Option<Frame> {
         self.tcp.forget_note();
         self.transmit(now, port)
+    }
+
+    fn transmit_comment(&self) -> Option<&dyn fmt::Display> {
+        self.tcp.note.as_ref().map(|why| why as &dyn fmt::Display)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -101,7 +101,7 @@ pub(super) struct Tcp {
     /// The options given last: most connections are given the same, and share them.
     options: Option<Arc<tcp::Options>>,
     /// Why the segment that left last was sent.
-    note: Option<Why>,
+    pub(super) note: Option<Why>,
 }
 
 /// The two ends of a connection.
