@@ -431,7 +431,7 @@ struct Live {
     world: World,
     record: Option<Record>,
     lag: Lag,
-    /// Why nothing more can be written.
+    /// Why it does not go on: nothing more can be written, or the world holds too much.
     broken: Option<Failure>,
 }
 
@@ -474,6 +474,9 @@ impl Live {
                 self.broken.get_or_insert(failure);
                 self.record = None;
             }
+        }
+        if let Some(why) = self.world.given_up() {
+            self.broken.get_or_insert(Failure::unmet(why));
         }
     }
 }
@@ -553,6 +556,38 @@ impl Attended {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_world_that_outgrows_its_room_ends_the_run() {
+        let text = r#"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[wire]]
+between = ["a", "b"]
+rate = "1kbit"
+queue = { kind = "drop-tail", packets = "unlimited" }
+[[client]]
+node = "a"
+kind = "udp"
+to = "b"
+size = 1000
+count = 5000
+interval = "1ms"
+"#;
+        let topology = crate::lab::file::parse("x", text).unwrap().topology;
+        let mut live = Live {
+            world: topology.build(&Default::default()).unwrap(),
+            record: None,
+            lag: Lag::default(),
+            broken: None,
+        };
+        live.world.set_room(1 << 20);
+        live.advance(Instant::ZERO + Duration::from_secs(10));
+        let said = live.broken.unwrap().to_string();
+        assert!(said.contains("most of them on a-b"), "{said}");
+    }
 
     #[test]
     fn lag_is_the_most_and_the_average() {

@@ -272,6 +272,12 @@ impl World {
         self.queue.next_at()
     }
 
+    /// Why nothing happens any more, where its wires hold too much ([`ROOM`]).
+    #[must_use]
+    pub fn given_up(&self) -> Option<&str> {
+        self.room.gone()
+    }
+
     /// Its nodes, in order of their numbers.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         let numbers = (0..).map(NodeId);

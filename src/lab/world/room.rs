@@ -92,10 +92,11 @@ impl Room {
     }
 
     pub(super) fn audit(&self) -> Result<(), String> {
-        match &self.gone {
-            Some(why) => Err(why.to_string()),
-            None => Ok(()),
-        }
+        self.gone().map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+
+    pub(super) fn gone(&self) -> Option<&str> {
+        self.gone.as_deref()
     }
 }
 
