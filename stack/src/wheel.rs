@@ -37,6 +37,14 @@ pub struct Token {
     generation: u32,
 }
 
+impl Token {
+    /// No timer's.
+    pub const NONE: Self = Self {
+        index: NIL,
+        generation: 0,
+    };
+}
+
 /// No timer, no wheel.
 const NIL: u32 = u32::MAX;
 /// Slots of one wheel, by six bits of the deadline.
@@ -72,6 +80,9 @@ pub struct Wheel<K: Copy> {
     free_node: u32,
     /// The timer that is due first, where there is any.
     first: u32,
+    /// The wheel that was put into last, and a deadline of its span: the next is often near.
+    near: u32,
+    near_at: Instant,
     len: usize,
     /// Timers and wheels looked at.
     #[cfg(test)]
@@ -150,6 +161,8 @@ impl<K: Copy> Wheel<K> {
             nodes: Vec::new(),
             free_node: NIL,
             first: NIL,
+            near: 0,
+            near_at: Instant::ZERO,
             len: 0,
             #[cfg(test)]
             steps: 0,
@@ -180,7 +193,8 @@ impl<K: Copy> Wheel<K> {
         if self.nodes.is_empty() {
             self.nodes.push(Node::new(NIL, 0, TOP));
         }
-        self.put(index, 0);
+        let start = self.above(at);
+        self.put(index, start);
         // Of two due at one instant the older stays first.
         if self.first == NIL || at < self.timers[place(self.first)].at {
             self.first = index;
@@ -254,6 +268,21 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
+    /// The finest wheel above the one that was put into last, or that itself, whose span `at` is in.
+    fn above(&mut self, at: Instant) -> u32 {
+        let differs = at.as_nanos() ^ self.near_at.as_nanos();
+        let mut node = self.near;
+        loop {
+            self.step();
+            let n = &self.nodes[place(node)];
+            let span = (u32::from(n.level) + 1) * BITS;
+            if n.parent == NIL || differs >> span == 0 {
+                return node;
+            }
+            node = n.parent;
+        }
+    }
+
     /// Puts a timer into its list, from wheel `node` downwards; crowded lists become wheels.
     fn put(&mut self, index: u32, mut node: u32) {
         let at = self.timers[place(index)].at;
@@ -267,6 +296,7 @@ impl<K: Copy> Wheel<K> {
             } else if n.crowd[usize::from(slot)] >= CROWD && level > 0 {
                 node = self.refine(node, slot);
             } else {
+                (self.near, self.near_at) = (node, at);
                 return self.append(index, node, slot);
             }
         }
@@ -361,6 +391,9 @@ impl<K: Copy> Wheel<K> {
                 return;
             }
             let (parent, bit) = (n.parent, 1 << n.digit);
+            if self.near == node {
+                self.near = parent;
+            }
             self.nodes[place(node)].parent = self.free_node;
             self.free_node = node;
             let above = &mut self.nodes[place(parent)];

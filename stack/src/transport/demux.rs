@@ -84,7 +84,8 @@ const fn family(addr: &IpAddr) -> usize {
     }
 }
 
-fn split(bits: u128) -> [u64; 2] {
+/// The upper and the lower half.
+pub(crate) fn split(bits: u128) -> [u64; 2] {
     let low = u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
     [u64::try_from(bits >> 64).unwrap_or(0), low]
 }

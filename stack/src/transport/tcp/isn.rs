@@ -79,10 +79,16 @@ pub(super) fn write_pair(h: &mut SipHasher24, local: SocketAddr, remote: SocketA
         IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
         IpAddr::V6(a) => a.octets(),
     };
-    h.write(&octets(local.ip()));
-    h.write(&octets(remote.ip()));
-    h.write_u16(local.port());
-    h.write_u16(remote.port());
+    // In one piece, which is hashed several times faster than in four.
+    let mut all = [0; 36];
+    let (ips, ports) = all.split_at_mut(32);
+    let (here, there) = ips.split_at_mut(16);
+    here.copy_from_slice(&octets(local.ip()));
+    there.copy_from_slice(&octets(remote.ip()));
+    let (here, there) = ports.split_at_mut(2);
+    here.copy_from_slice(&local.port().to_le_bytes());
+    there.copy_from_slice(&remote.port().to_le_bytes());
+    h.write(&all);
 }
 
 /// The low half.

@@ -4,8 +4,10 @@ use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
 
 /// What a value is before it is made.
-pub(super) trait Empty: Clone + 'static {
-    /// The value to be read meanwhile, and to begin with.
+pub(super) trait Empty: Sized + 'static {
+    /// To begin with.
+    const NEW: Self;
+    /// The same, to be read meanwhile.
     const EMPTY: &'static Self;
 }
 
@@ -37,6 +39,6 @@ impl<T: Empty> Deref for OnDemand<T> {
 impl<T: Empty> DerefMut for OnDemand<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.0.get_or_insert_with(|| Box::new(T::EMPTY.clone()))
+        self.0.get_or_insert_with(|| Box::new(T::NEW))
     }
 }

@@ -39,10 +39,11 @@ pub(super) struct Aside {
 }
 
 impl Empty for Aside {
-    const EMPTY: &'static Self = &Self {
+    const NEW: Self = Self {
         soft: None,
         report: None,
         peer_timeout: Duration::ZERO,
         challenge_at: Instant::ZERO,
     };
+    const EMPTY: &'static Self = &Self::NEW;
 }

@@ -148,7 +148,7 @@ pub(super) struct Track {
 }
 
 impl Empty for Track {
-    const EMPTY: &'static Self = &Self {
+    const NEW: Self = Self {
         board: Scoreboard::new(),
         rack: Rack::new(),
         prr: Prr::none(),
@@ -156,6 +156,7 @@ impl Empty for Track {
         tail_probe: None,
         why: Why::Duplicates,
     };
+    const EMPTY: &'static Self = &Self::NEW;
 }
 
 /// The sender.
