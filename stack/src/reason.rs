@@ -249,6 +249,8 @@ reasons! {
     TcpBadCookie = "tcp-bad-cookie",
     /// A segment for a listener that opens nothing.
     TcpNotSyn = "tcp-not-syn",
+    /// All connections together hold as much as they may, and this one enough.
+    TcpMemoryFull = "tcp-memory-full",
 
     // Wires and nodes of a lab.
     /// The wire is down, or went down while the frame was on it.

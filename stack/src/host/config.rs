@@ -48,6 +48,8 @@ pub struct Config {
     pub max_sockets: usize,
     /// TCP connections in any state.
     pub max_connections: usize,
+    /// What all TCP connections together may hold.
+    pub tcp_memory: TcpMemory,
     /// Connections that nobody holds a handle of any more, and that are still to be closed in good
     /// order. One more is reset.
     pub max_orphans: usize,
@@ -66,6 +68,47 @@ pub struct Config {
     pub redirect_lifetime: Duration,
     /// What sockets start with.
     pub udp: udp::Options,
+}
+
+/// Bytes of data that all TCP connections together may hold: sent and not acknowledged, not sent,
+/// not read, and out of order (Linux's `tcp_mem`, in bytes).
+///
+/// Above `pressure`, and from then on until it is less than `low`, nothing grows: windows stay as
+/// large as they are, what comes out of order is given up, the longest held first, send buffers take
+/// up to 16 KiB. At `high` no window promises more than 4 KiB or two segments of what is not read;
+/// what comes beyond that is dropped, though it was promised, send buffers take 4 KiB, and the
+/// oldest connections that nobody holds any more and that still have something to send are reset.
+/// So all that is ever held is `high` and a segment and 4 KiB for each connection.
+///
+/// What lies around the data is not counted: a connection's own 1 KiB, and what buffers of a device
+/// are larger than the frames in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpMemory {
+    /// Below this all is well again.
+    pub low: u64,
+    /// Above this nothing grows.
+    pub pressure: u64,
+    /// From here on nothing is taken.
+    pub high: u64,
+}
+
+impl TcpMemory {
+    /// Three bounds around `pressure`, in Linux's proportions: 3/4, 1 and 3/2.
+    #[must_use]
+    pub const fn around(pressure: u64) -> Self {
+        Self {
+            low: pressure / 4 * 3,
+            pressure,
+            high: pressure + pressure / 2,
+        }
+    }
+}
+
+impl Default for TcpMemory {
+    /// 96, 128 and 192 MiB, as Linux has on a machine with 2 GiB.
+    fn default() -> Self {
+        Self::around(128 << 20)
+    }
 }
 
 impl Default for Config {
@@ -88,6 +131,7 @@ impl Default for Config {
             ephemeral_ports: ports::EPHEMERAL,
             max_sockets: 65_536,
             max_connections: 1 << 20,
+            tcp_memory: TcpMemory::default(),
             max_orphans: 65_536,
             max_time_waits: 262_144,
             max_replies: 1024,

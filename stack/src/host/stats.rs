@@ -49,8 +49,18 @@ pub struct TcpStats {
     pub time_wait_reused: u64,
     /// Times that a next hop was doubted, since a connection's peer did not answer.
     pub doubts: u64,
-    /// Connections reset since too many were left to close by themselves.
+    /// Connections reset since too many were left to close by themselves, or they held memory that
+    /// there was none of.
     pub orphans_reset: u64,
+    /// Times that all connections together came to hold more than the bound of
+    /// [`pressure`](super::TcpMemory::pressure).
+    pub memory_pressures: u64,
+    /// Times that what a connection held out of order was given up for that.
+    pub pruned: u64,
+    /// Bytes of that.
+    pub pruned_bytes: u64,
+    /// The most bytes that all connections held together.
+    pub memory_peak: u64,
 }
 
 /// Counters of a host. At every moment

@@ -128,7 +128,7 @@ impl Host {
         }
         let local = self.local_end(now, to, from, way.src)?;
         let ends = Ends::new(local, to);
-        if let Some(old) = self.tcp.table.find(&ends, &self.tcp.connections) {
+        if let Some(old) = self.tcp.find(&ends) {
             if !self.tcp.is_reusable(now, old) {
                 return Err(ConnectError::InUse);
             }
@@ -226,7 +226,9 @@ impl Host {
         handle: TcpHandle,
         call: impl FnOnce(&mut Connection) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        let supply = self.tcp.memory.supply;
         let entry = self.entry_mut(handle).ok_or(Error::NotConnected)?;
+        entry.connection.set_supply(supply);
         let result = call(&mut entry.connection);
         self.refresh(now, handle.0);
         result

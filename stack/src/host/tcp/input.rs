@@ -115,6 +115,7 @@ impl Host {
         if seg.has(Flags::RST) {
             self.stats.tcp.resets_in += 1;
         }
+        entry.connection.set_supply(self.tcp.memory.supply);
         let fate = entry.connection.handle_segment(now, seg, data);
         self.refresh(now, key);
         fate.map(|()| Fate::Delivered(Consumer::Tcp))

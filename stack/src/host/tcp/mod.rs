@@ -35,6 +35,7 @@
 //! | `time-wait` | `max_time_waits`, the oldest goes; ends in TIME-WAIT can be used again by a newer SYN (RFC 6191) |
 //! | `port-scan` | a reset each, held to `max_replies` and `max_reply_bytes` of an interface |
 //! | out-of-order crumbs | the receive buffer, of which each piece takes 256 bytes at least |
+//! | peers that send and never read, or the reverse | `tcp_memory` for all connections together |
 //!
 //! Left out: IPv4 peers of IPv6 sockets (RFC 3493 §3.7).
 
@@ -42,6 +43,7 @@ mod calls;
 pub(super) mod early;
 mod input;
 mod listen;
+mod memory;
 mod output;
 mod pending;
 mod table;
@@ -62,7 +64,7 @@ use crate::transport::{ErrorKind, Key, Slab};
 use crate::wheel::{Token, Wheel};
 use crate::wire::Protocol;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -84,6 +86,8 @@ pub(super) struct Tcp {
     bound: Demux,
     /// Whose segment came last.
     last: Option<(Ends, Key)>,
+    /// Ends that were looked for last and are no connection's, with their hash: one is often made.
+    missed: Option<(Ends, u64)>,
     /// Whose segment of IPv6 left last, and its flow label: a connection does not keep its own.
     labelled: Option<(Key, u32)>,
     wheel: Wheel<Key>,
@@ -94,10 +98,11 @@ pub(super) struct Tcp {
     held: BTreeMap<(u16, IpAddr), Vec<Key>>,
     /// Connections to ourselves that wait for what is on its way there to arrive.
     looping: Vec<Key>,
-    /// Those in TIME-WAIT that nobody holds, the oldest first; some may have gone since.
-    time_waits: VecDeque<Key>,
+    /// Those in TIME-WAIT that nobody holds, the oldest first.
+    time_waits: memory::Line,
     time_wait_count: usize,
     orphans: usize,
+    memory: memory::Memory,
     /// The options given last: most connections are given the same, and share them.
     options: Option<Arc<tcp::Options>>,
     /// Why the segment that left last was sent.
@@ -141,8 +146,10 @@ struct Entry {
     link: Link,
     /// Of routes, addresses and path MTUs, as the link was found under.
     generation: u64,
-    /// In the wheel: no later than the connection's first deadline.
-    timer: Option<(Token, Instant)>,
+    /// In the wheel, where `due` is not in the far future.
+    timer: Token,
+    /// No later than the connection's first deadline.
+    due: Instant,
     /// When its progress was last told to the neighbour cache; when TIME-WAIT began.
     since: Instant,
     ready: Readiness,
@@ -155,6 +162,10 @@ struct Entry {
     /// In the demultiplexer.
     found: bool,
     class: Class,
+    /// On the list of those that hold something out of order.
+    early: bool,
+    /// Bytes that it is counted with.
+    charged: u32,
 }
 
 /// Who answers for a connection.
@@ -213,6 +224,7 @@ impl Tcp {
             table: table::Table::new(&mut draws),
             bound: Demux::new(&mut draws),
             last: None,
+            missed: None,
             labelled: None,
             wheel: Wheel::new(),
             isn: Isn::new(&mut draws),
@@ -220,9 +232,10 @@ impl Tcp {
             fast_open: early::FastOpen::new(&mut draws),
             held: BTreeMap::new(),
             looping: Vec::new(),
-            time_waits: VecDeque::new(),
+            time_waits: memory::Line::default(),
             time_wait_count: 0,
             orphans: 0,
+            memory: memory::Memory::default(),
             options: None,
             note: None,
         }
@@ -265,9 +278,13 @@ impl Tcp {
         {
             return Some(*key);
         }
-        let key = self.table.find(ends, &self.connections)?;
-        self.last = Some((*ends, key));
-        Some(key)
+        let hash = self.table.hash(ends);
+        let found = self.table.find_hashed(hash, ends, &self.connections);
+        match found {
+            Some(key) => self.last = Some((*ends, key)),
+            None => self.missed = Some((*ends, hash)),
+        }
+        found
     }
 
     /// A connection that nobody finds by its ends any more.
@@ -276,8 +293,8 @@ impl Tcp {
             return;
         };
         if core::mem::take(&mut entry.found) {
-            let ends = entry.ends;
-            self.table.remove(&ends, key);
+            let hash = self.table.hash(&entry.ends);
+            self.table.remove(hash, key);
             self.last = None;
         }
     }
@@ -293,7 +310,9 @@ impl Tcp {
         }
         if class == Class::TimeWait {
             entry.since = now;
-            self.time_waits.push_back(key);
+            self.note_time_wait(key);
+        } else if class == Class::Orphan && entry.charged > 0 {
+            self.note_orphan(key);
         }
         match was {
             Class::Orphan => self.orphans -= 1,
@@ -307,26 +326,25 @@ impl Tcp {
         }
     }
 
+    fn note_time_wait(&mut self, key: Key) {
+        let connections = &self.connections;
+        let waits = |key| {
+            connections
+                .get(key)
+                .is_some_and(|e| e.class == Class::TimeWait)
+        };
+        self.time_waits.push(key, connections.len(), waits);
+    }
+
     /// The one that has been in TIME-WAIT for longest, taken off the list.
     fn oldest_time_wait(&mut self) -> Option<Key> {
-        while let Some(key) = self.time_waits.pop_front() {
+        while let Some(key) = self.time_waits.pop() {
             let waits = |e: &Entry| e.class == Class::TimeWait;
             if self.connections.get(key).is_some_and(|e| waits(e)) {
                 return Some(key);
             }
         }
         None
-    }
-
-    /// Takes those off the front of the list that have gone.
-    fn tidy_time_waits(&mut self) {
-        while let Some(key) = self.time_waits.front() {
-            let waits = |e: &Entry| e.class == Class::TimeWait;
-            if self.connections.get(*key).is_some_and(|e| waits(e)) {
-                return;
-            }
-            self.time_waits.pop_front();
-        }
     }
 }
 
@@ -335,23 +353,29 @@ impl Host {
     /// none.
     fn add_connection(
         &mut self,
-        connection: Connection,
+        mut connection: Connection,
         ends: Ends,
         owner: Owner,
         link: Link,
     ) -> Option<Key> {
+        connection.set_supply(self.tcp.memory.supply);
         if self.tcp.connections.len() >= self.config.max_connections {
             let oldest = self.tcp.oldest_time_wait()?;
             self.stats.tcp.time_wait_evicted += 1;
             self.free(oldest);
         }
+        let hash = match self.tcp.missed {
+            Some((missed, hash)) if missed == ends => hash,
+            _ => self.tcp.table.hash(&ends),
+        };
         let entry = Entry {
             connection,
             ends,
             owner,
             link,
             generation: self.ways(),
-            timer: None,
+            timer: Token::NONE,
+            due: Instant::FAR_FUTURE,
             since: Instant::ZERO,
             ready: Readiness::NONE,
             announced: false,
@@ -359,9 +383,11 @@ impl Host {
             held: false,
             found: true,
             class: Class::Owned,
+            early: false,
+            charged: 0,
         };
         let key = self.tcp.connections.insert(Box::new(entry)).ok()?;
-        self.tcp.table.add(&ends, key);
+        self.tcp.table.add(hash, key);
         let all = u64::try_from(self.tcp.connections.len()).unwrap_or(u64::MAX);
         let peak = &mut self.stats.tcp.connections_peak;
         *peak = all.max(*peak);
@@ -473,6 +499,7 @@ impl Host {
     /// [`refresh`](Self::refresh); `silent` where the connection has just said that it has nothing
     /// to send.
     fn refresh_with(&mut self, now: Instant, key: Key, silent: bool) {
+        self.account(now, key);
         let Some(entry) = self.tcp.connections.get_mut(key) else {
             return;
         };
@@ -558,7 +585,6 @@ impl Host {
     /// Counts one that nobody holds in TIME-WAIT; the oldest goes where there are too many.
     fn keep_time_wait(&mut self, now: Instant, key: Key) {
         self.tcp.count(now, key, Class::TimeWait);
-        self.tcp.tidy_time_waits();
         if self.tcp.time_wait_count > self.config.max_time_waits
             && let Some(oldest) = self.tcp.oldest_time_wait()
         {
@@ -586,10 +612,9 @@ impl Host {
     fn free(&mut self, key: Key) {
         self.tcp.hide(key);
         self.tcp.count(Instant::ZERO, key, Class::Owned);
-        if let Some(entry) = self.tcp.connections.remove(key)
-            && let Some((token, _)) = entry.timer
-        {
-            self.tcp.wheel.remove(token);
+        if let Some(entry) = self.tcp.connections.remove(key) {
+            self.discharge(&entry);
+            self.tcp.wheel.remove(entry.timer);
         }
     }
 
@@ -605,14 +630,12 @@ impl Host {
             due = Some(due.map_or(now + HOLD, |due| due.min(now + HOLD)));
         }
         let Some(due) = due else { return };
-        match entry.timer {
-            Some((_, at)) if at <= due => return,
-            Some((token, _)) => {
-                self.tcp.wheel.remove(token);
-            }
-            None => {}
+        if entry.due <= due {
+            return;
         }
-        entry.timer = Some((self.tcp.wheel.insert(due, key), due));
+        self.tcp.wheel.remove(entry.timer);
+        entry.timer = self.tcp.wheel.insert(due, key);
+        entry.due = due;
     }
 
     /// Does what is due in connections.
@@ -621,7 +644,7 @@ impl Host {
             let Some(entry) = self.tcp.connections.get_mut(key) else {
                 continue;
             };
-            entry.timer = None;
+            (entry.timer, entry.due) = (Token::NONE, Instant::FAR_FUTURE);
             if core::mem::take(&mut entry.held) {
                 // Nobody has told of its next hop: all who wait for it try again.
                 let (at, hop) = (entry.link.interface, entry.link.hop);

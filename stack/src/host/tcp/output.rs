@@ -193,6 +193,7 @@ impl Host {
         let Some(entry) = self.tcp.connections.get_mut(key) else {
             return false;
         };
+        entry.connection.set_supply(self.tcp.memory.supply);
         let Some(out) = entry.connection.poll_transmit(now, max) else {
             return false;
         };

@@ -13,7 +13,7 @@
 
 use super::{Ends, Entry};
 use crate::rng::Rng;
-use crate::transport::demux::Keyed;
+use crate::transport::demux::{Keyed, split};
 use crate::transport::{Key, Slab};
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hasher};
@@ -43,38 +43,58 @@ impl Table {
         }
     }
 
-    fn hash(&self, ends: &Ends) -> u64 {
+    /// The hash of two ends.
+    #[inline]
+    pub(super) fn hash(&self, ends: &Ends) -> u64 {
+        // In whole words, which the hash eats several times faster than parts of them.
         let mut h = self.keyed.build_hasher();
-        for ip in [ends.local, ends.remote] {
-            match ip {
-                IpAddr::V4(a) => h.write_u32(a.to_bits()),
-                IpAddr::V6(a) => h.write_u128(a.to_bits()),
+        match (ends.local, ends.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                h.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
+            }
+            (local, remote) => {
+                for ip in [local, remote] {
+                    let [high, low] = match ip {
+                        IpAddr::V4(a) => [0, u64::from(a.to_bits())],
+                        IpAddr::V6(a) => split(a.to_bits()),
+                    };
+                    h.write_u64(high);
+                    h.write_u64(low);
+                }
             }
         }
-        h.write_u32(u32::from(ends.local_port) << 16 | u32::from(ends.remote_port));
+        h.write_u64(u64::from(ends.local_port) << 16 | u64::from(ends.remote_port));
         h.finish()
     }
 
     /// The connection between two ends.
     #[inline]
     pub(super) fn find(&self, ends: &Ends, entries: &Slab<Box<Entry>>) -> Option<Key> {
-        let hash = self.hash(ends);
+        self.find_hashed(self.hash(ends), ends, entries)
+    }
+
+    /// The same of ends with this hash.
+    #[inline]
+    pub(super) fn find_hashed(
+        &self,
+        hash: u64,
+        ends: &Ends,
+        entries: &Slab<Box<Entry>>,
+    ) -> Option<Key> {
         let same = |place: &Place| {
             place.hash == hash && entries.get(place.key).is_some_and(|e| e.ends == *ends)
         };
         self.places.find(hash, same).map(|place| place.key)
     }
 
-    /// Adds a connection between two ends that no other has.
-    pub(super) fn add(&mut self, ends: &Ends, key: Key) {
-        let hash = self.hash(ends);
+    /// Adds a connection between two ends that no other has, with their hash.
+    pub(super) fn add(&mut self, hash: u64, key: Key) {
         let place = Place { hash, key };
         self.places.insert_unique(hash, place, |place| place.hash);
     }
 
     /// Takes a connection out.
-    pub(super) fn remove(&mut self, ends: &Ends, key: Key) {
-        let hash = self.hash(ends);
+    pub(super) fn remove(&mut self, hash: u64, key: Key) {
         if let Ok(place) = self.places.find_entry(hash, |place| place.key == key) {
             place.remove();
         }

@@ -7,6 +7,7 @@ mod forward;
 mod icmp;
 mod ipv6;
 mod link;
+mod memory;
 mod ports;
 mod queues;
 mod requirements;

@@ -55,6 +55,12 @@ impl Assembler {
         self.bytes
     }
 
+    /// The same with what the places of pieces take.
+    #[inline]
+    pub(super) const fn charged(&self) -> u64 {
+        self.charged
+    }
+
     /// Holds data that starts at number `at`, unless that would take more than `limit`.
     pub(super) fn insert(&mut self, at: u64, payload: &Payload, limit: u64) -> Held {
         let end = at + payload.len() as u64;

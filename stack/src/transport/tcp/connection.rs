@@ -15,6 +15,7 @@
 
 use super::fastopen::Opening;
 use super::log::{LogEntry, What};
+use super::memory::{self, Supply};
 use super::on_demand::OnDemand;
 use super::options::{Ecn, Options};
 use super::pieces::Boundary;
@@ -448,11 +449,21 @@ impl Connection {
     /// round trip's worth waits behind what is in flight.
     #[must_use]
     pub fn room(&self) -> usize {
+        let room = self.send_limit().saturating_sub(self.snd.buffer.len());
+        usize::try_from(room).unwrap_or(0)
+    }
+
+    /// Bytes that the send buffer may hold now.
+    fn send_limit(&self) -> u32 {
         use super::congestion::Controller as _;
         let buffer = self.options.send_buffer;
         let wanted = self.snd.cc.window().saturating_mul(2);
         let limit = wanted.clamp(buffer.initial, buffer.max.max(buffer.initial));
-        usize::try_from(limit.saturating_sub(self.snd.buffer.len())).unwrap_or(0)
+        match self.rcv.supply {
+            Supply::Ample => limit,
+            Supply::Scarce => limit.min(memory::SCARCE_SEND),
+            Supply::Spent => limit.min(memory::LEAST),
+        }
     }
 
     fn may_send(&mut self) -> Result<usize, Error> {
@@ -688,8 +699,9 @@ impl Connection {
     /// Tells the user that there is room, if that was missed.
     pub(super) fn note_room(&mut self) {
         if self.wants_room && self.state.may_send() && self.room() > 0 {
-            let least = usize::try_from(self.options.send_buffer.initial / 4).unwrap_or(0);
-            if self.room() >= least.max(1) {
+            // Where memory is short that may be more than an empty buffer has room for.
+            let least = (self.options.send_buffer.initial / 4).min(self.send_limit());
+            if self.room() >= usize::try_from(least).unwrap_or(0).max(1) {
                 self.wants_room = false;
                 self.ready |= Readiness::WRITABLE;
             }
@@ -1074,6 +1086,34 @@ impl Connection {
     pub fn buffered(&self) -> u64 {
         let unread = u64::try_from(self.rcv.buffer.len()).unwrap_or(u64::MAX);
         u64::from(self.snd.buffer.len()) + u64::from(self.rcv.out_of_order()) + unread
+    }
+
+    /// Tells it how much memory is left, before it is called for anything else.
+    #[inline]
+    pub const fn set_supply(&mut self, supply: Supply) {
+        self.rcv.supply = supply;
+    }
+
+    /// What its data takes of the memory of all connections: bytes handed over and not acknowledged,
+    /// bytes not read, and what is held out of order with its places.
+    #[must_use]
+    #[inline]
+    pub fn memory(&self) -> u32 {
+        self.snd.buffer.len().saturating_add(self.rcv.memory())
+    }
+
+    /// Whether it holds what came before its time.
+    #[must_use]
+    #[inline]
+    pub const fn holds_early(&self) -> bool {
+        self.rcv.holds_early()
+    }
+
+    /// Gives up what came before its time; gives how many bytes that was. The peer sends it again,
+    /// though it has been told that it came.
+    //= RFC 2018 §8 the receiver may discard what it has reported, as a last resort.
+    pub fn prune(&mut self) -> u32 {
+        self.rcv.prune()
     }
 
     /// Where congestion control stands.

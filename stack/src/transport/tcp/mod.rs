@@ -20,6 +20,7 @@
 //! | RFC 5681, 3465, 6928, 9438, 9406, BBR | [`congestion`], [`pacing`] |
 //! | RFC 7323 windows, timestamps, PAWS | `recv`, `input` |
 //! | RFC 4821 path MTU without ICMP | `pmtud` |
+//! | where all connections together hold too much | `memory` |
 //! | RFC 6528, 4987, 7413 first numbers, SYN cookies, Fast Open | [`isn`], [`cookies`], [`fastopen`], `opening` |
 //!
 //! Read first: RFC 9293 §3.3, §3.8 and §3.10. `tests/requirements.md` has each requirement of theirs,
@@ -45,6 +46,7 @@ mod input;
 pub mod isn;
 pub mod listen;
 pub mod log;
+mod memory;
 mod on_demand;
 mod opening;
 pub mod options;
@@ -70,6 +72,7 @@ pub use connection::{Connection, Error, Path};
 pub use fastopen::Outcome;
 pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};
+pub use memory::Supply;
 pub use options::Options;
 pub use pieces::Boundary;
 pub use report::Report;

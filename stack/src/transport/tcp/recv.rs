@@ -15,6 +15,7 @@
 
 use super::assembler::{Assembler, Held};
 use super::buffer::RecvBuffer;
+use super::memory::{LEAST, Supply};
 use super::options::{Accounting, Options};
 use super::segment::{Sacks, Segment};
 use crate::frame::Payload;
@@ -67,6 +68,8 @@ pub(super) struct Receiver {
     limit: u32,
     /// What it may ever.
     max: u32,
+    /// How much memory is left for all connections.
+    pub(super) supply: Supply,
     /// Packets are counted, not bytes: how, and how the window is bounded.
     packets: Option<Packets>,
     pub(super) buffer: RecvBuffer,
@@ -181,6 +184,7 @@ impl Receiver {
             },
             limit: options.recv_buffer.initial,
             max,
+            supply: Supply::Ample,
             packets: packets.then_some(Packets {
                 charged: 0,
                 clamp: 65_535,
@@ -253,9 +257,57 @@ impl Receiver {
     /// What a window may offer now, where bytes are counted; else in a SYN.
     fn room(&self) -> u32 {
         match &self.packets {
-            Some(p) => p.clamp,
-            None => self.limit.saturating_sub(len32(self.buffer.len())),
+            Some(p) if self.supply < Supply::Spent => p.clamp,
+            Some(p) => p.clamp.min(self.least()),
+            None => self.limit_now().saturating_sub(len32(self.buffer.len())),
         }
+    }
+
+    /// What the buffer may hold, as far as it can be promised now.
+    #[inline]
+    fn limit_now(&self) -> u32 {
+        match (self.supply, &self.packets) {
+            (Supply::Spent, None) => self.limit.min(self.least()),
+            (Supply::Spent, Some(p)) => self.limit.min(p.memory(u64::from(self.least()))),
+            _ => self.limit,
+        }
+    }
+
+    /// What is promised though there is no memory: two segments, lest the peer wait for a timeout.
+    fn least(&self) -> u32 {
+        LEAST.max(2 * u32::from(self.mss))
+    }
+
+    /// What is held of the memory of all connections.
+    #[inline]
+    pub(super) fn memory(&self) -> u32 {
+        let early = self.held.as_ref().map_or(0, |held| held.charged());
+        let early = u32::try_from(early).unwrap_or(u32::MAX);
+        len32(self.buffer.len()).saturating_add(early)
+    }
+
+    /// Whether something came before its time.
+    #[inline]
+    pub(super) const fn holds_early(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Gives up what came before its time; how many bytes.
+    pub(super) fn prune(&mut self) -> u32 {
+        let gone = self.out_of_order();
+        self.held = None;
+        let left = u64::from(len32(self.buffer.len()));
+        if let Some(p) = &mut self.packets {
+            let all = (left + u64::from(gone)).max(1);
+            p.charged = u32::try_from(u64::from(p.charged) * left / all).unwrap_or(0);
+        }
+        gone
+    }
+
+    /// Whether `len` bytes more are refused, since nothing is left and enough waits.
+    fn is_spent(&self, len: usize) -> bool {
+        let held = self.memory();
+        self.supply == Supply::Spent && held > 0 && held.saturating_add(len32(len)) > self.least()
     }
 
     /// The window that is worth to be offered: nothing rather than little, and in whole segments
@@ -266,12 +318,13 @@ impl Receiver {
         } else {
             0
         };
+        let limit = self.limit_now();
         let Some(p) = &mut self.packets else {
             return self.room();
         };
-        let full = p.window(self.limit);
+        let full = p.window(limit);
         let mss = u32::from(self.mss).min(full);
-        let mut free = p.window(self.limit.saturating_sub(p.charged));
+        let mut free = p.window(limit.saturating_sub(p.charged));
         if mss == 0 {
             return 0;
         }
@@ -324,6 +377,9 @@ impl Receiver {
     /// Lets the window grow with what has come: twice as fast as it comes, where such segments fit.
     fn grow(&mut self, len: u32) {
         let Some(p) = &mut self.packets else { return };
+        if self.supply > Supply::Ample {
+            return;
+        }
         let free = p.window(self.limit.saturating_sub(p.charged));
         let room = free.saturating_sub(p.clamp);
         if room == 0 {
@@ -447,7 +503,11 @@ impl Receiver {
     /// Whether `len` bytes that are next are taken whole, and nothing waits behind them.
     #[inline]
     pub(super) fn takes_whole(&self, len: u32) -> bool {
-        len > 0 && len <= self.window() && self.held.is_none() && self.fin.is_none()
+        len > 0
+            && len <= self.window()
+            && self.held.is_none()
+            && self.fin.is_none()
+            && self.supply < Supply::Spent
     }
 
     /// Takes data that is next, whole, with nothing behind it.
@@ -505,6 +565,14 @@ impl Receiver {
         if any && self.is_full() && (self.buffer.len() > 0 || !in_order) {
             self.need = Need::Now;
             return Err(DropReason::TcpBufferFull);
+        }
+        if any && in_order && self.is_spent(data.len()) {
+            // What can be read is worth more than what cannot.
+            self.prune();
+        }
+        if any && self.is_spent(data.len()) {
+            self.need = Need::Now;
+            return Err(DropReason::TcpMemoryFull);
         }
         if fin {
             self.fin = Some(seq + len32(data.len()));
@@ -636,7 +704,11 @@ impl Receiver {
         let at = self.received + u64::from(seq.since(self.nxt));
         self.note_overlap(seq, len32(data.len()));
         let held = self.held.get_or_insert_default();
-        let outcome = held.insert(at, data, u64::from(self.limit) * 2);
+        let most = match self.supply {
+            Supply::Ample => u64::from(self.limit) * 2,
+            _ => u64::from(LEAST),
+        };
+        let outcome = held.insert(at, data, most);
         if held.is_empty() {
             self.held = None;
         }
@@ -649,6 +721,7 @@ impl Receiver {
                 Ok(())
             }
             Held::Duplicate => Err(DropReason::TcpDuplicate),
+            Held::Full if self.supply > Supply::Ample => Err(DropReason::TcpMemoryFull),
             Held::Full => Err(DropReason::TcpOutOfOrderFull),
         }
     }
@@ -657,6 +730,7 @@ impl Receiver {
     fn fit_hole(&mut self, end: SeqNum) {
         if let Some(p) = &self.packets
             && p.adopted
+            && self.supply == Supply::Ample
         {
             let window = u64::from(self.space) * 2 + u64::from(end.since(self.nxt));
             self.limit = self.limit.max(p.memory(window).min(self.max));
@@ -845,7 +919,8 @@ impl Receiver {
     /// Dynamic right-sizing: the buffer holds twice what the user takes in a round trip, so that
     /// it never limits a sender that doubles its window each round trip.
     fn tune(&mut self, now: Instant) {
-        if self.limit >= self.max || self.rtt.is_zero() || now.since(self.measured_at) < self.rtt {
+        let grows = self.limit < self.max && self.supply == Supply::Ample;
+        if !grows || self.rtt.is_zero() || now.since(self.measured_at) < self.rtt {
             return;
         }
         let read = self.copied;
