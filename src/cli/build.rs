@@ -26,6 +26,7 @@ pub fn host(
 ) -> Result<Host, Failure> {
     let policy = host::Config {
         forwarding: config.forwarding,
+        tcp_memory: host::TcpMemory::around(u64::from(config.tcp_memory_mib) << 20),
         ..host::Config::default()
     };
     let mut host = Host::new(policy, rng.clone());

@@ -25,6 +25,7 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   services = ["echo", "discard", "chargen", "http"]   # on UDP and TCP, http on TCP; [] for none;
                                   # "sink" checks what a bulk sender sends
   fast_open = false               # serve data that comes with a SYN, on TCP (RFC 7413)
+  tcp_memory_mib = 128            # data of all connections: above it nothing grows; half more at most
 
   [[device]]                      # none at all means this one, without what follows `kernel`
   name = "tap0"                   # what the kernel calls its end, or the interface for "raw"
@@ -70,6 +71,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Services on TCP take data with a SYN.
     pub fast_open: bool,
+    /// MiB of data that all TCP connections may hold before nothing grows; half more is the bound.
+    pub tcp_memory_mib: u32,
     /// Attachments; port `i` is the `i`-th.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
@@ -90,6 +93,7 @@ impl Default for Config {
                 Service::Http,
             ],
             fast_open: false,
+            tcp_memory_mib: 128,
             devices: Vec::new(),
             routes: Vec::new(),
         }

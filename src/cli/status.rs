@@ -14,6 +14,7 @@
 //! Left out: asking for a part. A snapshot of thousands of sockets is long, and is asked for seldom.
 
 use super::{Failure, report};
+use crate::endpoint::talk;
 use crate::runtime::PortStats;
 use serde_json::{Map, Value, json};
 use stack::host::{Host, Interface, Stats, TcpStats};
@@ -250,6 +251,10 @@ impl Count for TcpStats {
                 time_wait_reused,
                 doubts,
                 orphans_reset,
+                memory_pressures,
+                pruned,
+                pruned_bytes,
+                memory_peak,
             }
         )
     }
@@ -310,11 +315,39 @@ pub fn snapshot(host: &Host, ports: &[PortStats], now: Instant) -> Value {
         "icmp_rate": counters!(host.icmp_rate(),
             rate::Stats { allowed, limited_global, limited_peer, evicted }),
         "sockets": sockets(host),
+        "tcp_memory": tcp_memory(host),
         "listeners": host.tcp_listeners().map(|(_, local, half_open, waiting)| json!({
             "local": text(local), "half_open": half_open, "waiting": waiting,
         })).collect::<Value>(),
         "connections": connections(host, now),
     })
+}
+
+/// What the data of all connections takes, and what it may.
+fn tcp_memory(host: &Host) -> Value {
+    let bounds = host.config().tcp_memory;
+    json!({
+        "bytes": host.tcp_memory(), "supply": host.tcp_supply().name(),
+        "low": bounds.low, "pressure": bounds.pressure, "high": bounds.high,
+    })
+}
+
+/// What the services on TCP have done.
+#[must_use]
+pub fn services(stats: talk::Stats) -> Value {
+    counters!(
+        stats,
+        talk::Stats {
+            accepted,
+            closed,
+            broken,
+            silent,
+            evicted,
+            bytes_in,
+            bytes_out,
+            requests,
+        }
+    )
 }
 
 fn host_counters(stats: &Stats) -> Value {
@@ -559,6 +592,12 @@ pub fn render(snapshot: &Value) -> String {
     ] {
         line(&mut out, title, &[counts(&host[key])]);
     }
+    let memory = &snapshot["tcp_memory"];
+    if host["tcp"]["memory_peak"] != 0 {
+        let words = format!("{} of {} bytes", memory["bytes"], memory["high"]);
+        line(&mut out, "tcp memory", &[words, word(&memory["supply"])]);
+    }
+    line(&mut out, "services", &[counts(&snapshot["services"])]);
     let fragments = &snapshot["reassembly"];
     line(
         &mut out,
@@ -800,6 +839,7 @@ mod tests {
         assert_eq!(dropped["link-truncated"], 1);
         assert_eq!(snapshot["host"]["frames_in"], 1);
         assert_eq!(snapshot["conserved"], true);
+        assert_eq!(snapshot["tcp_memory"]["high"], 192 << 20);
         assert_eq!(
             snapshot["interfaces"][0]["addresses"][0]["address"],
             "10.7.0.2/24"

@@ -159,7 +159,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     // Before what is open is reset, and told as it was.
-    let end = args.status.as_ref().map(|path| (path, snapshot(&driver)));
+    let end = args
+        .status
+        .as_ref()
+        .map(|path| (path, snapshot(&driver, up.services.as_ref())));
     attach::reset_all(&mut driver);
     if let (Some(trace), Some(path)) = (&trace, &args.pcap) {
         trace.flush().map_err(|e| unwritten(path, &e))?;
@@ -170,8 +173,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     outcome
 }
 
-fn snapshot(driver: &Driver<Host>) -> serde_json::Value {
-    status::snapshot(&driver.machine, &driver.all_port_stats(), driver.now())
+fn snapshot(driver: &Driver<Host>, services: Option<&Services>) -> serde_json::Value {
+    let mut all = status::snapshot(&driver.machine, &driver.all_port_stats(), driver.now());
+    if let Some(services) = services {
+        all["services"] = status::services(*services.streams().stats());
+    }
+    all
 }
 
 /// Where `tapline status` asks; a host without one serves all the same.
@@ -323,8 +330,11 @@ impl Up {
     }
 
     fn answer(&mut self, driver: &Driver<Host>) {
-        if let Some((_, control)) = &mut self.control {
-            control.accept(|| snapshot(driver));
+        let Self {
+            control, services, ..
+        } = self;
+        if let Some((_, control)) = control {
+            control.accept(|| snapshot(driver, services.as_ref()));
         }
     }
 

@@ -209,6 +209,8 @@ settings! {
     max_orphans: Bytes,
     /// Connections in TIME-WAIT.
     max_time_waits: Bytes,
+    /// Data of all TCP connections together above which nothing grows; half more is the bound.
+    tcp_memory: Bytes,
     /// TCP: whose defaults its clients and services begin from: linux or freebsd.
     tcp_system: System,
     /// TCP: congestion control.
@@ -332,6 +334,8 @@ impl Settings {
         set(&mut config.max_connections, count(self.max_connections));
         set(&mut config.max_orphans, count(self.max_orphans));
         set(&mut config.max_time_waits, count(self.max_time_waits));
+        let memory = self.tcp_memory.map(|Bytes(n)| host::TcpMemory::around(n));
+        set(&mut config.tcp_memory, memory);
     }
 
     /// The options of its connections.
