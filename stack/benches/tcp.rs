@@ -1,16 +1,20 @@
-//! What a TCP segment costs: Tapline and smoltcp side by side, in one process.
+//! What TCP costs, a segment and a connection: Tapline and smoltcp side by side, in one process.
 //!
 //! ```text
 //!   client --> full segments, up to a batch --> server
 //!          <-- acknowledgments <--------------          beside idle connections, or none
 //! ```
 //!
-//! `cargo bench -p tapline-stack --bench tcp` prints nanoseconds for each full-size segment from a
-//! program's slice to another program's slice, two hosts in memory, medians of rounds in which the
-//! stacks take turns: alone, and beside 100, 1,000 and 4,000 connections that have nothing to say.
-//! Then what ours takes where the programs hand over and take chunks instead of slices, what it
-//! takes to open a connection and break it off, and how much memory an open one holds that says
-//! nothing.
+//! `cargo bench -p tapline-stack --bench tcp` measures all of this, medians of rounds in which the
+//! stacks take turns; with names behind `--` only those parts (`-- opens idle`):
+//!
+//! | part | figures |
+//! |---|---|
+//! | `segments` | nanoseconds for each full segment from a program's slice to another's, alone and beside 100, 1,000 and 4,000 idle connections; by chunks instead of slices |
+//! | `opens` | nanoseconds to open a connection and break it off, and to open it and close it both ways, one after the other and 32 at a time |
+//! | `live` | nanoseconds for each full segment where many connections carry one each in turn: 1,000 of either stack, 100,000 of ours; bytes a connection |
+//! | `idle` | bytes of an idle connection, of 1,000 and of 1,000,000; nanoseconds for each full segment beside 4,000, 100,000 and 1,000,000 idle ones, against alone |
+//! | `keepalives` | nanoseconds for each probe and its answer where 1,000,000 connections are probed within a virtual minute, and how many were |
 //!
 //! The terms: what crosses is one frame a segment with either, each with its own checksum that is
 //! computed and verified; both copy the payload in from a slice and out to one; both have buffers of
@@ -20,8 +24,15 @@
 //! and reads whole frames where they lie, ours are headers in the slot and a reference to the
 //! payload. Ours has an edge as devices without offload have: super-frames that leave the host are
 //! cut into full segments, and the segments of a batch that have come are verified and joined before
-//! the host sees them. smoltcp has no congestion control here, its program knows its sockets'
+//! the host sees them; it has none but for the busy connection. smoltcp has no congestion control here, its program knows its sockets'
 //! handles, and its egress is polled only until the batch is full or nothing is left.
+//!
+//! Where connections are opened and closed, smoltcp's sockets and their buffers are made once and
+//! used again, and its clock is moved past TIME-WAIT each time; ours makes a connection anew each
+//! time, and keeps those in TIME-WAIT for their virtual minute, as many as a host may.
+//! What smoltcp does with more than some thousand sockets is not measured: it walks all of them for
+//! each frame, and would take hours. Figures for bytes are of the allocator, both hosts together
+//! divided by connections and by two; `resident` is what the process takes of the machine.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
     clippy::unwrap_used,
@@ -29,15 +40,18 @@
 )]
 #![expect(missing_docs, reason = "the allocator's name is nobody's interface")]
 
+#[path = "tcp/scale.rs"]
+mod scale;
 #[path = "tcp/smol.rs"]
 mod smol;
 #[path = "tcp/tap.rs"]
 mod tap;
 
 use smol::Smoltcp;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::time::Duration;
 use tap::Tapline;
 
@@ -45,8 +59,8 @@ use tap::Tapline;
 pub static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const ADDRS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 7, 0, 1), Ipv4Addr::new(10, 7, 0, 2)];
-/// The busy connection's port; idle ones take those that follow.
-const PORT: u16 = 10_000;
+/// The busy connection; the others' numbers follow.
+const BUSY: u32 = 0;
 /// Buffers of the busy connection, and of the others.
 const BUFFER: usize = 256 << 10;
 const IDLE_BUFFER: usize = 16 << 10;
@@ -57,26 +71,35 @@ const FULL: usize = 1514;
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(30);
 const START: u64 = 10_000_000_000;
+/// Connections opened at a time: each has a frame or two for a batch.
+const HANDFUL: u32 = 32;
 /// Virtual nanoseconds of a turn.
 const STEP: u64 = 20_000;
 
-/// One host of either stack.
+/// One host of either stack. Its connections are numbered.
 trait Station {
     /// Frames in flight one way.
     type Wire: Default;
     const NAME: &'static str;
-    fn new(at: usize, sockets: usize) -> Self;
-    fn listen(&mut self, port: u16, buffer: usize);
-    fn connect(&mut self, now: u64, port: u16, buffer: usize);
-    /// Whether the connection of a port is established.
-    fn is_established(&mut self, port: u16) -> bool;
-    fn abort(&mut self, now: u64, port: u16);
+    /// How long a connection whose first end has closed must rest before its number is used again.
+    const REST: u64;
+    /// Data of a full segment.
+    const SEGMENT: usize;
+    /// With an edge that cuts and joins, where it has one.
+    fn new(at: usize, sockets: usize, edge: bool) -> Self;
+    fn listen(&mut self, id: u32, buffer: usize);
+    fn connect(&mut self, now: u64, id: u32, buffer: usize);
+    /// Whether a connection is established.
+    fn is_established(&mut self, id: u32) -> bool;
+    fn abort(&mut self, now: u64, id: u32);
+    /// The program has nothing more to say or to hear.
+    fn close(&mut self, now: u64, id: u32);
     /// Lets go of a connection that its peer has broken off.
-    fn forget(&mut self, now: u64, port: u16);
+    fn forget(&mut self, now: u64, id: u32);
     /// The program fills the send buffer.
-    fn write(&mut self, now: u64, port: u16, data: &[u8]);
+    fn write(&mut self, now: u64, id: u32, data: &[u8]);
     /// The program reads all; how much.
-    fn read(&mut self, now: u64, port: u16, room: &mut [u8]) -> usize;
+    fn read(&mut self, now: u64, id: u32, room: &mut [u8]) -> usize;
     /// Takes all that has come.
     fn receive(&mut self, now: u64, rx: &mut Self::Wire);
     /// Sends what it can; how many frames of full size those are, and how many in all.
@@ -89,21 +112,33 @@ struct Pair<S: Station> {
     forth: S::Wire,
     back: S::Wire,
     now: u64,
+    /// Connections opened so far.
+    opened: u32,
     data: Vec<u8>,
     room: Vec<u8>,
 }
 
 impl<S: Station> Pair<S> {
     fn new(sockets: usize) -> Self {
+        Self::with(sockets, true)
+    }
+
+    /// Whose hosts hand each other frames as they are.
+    fn plain(sockets: usize) -> Self {
+        Self::with(sockets, false)
+    }
+
+    fn with(sockets: usize, edge: bool) -> Self {
         let mut pair = Self {
-            hosts: [S::new(0, sockets), S::new(1, sockets)],
+            hosts: [S::new(0, sockets, edge), S::new(1, sockets, edge)],
             forth: S::Wire::default(),
             back: S::Wire::default(),
             now: START,
+            opened: 1,
             data: vec![0xa5; BUFFER],
             room: vec![0; BUFFER],
         };
-        pair.open(PORT, BUFFER);
+        pair.open(BUSY..BUSY + 1, BUFFER);
         pair.settle();
         pair
     }
@@ -127,19 +162,28 @@ impl<S: Station> Pair<S> {
         }
     }
 
-    fn open(&mut self, port: u16, buffer: usize) {
-        self.hosts[1].listen(port, buffer);
-        self.hosts[0].connect(self.now, port, buffer);
+    fn open(&mut self, ids: Range<u32>, buffer: usize) {
+        for id in ids.clone() {
+            self.hosts[1].listen(id, buffer);
+            self.hosts[0].connect(self.now, id, buffer);
+        }
         let stands = (0..100).any(|_| {
             self.cross();
-            self.hosts.iter_mut().all(|host| host.is_established(port))
+            let [client, server] = &mut self.hosts;
+            ids.clone()
+                .all(|id| client.is_established(id) && server.is_established(id))
         });
-        assert!(stands, "{} does not open port {port}", S::NAME);
+        assert!(stands, "{} does not open {ids:?}", S::NAME);
     }
 
-    fn open_idle(&mut self, count: u16) {
-        for n in 0..count {
-            self.open(PORT + 1 + n, IDLE_BUFFER);
+    /// Opens connections until there are `count` beside the busy one; between two handfuls so much
+    /// virtual time passes.
+    fn open_idle(&mut self, count: u32, pause: u64) {
+        while self.opened <= count {
+            let end = (self.opened + HANDFUL).min(count + 1);
+            self.open(self.opened..end, IDLE_BUFFER);
+            self.opened = end;
+            self.now += pause;
         }
         self.settle();
     }
@@ -148,53 +192,30 @@ impl<S: Station> Pair<S> {
     fn turn(&mut self) -> usize {
         let [client, server] = &mut self.hosts;
         self.now += STEP;
-        client.write(self.now, PORT, &self.data);
+        client.write(self.now, BUSY, &self.data);
         let (full, _) = client.transmit(self.now, &mut self.forth);
         server.receive(self.now, &mut self.forth);
-        server.read(self.now, PORT, &mut self.room);
+        server.read(self.now, BUSY, &mut self.room);
         server.transmit(self.now, &mut self.back);
         client.receive(self.now, &mut self.back);
         full
     }
 
     /// Nanoseconds for each full segment, over one round.
-    #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
     fn bulk(&mut self) -> f64 {
         let (start, mut segments, mut turns) = (std::time::Instant::now(), 0, 0);
         while start.elapsed() < ROUND || turns < 4 {
             segments += self.turn();
             turns += 1;
         }
-        start.elapsed().as_nanos() as f64 / segments.max(1) as f64
-    }
-
-    /// Nanoseconds to open a connection and break it off.
-    #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
-    fn setup(&mut self) -> f64 {
-        let (start, mut opened) = (std::time::Instant::now(), 0);
-        while start.elapsed() < ROUND {
-            let port = PORT + 1;
-            self.open(port, IDLE_BUFFER);
-            self.hosts[0].abort(self.now, port);
-            while self.cross().1 > 0 {}
-            self.hosts[1].forget(self.now, port);
-            opened += 1;
-        }
-        start.elapsed().as_nanos() as f64 / f64::from(opened)
+        each(start, segments)
     }
 }
 
-/// Bytes that an idle connection holds at one of its hosts, buffers and tables too.
-fn memory<S: Station>(count: u16) -> usize {
-    let held = |count: u16| {
-        let region = Region::new(COUNTING);
-        let mut pair = Pair::<S>::new(usize::from(count) + 1);
-        pair.open_idle(count);
-        let change = region.change();
-        drop(pair);
-        change.bytes_allocated - change.bytes_deallocated
-    };
-    (held(count) - held(0)) / usize::from(count) / 2
+/// Nanoseconds since `start` for each of `count`.
+#[expect(clippy::cast_precision_loss, reason = "a figure to print")]
+fn each(start: std::time::Instant, count: usize) -> f64 {
+    start.elapsed().as_nanos() as f64 / count.max(1) as f64
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -212,15 +233,17 @@ fn in_turns(mut ours: impl FnMut() -> f64, mut theirs: impl FnMut() -> f64) -> [
     [median(a), median(b)]
 }
 
-fn main() {
+/// Against idle connections, in turns with smoltcp.
+fn segments() {
     println!("nanoseconds for each full segment, medians of {ROUNDS} rounds taken in turn");
     println!("idle connections   tapline  Gbit/s   smoltcp  Gbit/s   ratio");
     let mut alone = None;
     for idle in [0, 100, 1000, 4000] {
-        let mut ours = Pair::<Tapline>::new(usize::from(idle) + 1);
-        let mut theirs = Pair::<Smoltcp>::new(usize::from(idle) + 1);
-        ours.open_idle(idle);
-        theirs.open_idle(idle);
+        let mut ours = Pair::<Tapline>::new(idle + 1);
+        let mut theirs = Pair::<Smoltcp>::new(idle + 1);
+        let count = u32::try_from(idle).unwrap();
+        ours.open_idle(count, 0);
+        theirs.open_idle(count, 0);
         ours.bulk();
         theirs.bulk();
         let [a, b] = in_turns(|| ours.bulk(), || theirs.bulk());
@@ -242,9 +265,30 @@ fn main() {
     chunks.hosts.iter_mut().for_each(Tapline::use_chunks);
     let [a, b] = in_turns(|| slices.bulk(), || chunks.bulk());
     println!("from slice to slice {a:.0}, by chunks without a copy {b:.0}");
-    let (mut ours, mut theirs) = (Pair::<Tapline>::new(2), Pair::<Smoltcp>::new(2));
-    let [a, b] = in_turns(|| ours.setup(), || theirs.setup());
-    println!("nanoseconds to open a connection and break it off: {a:.0}, smoltcp {b:.0}");
-    let (a, b) = (memory::<Tapline>(1000), memory::<Smoltcp>(1000));
-    println!("bytes of an idle connection: {a}, smoltcp {b} with both buffers of {IDLE_BUFFER}");
+}
+
+fn main() {
+    let parts: [(&str, fn()); 5] = [
+        ("segments", segments),
+        ("opens", scale::opens),
+        ("live", scale::live),
+        ("idle", scale::idle),
+        ("keepalives", scale::keepalives),
+    ];
+    // Cargo adds `--bench`.
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    let known = |name: &String| parts.iter().any(|(part, _)| part == name);
+    if let Some(other) = named.iter().find(|name| !known(name)) {
+        let all: Vec<&str> = parts.iter().map(|(part, _)| *part).collect();
+        eprintln!("{other}: no such part; there are {}", all.join(", "));
+        std::process::exit(2);
+    }
+    for (part, run) in parts {
+        if named.is_empty() || named.iter().any(|name| name == part) {
+            run();
+        }
+    }
 }

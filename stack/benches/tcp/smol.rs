@@ -5,7 +5,6 @@ use smoltcp::iface::{self, PollIngressSingleResult, PollResult, SocketHandle, So
 use smoltcp::phy::{self, DeviceCapabilities};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
-use std::collections::BTreeMap;
 
 /// Room for one frame.
 const SLOT: usize = 2048;
@@ -92,16 +91,19 @@ fn at(now: u64) -> smoltcp::time::Instant {
 pub(crate) struct Smoltcp {
     iface: iface::Interface,
     set: SocketSet<'static>,
-    handles: BTreeMap<u16, SocketHandle>,
-    /// The port asked for last, and its socket: a program knows which one it is at.
-    last: (u16, SocketHandle),
+    handles: Vec<Option<SocketHandle>>,
     /// Replies made while frames come in: they go with the next batch.
     early: Slots,
     peer: IpAddress,
 }
 
+/// A connection's port, at both ends: each server has a listener of its own.
+fn port(id: u32) -> u16 {
+    u16::try_from(10_000 + id).unwrap()
+}
+
 impl Smoltcp {
-    fn open(&mut self, port: u16, buffer: usize) -> SocketHandle {
+    fn open(&mut self, id: u32, buffer: usize) -> SocketHandle {
         let set = &mut self.set;
         let new = || {
             let buffer = || SocketBuffer::new(vec![0; buffer]);
@@ -109,22 +111,27 @@ impl Smoltcp {
             socket.set_congestion_control(CongestionControl::None);
             set.add(socket)
         };
-        *self.handles.entry(port).or_insert_with(new)
+        let id = usize::try_from(id).unwrap();
+        if self.handles.len() <= id {
+            self.handles.resize(id + 1, None);
+        }
+        *self.handles[id].get_or_insert_with(new)
     }
 
-    fn socket(&mut self, port: u16) -> &mut Socket<'static> {
-        if self.last.0 != port {
-            self.last = (port, self.handles[&port]);
-        }
-        self.set.get_mut(self.last.1)
+    fn socket(&mut self, id: u32) -> &mut Socket<'static> {
+        let handle = self.handles[usize::try_from(id).unwrap()].unwrap();
+        self.set.get_mut(handle)
     }
 }
 
 impl Station for Smoltcp {
     type Wire = Slots;
     const NAME: &'static str = "smoltcp";
+    /// Its TIME-WAIT lasts ten seconds.
+    const REST: u64 = 11_000_000_000;
+    const SEGMENT: usize = 1460;
 
-    fn new(at_: usize, sockets: usize) -> Self {
+    fn new(at_: usize, sockets: usize, _: bool) -> Self {
         let hardware = EthernetAddress([2, 0, 0, 0, 0, u8::try_from(at_).unwrap() + 1]);
         let mut early = Slots::default();
         let mut device = Phy {
@@ -138,46 +145,53 @@ impl Station for Smoltcp {
         Self {
             iface,
             set: SocketSet::new(Vec::with_capacity(sockets)),
-            handles: BTreeMap::new(),
-            last: (0, SocketHandle::default()),
+            handles: Vec::new(),
             early,
             peer: IpAddress::Ipv4(ADDRS[1 - at_]),
         }
     }
 
-    fn listen(&mut self, port: u16, buffer: usize) {
-        self.open(port, buffer);
-        let socket = self.socket(port);
+    fn listen(&mut self, id: u32, buffer: usize) {
+        self.open(id, buffer);
+        let socket = self.socket(id);
         if !socket.is_listening() {
-            socket.listen(port).unwrap();
+            socket.listen(port(id)).unwrap();
         }
     }
 
-    fn connect(&mut self, _: u64, port: u16, buffer: usize) {
-        let handle = self.open(port, buffer);
+    fn connect(&mut self, _: u64, id: u32, buffer: usize) {
+        let handle = self.open(id, buffer);
         let socket = self.set.get_mut::<Socket<'_>>(handle);
         let cx = self.iface.context();
-        socket.connect(cx, (self.peer, port), port).unwrap();
+        let to = (self.peer, port(id));
+        socket.connect(cx, to, port(id)).unwrap();
     }
 
-    fn is_established(&mut self, port: u16) -> bool {
-        self.socket(port).state() == State::Established
+    fn is_established(&mut self, id: u32) -> bool {
+        self.socket(id).state() == State::Established
     }
 
-    fn abort(&mut self, _: u64, port: u16) {
-        self.socket(port).abort();
+    fn abort(&mut self, _: u64, id: u32) {
+        self.socket(id).abort();
     }
 
-    fn forget(&mut self, _: u64, _: u16) {}
+    fn close(&mut self, _: u64, id: u32) {
+        self.socket(id).close();
+    }
 
-    fn write(&mut self, _: u64, port: u16, data: &[u8]) {
+    fn forget(&mut self, _: u64, _: u32) {}
+
+    fn write(&mut self, _: u64, id: u32, data: &[u8]) {
         // A ring: what does not fit before its end goes to its start.
-        let socket = self.socket(port);
-        while socket.can_send() && socket.send_slice(data).unwrap() > 0 {}
+        let (socket, mut rest) = (self.socket(id), data);
+        while socket.can_send() && !rest.is_empty() {
+            let taken = socket.send_slice(rest).unwrap();
+            rest = &rest[taken..];
+        }
     }
 
-    fn read(&mut self, _: u64, port: u16, room: &mut [u8]) -> usize {
-        let (socket, mut all) = (self.socket(port), 0);
+    fn read(&mut self, _: u64, id: u32, room: &mut [u8]) -> usize {
+        let (socket, mut all) = (self.socket(id), 0);
         while socket.can_recv() {
             all += socket.recv_slice(room).unwrap();
         }

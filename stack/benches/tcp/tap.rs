@@ -1,27 +1,27 @@
 //! Our side of the benchmark.
 
-use crate::{ADDRS, BATCH, FULL, START, Station};
+use crate::{ADDRS, BATCH, BUSY, FULL, START, Station};
 use bytes::Bytes;
 use stack::frame::Frame;
-use stack::host::{Config, Host, InterfaceConfig, ListenHandle, TcpHandle};
+use stack::host::{Config, Event, Host, InterfaceConfig, ListenHandle, Stats, TcpHandle};
 use stack::link::offload::{Cutter, Joiner};
 use stack::machine::{Machine, Port};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
-use stack::transport::tcp::options::Buffer;
+use stack::transport::tcp::options::{Buffer, KeepAlive};
 use stack::transport::tcp::{self, ListenOptions, State, congestion::Algorithm};
 use stack::wire::{Cidr, MacAddr};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) struct Tapline {
     host: Host,
     me: usize,
-    listeners: BTreeMap<u16, ListenHandle>,
-    handles: BTreeMap<u16, TcpHandle>,
-    /// The port asked for last, and its connection: a program knows which one it is at.
-    last: (u16, Option<TcpHandle>),
+    /// By port, from [`FIRST`] on.
+    listeners: Vec<Option<ListenHandle>>,
+    handles: Vec<Option<TcpHandle>>,
+    keepalive: Option<KeepAlive>,
     /// The edge, as of a device that does neither: cuts what goes, joins what has come.
+    edge: bool,
     cutter: Option<Cutter>,
     joiner: Joiner,
     /// What the program hands over piece by piece, where it has chunks instead of a slice.
@@ -40,6 +40,28 @@ impl Default for Slots {
             frames: vec![Frame::default(); BATCH],
             len: 0,
         }
+    }
+}
+
+/// The port of the busy connection's server; the others' follow, each for so many clients.
+const FIRST: u16 = 9_000;
+const CLIENTS: u32 = 50_000;
+
+/// A connection's ports: its server's and its client's.
+fn ports(id: u32) -> (u16, u16) {
+    let low = |n: u32| u16::try_from(n).unwrap();
+    let listener = if id == BUSY { 0 } else { 1 + id / CLIENTS };
+    (FIRST + low(listener), low(10_000 + id % CLIENTS))
+}
+
+/// The connection that has these ports.
+fn id_of(server: u16, client: u16) -> u32 {
+    let listener = u32::from(server - FIRST);
+    let place = u32::from(client) - 10_000;
+    if listener == 0 {
+        BUSY
+    } else {
+        (listener - 1) * CLIENTS + place
     }
 }
 
@@ -68,27 +90,53 @@ impl Tapline {
         self.chunk = Some(vec![0xa5; 64 << 10].into());
     }
 
-    fn handle(&mut self, port: u16) -> Option<TcpHandle> {
-        if self.last.0 != port || self.last.1.is_none() {
-            let accepted = || Some(self.host.tcp_accept(*self.listeners.get(&port)?)?.0);
-            let handle = self.handles.get(&port).copied().or_else(accepted)?;
-            self.handles.insert(port, handle);
-            self.last = (port, Some(handle));
+    /// Connections begun from now on probe a silent peer.
+    pub(crate) fn keep_alive(&mut self, keepalive: KeepAlive) {
+        self.keepalive = Some(keepalive);
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        self.host.stats()
+    }
+
+    /// When it wants to be woken.
+    pub(crate) fn wakes(&self) -> Option<u64> {
+        self.host.poll_timeout().map(Instant::as_nanos)
+    }
+
+    fn handle(&self, id: u32) -> Option<TcpHandle> {
+        *self.handles.get(usize::try_from(id).unwrap())?
+    }
+
+    fn set(&mut self, id: u32, handle: Option<TcpHandle>) {
+        let id = usize::try_from(id).unwrap();
+        if self.handles.len() <= id {
+            self.handles.resize(id + 1, None);
         }
-        self.last.1
+        self.handles[id] = handle;
+    }
+
+    fn accept(&mut self, listener: ListenHandle) {
+        let here = self.host.tcp_listener_local(listener).unwrap();
+        while let Some((handle, from)) = self.host.tcp_accept(listener) {
+            self.set(id_of(here.port(), from.port()), Some(handle));
+        }
     }
 }
 
 impl Station for Tapline {
     type Wire = Slots;
     const NAME: &'static str = "tapline";
+    const REST: u64 = 0;
+    /// There are timestamps.
+    const SEGMENT: usize = 1448;
 
-    fn new(me: usize, _: usize) -> Self {
+    fn new(me: usize, _: usize, edge: bool) -> Self {
         let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(me).unwrap() + 1]);
         let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(mac.0[5])));
         let cidr = Cidr::new(IpAddr::V4(ADDRS[me]), 24).unwrap();
         let mut eth = InterfaceConfig::ethernet("eth0", Port(0), mac).with_address(cidr);
-        eth.tso = true;
+        eth.tso = edge;
         host.add_interface(Instant::ZERO, eth);
         // The address is announced and at rest before anything is measured.
         let mut now = Instant::ZERO;
@@ -100,23 +148,29 @@ impl Station for Tapline {
         Self {
             host,
             me,
-            listeners: BTreeMap::new(),
-            handles: BTreeMap::new(),
-            last: (0, None),
+            listeners: Vec::new(),
+            handles: Vec::new(),
+            keepalive: None,
+            edge,
             cutter: None,
             joiner: Joiner::new(false),
             chunk: None,
         }
     }
 
-    fn listen(&mut self, port: u16, buffer: usize) {
+    fn listen(&mut self, id: u32, buffer: usize) {
+        let port = ports(id).0;
+        let place = usize::from(port - FIRST);
+        if self.listeners.len() <= place {
+            self.listeners.resize(place + 1, None);
+        }
         let Self {
             host,
             listeners,
             me,
             ..
         } = self;
-        listeners.entry(port).or_insert_with(|| {
+        listeners[place].get_or_insert_with(|| {
             let listen = ListenOptions {
                 options: options(buffer),
                 ..ListenOptions::default()
@@ -126,37 +180,43 @@ impl Station for Tapline {
         });
     }
 
-    fn connect(&mut self, now: u64, port: u16, buffer: usize) {
-        let (to, from) = (ADDRS[1 - self.me], ADDRS[self.me]);
-        let (to, from) = (SocketAddr::from((to, port)), SocketAddr::from((from, port)));
-        let handle = self
-            .host
-            .tcp_connect(at(now), to, Some(from), options(buffer));
-        self.handles.insert(port, handle.unwrap());
+    fn connect(&mut self, now: u64, id: u32, buffer: usize) {
+        let (server, client) = ports(id);
+        let to = SocketAddr::from((ADDRS[1 - self.me], server));
+        let from = SocketAddr::from((ADDRS[self.me], client));
+        let options = tcp::Options {
+            keepalive: self.keepalive,
+            ..options(buffer)
+        };
+        let handle = self.host.tcp_connect(at(now), to, Some(from), options);
+        self.set(id, Some(handle.unwrap()));
     }
 
-    fn is_established(&mut self, port: u16) -> bool {
-        let handle = self.handle(port);
+    fn is_established(&mut self, id: u32) -> bool {
+        let handle = self.handle(id);
         handle.is_some_and(|handle| self.host.tcp_state(handle) == Some(State::Established))
     }
 
-    fn abort(&mut self, now: u64, port: u16) {
-        if let Some(handle) = self.handle(port) {
+    fn abort(&mut self, now: u64, id: u32) {
+        if let Some(handle) = self.handle(id) {
             self.host.tcp_abort(at(now), handle);
         }
-        self.forget(now, port);
+        self.set(id, None);
     }
 
-    fn forget(&mut self, now: u64, port: u16) {
-        if let Some(handle) = self.handle(port) {
+    fn close(&mut self, now: u64, id: u32) {
+        if let Some(handle) = self.handle(id) {
             self.host.tcp_close(at(now), handle);
         }
-        self.handles.remove(&port);
-        self.last = (0, None);
+        self.set(id, None);
     }
 
-    fn write(&mut self, now: u64, port: u16, data: &[u8]) {
-        let Some(handle) = self.handle(port) else {
+    fn forget(&mut self, now: u64, id: u32) {
+        self.close(now, id);
+    }
+
+    fn write(&mut self, now: u64, id: u32, data: &[u8]) {
+        let Some(handle) = self.handle(id) else {
             return;
         };
         match &self.chunk {
@@ -170,8 +230,8 @@ impl Station for Tapline {
         }
     }
 
-    fn read(&mut self, now: u64, port: u16, room: &mut [u8]) -> usize {
-        let Some(handle) = self.handle(port) else {
+    fn read(&mut self, now: u64, id: u32, room: &mut [u8]) -> usize {
+        let Some(handle) = self.handle(id) else {
             return 0;
         };
         let mut all = 0;
@@ -194,14 +254,22 @@ impl Station for Tapline {
             self.host.handle_timeout(now);
         }
         for frame in &mut rx.frames[..rx.len] {
-            self.joiner.push(frame);
+            if self.edge {
+                self.joiner.push(frame);
+            } else {
+                self.host.handle_frame(now, Port(0), frame.take());
+            }
         }
         rx.len = 0;
         self.joiner.flush();
         while let Some(frame) = self.joiner.pop() {
             self.host.handle_frame(now, Port(0), frame);
         }
-        while self.host.poll_event().is_some() {}
+        while let Some(event) = self.host.poll_event() {
+            if let Event::Listener(listener) = event {
+                self.accept(listener);
+            }
+        }
     }
 
     fn transmit(&mut self, now: u64, tx: &mut Slots) -> (usize, usize) {
@@ -215,6 +283,10 @@ impl Station for Tapline {
                 tx.len -= 1;
                 break;
             };
+            if !self.edge {
+                *slot = frame;
+                continue;
+            }
             match Cutter::new(frame, false) {
                 Ok(cutter) => {
                     self.cutter = Some(cutter);
