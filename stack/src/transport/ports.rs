@@ -29,6 +29,9 @@ pub struct Ports {
 /// guess; what is bound already is skipped.
 pub const EPHEMERAL: RangeInclusive<u16> = 1024..=65535;
 
+/// Ports looked at for one that is free before one that will do is taken.
+const PATIENCE: u32 = 128;
+
 impl Ports {
     /// A chooser over `range`.
     #[must_use]
@@ -49,21 +52,39 @@ impl Ports {
         flow: Option<(IpAddr, SocketAddr)>,
         is_free: impl Fn(u16) -> bool,
     ) -> Option<u16> {
+        self.pick_or(flow, is_free, |_| false)
+    }
+
+    /// The same, or else a port that `will_do`: one that is free is looked for among [`PATIENCE`]
+    /// ports before one that will do is taken.
+    pub fn pick_or(
+        &mut self,
+        flow: Option<(IpAddr, SocketAddr)>,
+        is_free: impl Fn(u16) -> bool,
+        will_do: impl Fn(u16) -> bool,
+    ) -> Option<u16> {
         let (min, max) = (u32::from(*self.range.start()), u32::from(*self.range.end()));
         let span = max.checked_sub(min)? + 1;
         let offset = match flow {
             Some((local, remote)) => self.flow_offset(local, remote),
             None => self.rng.next_u32(),
         };
-        for _ in 0..span {
+        let mut second = None;
+        for looked in 0..span {
+            if looked >= PATIENCE && second.is_some() {
+                break;
+            }
             let port = min + self.next.wrapping_add(offset) % span;
             self.next = self.next.wrapping_add(1);
             let port = u16::try_from(port).ok()?;
             if is_free(port) {
                 return Some(port);
             }
+            if second.is_none() && will_do(port) {
+                second = Some(port);
+            }
         }
-        None
+        second
     }
 
     fn flow_offset(&self, local: IpAddr, remote: SocketAddr) -> u32 {
@@ -93,6 +114,25 @@ mod tests {
             assert!((100..=109).contains(&port) && taken.insert(port));
         }
         assert_eq!(ports.pick(None, |p| !taken.contains(&p)), None);
+    }
+
+    #[test]
+    fn what_will_do_is_found_soon_where_nothing_is_free() {
+        let mut ports = Ports::new(EPHEMERAL, Rng::from_seed(1));
+        let looked = core::cell::Cell::new(0);
+        let look = |_| {
+            looked.set(looked.get() + 1);
+            false
+        };
+        assert!(ports.pick_or(None, look, |_| true).is_some());
+        assert_eq!(looked.get(), PATIENCE);
+        // Few of many will do: they are found all the same, and a free one is taken first.
+        assert_eq!(
+            ports.pick_or(None, |_| false, |p| p == 50_000),
+            Some(50_000)
+        );
+        let mut few = Ports::new(100..=109, Rng::from_seed(1));
+        assert_eq!(few.pick_or(None, |p| p == 105, |_| true), Some(105));
     }
 
     #[test]

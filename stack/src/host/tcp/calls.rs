@@ -190,8 +190,9 @@ impl Host {
         self.own(addr).is_some() || self.interfaces.iter().any(|i| i.config.any_ip)
     }
 
-    /// An ephemeral port that nobody listens on and no connection to `to` has; as long as there is
-    /// one, none that is in TIME-WAIT either.
+    /// An ephemeral port that nobody listens on and no connection to `to` has; as long as one is
+    /// soon found, none that is in TIME-WAIT either. A client of one server has all its ports there
+    /// before long, and does not look at all of them each time.
     fn free_port(&mut self, now: Instant, addr: IpAddr, to: SocketAddr) -> Option<u16> {
         let Self { ports, tcp, .. } = self;
         let flow = |port| {
@@ -203,9 +204,7 @@ impl Host {
         let reusable =
             |port| !listened(port) && flow(port).is_none_or(|key| tcp.is_reusable(now, key));
         let pair = Some((addr, to));
-        ports
-            .pick(pair, free)
-            .or_else(|| ports.pick(pair, reusable))
+        ports.pick_or(pair, free, reusable)
     }
 
     fn entry(&self, handle: TcpHandle) -> Option<&Entry> {
