@@ -362,6 +362,14 @@ fn tcp_option(option: &tcp::TcpOption<'_>) -> String {
         O::Timestamps { value, echo_reply } => format!("timestamps {value} {echo_reply}"),
         O::FastOpen { cookie, .. } => format!("fast-open {}", Hex(cookie)),
         O::UserTimeout { .. } => "user-timeout".into(),
+        O::AccurateEcn(counters) => {
+            let name = |mark: u8| ["", "e1b", "e0b", "ceb"].get(usize::from(mark)).copied();
+            let said = |(mark, n)| format!(" {} {n}", name(mark).unwrap_or_default());
+            format!(
+                "accurate-ecn{}",
+                counters.iter().map(said).collect::<String>()
+            )
+        }
         O::Md5Signature(_) => "md5-signature".into(),
         O::Authentication { .. } => "authentication".into(),
         O::Unknown { kind, .. } => format!("option-{kind}"),

@@ -21,13 +21,13 @@
 //! ```
 //!
 //! Read first: RFC 9293 §3.1–3.2, RFC 7323 §2–3 (window scale, timestamps), RFC 2018 §2–3 (SACK),
-//! RFC 7413 §4.1.1 (Fast Open cookie).
+//! RFC 7413 §4.1.1 (Fast Open cookie), RFC 9768 §3.2.3 (Accurate ECN's byte counters).
 //!
 //! Promises: the data offset is derived from the options, so it cannot disagree with them; the
 //! reserved bits travel in [`Flags`]; an option of a known kind whose length its RFC forbids comes
 //! out as [`TcpOption::Unknown`], to be stepped over like any other option one does not know.
 //!
-//! Left out: the inside of MPTCP, AccECN and authentication options, which no machine here reads.
+//! Left out: the inside of MPTCP and authentication options, which no machine here reads.
 
 use super::checksum::Sum;
 use super::seq::SeqNum;
@@ -351,6 +351,10 @@ pub mod kind {
     pub const MULTIPATH: u8 = 30;
     /// Fast Open cookie (RFC 7413 §4.1.1).
     pub const FAST_OPEN: u8 = 34;
+    /// Accurate ECN, the bytes marked ECT(0) first (RFC 9768 §3.2.3).
+    pub const ACCURATE_ECN_0: u8 = 172;
+    /// Accurate ECN, the bytes marked ECT(1) first (RFC 9768 §3.2.3).
+    pub const ACCURATE_ECN_1: u8 = 174;
     /// Experiment 2 (RFC 6994), told apart by a magic number.
     pub const EXPERIMENT: u8 = 254;
 }
@@ -396,6 +400,8 @@ pub enum TcpOption<'a> {
         /// 15 bits.
         timeout: u16,
     },
+    /// How many bytes came with which mark.
+    AccurateEcn(EcnCounters<'a>),
     /// An MD5 signature (RFC 2385).
     Md5Signature([u8; 16]),
     /// An authentication option (RFC 5925 §2.2).
@@ -434,6 +440,7 @@ impl<'a> TcpOption<'a> {
             } => kind::FAST_OPEN,
             Self::FastOpen { .. } => kind::EXPERIMENT,
             Self::UserTimeout { .. } => kind::USER_TIMEOUT,
+            Self::AccurateEcn(counters) => counters.kind(),
             Self::Md5Signature(_) => kind::MD5_SIGNATURE,
             Self::Authentication { .. } => kind::AUTHENTICATION,
             Self::Unknown { kind, .. } => kind,
@@ -451,6 +458,7 @@ impl<'a> TcpOption<'a> {
             Self::Timestamps { .. } => 10,
             Self::Md5Signature(_) => 18,
             Self::Sack(blocks) => 2 + blocks.0.len(),
+            Self::AccurateEcn(counters) => 2 + counters.bytes.len(),
             Self::FastOpen {
                 cookie,
                 experimental: false,
@@ -478,6 +486,7 @@ impl<'a> TcpOption<'a> {
             Self::MaximumSegmentSize(size) => w.u16(size),
             Self::WindowScale(shift) => w.u8(shift),
             Self::Sack(blocks) => w.put(blocks.0),
+            Self::AccurateEcn(counters) => w.put(counters.bytes),
             Self::Timestamps { value, echo_reply } => {
                 w.u32(value)?;
                 w.u32(echo_reply)
@@ -528,6 +537,11 @@ impl<'a> TcpOption<'a> {
                 minutes: a & 0x80 != 0,
                 timeout: u16::from_be_bytes([a & 0x7f, b]),
             },
+            //= RFC 9768 §3.2.3 an option of any length is read, as far as it has whole fields.
+            (kind::ACCURATE_ECN_0 | kind::ACCURATE_ECN_1, bytes) => {
+                let ect1_first = kind == kind::ACCURATE_ECN_1;
+                Self::AccurateEcn(EcnCounters { ect1_first, bytes })
+            }
             (kind::MD5_SIGNATURE, digest) => Self::Md5Signature(digest.try_into().ok()?),
             (kind::AUTHENTICATION, [key_id, r_next_key_id, mac @ ..]) => Self::Authentication {
                 key_id: *key_id,
@@ -585,6 +599,48 @@ impl<'a> SackBlocks<'a> {
 }
 
 impl fmt::Debug for SackBlocks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The counters of an Accurate ECN option, 24 bits each: as many as there is room for, in one of
+/// two orders (RFC 9768 §3.2.3, figure 4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EcnCounters<'a> {
+    ect1_first: bool,
+    bytes: &'a [u8],
+}
+
+impl<'a> EcnCounters<'a> {
+    /// The most that one option has.
+    pub const MAX: usize = 3;
+
+    /// Which mark of the IP header each field counts, by its two bits: CE is in the middle.
+    const ORDERS: [[u8; 3]; 2] = [[0b10, 0b11, 0b01], [0b01, 0b11, 0b10]];
+
+    /// Each counter with the two bits of the IP header that it counts; what is left behind whole
+    /// fields, or behind the third, is padding.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, u32)> + use<'a> {
+        let [zero, one] = Self::ORDERS;
+        let order = if self.ect1_first { one } else { zero };
+        let (fields, _) = self.bytes.as_chunks::<3>();
+        let values = fields
+            .iter()
+            .map(|&[a, b, c]| u32::from_be_bytes([0, a, b, c]));
+        order.into_iter().zip(values)
+    }
+
+    const fn kind(&self) -> u8 {
+        if self.ect1_first {
+            kind::ACCURATE_ECN_1
+        } else {
+            kind::ACCURATE_ECN_0
+        }
+    }
+}
+
+impl fmt::Debug for EcnCounters<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -694,11 +750,52 @@ impl OptionBuffer {
         self.len += room.len();
     }
 
-    /// Appends a SACK option of as many of `blocks` as fit, in their order, behind two
-    /// no-operations that align it (RFC 2018 §3, appendix A of RFC 7323). Returns how many fitted.
+    /// Appends no-operations until the list is so many bytes longer than a multiple of 4.
+    pub fn align(&mut self, over: usize) {
+        while self.len % 4 != over % 4 {
+            if self.push(&TcpOption::NoOperation).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Bytes of the list so far, without padding.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was appended yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends an Accurate ECN option, ECT(1) first, of these counters: at most three, of each the
+    /// low 24 bits (RFC 9768 §3.2.3). Whether it fitted.
+    pub fn push_ecn_counters(&mut self, counters: &[u32]) -> bool {
+        let mut raw = [0; 3 * EcnCounters::MAX];
+        let mut w = Writer::new(&mut raw);
+        let counters = counters.get(..EcnCounters::MAX).unwrap_or(counters);
+        for counter in counters {
+            let [_, a, b, c] = counter.to_be_bytes();
+            if w.put(&[a, b, c]).is_err() {
+                return false;
+            }
+        }
+        let bytes = raw.get(..3 * counters.len()).unwrap_or_default();
+        let ect1_first = true;
+        self.push(&TcpOption::AccurateEcn(EcnCounters { ect1_first, bytes }))
+            .is_ok()
+    }
+
+    /// Appends a SACK option of as many of `blocks` as fit, in their order, behind as many
+    /// no-operations as align it, two where the list is (RFC 2018 §3, appendix A of RFC 7323).
+    /// Returns how many fitted.
     pub fn push_sack(&mut self, blocks: &[(SeqNum, SeqNum)]) -> usize {
-        const OVERHEAD: usize = 4;
-        let room = (MAX_OPTIONS_LEN - self.len).saturating_sub(OVERHEAD) / 8;
+        let padding = 2_usize.wrapping_sub(self.len) % 4;
+        let overhead = padding + 2;
+        let room = (MAX_OPTIONS_LEN - self.len).saturating_sub(overhead) / 8;
         let mut raw = [0; 8 * SackBlocks::MAX];
         let mut w = Writer::new(&mut raw);
         let mut count = 0;
@@ -712,13 +809,9 @@ impl OptionBuffer {
         let Some(sack) = raw.get(..8 * count).and_then(SackBlocks::new) else {
             return 0;
         };
-        let options = [
-            TcpOption::NoOperation,
-            TcpOption::NoOperation,
-            TcpOption::Sack(sack),
-        ];
-        // The room was counted above, so none of these fails.
-        if options.iter().all(|option| self.push(option).is_ok()) {
+        // The room was counted above, so neither fails.
+        self.align(2);
+        if self.push(&TcpOption::Sack(sack)).is_ok() {
             count
         } else {
             0
@@ -856,6 +949,61 @@ mod tests {
         assert_eq!(list.as_bytes().len(), 40);
         assert_eq!(OptionBuffer::new().push_sack(&blocks), 4);
         assert_eq!(OptionBuffer::new().push_sack(&[]), 0);
+    }
+
+    #[test]
+    fn counters_of_accurate_ecn() {
+        //= RFC 9768 §3.2.3: both orders, each length, what is over, and lengths that end the list.
+        let all = [0, 0, 1, 0, 1, 0, 1, 0, 0, 7, 7, 7];
+        let table: [(u8, usize, &[(u8, u32)]); 8] = [
+            (172, 9, &[(2, 1), (3, 256), (1, 65_536)]),
+            (174, 9, &[(1, 1), (3, 256), (2, 65_536)]),
+            (174, 6, &[(1, 1), (3, 256)]),
+            (172, 3, &[(2, 1)]),
+            (172, 0, &[]),
+            (174, 2, &[]),
+            (174, 5, &[(1, 1)]),
+            (172, 12, &[(2, 1), (3, 256), (1, 65_536)]),
+        ];
+        for (kind, len, want) in table {
+            let mut bytes = vec![kind, len as u8 + 2];
+            bytes.extend(&all[..len]);
+            let got = Options::new(&bytes).next().unwrap().unwrap();
+            let TcpOption::AccurateEcn(counters) = got else {
+                panic!("{got:?}");
+            };
+            assert_eq!(counters.iter().collect::<Vec<_>>(), want, "{kind} {len}");
+            // What was read is written again as it was, padding and all.
+            let mut again = OptionBuffer::new();
+            again.push(&got).unwrap();
+            assert_eq!(again.as_bytes()[..bytes.len()], bytes);
+            for cut in 1..bytes.len() {
+                let cut = Options::new(&bytes[..cut]).next();
+                assert!(cut.unwrap().is_err(), "{kind} {len} {cut:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn counters_share_the_room_with_blocks() {
+        let block = |n| (SeqNum(n), SeqNum(n + 1));
+        let blocks = [block(10), block(20), block(30), block(40)];
+        // Counters, no-operations in front of the blocks, blocks that fit.
+        for (counters, padding, fit) in [(3, 3, 3), (2, 2, 3), (1, 1, 3), (0, 0, 4)] {
+            let mut list = OptionBuffer::new();
+            assert!(list.push_ecn_counters(&[1 << 24 | 5, 6, 7][..counters]));
+            let before = list.len();
+            assert_eq!(list.push_sack(&blocks), fit);
+            assert_eq!(list.len(), before + padding + 2 + 8 * fit);
+            assert_eq!(list.len() % 4, 0);
+            if let Some(Ok(TcpOption::AccurateEcn(got))) = Options::new(list.as_bytes()).next() {
+                let want = [(1, 5), (3, 6), (2, 7)];
+                assert_eq!(got.iter().collect::<Vec<_>>(), want[..counters]);
+            }
+        }
+        let mut full = OptionBuffer::new();
+        assert_eq!(full.push_sack(&blocks), 4);
+        assert!(full.push_ecn_counters(&[]) && !full.push_ecn_counters(&[1]));
     }
 
     #[test]

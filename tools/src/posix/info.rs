@@ -125,6 +125,26 @@ pub struct TcpInfo {
     pub total_rto_recoveries: u16,
     /// Not counted.
     pub total_rto_time: u32,
+    /// Segments that came with CE.
+    pub received_ce: u32,
+    /// Bytes that arrived with ECT(1).
+    pub delivered_e1_bytes: u32,
+    /// Bytes that arrived with ECT(0).
+    pub delivered_e0_bytes: u32,
+    /// Bytes that arrived with CE.
+    pub delivered_ce_bytes: u32,
+    /// Bytes that came with ECT(1).
+    pub received_e1_bytes: u32,
+    /// Bytes that came with ECT(0).
+    pub received_e0_bytes: u32,
+    /// Bytes that came with CE.
+    pub received_ce_bytes: u32,
+    /// How congestion marks are told: not, echoed, counted; 0 to 2.
+    pub ecn_mode: u8,
+    /// Options with counters: none, empty, good, bad.
+    pub accecn_opt_seen: u8,
+    /// What of counting fails, as bits.
+    pub accecn_fail_mode: u8,
 }
 
 impl TcpInfo {
@@ -193,6 +213,16 @@ impl TcpInfo {
             "total_rto" => u64::from(self.total_rto),
             "total_rto_recoveries" => u64::from(self.total_rto_recoveries),
             "total_rto_time" => u64::from(self.total_rto_time),
+            "received_ce" => u64::from(self.received_ce),
+            "delivered_e1_bytes" => u64::from(self.delivered_e1_bytes),
+            "delivered_e0_bytes" => u64::from(self.delivered_e0_bytes),
+            "delivered_ce_bytes" => u64::from(self.delivered_ce_bytes),
+            "received_e1_bytes" => u64::from(self.received_e1_bytes),
+            "received_e0_bytes" => u64::from(self.received_e0_bytes),
+            "received_ce_bytes" => u64::from(self.received_ce_bytes),
+            "ecn_mode" => u64::from(self.ecn_mode),
+            "accecn_opt_seen" => u64::from(self.accecn_opt_seen),
+            "accecn_fail_mode" => u64::from(self.accecn_fail_mode),
             _ => return None,
         })
     }
@@ -200,7 +230,7 @@ impl TcpInfo {
     /// Its bytes as C has them.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(248);
+        let mut out = Vec::with_capacity(280);
         out.push(self.state);
         out.push(self.ca_state);
         out.push(self.retransmits);
@@ -260,6 +290,15 @@ impl TcpInfo {
         out.extend(self.total_rto.to_ne_bytes());
         out.extend(self.total_rto_recoveries.to_ne_bytes());
         out.extend(self.total_rto_time.to_ne_bytes());
+        out.extend(self.received_ce.to_ne_bytes());
+        out.extend(self.delivered_e1_bytes.to_ne_bytes());
+        out.extend(self.delivered_e0_bytes.to_ne_bytes());
+        out.extend(self.delivered_ce_bytes.to_ne_bytes());
+        out.extend(self.received_e1_bytes.to_ne_bytes());
+        out.extend(self.received_e0_bytes.to_ne_bytes());
+        out.extend(self.received_ce_bytes.to_ne_bytes());
+        let ecn = self.ecn_mode & 3 | (self.accecn_opt_seen & 3) << 2 | self.accecn_fail_mode << 4;
+        out.extend(u32::from(ecn).to_ne_bytes());
         out
     }
 }

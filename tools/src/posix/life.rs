@@ -315,6 +315,9 @@ impl Process {
             options.dsack = fresh.dsack;
             options.window_scaling = fresh.window_scaling;
             options.ecn = fresh.ecn;
+            options.ecn_fallback = fresh.ecn_fallback;
+            options.ecn_option = fresh.ecn_option;
+            options.ecn_beacons = fresh.ecn_beacons;
             options.frto = fresh.frto;
             options.rack = fresh.rack;
             options.tail_loss_probe = fresh.tail_loss_probe;

@@ -58,6 +58,7 @@ impl Process {
         ] {
             options |= if on { bit } else { 0 };
         }
+        let accurate = status.accurate.unwrap_or_default();
         let (snd_wscale, rcv_wscale) = status.wscale.unwrap_or_default();
         let ssthresh = match status.ssthresh {
             n if n >= INFINITE_SSTHRESH => INFINITE_SSTHRESH,
@@ -108,7 +109,7 @@ impl Process {
             min_rtt: status.min_rtt.map_or(u32::MAX, micros),
             delivery_rate: status.delivery_rate,
             delivered: count(status.delivered.div_ceil(u64::from(mss))),
-            delivered_ce: count(status.delivered_ce.div_ceil(u64::from(mss))),
+            delivered_ce: count(status.delivered_ce),
             bytes_sent: status.bytes_sent,
             bytes_retrans: status.bytes_retrans,
             dsack_dups: count(status.dsack_dups),
@@ -116,6 +117,16 @@ impl Process {
             snd_wnd: status.snd_wnd,
             rcv_wnd: status.rcv_wnd,
             total_rto: u16::try_from(status.timeouts).unwrap_or(u16::MAX),
+            received_ce: accurate.received_ce,
+            delivered_e1_bytes: accurate.delivered_e1_bytes,
+            delivered_e0_bytes: accurate.delivered_e0_bytes,
+            delivered_ce_bytes: accurate.delivered_ce_bytes,
+            received_e1_bytes: accurate.received_e1_bytes,
+            received_e0_bytes: accurate.received_e0_bytes,
+            received_ce_bytes: accurate.received_ce_bytes,
+            ecn_mode: u8::from(status.ecn) + u8::from(status.accurate.is_some()),
+            accecn_opt_seen: accurate.options_seen,
+            accecn_fail_mode: accurate.failures,
             ..TcpInfo::default()
         }
     }

@@ -6,7 +6,7 @@
 use super::Profile;
 use super::settings::{Keys, Settings};
 use stack::time::Duration;
-use stack::transport::tcp::options::{Accounting, Buffer, Ecn, KeepAlive, MtuProbing};
+use stack::transport::tcp::options::{Accounting, Buffer, Ecn, EcnOption, KeepAlive, MtuProbing};
 use stack::transport::tcp::{Algorithm, Cookies, Options};
 
 /// The settings.
@@ -47,9 +47,6 @@ const SILENT: &[&str] = &[
     "tcp_comp_sack_delay_ns",
     "tcp_comp_sack_nr",
     "tcp_comp_sack_slack_ns",
-    "tcp_ecn_fallback",
-    "tcp_ecn_option",
-    "tcp_ecn_option_beacon",
     "tcp_fack",
     "tcp_fastopen_blackhole_timeout_sec",
     "tcp_limit_output_bytes",
@@ -216,6 +213,8 @@ impl Sysctls {
                 o.ecn = match n {
                     0 => Ecn::Off,
                     1 => Ecn::Active,
+                    3 => Ecn::Accurate,
+                    4 => Ecn::AccuratePassive,
                     _ => Ecn::Passive,
                 }
             }
@@ -296,12 +295,24 @@ impl Sysctls {
             }
             "tcp_ecn" => {
                 o.ecn = match value {
-                    // The accurate kind is asked for by 3 and 5; we have the classic one only.
                     0 => Ecn::Off,
-                    1 | 3 => Ecn::Active,
+                    1 => Ecn::Active,
+                    3 => Ecn::Accurate,
+                    4 => Ecn::AccurateIn,
+                    5 => Ecn::AccuratePassive,
                     _ => Ecn::Passive,
                 }
             }
+            "tcp_ecn_fallback" => o.ecn_fallback = on,
+            "tcp_ecn_option" => {
+                o.ecn_option = match value {
+                    0 => EcnOption::Never,
+                    1 => EcnOption::Sparing,
+                    3 => EcnOption::Persistent,
+                    _ => EcnOption::Usual,
+                }
+            }
+            "tcp_ecn_option_beacon" => o.ecn_beacons = byte(value),
             "ip_default_ttl" => o.ttl = byte(value),
             "tcp_shrink_window" | "tcp_tw_recycle" | "tcp_max_tw_buckets" | "tcp_max_orphans" => {}
             "ip_no_pmtu_disc" | "ip_local_port_range" | "ip_forward" | "ip_nonlocal_bind" => {}

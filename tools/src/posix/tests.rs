@@ -777,7 +777,7 @@ fn errors_have_names_and_a_push_is_a_push() {
         "EAGAIN (Resource temporarily unavailable)"
     );
     assert_eq!(Errno::from_name("EWOULDBLOCK"), Some(Errno::EAGAIN));
-    assert_eq!(TcpInfo::default().to_bytes().len(), 248);
+    assert_eq!(TcpInfo::default().to_bytes().len(), 280);
     let mut s = Story::new();
     let fd = s.accepted();
     s.ok(Op::set(fd, libc::IPPROTO_TCP, libc::TCP_CORK, 1));

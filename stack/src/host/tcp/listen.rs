@@ -376,6 +376,9 @@ impl Host {
     }
 }
 
+/// The flags by which a SYN asks for congestion notification.
+const ECN: Flags = Flags::from_bits(Flags::AE.bits() | Flags::CWR.bits() | Flags::ECE.bits());
+
 /// What a SYN asks for that we would grant, as a cookie has room for it.
 fn asked(options: &tcp::Options, seg: &Segment, path: tcp::Path) -> CookieOptions {
     // As Linux: over IPv4 a cookie promises no larger segments than Ethernet's.
@@ -385,7 +388,12 @@ fn asked(options: &tcp::Options, seg: &Segment, path: tcp::Path) -> CookieOption
         wscale: seg.wscale.filter(|_| options.window_scaling),
         sack: options.sack && seg.sack_permitted,
         timestamps: options.timestamps && seg.timestamps.is_some(),
-        ecn: options.ecn != Ecn::Off && seg.flags.contains(Flags::ECE | Flags::CWR),
+        ecn: match options.ecn {
+            Ecn::Off => false,
+            //= RFC 9768 §5.1 the acknowledgment will say which kind.
+            ecn if ecn.takes_accurate() => seg.flags.intersects(ECN),
+            _ => seg.flags.contains(Flags::ECE | Flags::CWR),
+        },
     }
 }
 
@@ -393,7 +401,7 @@ fn asked(options: &tcp::Options, seg: &Segment, path: tcp::Path) -> CookieOption
 fn as_kept(seg: &Segment, kept: &CookieOptions) -> Segment {
     let flags = match kept.ecn {
         true => seg.flags,
-        false => seg.flags.without(Flags::ECE | Flags::CWR),
+        false => seg.flags.without(ECN),
     };
     Segment {
         flags,

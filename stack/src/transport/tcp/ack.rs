@@ -71,6 +71,8 @@ impl News {
 pub(super) struct Acked {
     /// SND.UNA moved.
     pub(super) advanced: bool,
+    /// Bytes delivered that were not known to be.
+    pub(super) delivered: u32,
     /// Our FIN is.
     pub(super) fin: bool,
     /// A probe for a larger path MTU arrived.
@@ -145,6 +147,7 @@ impl Sender {
         news.original &= self.sack || !news.retrans_acked;
         let cumulative = self.una.since(prior.0);
         self.delivered += u64::from(news.delivered);
+        out.delivered = news.delivered;
         if news.delivered > 0 {
             self.delivered_at = now;
         }

@@ -13,6 +13,7 @@
 //! Promises: input never emits; all output is pulled; the same calls at the same times give the
 //! same segments. It knows neither addresses nor ports: those are the host's.
 
+use super::accurate::{self, Feedback};
 use super::fastopen::Opening;
 use super::log::{LogEntry, What};
 use super::memory::{self, Supply};
@@ -141,8 +142,8 @@ pub struct Connection {
     pub(super) timestamps: bool,
     /// Both sides scale their windows.
     pub(super) scaled: bool,
-    /// ECN is in use; while the handshake lasts: shall be asked for.
-    pub(super) ecn: bool,
+    /// How ECN is in use; while the handshake lasts: what is asked for.
+    pub(super) ecn: Feedback,
     //= RFC 9293 §3.5 MUST-11: how SYN-RECEIVED was come to is kept, as who began.
     /// We opened it: a reset in SYN-RECEIVED is then an error.
     pub(super) active: bool,
@@ -196,7 +197,7 @@ impl Connection {
             ts_offset,
             timestamps: options.timestamps,
             scaled: options.window_scaling,
-            ecn: false,
+            ecn: Feedback::None,
             active: false,
             syn_due: true,
             syn_retries: 0,
@@ -234,7 +235,7 @@ impl Connection {
         let mut new = Self::new(now, options, iss, ts_offset, path);
         new.active = true;
         new.rcv.adopt();
-        new.ecn = new.options.ecn == Ecn::Active;
+        new.ecn = new.options.ecn.asks();
         new.step(now, Event::ActiveOpen);
         new
     }
@@ -280,7 +281,12 @@ impl Connection {
             ..Segment::default()
         };
         let mut new = Self::passive(now, options, &syn, ack.ack - 1, ts_offset, path);
-        new.ecn = kept.ecn && new.options.ecn != Ecn::Off;
+        let ecn = new.options.ecn;
+        if kept.ecn && ecn.takes_accurate() && accurate::counts(ack.flags) {
+            new.enter_accurate(accurate::NOT_ECT);
+        } else if kept.ecn && ecn != Ecn::Off {
+            new.ecn = Feedback::Classic;
+        }
         new.syn_due = false;
         // The SYN-ACK offered as much as one of ours does at first.
         let _ = new.rcv.offer_in_syn();
@@ -341,13 +347,7 @@ impl Connection {
             self.rcv.wscale = 0;
         }
         self.snd.sack = self.options.sack && syn.sack_permitted;
-        let asked = syn.flags.contains(Flags::ECE | Flags::CWR);
-        let granted = syn.has(Flags::ECE) && !syn.has(Flags::CWR);
-        self.ecn = match (self.state, self.options.ecn) {
-            (_, Ecn::Off) => false,
-            (State::SynSent, _) => self.ecn && granted,
-            _ => asked,
-        };
+        self.negotiate_ecn(syn);
         self.size_segments(now);
         self.snd.restart_control(&self.options);
         if let Some(timeout) = syn.user_timeout {
@@ -1022,7 +1022,8 @@ impl Connection {
             timestamps: self.timestamps,
             sack: snd.sack,
             wscale: self.scaled.then_some((snd.wscale, rcv.wscale)),
-            ecn: self.ecn,
+            ecn: self.ecn != Feedback::None,
+            accurate: (self.ecn == Feedback::Accurate).then(|| self.aside.accurate.status()),
             fast_open: self.fast_opened,
             snd_mss: snd.mss,
             rcv_mss: rcv.mss,

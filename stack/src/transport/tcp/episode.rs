@@ -266,9 +266,9 @@ impl Sender {
         self.note(now, What::Recovery);
     }
 
-    /// The peer has seen a congestion mark (RFC 3168 §6.1.2).
-    pub(super) fn on_mark(&mut self, now: Instant) {
-        self.counters.delivered_ce += 1;
+    /// The peer has seen so many congestion marks (RFC 3168 §6.1.2).
+    pub(super) fn on_marks(&mut self, now: Instant, marks: u64) {
+        self.counters.delivered_ce += marks;
         //= RFC 3168 §6.1.2 the window is reduced at most once in a round trip.
         if !matches!(self.phase, Phase::Open | Phase::Disorder) {
             return;

@@ -9,6 +9,7 @@
 //!
 //! Left out: check 3, security and compartment, which no network uses any more.
 
+use super::accurate::{CE, Feedback};
 use super::connection::{Connection, Error, PendingReset, Probe};
 use super::recv::Need;
 use super::segment::Segment;
@@ -67,7 +68,7 @@ impl Connection {
             && self.snd.flight() == 0
             && self.rcv.takes_whole(seg.len)
             && timestamp
-            && !self.ecn
+            && self.ecn == Feedback::None
             && !self.orphan
             && seg.sacks.as_slice().is_empty()
             && self.probes == 0
@@ -239,6 +240,9 @@ impl Connection {
         if self.state == State::Closed {
             return Ok(());
         }
+        if self.ecn == Feedback::Accurate {
+            self.count_marks(seg);
+        }
         // RFC 7323 §5.3 R3 asks for no more than a number in the window. We differ, and look at the
         // acknowledgment first: a guess could else set TS.Recent so high that PAWS drops all else.
         if let Some((value, echo)) = seg.timestamps.filter(|_| self.timestamps) {
@@ -306,6 +310,14 @@ impl Connection {
     /// First: whether it lies in the window. Whether its text may be looked at.
     fn check_sequence(&mut self, now: Instant, seg: &Segment) -> Result<bool, DropReason> {
         if self.state == State::SynReceived && seg.has(Flags::SYN) && seg.seq == self.rcv.irs {
+            if !self.note_syn_again(seg) {
+                self.finish(now, None);
+                self.reset = Some(PendingReset {
+                    seq: self.snd.nxt,
+                    ack: true,
+                });
+                return Err(DropReason::TcpUnexpected);
+            }
             // The peer did not get our SYN-ACK. Data that its SYN has and we did not take lies in
             // the window, but comes again.
             self.syn_due = true;
@@ -338,11 +350,19 @@ impl Connection {
         }
         if seg.len > 0 && seg.seq.before(self.rcv.nxt) {
             self.rcv.note_duplicate(seg);
+            // As Linux: what was acknowledged only just is acceptable, and its marks count.
+            let counts = self.ecn == Feedback::Accurate && seg.ack.at_or_before(self.snd.nxt);
+            if counts && self.rcv.has_just_acknowledged(seg.seq + seg.len) {
+                self.count_marks(seg);
+            }
         }
         if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
             self.rcv.need = Need::Now;
         } else {
             self.challenge(now);
+        }
+        if seg.has(Flags::SYN) && seg.has(Flags::ACK) && seg.seq == self.rcv.irs {
+            self.reflect_again(seg);
         }
         if seg.len > 0 && seg.seq.after(self.rcv.nxt) {
             return Err(DropReason::TcpBeyondWindow);
@@ -382,7 +402,8 @@ impl Connection {
         if !seg.has(Flags::ACK) {
             return Err(DropReason::TcpUnexpected);
         }
-        if self.state == State::SynReceived {
+        let opens = self.state == State::SynReceived;
+        if opens {
             if !(seg.ack.after(self.snd.una) && seg.ack.at_or_before(self.snd.nxt)) {
                 self.reset = Some(PendingReset {
                     seq: seg.ack,
@@ -390,6 +411,7 @@ impl Connection {
                 });
                 return Err(DropReason::TcpBadAck);
             }
+            self.take_third_ack(seg);
             if !self.active && !self.fast_opened {
                 // As Linux, which knows no connection before: the SYN's window is forgotten.
                 self.snd.max_wnd = 0;
@@ -417,11 +439,17 @@ impl Connection {
             }
             return Ok(());
         }
-        if self.ecn && seg.has(Flags::ECE) && !seg.has(Flags::SYN) {
-            self.snd.on_mark(now);
+        if self.ecn == Feedback::Classic && seg.has(Flags::ECE) && !seg.has(Flags::SYN) {
+            self.snd.on_marks(now, 1);
         }
         let una = self.snd.una;
         let acked = self.with_sender(now, |snd, cx, timers| snd.on_ack(cx, seg, timers));
+        if self.ecn == Feedback::Accurate && !opens && !seg.has(Flags::SYN) {
+            let stamped = seg.timestamps.filter(|_| self.timestamps);
+            let newer = |(value, _)| self.rcv.is_news(seg, value);
+            let newer = stamped.is_some_and(newer);
+            self.take_counters(now, seg, &acked, newer);
+        }
         if acked.advanced {
             self.progress = true;
             self.heard_again();
@@ -499,7 +527,7 @@ impl Connection {
         seg: &Segment,
         data: Payload,
     ) -> Result<(), DropReason> {
-        if self.ecn {
+        if self.ecn == Feedback::Classic {
             self.note_congestion(seg);
         }
         let new = (seg.seq + seg.len).after(self.rcv.nxt);
@@ -538,7 +566,7 @@ impl Connection {
         if seg.has(Flags::CWR) {
             self.rcv.echo = false;
         }
-        if seg.ecn == 3 {
+        if seg.ecn == CE {
             if !self.rcv.echo {
                 self.rcv.need = Need::Now;
             }

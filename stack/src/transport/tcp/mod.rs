@@ -21,6 +21,7 @@
 //! | RFC 7323 windows, timestamps, PAWS | `recv`, `input` |
 //! | RFC 4821 path MTU without ICMP | `pmtud` |
 //! | where all connections together hold too much | `memory` |
+//! | RFC 3168, 9768 congestion marks, echoed or counted | `input`, `episode`, `accurate` |
 //! | RFC 6528, 4987, 7413 first numbers, SYN cookies, Fast Open | [`isn`], [`cookies`], [`fastopen`], `opening` |
 //!
 //! Read first: RFC 9293 §3.3, §3.8 and §3.10. `tests/requirements.md` has each requirement of theirs,
@@ -31,9 +32,10 @@
 //! its [`Options`]; a super-frame counts as the segments it stands for.
 //!
 //! Left out: security and compartment (no network uses them), MD5 and AO signatures, multipath;
-//! ECN on SYN-ACKs and retransmissions (ECN++, RFC 8311's experiments) and AccECN; silly values of
-//! another age: source quench, the quiet time after a crash (timestamps and RFC 6528 stand for it).
+//! ECN on SYNs and SYN-ACKs (ECN++, RFC 8311's experiments); silly values of another age: source
+//! quench, the quiet time after a crash (timestamps and RFC 6528 stand for it).
 
+mod accurate;
 mod ack;
 mod assembler;
 mod buffer;
@@ -78,7 +80,7 @@ pub use pieces::Boundary;
 pub use report::Report;
 pub use segment::{CookieOptions, Outgoing, Segment};
 pub use state::State;
-pub use status::Status;
+pub use status::{AccurateStatus, Status};
 
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header};

@@ -1,5 +1,6 @@
 //! What a connection is told at birth, and may be told later: plain data with Linux's defaults.
 
+use super::accurate::Feedback;
 use super::congestion::Algorithm;
 use crate::time::Duration;
 
@@ -12,16 +13,58 @@ pub struct Buffer {
     pub max: u32,
 }
 
-/// Explicit congestion notification (RFC 3168 §6.1.1).
+/// Explicit congestion notification: echoed as RFC 3168 §6.1.1 has it, or counted (RFC 9768), where
+/// both ends can. The numbers of Linux's `tcp_ecn` in brackets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Ecn {
-    /// Never.
+    /// Never (0).
     Off,
-    /// Where the peer asks for it.
+    /// Where the peer asks for it (2).
     #[default]
     Passive,
-    /// Asked for.
+    /// Asked for (1).
     Active,
+    /// As `Passive`, and counted where the peer asks for that (5).
+    AccuratePassive,
+    /// As `Active`, and counted where the peer asks for that (4).
+    AccurateIn,
+    /// Counting is asked for (3).
+    Accurate,
+}
+
+impl Ecn {
+    /// Whether marks are counted where the peer asks for it.
+    #[must_use]
+    pub const fn takes_accurate(self) -> bool {
+        matches!(
+            self,
+            Self::AccuratePassive | Self::AccurateIn | Self::Accurate
+        )
+    }
+
+    /// What is asked for.
+    pub(super) const fn asks(self) -> Feedback {
+        match self {
+            Self::Off | Self::Passive | Self::AccuratePassive => Feedback::None,
+            Self::Active | Self::AccurateIn => Feedback::Classic,
+            Self::Accurate => Feedback::Accurate,
+        }
+    }
+}
+
+/// When byte counters are sent, where marks are counted (RFC 9768 §3.2.3.3). In brackets the numbers
+/// of Linux's `tcp_ecn_option`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EcnOption {
+    /// Never (0).
+    Never,
+    /// Where the marks change, where CE comes, and a few times a round trip (1).
+    Sparing,
+    /// Wherever they fit, unless they seem to be in the way (2).
+    #[default]
+    Usual,
+    /// Wherever they fit (3).
+    Persistent,
 }
 
 /// What the limits of a receive buffer count.
@@ -111,6 +154,19 @@ pub struct Options {
     //= RFC 9293 §3.8.2 SHLD-8: congestion marks, where the peer asks for them.
     /// Explicit congestion notification.
     pub ecn: Ecn,
+    /// Where a handshake or its marks look mangled, do without (RFC 3168 §6.1.1.1, RFC 9768 §3.1.4,
+    /// §3.2.2.3).
+    pub ecn_fallback: bool,
+    /// Byte counters where marks are counted (RFC 9768 §3.2.3).
+    pub ecn_option: EcnOption,
+    /// So many times a round trip at least, where they are sent sparingly; zero: only as they change.
+    pub ecn_beacons: u8,
+    /// Where marks are counted, acknowledge what comes with another mark than what came before at
+    /// once, and each second CE (RFC 9768 §3.2.2.5.1); off, as FreeBSD.
+    pub ecn_prompt: bool,
+    /// Where marks are counted, lone acknowledgments and what is sent again are ECN-capable, too
+    /// (RFC 8311 §4.3), as in Linux; off, as in FreeBSD.
+    pub ecn_control: bool,
     /// Detect loss by time (RFC 8985); else by three duplicates.
     pub rack: bool,
     /// Probe for a lost tail (RFC 8985 §7).
@@ -228,6 +284,11 @@ impl Default for Options {
             timestamps: true,
             sack: true,
             ecn: Ecn::Passive,
+            ecn_fallback: true,
+            ecn_option: EcnOption::Usual,
+            ecn_beacons: 3,
+            ecn_prompt: true,
+            ecn_control: true,
             rack: true,
             tail_loss_probe: true,
             frto: true,
@@ -295,6 +356,10 @@ impl Options {
             quick_acks: 0,
             delayed_ack: Duration::from_millis(40),
             nagle: Nagle::Classic,
+            ecn_fallback: false,
+            ecn_option: EcnOption::Never,
+            ecn_prompt: false,
+            ecn_control: false,
             ..Self::default()
         }
     }

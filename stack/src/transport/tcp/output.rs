@@ -10,6 +10,7 @@
 //! Promises: every segment with an acknowledgment takes along what is due of it; no more is in
 //! flight than both windows allow, but for the probes that the RFCs except.
 
+use super::accurate::Feedback;
 use super::congestion::Controller as _;
 use super::connection::{Connection, PendingReset, Probe};
 use super::log::Why;
@@ -31,9 +32,6 @@ const CORK: Duration = Duration::from_millis(200);
 
 /// A burst that left so long ago has only just.
 const JUST: Duration = Duration::from_millis(1);
-
-/// ECT(0) (RFC 3168 §5).
-const ECT0: u8 = 2;
 
 /// More transmissions than this, or twice the window's worth of full ones, are not kept in flight:
 /// tiny segments would cost more than they carry.
@@ -142,12 +140,7 @@ impl Connection {
         if reply {
             flags |= Flags::ACK;
         }
-        //= RFC 3168 §6.1.1: both bits ask, ECE alone grants. Sent again, a SYN no longer asks.
-        match (self.ecn, reply, self.syn_retries) {
-            (true, false, 0) => flags |= Flags::ECE | Flags::CWR,
-            (true, true, _) => flags |= Flags::ECE,
-            _ => {}
-        }
+        flags |= self.ecn_of_syn(reply);
         let iss = self.snd.iss;
         let again = self.snd.nxt != iss;
         let options = self.syn_options(now, reply, again);
@@ -224,47 +217,46 @@ impl Connection {
         let value = self.clock(now);
         let timestamps = TcpOption::Timestamps { value, echo_reply };
         let scale = TcpOption::WindowScale(self.rcv.wscale);
-        let nop = TcpOption::NoOperation;
         let mut all = OptionBuffer::new();
-        let mut push = |option: &TcpOption<'_>| {
+        let push = |all: &mut OptionBuffer, over: usize, option: &TcpOption<'_>| {
+            all.align(over);
             let pushed = all.push(option);
             debug_assert!(pushed.is_ok(), "these fit");
         };
         //= RFC 9293 §3.7.1 MUST-14, SHLD-5, MAY-3: in every SYN; §3.2 MUST-65: and in nothing else.
-        push(&TcpOption::MaximumSegmentSize(mss));
+        push(&mut all, 0, &TcpOption::MaximumSegmentSize(mss));
         match self.options.option_order {
             OptionOrder::Linux => {
-                match (sack, self.timestamps) {
-                    (true, true) => push(&TcpOption::SackPermitted),
-                    (true, false) => {
-                        push(&nop);
-                        push(&nop);
-                        push(&TcpOption::SackPermitted);
-                    }
-                    (false, true) => {
-                        push(&nop);
-                        push(&nop);
-                    }
-                    (false, false) => {}
+                if sack && self.timestamps {
+                    push(&mut all, 0, &TcpOption::SackPermitted);
                 }
                 if self.timestamps {
-                    push(&timestamps);
+                    push(&mut all, 2, &timestamps);
+                }
+                if reply && !again {
+                    self.push_counters_of_syn(&mut all);
+                }
+                if sack && !self.timestamps {
+                    push(&mut all, 2, &TcpOption::SackPermitted);
                 }
                 if self.scaled {
-                    push(&nop);
-                    push(&scale);
+                    push(&mut all, 1, &scale);
                 }
             }
             OptionOrder::FreeBsd => {
                 if self.scaled {
-                    push(&nop);
-                    push(&scale);
+                    push(&mut all, 1, &scale);
                 }
                 if sack {
-                    push(&TcpOption::SackPermitted);
+                    push(&mut all, 0, &TcpOption::SackPermitted);
                 }
                 if self.timestamps {
-                    push(&timestamps);
+                    let at = all.len();
+                    push(&mut all, at, &timestamps);
+                }
+                if reply && !again {
+                    self.push_counters_of_syn(&mut all);
+                    all.align(0);
                 }
             }
         }
@@ -272,18 +264,31 @@ impl Connection {
         if let Some(cookie) = self.cookie_to_send().filter(|_| !again) {
             let experimental = cookie.is_experimental();
             let cookie = cookie.as_slice();
-            push(&TcpOption::FastOpen {
+            let option = TcpOption::FastOpen {
                 cookie,
                 experimental,
-            });
+            };
+            let at = all.len();
+            push(&mut all, at, &option);
             // As Linux pads it.
             if cookie.len() % 4 == 0 && !experimental {
-                push(&nop);
-                push(&nop);
+                all.align(0);
             }
         }
         self.push_timeout(&mut all);
         all
+    }
+
+    /// Counters of marks in a SYN-ACK, where there is room beside what else it has.
+    fn push_counters_of_syn(&self, all: &mut OptionBuffer) {
+        let cookie = self.cookie_to_send().map_or(0, |c| c.as_slice().len() + 4);
+        let blocks = usize::from(self.snd.sack && !self.timestamps);
+        let scale = usize::from(self.scaled);
+        let rest = all.len() + 4 * (blocks + scale) + cookie.next_multiple_of(4);
+        let rest = rest + usize::from(self.timeout_len());
+        if let Some((counters, fields)) = self.counters_of_syn(rest) {
+            all.push_ecn_counters(counters.get(..fields).unwrap_or_default());
+        }
     }
 
     /// Options of any other segment: timestamps, and as many blocks as fit.
@@ -297,10 +302,20 @@ impl Connection {
             self.push_timeout(&mut options);
             self.timeout_due = false;
         }
-        if self.rcv.has_sacks() && self.snd.sack {
-            let sacks: Sacks = self.rcv.sacks(self.options.dsack);
-            options.push_sack(sacks.as_slice());
+        let duplicate = self.rcv.duplicate();
+        let sacks = match self.rcv.has_sacks() && self.snd.sack {
+            true => self.rcv.sacks(self.options.dsack),
+            false => Sacks::default(),
+        };
+        let mut blocks = sacks.as_slice();
+        if self.ecn == Feedback::Accurate {
+            let room = self.push_counters(now, &mut options, duplicate, blocks.len());
+            blocks = blocks.get(..room).unwrap_or(blocks);
+            if blocks.is_empty() {
+                options.align(0);
+            }
         }
+        options.push_sack(blocks);
         options
     }
 
@@ -321,8 +336,13 @@ impl Connection {
         why: Option<Why>,
     ) -> Outgoing {
         let mut flags = flags;
-        if self.rcv.echo && self.ecn {
-            flags |= Flags::ECE;
+        match self.ecn {
+            Feedback::None => {}
+            Feedback::Classic if self.rcv.echo => flags |= Flags::ECE,
+            Feedback::Classic => {}
+            Feedback::Accurate => {
+                flags |= self.ace_now(payload.is_empty() && flags == Flags::ACK);
+            }
         }
         let window = self.rcv.offer();
         let ack = self.rcv.nxt;
@@ -340,8 +360,7 @@ impl Connection {
             options,
             payload,
             mss,
-            //= RFC 3168 §5.2 what would not be missed, as a lone acknowledgment, is not ECN-capable.
-            ecn: 0,
+            ecn: self.capable(false),
             why,
         }
     }
@@ -404,9 +423,10 @@ impl Connection {
 
     /// Data that fits a segment beside the options it would have now.
     #[inline]
-    fn room_in_segment(&self) -> u16 {
+    pub(super) fn room_in_segment(&self) -> u16 {
         if !self.rcv.has_sacks() || !self.snd.sack {
-            return self.snd.mss.saturating_sub(self.timeout_len()).max(8);
+            let options = self.timeout_len() + self.counters_len();
+            return self.snd.mss.saturating_sub(options).max(8);
         }
         // At most four blocks, three beside timestamps: what the list has room for.
         let used = if self.timestamps { 12 } else { 0 };
@@ -489,8 +509,9 @@ impl Connection {
     /// The largest super-segment: of whole segments, and no more than the pacer lets go at once.
     #[inline]
     fn burst(&self, max: u32, full: u32) -> u32 {
-        if self.snd.up.is_some() {
-            // Each segment points to the urgent byte from its own number.
+        if self.snd.up.is_some() || self.ace_divides() {
+            // Each segment points to the urgent byte from its own number; and devices let only the
+            // first of a burst have CWR, which is a bit of ACE.
             return full;
         }
         let most = if self.snd.pacer.rate() > 0 {
@@ -637,7 +658,7 @@ impl Connection {
 
     /// Bytes of a full packet that carry no data.
     fn overhead(&self) -> u16 {
-        self.path.ip_header + 20 + if self.timestamps { 12 } else { 0 }
+        self.path.ip_header + 20 + self.counters_len() + if self.timestamps { 12 } else { 0 }
     }
 
     /// RFC 4821 §7: one segment that is larger than the path is known to carry.
@@ -708,13 +729,9 @@ impl Connection {
         if plan.len > 0 && push {
             flags |= Flags::PSH;
         }
-        let mut ecn = 0;
-        if self.ecn && !plan.again && plan.len > 0 {
-            //= RFC 3168 §6.1.5: what is sent again is not ECN-capable.
-            ecn = ECT0;
-            if core::mem::take(&mut self.snd.cwr) {
-                flags |= Flags::CWR;
-            }
+        let ecn = self.capable(!plan.again && plan.len > 0);
+        if self.ecn == Feedback::Classic && ecn != 0 && core::mem::take(&mut self.snd.cwr) {
+            flags |= Flags::CWR;
         }
         if plan.again {
             let len = end.since(plan.seq);

@@ -494,6 +494,11 @@ impl Receiver {
         }
     }
 
+    /// Whether a timestamp is newer than the one to echo, and takes its place.
+    pub(super) fn is_news(&self, seg: &Segment, value: u32) -> bool {
+        SeqNum(value).after(SeqNum(self.ts_recent)) && seg.seq.at_or_before(self.last_ack_sent)
+    }
+
     /// Whether a timestamp is no older than any before.
     #[inline]
     pub(super) fn is_newest(&self, value: u32) -> bool {
@@ -776,6 +781,17 @@ impl Receiver {
             }
         }
         sacks
+    }
+
+    /// The first number of a duplicate that waits to be reported.
+    #[inline]
+    pub(super) fn duplicate(&self) -> Option<SeqNum> {
+        self.dsack.map(|(left, _)| left)
+    }
+
+    /// Whether a segment that ends here may have been on its way when its end was acknowledged last.
+    pub(super) const fn has_just_acknowledged(&self, end: SeqNum) -> bool {
+        end.at_or_after(self.last_ack_sent)
     }
 
     /// Whether there are blocks to tell.

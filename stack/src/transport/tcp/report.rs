@@ -6,6 +6,7 @@
 //!
 //! Read first: RFC 9293 §3.9.1.8.
 
+use super::accurate::Accurate;
 use super::on_demand::Empty;
 use crate::time::{Duration, Instant};
 use crate::transport::ErrorKind;
@@ -36,6 +37,8 @@ pub(super) struct Aside {
     pub(super) peer_timeout: Duration,
     /// When the next challenge may be answered (RFC 5961 §7).
     pub(super) challenge_at: Instant,
+    /// The counters of Accurate ECN, where that was negotiated.
+    pub(super) accurate: Accurate,
 }
 
 impl Empty for Aside {
@@ -44,6 +47,7 @@ impl Empty for Aside {
         report: None,
         peer_timeout: Duration::ZERO,
         challenge_at: Instant::ZERO,
+        accurate: Accurate::EMPTY,
     };
     const EMPTY: &'static Self = &Self::NEW;
 }

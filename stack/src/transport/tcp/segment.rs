@@ -4,7 +4,7 @@ use super::log::Why;
 use crate::frame::Payload;
 use crate::time::Duration;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header, OptionBuffer, TcpOption};
+use crate::wire::tcp::{EcnCounters, Flags, Header, OptionBuffer, TcpOption};
 
 /// The blocks of a SACK option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +71,38 @@ impl Cookie {
     }
 }
 
+/// The byte counters of an Accurate ECN option (RFC 9768 §3.2.3): up to three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EcnBytes {
+    /// The two bits of the IP header that each counts, and 24 bits of it.
+    counters: [(u8, u32); EcnCounters::MAX],
+    len: u8,
+}
+
+impl EcnBytes {
+    /// Those of an option.
+    #[must_use]
+    pub fn new(option: &EcnCounters<'_>) -> Self {
+        let mut bytes = Self::default();
+        for (place, counter) in bytes.counters.iter_mut().zip(option.iter()) {
+            *place = counter;
+            bytes.len += 1;
+        }
+        bytes
+    }
+
+    /// Each with the two bits of the IP header that it counts.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, u32)> + use<'_> {
+        self.counters.iter().take(usize::from(self.len)).copied()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
 /// A segment that arrived: the RFC's SEG variables, and its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
@@ -104,6 +136,8 @@ pub struct Segment {
     pub fast_open: Option<Cookie>,
     /// The peer's user timeout.
     pub user_timeout: Option<Duration>,
+    /// What the peer says came with which mark.
+    pub ecn_bytes: Option<EcnBytes>,
     /// The two ECN bits of the IP header.
     pub ecn: u8,
     /// How many segments of the wire it stands for, where they were joined on the way.
@@ -171,6 +205,9 @@ impl Segment {
                 TcpOption::UserTimeout { minutes, timeout } => {
                     let unit = if minutes { 60 } else { 1 };
                     self.user_timeout = Some(Duration::from_secs(u64::from(timeout) * unit));
+                }
+                TcpOption::AccurateEcn(counters) => {
+                    self.ecn_bytes = Some(EcnBytes::new(&counters));
                 }
                 _ => {}
             }

@@ -33,6 +33,32 @@ impl Phase {
     }
 }
 
+/// The counters of Accurate ECN (RFC 9768 §3.2), less what they begin with: marks that came, and
+/// those that the peer says have arrived with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccurateStatus {
+    /// Segments that came with CE.
+    pub received_ce: u32,
+    /// Bytes that came with ECT(1).
+    pub received_e1_bytes: u32,
+    /// Bytes that came with ECT(0).
+    pub received_e0_bytes: u32,
+    /// Bytes that came with CE.
+    pub received_ce_bytes: u32,
+    /// Bytes that arrived with ECT(1).
+    pub delivered_e1_bytes: u32,
+    /// Bytes that arrived with ECT(0).
+    pub delivered_e0_bytes: u32,
+    /// Bytes that arrived with CE.
+    pub delivered_ce_bytes: u32,
+    /// The peer's options: none so far, empty ones, with counters, with counters that were zeroed;
+    /// 0 to 3.
+    pub options_seen: u8,
+    /// What does not work, as bits in Linux's order: the peer may not count; what we send is changed
+    /// on the way; our options do not arrive; the peer's are not to be believed.
+    pub failures: u8,
+}
+
 /// A connection's status. Sizes are bytes unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -48,8 +74,10 @@ pub struct Status {
     pub sack: bool,
     /// Negotiated: window scale, the peer's and ours.
     pub wscale: Option<(u8, u8)>,
-    /// Negotiated: ECN.
+    /// Negotiated: ECN, of either kind.
     pub ecn: bool,
+    /// Of Accurate ECN, where that was negotiated.
+    pub accurate: Option<AccurateStatus>,
     /// What the SYN carried was taken (RFC 7413).
     pub fast_open: bool,
     /// Data of the largest segment we send.
@@ -126,7 +154,8 @@ pub struct Status {
     pub bytes_received: u64,
     /// Bytes delivered, cumulatively or selectively acknowledged.
     pub delivered: u64,
-    /// Of these with a congestion mark.
+    /// Congestion marks that the peer has told of: segments, where it counts them (RFC 9768), else
+    /// acknowledgments that echoed one.
     pub delivered_ce: u64,
     /// Segments sent.
     pub segs_out: u64,
