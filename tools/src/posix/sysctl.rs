@@ -86,6 +86,7 @@ impl Sysctls {
         };
         options.ecn = Ecn::Off;
         options.syn_retries = 5;
+        options.syn_steady = if linux { 4 } else { 0 };
         options.slow_start_after_idle = !linux;
         options.burst_segments = linux.then_some(2);
         if linux {
@@ -277,6 +278,7 @@ impl Sysctls {
             "tcp_orphan_retries" => o.orphan_retries = if on { byte(value) } else { 8 },
             "tcp_recovery" => o.rack = value & 1 != 0,
             "tcp_syn_retries" => o.syn_retries = byte(value),
+            "tcp_syn_linear_timeouts" => o.syn_steady = byte(value),
             "tcp_synack_retries" => o.syn_ack_retries = byte(value),
             "tcp_retries1" => o.retries1 = byte(value),
             "tcp_retries2" => o.retries2 = byte(value),

@@ -423,6 +423,12 @@ impl Connection {
                 _ => Feedback::Accurate,
             },
             (true, Feedback::Accurate) if asks(syn.flags) => Feedback::Accurate,
+            // Where both open at once, the peer's asking is an answer to ours.
+            (true, Feedback::Classic)
+                if !answers && syn.has(Flags::ECE) && syn.has(Flags::CWR) =>
+            {
+                Feedback::Classic
+            }
             (true, Feedback::Classic) if answers && syn.has(Flags::ECE) && !syn.has(Flags::CWR) => {
                 Feedback::Classic
             }

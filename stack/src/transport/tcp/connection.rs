@@ -846,7 +846,9 @@ impl Connection {
         self.syn_due = self.deferred == 0 || self.syn_retries >= self.deferred;
         //= RFC 9293 §3.8.3 MUST-22: what is sent again too often is handled alike for SYNs.
         self.note_silence(self.syn_retries);
-        self.snd.rtt.on_syn_timeout();
+        // As Linux: at first a SYN goes again at a steady pace.
+        let steady = self.state == State::SynSent && self.syn_retries <= self.options.syn_steady;
+        self.snd.rtt.on_syn_timeout(!steady);
         let rto = self.snd.rtt.rto();
         self.timers.set(Timer::Retransmit, now + rto);
     }

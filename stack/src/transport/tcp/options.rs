@@ -229,6 +229,9 @@ pub struct Options {
     //= RFC 9293 §3.8.3 MUST-22: a limit R2 for SYNs, too; R1 is the same as of others.
     /// SYNs sent again before the attempt fails (RFC 9293 §3.8.3: R2 for a SYN).
     pub syn_retries: u8,
+    /// Of these, how many go at a steady pace before the timeout doubles each time (RFC 6298 §5.5
+    /// has none; Linux's `tcp_syn_linear_timeouts` is four).
+    pub syn_steady: u8,
     /// SYN-ACKs sent again.
     pub syn_ack_retries: u8,
     //= RFC 9293 §3.8.3 SHLD-10: R1 is three.
@@ -322,6 +325,7 @@ impl Default for Options {
             rto_max: Duration::from_secs(120),
             // We differ: RFC 9293 §3.8.3 MUST-23 has three minutes of SYNs; Linux's six are 127 s.
             syn_retries: 6,
+            syn_steady: 0,
             syn_ack_retries: 5,
             retries1: 3,
             retries2: 15,

@@ -237,10 +237,13 @@ impl Rtt {
         self.backoffs = 0;
     }
 
-    /// The timer of a SYN or SYN-ACK expired: RTO doubles, and [`Self::on_established`] knows.
-    pub const fn on_syn_timeout(&mut self) {
+    /// The timer of a SYN or SYN-ACK expired: RTO doubles, unless told not to, and
+    /// [`Self::on_established`] knows.
+    pub const fn on_syn_timeout(&mut self, doubles: bool) {
         self.syn_timed_out = true;
-        self.back_off();
+        if doubles {
+            self.back_off();
+        }
     }
 
     /// The handshake is over, data transmission begins: no backoff, and 3 s where a SYN timed out
@@ -363,9 +366,9 @@ mod tests {
         let s = Duration::from_secs;
         let mut rtt = Rtt::new(&Config::default());
         assert_eq!(rtt.rto(), s(1));
-        rtt.on_syn_timeout();
+        rtt.on_syn_timeout(true);
         assert_eq!(rtt.rto(), s(2));
-        rtt.on_syn_timeout();
+        rtt.on_syn_timeout(true);
         assert_eq!(rtt.rto(), s(4));
         let mut timed = rtt.clone();
         rtt.on_established();

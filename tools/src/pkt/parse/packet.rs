@@ -220,16 +220,27 @@ impl Parser {
         })
     }
 
-    /// Flags, and whether ACE stands there as a digit: `S.`, `P.5`, `-`.
+    /// Flags, and whether ACE stands there as a digit: `S.`, `P.5`, `P5.`, `-`.
     fn flags(&mut self) -> Result<(u16, bool), Trouble> {
         let mut flags = 0;
         if self.takes('-') {
             return Ok((0, false));
         }
         let mut any = false;
-        if let Kind::Word(letters) = self.peek() {
+        let mut ace = false;
+        if let (Kind::Int(digit), Kind::Sign('.')) = (self.peek(), self.peek_at(1))
+            && let Ok(digit) = u16::try_from(*digit)
+            && digit < 8
+        {
+            (flags, ace) = (digit << 6, true);
+            self.skip();
+        } else if let Kind::Word(letters) = self.peek() {
             for letter in letters.chars() {
                 flags |= match letter {
+                    '0'..='7' => {
+                        ace = true;
+                        (u16::try_from(u32::from(letter)).unwrap_or(0) & 7) << 6
+                    }
                     'F' => 0x001,
                     'S' => 0x002,
                     'R' => 0x004,
@@ -245,7 +256,7 @@ impl Parser {
             any = true;
         }
         if self.takes('.') {
-            return Ok((flags | 0x010, false));
+            return Ok((flags | 0x010, ace));
         }
         if let Kind::Float(text) = self.peek() {
             let ace: Option<u16> = text.strip_prefix('.').and_then(|digit| digit.parse().ok());
