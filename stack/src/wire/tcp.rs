@@ -942,11 +942,11 @@ mod tests {
         let blocks = [block(10), block(20), block(30), block(40)];
         assert_eq!(list.push_sack(&blocks), 3);
         assert_eq!(list.push(&stamps), Err(ParseError::NoRoom));
-        let Some(Ok(TcpOption::Sack(sack))) = Options::new(list.as_bytes()).nth(3) else {
+        let Some(Ok(TcpOption::Sack(sack))) = Options::new(list.as_bytes()).nth(1) else {
             panic!("{list:?}");
         };
         assert_eq!(sack.iter().collect::<Vec<_>>(), blocks[..3]);
-        assert_eq!(list.as_bytes().len(), 40);
+        assert_eq!(list.as_bytes().len(), 36);
         assert_eq!(OptionBuffer::new().push_sack(&blocks), 4);
         assert_eq!(OptionBuffer::new().push_sack(&[]), 0);
     }
@@ -989,7 +989,7 @@ mod tests {
         let block = |n| (SeqNum(n), SeqNum(n + 1));
         let blocks = [block(10), block(20), block(30), block(40)];
         // Counters, no-operations in front of the blocks, blocks that fit.
-        for (counters, padding, fit) in [(3, 3, 3), (2, 2, 3), (1, 1, 3), (0, 0, 4)] {
+        for (counters, padding, fit) in [(3, 3, 3), (2, 2, 3), (1, 1, 4), (0, 0, 4)] {
             let mut list = OptionBuffer::new();
             assert!(list.push_ecn_counters(&[1 << 24 | 5, 6, 7][..counters]));
             let before = list.len();

@@ -274,6 +274,12 @@ impl Accurate {
         whole
     }
 
+    /// New marks that ACE tells of, if it has not wrapped.
+    fn at_least(&self, ace: u32) -> u32 {
+        //= RFC 9768 §3.2.2.2 three bits are told: at least so many are new.
+        ace.wrapping_sub(CEP_INIT).wrapping_sub(self.delivered_ce) & ACE_MASK
+    }
+
     /// New marks that an acknowledgment tells of (appendix A.2).
     fn marks(&mut self, ace: u32, news: &News<'_>) -> u32 {
         let before = self.delivered[CEB];
@@ -285,8 +291,7 @@ impl Accurate {
                 average => average - (average >> AVERAGE_BITS) + (now >> AVERAGE_BITS),
             };
         }
-        //= RFC 9768 §3.2.2.2 three bits are told: at least so many are new.
-        let least = ace.wrapping_sub(CEP_INIT).wrapping_sub(self.delivered_ce) & ACE_MASK;
+        let least = self.at_least(ace);
         if news.segments <= ACE_MASK {
             return least;
         }
@@ -344,6 +349,15 @@ impl Accurate {
             failures: self.fails.0 & shown | zeroed,
         }
     }
+}
+
+/// What an acknowledgment says before it is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Glance {
+    /// By its timestamp it is newer than all before.
+    newer: bool,
+    /// It tells of a mark, and was answered.
+    marked: bool,
 }
 
 /// What an acknowledgment brings.
@@ -424,9 +438,7 @@ impl Connection {
             },
             (true, Feedback::Accurate) if asks(syn.flags) => Feedback::Accurate,
             // Where both open at once, the peer's asking is an answer to ours.
-            (true, Feedback::Classic)
-                if !answers && syn.has(Flags::ECE) && syn.has(Flags::CWR) =>
-            {
+            (true, Feedback::Classic) if !answers && syn.has(Flags::ECE) && syn.has(Flags::CWR) => {
                 Feedback::Classic
             }
             (true, Feedback::Classic) if answers && syn.has(Flags::ECE) && !syn.has(Flags::CWR) => {
@@ -560,17 +572,32 @@ impl Connection {
         }
     }
 
-    /// Takes the peer's counters from an acknowledgment that has been taken; `newer`: by its
-    /// timestamp it is.
+    /// Slows down for an acknowledgment that tells of a mark for sure, before it is taken: lest it
+    /// first makes the window grow.
+    pub(super) fn glance_at_counter(&mut self, now: Instant, seg: &Segment) -> Glance {
+        let stamped = seg.timestamps.filter(|_| self.timestamps);
+        let newer = stamped.is_some_and(|(value, _)| self.rcv.is_news(seg, value));
+        let progress = newer || seg.ack.after(self.snd.una);
+        let accurate = &self.aside.accurate;
+        let marked = progress
+            && !accurate.fails.has(Fails::ZEROED)
+            && accurate.at_least(ace_of(seg.flags)) > 0;
+        if marked {
+            self.snd.on_marks(now, 0);
+        }
+        Glance { newer, marked }
+    }
+
+    /// Takes the peer's counters from an acknowledgment that has been taken.
     pub(super) fn take_counters(
         &mut self,
         now: Instant,
         seg: &Segment,
         acked: &Acked,
-        newer: bool,
+        glance: Glance,
     ) {
         //= RFC 9768 appendix A.1 what another acknowledgment may have overtaken is not looked at.
-        let progress = acked.advanced || acked.delivered > 0 || newer;
+        let progress = acked.advanced || acked.delivered > 0 || glance.newer;
         if !progress || self.aside.accurate.fails.has(Fails::ZEROED) {
             return;
         }
@@ -585,8 +612,10 @@ impl Connection {
         };
         let accurate = &mut self.aside.accurate;
         let marks = accurate.marks(ace_of(seg.flags), &news);
-        if marks > 0 {
-            accurate.delivered_ce = accurate.delivered_ce.wrapping_add(marks);
+        accurate.delivered_ce = accurate.delivered_ce.wrapping_add(marks);
+        if glance.marked {
+            self.snd.counters.delivered_ce += u64::from(marks);
+        } else if marks > 0 {
             //= RFC 9768 §3.1.5 marks are answered as RFC 3168 has it, but CWR is never said.
             self.snd.on_marks(now, u64::from(marks));
         }

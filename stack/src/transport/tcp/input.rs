@@ -442,13 +442,12 @@ impl Connection {
         if self.ecn == Feedback::Classic && seg.has(Flags::ECE) && !seg.has(Flags::SYN) {
             self.snd.on_marks(now, 1);
         }
+        let counts = self.ecn == Feedback::Accurate && !opens && !seg.has(Flags::SYN);
+        let announced = counts.then(|| self.glance_at_counter(now, seg));
         let una = self.snd.una;
         let acked = self.with_sender(now, |snd, cx, timers| snd.on_ack(cx, seg, timers));
-        if self.ecn == Feedback::Accurate && !opens && !seg.has(Flags::SYN) {
-            let stamped = seg.timestamps.filter(|_| self.timestamps);
-            let newer = |(value, _)| self.rcv.is_news(seg, value);
-            let newer = stamped.is_some_and(newer);
-            self.take_counters(now, seg, &acked, newer);
+        if let Some(announced) = announced {
+            self.take_counters(now, seg, &acked, announced);
         }
         if acked.advanced {
             self.progress = true;

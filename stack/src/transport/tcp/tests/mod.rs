@@ -1,6 +1,7 @@
 //! Two connections against each other over good and bad wires, and one against the RFCs' words:
 //! [`script`] is its notation.
 
+mod accurate;
 mod acks;
 mod attack;
 mod close;

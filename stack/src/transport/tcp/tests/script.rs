@@ -5,17 +5,19 @@
 //!   s.tx(&[". 1:1 ack 1001"])           all that comes out, numbered from ours
 //! ```
 //!
-//! Flags are `S F R P . U E W` (`.` is ACK), then first number and the one behind the last, then
+//! Flags are `S F R P . U E W A` (`.` is ACK, `A` is AE), then first number and the one behind the last, then
 //! words: `ack N`, `win N` (unscaled as on the wire), `sack A:B ..`, `ts V/E`, `mss N`, `ws N`,
-//! `sackok`, `urg N`, `uto S` (seconds), `ce`, `joined N`. Both first numbers lie just before the wrap of the sequence
+//! `sackok`, `urg N`, `uto S` (seconds), `ect0`, `ect1`, `ce`, `ecnb M:N,..` (counters by mark, or none),
+//! `joined N`. Both first numbers lie just before the wrap of the sequence
 //! space, so that every story crosses it.
 
 use crate::frame::Payload;
 use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
+use crate::transport::tcp::segment::EcnBytes;
 use crate::transport::tcp::{Connection, Options, Outgoing, Path, Segment, State};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header};
+use crate::wire::tcp::{Flags, Header, Options as Wire, TcpOption};
 use alloc::sync::Arc;
 use std::fmt::Write as _;
 use std::format;
@@ -28,7 +30,7 @@ pub(super) const IRS: SeqNum = SeqNum(u32::MAX - 1200);
 /// Our timestamp clock's offset, and the peer's.
 const OFFSETS: [u32; 2] = [u32::MAX - 1_000_100, u32::MAX - 1_000_050];
 
-const FLAGS: [(char, Flags); 8] = [
+const FLAGS: [(char, Flags); 9] = [
     ('S', Flags::SYN),
     ('F', Flags::FIN),
     ('R', Flags::RST),
@@ -37,6 +39,7 @@ const FLAGS: [(char, Flags); 8] = [
     ('U', Flags::URG),
     ('E', Flags::ECE),
     ('W', Flags::CWR),
+    ('A', Flags::AE),
 ];
 
 #[derive(Clone, Debug)]
@@ -247,7 +250,18 @@ impl Script {
                     let secs = value().parse().unwrap();
                     seg.user_timeout = Some(Duration::from_secs(secs));
                 }
+                "ect1" => seg.ecn = 1,
+                "ect0" => seg.ecn = 2,
                 "ce" => seg.ecn = 3,
+                "ecnb" => {
+                    word = words.next();
+                    let list = word.filter(|w| w.contains(':'));
+                    seg.ecn_bytes = Some(Self::counters(list.unwrap_or_default()));
+                    if list.is_some() {
+                        word = words.next();
+                    }
+                    continue;
+                }
                 "joined" => seg.segments = value().parse().unwrap(),
                 "nots" => seg.timestamps = None,
                 "ts" => {
@@ -272,6 +286,29 @@ impl Script {
         }
         let data: Vec<u8> = (0..len).map(|i| byte((seg.seq + i).since(IRS))).collect();
         (seg, Payload::from(bytes::Bytes::from(data)))
+    }
+
+    /// Counters by mark: `2:1,3:0,1:1`.
+    fn counters(list: &str) -> EcnBytes {
+        let pairs = list.split(',').filter(|pair| !pair.is_empty());
+        let mut kind = 172;
+        let mut bytes: Vec<u8> = Vec::new();
+        for pair in pairs {
+            let (mark, value) = pair.split_once(':').unwrap();
+            if bytes.is_empty() && mark == "1" {
+                kind = 174;
+            }
+            bytes.extend(&Self::number(value).to_be_bytes()[1..]);
+        }
+        let mut option = std::vec![kind, bytes.len() as u8 + 2];
+        option.extend(bytes);
+        let Some(Ok(TcpOption::AccurateEcn(counters))) = Wire::new(&option).next() else {
+            panic!("{list}");
+        };
+        let read = EcnBytes::new(&counters);
+        let said: Vec<_> = read.iter().map(|(m, n)| format!("{m}:{n}")).collect();
+        assert_eq!(said.join(","), list);
+        read
     }
 
     fn peer_clock(&self) -> u32 {
@@ -340,6 +377,10 @@ impl Script {
         }
         if out.ecn == 2 {
             text.push_str(" ect");
+        }
+        for (mark, value) in seg.ecn_bytes.iter().flat_map(EcnBytes::iter) {
+            let name = ["", "e1b", "e0b", "ceb"][usize::from(mark)];
+            write!(text, " {name} {value}").unwrap();
         }
         self.check_fits(out, &header, len);
         text
