@@ -648,7 +648,7 @@ fn tcp_segment(c: &mut Chance, to: &Target, src: Ipv4Addr, dst: Ipv4Addr, n: usi
             },
             4 => SackBlocks::new(&blocks).map_or(TcpOption::NoOperation, TcpOption::Sack),
             _ => TcpOption::Unknown {
-                kind: c.byte(),
+                kind: if c.one_in(4) { 174 } else { c.byte() },
                 data: blocks.get(..4).unwrap_or_default(),
             },
         };

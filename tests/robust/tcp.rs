@@ -309,7 +309,12 @@ impl Peer {
                     Vec::new()
                 };
                 self.echo = None;
-                self.plain(Flags::SYN, options, Vec::new());
+                // Half of them count marks.
+                let asks = match self.ports.1 % 2 {
+                    0 => Flags::NONE,
+                    _ => Flags::AE | Flags::CWR | Flags::ECE,
+                };
+                self.plain(Flags::SYN | asks, options, Vec::new());
                 self.plain(Flags::ACK, Vec::new(), Vec::new());
             }
             _ => self.clock = self.clock.wrapping_add(u32::from(c.u16())),
@@ -319,7 +324,7 @@ impl Peer {
 
     /// A segment of which hardly anything need be right.
     fn anything(&self, c: &mut Chance) -> Say {
-        const FLAGS: [Flags; 8] = [
+        const FLAGS: [Flags; 9] = [
             Flags::ACK,
             Flags::SYN,
             Flags::RST,
@@ -328,6 +333,7 @@ impl Peer {
             Flags::URG,
             Flags::ECE,
             Flags::CWR,
+            Flags::AE,
         ];
         let flags = match c.below(4) {
             0 => Flags::from_bits(c.u16() & 0x1ff),
@@ -369,7 +375,15 @@ impl Peer {
     }
 
     fn options(&self, c: &mut Chance) -> Vec<u8> {
-        match c.below(6) {
+        match c.below(7) {
+            6 => {
+                // Counters of marks: any number of any length.
+                let n = c.below(14);
+                let mut option = vec![172 + 2 * (c.byte() & 1), u8::try_from(2 + n).unwrap_or(2)];
+                option.extend(c.bytes(n));
+                option.resize(option.len().next_multiple_of(4), 1);
+                option
+            }
             0 => {
                 let n = c.below(11) * 4;
                 c.bytes(n)
@@ -479,6 +493,7 @@ fn options() -> tcp::Options {
     tcp::Options {
         recv_buffer: buffer,
         send_buffer: buffer,
+        ecn: tcp::options::Ecn::Accurate,
         ..tcp::Options::default()
     }
 }

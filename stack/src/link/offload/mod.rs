@@ -20,7 +20,8 @@
 //! all that they stand for fits. The rest is cut first, since what exceeds the next link's MTU is
 //! judged segment by segment (RFC 1191 §4), and an error quotes the [`first`].
 //!
-//! Left out: AccECN, whose counter takes the place of CWR and would go into each segment.
+//! Accurate ECN has a counter in place of CWR, which belongs into each segment (RFC 9768 §3.3.4).
+//! Where AE is set, it is that. Where it is not, nobody can tell; our TCP joins none that have CWR.
 
 mod join;
 
@@ -343,15 +344,20 @@ impl Cutter {
     }
 
     /// Flags of this piece: what ends the data belongs to the last segment, and that the window was
-    /// reduced is said once, in the first.
+    /// reduced is said once, in the first; but a counter is the same in all.
     fn flags(&mut self) -> [u8; 2] {
         const FIN_PSH: u8 = 0x09;
         const CWR: u8 = 0x80;
+        // Of the byte in front.
+        const AE: u8 = 0x01;
         let [offset, mut flags] = self.next.flags;
         if self.left > 0 {
             flags &= !FIN_PSH;
         }
-        self.next.flags = [offset, self.next.flags[1] & !CWR];
+        //= RFC 9768 §3.3.4 all segments of a super-segment have the same ACE.
+        let counts = offset & AE != 0;
+        let once = if counts { 0 } else { CWR };
+        self.next.flags = [offset, self.next.flags[1] & !once];
         [offset, flags]
     }
 }
@@ -538,7 +544,17 @@ mod tests {
 
     #[test]
     fn pieces_are_segments_of_their_own() {
-        let all = tcp::Flags::FIN | tcp::Flags::PSH | tcp::Flags::ACK | tcp::Flags::CWR;
+        pieces_of(tcp::Flags::ACK, tcp::Flags::CWR);
+        //= RFC 9768 §3.3.4: with AE it is a counter.
+        pieces_of(
+            tcp::Flags::ACK | tcp::Flags::AE | tcp::Flags::CWR,
+            tcp::Flags::NONE,
+        );
+    }
+
+    /// Cuts a segment with flags that each piece has, and those that only the first has.
+    fn pieces_of(each: tcp::Flags, first: tcp::Flags) {
+        let all = tcp::Flags::FIN | tcp::Flags::PSH | each | first;
         let header = tcp::Header {
             src_port: 9,
             dst_port: 7,
@@ -590,11 +606,7 @@ mod tests {
                 let before = u32::try_from(1000 * i).unwrap();
                 let want = tcp::Header {
                     seq: SeqNum(header.seq.0.wrapping_add(before)),
-                    flags: [
-                        tcp::Flags::ACK | tcp::Flags::CWR,
-                        tcp::Flags::ACK,
-                        tcp::Flags::ACK | tcp::Flags::FIN | tcp::Flags::PSH,
-                    ][i],
+                    flags: [each | first, each, each | tcp::Flags::FIN | tcp::Flags::PSH][i],
                     checksum: got.checksum,
                     ..header
                 };

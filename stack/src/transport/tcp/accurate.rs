@@ -141,6 +141,8 @@ pub(super) struct Accurate {
     estimate: Option<u8>,
     /// Segments acknowledged at once, on average.
     at_once: u32,
+    /// An acknowledgment has covered so much that ACE may have wrapped.
+    unsure: bool,
     seen: Seen,
     fails: Fails,
 }
@@ -161,6 +163,7 @@ impl Accurate {
         delivered: [0; FIELDS],
         estimate: None,
         at_once: 0,
+        unsure: false,
         seen: Seen::None,
         fails: Fails(0),
     };
@@ -292,6 +295,13 @@ impl Accurate {
             };
         }
         let least = self.at_least(ace);
+        self.unsure |= news.segments > ACE_MASK;
+        //= RFC 9768 §3.2.3.2.5 bytes that were marked in packets of which none was: somebody changes
+        //= what is told, and nothing is ECN-capable any more.
+        let none = least == 0 && self.delivered_ce == 0 && !self.unsure;
+        if none && self.delivered[CEB].cast_signed() > 0 {
+            self.fails.0 |= Fails::MANGLED;
+        }
         if news.segments <= ACE_MASK {
             return least;
         }
@@ -541,6 +551,8 @@ impl Connection {
         let accurate = &mut self.aside.accurate;
         //= RFC 9768 §3.2.2.1 table 4: it has no counter, but says what our SYN-ACK arrived with.
         let ace = ace_of(seg.flags);
+        //= RFC 9768 §3.2.2.4 what is zero here was made so. (Other first segments may say zero, and we
+        //= believe them.)
         if ace == 0 {
             accurate.fails.0 |= Fails::ZEROED;
         }

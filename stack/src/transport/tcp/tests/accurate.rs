@@ -361,7 +361,7 @@ fn a_counter_that_may_have_wrapped() {
 
 #[test]
 fn options_that_lie() {
-    //= RFC 9768 §3.2.3.2.4: zeroed counters are not believed; others are taken modulo 2^24.
+    //= RFC 9768 §3.2.3.1, §3.2.3.2.4: zeroed counters are not believed; others are taken modulo 2^24.
     for (option, seen, failures) in [
         ("ecnb 2:0,3:0,1:1", 3, 8),
         ("ecnb 1:1,3:0,2:0", 3, 8),
@@ -393,6 +393,24 @@ fn options_that_lie() {
     }
     // Each acknowledgment of one segment marks at most seven, whatever it says.
     assert!(s.c.status(s.now).delivered_ce <= 140);
+}
+
+#[test]
+fn options_that_contradict_the_counter() {
+    //= RFC 9768 §3.2.3.2.5
+    for (ace, segments, failures) in [(".EA", 1, 2), (".WA", 1, 0), (".EA", 8, 0)] {
+        let mut s = open(accurate(), "ecnb 2:1,3:0,1:1");
+        s.drain();
+        s.write(8000);
+        s.drain();
+        s.run(100);
+        let ack = 988 * segments + 1;
+        s.rx(&format!("{ace} 1:1 ack {ack} ecnb 2:1,3:{},1:1", ack - 1));
+        assert_eq!(counters(&s).failures, failures, "{ace} {segments}");
+        s.write(1000);
+        let marked = s.drain().iter().all(|l| l.contains(" ect"));
+        assert_eq!(marked, failures == 0, "{ace} {segments}");
+    }
 }
 
 #[test]
