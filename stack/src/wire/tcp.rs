@@ -955,7 +955,8 @@ mod tests {
     fn counters_of_accurate_ecn() {
         //= RFC 9768 §3.2.3: both orders, each length, what is over, and lengths that end the list.
         let all = [0, 0, 1, 0, 1, 0, 1, 0, 0, 7, 7, 7];
-        let table: [(u8, usize, &[(u8, u32)]); 8] = [
+        type Case = (u8, usize, &'static [(u8, u32)]);
+        let table: [Case; 8] = [
             (172, 9, &[(2, 1), (3, 256), (1, 65_536)]),
             (174, 9, &[(1, 1), (3, 256), (2, 65_536)]),
             (174, 6, &[(1, 1), (3, 256)]),
