@@ -73,6 +73,8 @@ words! {
         Passive: "passive",
         /// Asked for.
         Active: "active",
+        /// Asked for, and counted where the peer can (RFC 9768).
+        Accurate: "accurate",
     }
     /// When small segments wait.
     Nagle as tcp::options::Nagle {
@@ -217,7 +219,7 @@ settings! {
     tcp_congestion: Congestion,
     /// TCP: a congestion window of so many bytes, which nothing moves.
     tcp_fixed_window: Bytes,
-    /// TCP: explicit congestion notification: off, passive or active.
+    /// TCP: explicit congestion notification: off, passive, active or accurate.
     tcp_ecn: Ecn,
     /// TCP: when small segments wait: classic, minshall or off (`TCP_NODELAY`).
     tcp_nagle: Nagle,

@@ -316,6 +316,7 @@ impl Process {
             options.window_scaling = fresh.window_scaling;
             options.ecn = fresh.ecn;
             options.ecn_fallback = fresh.ecn_fallback;
+            options.ecn_checks = fresh.ecn_checks;
             options.ecn_option = fresh.ecn_option;
             options.ecn_beacons = fresh.ecn_beacons;
             options.frto = fresh.frto;

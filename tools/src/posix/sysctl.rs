@@ -305,7 +305,7 @@ impl Sysctls {
                     _ => Ecn::Passive,
                 }
             }
-            "tcp_ecn_fallback" => o.ecn_fallback = on,
+            "tcp_ecn_fallback" => (o.ecn_fallback, o.ecn_checks) = (on, on),
             "tcp_ecn_option" => {
                 o.ecn_option = match value {
                     0 => EcnOption::Never,

@@ -154,9 +154,12 @@ pub struct Options {
     //= RFC 9293 §3.8.2 SHLD-8: congestion marks, where the peer asks for them.
     /// Explicit congestion notification.
     pub ecn: Ecn,
-    /// Where a handshake or its marks look mangled, do without (RFC 3168 §6.1.1.1, RFC 9768 §3.1.4,
-    /// §3.2.2.3).
+    /// A SYN that is sent again asks for less, and then for nothing (RFC 3168 §6.1.1.1, RFC 9768
+    /// §3.1.4); else it goes on asking.
     pub ecn_fallback: bool,
+    /// Where marks are counted, and those of the handshake were changed on the way, send nothing that
+    /// could be marked (RFC 9768 §3.2.2.3); off, as FreeBSD.
+    pub ecn_checks: bool,
     /// Byte counters where marks are counted (RFC 9768 §3.2.3).
     pub ecn_option: EcnOption,
     /// So many times a round trip at least, where they are sent sparingly; zero: only as they change.
@@ -288,6 +291,7 @@ impl Default for Options {
             sack: true,
             ecn: Ecn::Passive,
             ecn_fallback: true,
+            ecn_checks: true,
             ecn_option: EcnOption::Usual,
             ecn_beacons: 3,
             ecn_prompt: true,
@@ -360,7 +364,7 @@ impl Options {
             quick_acks: 0,
             delayed_ack: Duration::from_millis(40),
             nagle: Nagle::Classic,
-            ecn_fallback: false,
+            ecn_checks: false,
             ecn_option: EcnOption::Never,
             ecn_prompt: false,
             ecn_control: false,

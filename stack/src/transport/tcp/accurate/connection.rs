@@ -59,7 +59,7 @@ impl Connection {
         if !answers {
             return;
         }
-        let checks = self.options.ecn_fallback;
+        let checks = self.options.ecn_checks;
         let accurate = &mut self.aside.accurate;
         accurate.reflect = Some(syn.ecn);
         if let Some(option) = &syn.ecn_bytes {
@@ -143,7 +143,7 @@ impl Connection {
         if self.ecn != Feedback::Accurate || self.active || !bare {
             return;
         }
-        let checks = self.options.ecn_fallback;
+        let checks = self.options.ecn_checks;
         let accurate = &mut self.aside.accurate;
         //= RFC 9768 §3.2.2.1 table 4: it has no counter, but says what our SYN-ACK arrived with.
         let ace = ace_of(seg.flags);

@@ -203,7 +203,7 @@ fn the_third_ack_is_read() {
         (".EWA", true, true, 0),
     ] {
         let options = Options {
-            ecn_fallback: checks,
+            ecn_checks: checks,
             ..accurate()
         };
         let mut s = accepted(options, &format!("{ack} 1:1 ack 1"));
