@@ -157,8 +157,8 @@ pub struct Options {
     /// A SYN that is sent again asks for less, and then for nothing (RFC 3168 §6.1.1.1, RFC 9768
     /// §3.1.4); else it goes on asking.
     pub ecn_fallback: bool,
-    /// Where marks are counted, and those of the handshake were changed on the way, send nothing that
-    /// could be marked (RFC 9768 §3.2.2.3); off, as FreeBSD.
+    /// Where marks are counted, and those of the handshake or its first counter were changed on the
+    /// way, send nothing that could be marked (RFC 9768 §3.2.2.3, §3.2.2.4); off, as FreeBSD.
     pub ecn_checks: bool,
     /// Byte counters where marks are counted (RFC 9768 §3.2.3).
     pub ecn_option: EcnOption,

@@ -256,7 +256,6 @@ impl Connection {
                 }
                 if reply && !again {
                     self.push_counters_of_syn(&mut all);
-                    all.align(0);
                 }
             }
         }

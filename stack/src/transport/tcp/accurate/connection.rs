@@ -149,7 +149,7 @@ impl Connection {
         let ace = ace_of(seg.flags);
         //= RFC 9768 §3.2.2.4 what is zero here was made so. (Other first segments may say zero, and we
         //= believe them.)
-        if ace == 0 {
+        if ace == 0 && checks {
             accurate.fails.0 |= Fails::ZEROED;
         }
         if ace == 0b110 {
