@@ -210,7 +210,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     (
         "[[client]]\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nsettings = { tcp_ecn = 'on' }",
         14,
-        "there is no value `on`; there is off, passive, active",
+        "there is no value `on`; there is off, passive, active, accurate",
     ),
     (
         "[[node]]\nname = 'c'\nsettings = { tcp_mss = 20 }",
