@@ -1,6 +1,8 @@
 //! Claims alone, disputed, and between two machines on one link.
 
 use super::*;
+use crate::net::claim::MAX_EVENTS;
+use crate::time::Duration;
 use alloc::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
