@@ -110,7 +110,7 @@ pub(crate) fn link_and_neighbours(c: &mut Chance) {
                 let mac = station(c);
                 let claim = match c.below(4) {
                     0 => Claim::Request,
-                    1 => Claim::Announcement,
+                    1 => Claim::Announcement { overrides: true },
                     n => Claim::Reply { overrides: n == 2 },
                 };
                 let _ = cache.handle_claim(now, IpAddr::V4(addr(c)), mac, claim);

@@ -26,25 +26,22 @@
 //! list only.
 
 use super::neighbor::{Cache, Claim};
-use super::rate::TokenBucket;
+use super::rate::{StationLimiter, TokenBucket};
 use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::arp::{Operation, Packet};
 use crate::wire::{Cidr, MacAddr};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::hash::Hasher;
 use core::net::{IpAddr, Ipv4Addr};
-use siphasher::sip::SipHasher13;
 
 /// What ARP may answer, and how fast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Replies that wait for the link at most.
     pub max_replies: usize,
-    /// Replies a second to one source. Sources share [`BUCKETS`] buckets by a keyed hash, so that
-    /// nobody can fill the table or choose whom to starve.
+    /// Replies a second to one source.
     pub reply_rate: u32,
     /// Replies to one source in one burst: as a scan of a whole /24 asks, some of it twice.
     pub reply_burst: u32,
@@ -74,9 +71,6 @@ impl Default for Config {
         }
     }
 }
-
-/// Buckets that sources share.
-pub const BUCKETS: u64 = 256;
 
 /// How the frame around the packet was addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,9 +119,7 @@ pub struct Stats {
 #[derive(Clone, Debug)]
 pub struct Arp {
     config: Config,
-    keys: [u64; 2],
-    /// Those that were ever used: most hosts are asked by few.
-    sources: BTreeMap<u64, TokenBucket>,
+    sources: StationLimiter,
     proxied: TokenBucket,
     queue: VecDeque<(MacAddr, Packet)>,
     stats: Stats,
@@ -138,8 +130,7 @@ impl Arp {
     #[must_use]
     pub fn new(config: Config, mut rng: Rng) -> Self {
         Self {
-            keys: rng.hash_keys(),
-            sources: BTreeMap::new(),
+            sources: StationLimiter::new(config.reply_rate, config.reply_burst, &mut rng),
             proxied: TokenBucket::new(config.proxy_rate, config.proxy_burst),
             queue: VecDeque::new(),
             stats: Stats::default(),
@@ -180,14 +171,14 @@ impl Arp {
         let ip = IpAddr::V4(packet.sender_ip);
         let mut tell = |claim| cache.handle_claim(now, ip, packet.sender_mac, claim);
         match packet.operation {
-            _ if announcement => tell(Claim::Announcement),
+            _ if announcement => tell(Claim::Announcement { overrides: true }),
             Operation::REQUEST if for_us => {
                 //= RFC 826 "Packet Reception": who asks for us is merged into the table before the
                 // answer. What the cache refuses it counts; the answer is due all the same.
                 let _ = tell(if local.is_on_link(packet.sender_ip) {
                     Claim::Request
                 } else {
-                    Claim::Announcement
+                    Claim::Announcement { overrides: true }
                 });
                 self.reply(now, packet, local)
             }
@@ -196,7 +187,7 @@ impl Arp {
             }
             Operation::REPLY if for_us => tell(Claim::Reply { overrides: true }),
             //= RFC 826 "Packet Reception": an overheard packet updates a pair that is known.
-            _ if delivery == Delivery::Broadcast => match tell(Claim::Announcement) {
+            _ if delivery == Delivery::Broadcast => match tell(Claim::Announcement { overrides: true }) {
                 Err(DropReason::NeighborProtected) => Err(DropReason::NeighborProtected),
                 _ => Err(DropReason::ArpNotForUs),
             },
@@ -265,7 +256,7 @@ impl Arp {
         request: &Packet,
         local: &impl Local,
     ) -> Result<(), DropReason> {
-        if !self.may_answer(now, request.sender_mac) {
+        if !self.sources.take(now, request.sender_mac) {
             self.stats.limited += 1;
             return Err(DropReason::ArpRateLimited);
         }
@@ -290,14 +281,6 @@ impl Arp {
             self.stats.limited += 1;
             Err(DropReason::ReplyQueueFull)
         }
-    }
-
-    fn may_answer(&mut self, now: Instant, source: MacAddr) -> bool {
-        let mut hash = SipHasher13::new_with_keys(self.keys[0], self.keys[1]);
-        hash.write(&source.0);
-        let full = TokenBucket::new(self.config.reply_rate, self.config.reply_burst);
-        let bucket = self.sources.entry(hash.finish() % BUCKETS);
-        bucket.or_insert(full).take(now)
     }
 
     fn push(&mut self, dst: MacAddr, packet: Packet) -> bool {

@@ -22,8 +22,12 @@
 //!
 //! Left out: queueing what was refused, and weights.
 
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
+use crate::wire::MacAddr;
 use alloc::collections::BTreeMap;
+use core::hash::Hasher;
+use siphasher::sip::SipHasher13;
 
 /// A token bucket.
 ///
@@ -96,6 +100,40 @@ impl TokenBucket {
         let credit = u128::from(self.credit) + elapsed * u128::from(self.rate);
         self.credit = u64::try_from(credit).unwrap_or(full).min(full);
         self.updated = self.updated.max(now);
+    }
+}
+
+/// Answers a second to each station that asks, which ARP and neighbour discovery share. Stations
+/// share [`BUCKETS`] buckets by a keyed hash, so that nobody can fill the table or choose whom to
+/// starve.
+#[derive(Clone, Debug)]
+pub struct StationLimiter {
+    full: TokenBucket,
+    keys: [u64; 2],
+    /// Those that were ever used: most hosts are asked by few.
+    stations: BTreeMap<u64, TokenBucket>,
+}
+
+/// Buckets that stations share.
+pub const BUCKETS: u64 = 256;
+
+impl StationLimiter {
+    /// Full buckets.
+    #[must_use]
+    pub fn new(rate_per_second: u32, burst: u32, rng: &mut Rng) -> Self {
+        Self {
+            full: TokenBucket::new(rate_per_second, burst),
+            keys: rng.hash_keys(),
+            stations: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a token of a station's, if there is one.
+    pub fn take(&mut self, now: Instant, station: MacAddr) -> bool {
+        let mut hash = SipHasher13::new_with_keys(self.keys[0], self.keys[1]);
+        hash.write(&station.0);
+        let bucket = self.stations.entry(hash.finish() % BUCKETS);
+        bucket.or_insert(self.full).take(now)
     }
 }
 

@@ -52,6 +52,16 @@ impl Cache {
         }
     }
 
+    /// Notes whether a neighbour says that it is a router; whether it says so no more.
+    //= RFC 4861 §7.2.5: each advertisement sets the IsRouter flag, also where nothing else changes.
+    pub fn set_router(&mut self, ip: IpAddr, router: bool) -> bool {
+        let slot = self.find(ip);
+        let Some(e) = slot.and_then(|slot| self.entry(slot)) else {
+            return false;
+        };
+        core::mem::replace(&mut e.router, router) && !router
+    }
+
     /// A claim about a neighbour that is not there.
     fn learn(
         &mut self,
@@ -109,7 +119,7 @@ impl Cache {
         match claim {
             //= RFC 4861 §7.2.5: Without the Override flag a contradiction changes no MAC; it makes
             // a REACHABLE neighbour STALE and is ignored in any other state.
-            Claim::Reply { overrides: false } => {
+            Claim::Reply { overrides: false } | Claim::Announcement { overrides: false } => {
                 if e.state == State::Reachable {
                     self.enter(now, slot, State::Stale, None);
                 }

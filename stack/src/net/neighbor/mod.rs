@@ -45,7 +45,7 @@
 //! forges the source MAC itself, which is for switches to prevent; who claims a neighbour that we
 //! only ever heard and never used. Where that matters, use [`Cache::set_static`].
 //!
-//! Left out: the IsRouter flag (the host's router list keeps it); SEND (RFC 3971).
+//! Left out: SEND (RFC 3971).
 
 mod claims;
 mod parking;
@@ -118,6 +118,7 @@ struct Entry {
     state: State,
     since: Instant,
     confirmed: bool,
+    router: bool,
     /// When REACHABLE or FAILED ends. A hint moves it without touching the timer, which then fires
     /// early and is set again: confirming costs no tree operation.
     until: Instant,
@@ -775,6 +776,7 @@ impl Entry {
             state,
             since: now,
             confirmed: false,
+            router: false,
             until: now,
             timer: None,
             idle: None,
@@ -797,6 +799,7 @@ impl Entry {
             state: self.state,
             since: self.since,
             confirmed: self.confirmed,
+            router: self.router,
             rival: self.rival,
             parked: self.parked.len() + self.ready,
         }

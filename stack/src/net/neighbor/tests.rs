@@ -127,7 +127,7 @@ fn claims_against_states() {
     use State::*;
     let ok = Ok(());
     let kept = Err(DropReason::NeighborProtected);
-    let other = Claim::Announcement;
+    let other = Claim::Announcement { overrides: true };
     let ask = Claim::Request;
     // state, confirmed, claim, its MAC -> state, MAC, result. RFC 4861 §7.2.5 and appendix C,
     // but for confirmed neighbours, which are probed at OLD first.
@@ -185,7 +185,7 @@ fn claims_against_states() {
 #[test]
 fn strangers_are_learnt_from_requests_only() {
     let mut c = cache();
-    for claim in [REPLY, MEEK, Claim::Announcement] {
+    for claim in [REPLY, MEEK, Claim::Announcement { overrides: true }] {
         let refused = c.handle_claim(Instant::ZERO, ip(1), OLD, claim);
         assert_eq!(refused, Err(DropReason::ArpUnsolicited));
     }
@@ -207,7 +207,7 @@ fn strangers_are_learnt_from_requests_only() {
 #[test]
 fn the_answer_to_our_question_beats_hearsay() {
     let (mut c, now) = in_state(State::Incomplete, false);
-    c.handle_claim(now, ip(1), NEW, Claim::Announcement)
+    c.handle_claim(now, ip(1), NEW, Claim::Announcement { overrides: true })
         .unwrap();
     assert_eq!((state(&c, 1), mac(&c, 1)), (Some(State::Delay), Some(NEW)));
     c.handle_claim(now, ip(1), OLD, REPLY).unwrap();
@@ -372,7 +372,7 @@ fn a_poisoned_reply_does_not_replace_a_neighbour_that_answers() {
     for t in 1..60_000 {
         let now = ms(t);
         c.handle_timeout(now);
-        for claim in [REPLY, Claim::Request, Claim::Announcement] {
+        for claim in [REPLY, Claim::Request, Claim::Announcement { overrides: true }] {
             assert_eq!(
                 c.handle_claim(now, ip(1), NEW, claim),
                 Err(DropReason::NeighborProtected)
@@ -402,11 +402,11 @@ fn a_rival_gets_in_only_after_three_unanswered_probes() {
     let (mut c, _) = in_state(State::Reachable, true);
     let start = ms(10_000);
     assert!(
-        c.handle_claim(start, ip(1), NEW, Claim::Announcement)
+        c.handle_claim(start, ip(1), NEW, Claim::Announcement { overrides: true })
             .is_err()
     );
     assert!(
-        c.handle_claim(start, ip(1), THIRD, Claim::Announcement)
+        c.handle_claim(start, ip(1), THIRD, Claim::Announcement { overrides: true })
             .is_err()
     );
     // Without probes sent, time alone proves nothing.
@@ -446,7 +446,7 @@ fn a_flood_of_claims_fills_spare_room_only() {
     c.handle_timeout(now);
     assert_eq!(c.stats().entries.stale, u64::from(confirmed));
     for n in 0..100_000 {
-        let claim = [Claim::Request, Claim::Announcement, REPLY][n as usize % 3];
+        let claim = [Claim::Request, Claim::Announcement { overrides: true }, REPLY][n as usize % 3];
         let _ = c.handle_claim(now, ip(10_000 + n), NEW, claim);
         let _ = c.handle_claim(now, ip(n % confirmed), NEW, claim);
         assert!(c.len() <= 1024);
@@ -613,7 +613,7 @@ fn parked_packets_leave_in_order_and_newer_ones_behind_them() {
     };
     let mut c = Cache::new(config, Rng::from_seed(1));
     let _ = c.resolve(ms(0), ip(1), packet(0), Origin::Own);
-    c.handle_claim(ms(0), ip(1), OLD, Claim::Announcement)
+    c.handle_claim(ms(0), ip(1), OLD, Claim::Announcement { overrides: true })
         .unwrap();
     let _ = c.resolve(ms(0), ip(1), packet(1), Origin::Own);
     assert_eq!(
@@ -654,7 +654,7 @@ fn the_newest_packets_are_kept_within_every_limit() {
         }
         assert_eq!(gone, [0, 1, 2, 3, 4, 5, 6], "{config:?}");
         assert_eq!(c.stats().parked_drops, 7);
-        c.handle_claim(ms(0), ip(1), OLD, Claim::Announcement)
+        c.handle_claim(ms(0), ip(1), OLD, Claim::Announcement { overrides: true })
             .unwrap();
         let log = sent(&mut c, ms(0));
         assert_eq!(log, [7, 8, 9].map(|n| format!("send {n} to {OLD}")));
@@ -812,7 +812,7 @@ fn wander(seed: u64, steps: u32) -> Vec<String> {
             6..=7 => drop(c.handle_claim(now, who, mac, REPLY)),
             8 => drop(c.handle_claim(now, who, mac, MEEK)),
             9..=10 => drop(c.handle_claim(now, who, mac, Claim::Request)),
-            11 => drop(c.handle_claim(now, who, mac, Claim::Announcement)),
+            11 => drop(c.handle_claim(now, who, mac, Claim::Announcement { overrides: true })),
             12 => c.confirm(now, who),
             13 if dice.below(10) == 0 => drop(c.set_static(now, who, mac)),
             13 => drop(c.remove(who)),

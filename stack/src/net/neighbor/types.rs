@@ -120,7 +120,10 @@ pub enum Claim {
     Request,
     /// Anything else that names the sender: a gratuitous ARP, an overheard request, an unsolicited
     /// NA. Creates nothing.
-    Announcement,
+    Announcement {
+        /// As of a reply.
+        overrides: bool,
+    },
 }
 
 /// Whose packet asks for a neighbour: RFC 6583 §7.1 ranks what we need before what others ask of us.
@@ -209,6 +212,8 @@ pub struct Neighbor {
     pub since: Instant,
     /// Whether this MAC has ever been confirmed.
     pub confirmed: bool,
+    /// Whether it says that it is a router (RFC 4861 §7.3.2: IsRouter); ARP does not tell.
+    pub router: bool,
     /// Another MAC that claims the address while the known one is probed.
     pub rival: Option<MacAddr>,
     /// Packets that wait.
