@@ -71,6 +71,22 @@ reasons! {
     NeighborCacheFull = "neighbor-cache-full",
     /// An ARP request that we may not answer this soon: its sender asks too often.
     ArpRateLimited = "arp-rate-limited",
+    /// A neighbour discovery message that its validity checks refuse (RFC 4861 §6.1, §7.1, §8.1).
+    NdpMalformed = "ndp-malformed",
+    /// One with a hop limit below 255: it may come from beyond the link.
+    NdpHopLimit = "ndp-hop-limit",
+    /// A solicitation for an address that is not ours, or not yet.
+    NdpNotForUs = "ndp-not-for-us",
+    /// It names a group or ourselves as a station.
+    NdpBadSender = "ndp-bad-sender",
+    /// It shows that another station has, or wants, an address of ours.
+    NdpConflict = "ndp-conflict",
+    /// Our own question about an address, come back (RFC 7527 §4.2).
+    NdpLooped = "ndp-looped",
+    /// An advertisement of a neighbour that nobody asked for.
+    NdpUnsolicited = "ndp-unsolicited",
+    /// A solicitation that we may not answer this soon: its sender asks too often.
+    NdpRateLimited = "ndp-rate-limited",
 
     // IPv4.
     /// The packet is cut short within its header.
@@ -276,6 +292,8 @@ impl DropReason {
     #[must_use]
     pub const fn of_ipv6(self) -> Self {
         match self {
+            Self::ArpBadSender => Self::NdpBadSender,
+            Self::ArpUnsolicited => Self::NdpUnsolicited,
             Self::Ipv4MartianSource => Self::Ipv6MartianSource,
             Self::Ipv4SourceIsOurs => Self::Ipv6SourceIsOurs,
             Self::Ipv4ReversePath => Self::Ipv6ReversePath,

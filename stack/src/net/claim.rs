@@ -142,6 +142,21 @@ pub enum Event<A> {
     },
 }
 
+impl<A> Event<A> {
+    /// The same of an address that `f` makes of this one.
+    pub fn map<B>(self, f: impl FnOnce(A) -> B) -> Event<B> {
+        match self {
+            Self::Usable { addr } => Event::Usable { addr: f(addr) },
+            Self::ConflictDetected { addr, mac } => {
+                let addr = f(addr);
+                Event::ConflictDetected { addr, mac }
+            }
+            Self::Lost { addr, mac } => Event::Lost { addr: f(addr), mac },
+            Self::Defended { addr, mac } => Event::Defended { addr: f(addr), mac },
+        }
+    }
+}
+
 /// What a claim has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Say {

@@ -1,7 +1,7 @@
 //! From interface to interface: neighbours, routes, IPv4, fragments, ICMP, groups.
 //!
 //! ```text
-//!   route        where to          neighbor <- arp   who has it    claim <- acd   may I have it
+//!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
 //!   icmp         what to say
 //!   igmp groups  what to hear      rate              how often
@@ -15,14 +15,17 @@ mod accepted;
 pub mod acd;
 pub mod arp;
 pub mod claim;
+pub mod dad;
 pub mod groups;
 pub mod icmp;
 pub mod igmp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod ndp;
 pub mod neighbor;
 pub mod pmtu;
 pub mod rate;
 pub mod reassembly;
 pub mod route;
+pub mod slaac;
