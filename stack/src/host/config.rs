@@ -1,7 +1,7 @@
 //! What a host is told at birth: limits, policies, interfaces. Plain data with defaults.
 
 use crate::machine::Port;
-use crate::net::{acd, igmp, neighbor, pmtu, rate, reassembly, route};
+use crate::net::{acd, dad, igmp, ndp, neighbor, pmtu, rate, reassembly, route};
 use crate::time::Duration;
 use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
@@ -19,6 +19,9 @@ pub struct Config {
     /// Answer echo and timestamp requests to broadcast and multicast addresses. Off: RFC 1122
     /// §3.2.2.6 allows silence, and an amplifier is nobody's friend.
     pub echo_broadcast: bool,
+    /// Answer echo requests to groups of IPv6, as RFC 4443 §4.2 wants: who does it is found by
+    /// `ping ff02::1%tap0`. The answers stay on the link that asks, unlike those of IPv4.
+    pub echo_group: bool,
     /// Answer timestamp requests (RFC 1122 §3.2.2.8: may).
     pub timestamps: bool,
     /// Follow redirects from the current first hop (RFC 1122 §3.2.2.2; routers do not, RFC 1812
@@ -34,6 +37,10 @@ pub struct Config {
     pub neighbor: neighbor::Config,
     /// Claiming of addresses.
     pub acd: acd::Config,
+    /// Claiming of IPv6 addresses.
+    pub dad: dad::Config,
+    /// Neighbour discovery.
+    pub ndp: ndp::Config,
     /// Routes kept.
     pub route: route::Config,
     /// Reassembly limits.
@@ -117,6 +124,7 @@ impl Default for Config {
             forwarding: false,
             echo: true,
             echo_broadcast: false,
+            echo_group: true,
             timestamps: true,
             accept_redirects: true,
             send_redirects: true,
@@ -124,6 +132,8 @@ impl Default for Config {
             icmp_rate: rate::Config::default(),
             neighbor: neighbor::Config::default(),
             acd: acd::Config::default(),
+            dad: dad::Config::default(),
+            ndp: ndp::Config::default(),
             route: route::Config::default(),
             reassembly: reassembly::Config::default(),
             pmtu: pmtu::Config::default(),
@@ -165,6 +175,21 @@ pub enum ReversePath {
     Loose,
 }
 
+/// Whether an IPv6 address waits for duplicate address detection (RFC 4862 §5.4) on a link with
+/// stations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DuplicateDetection {
+    /// It is not used before.
+    #[default]
+    Before,
+    /// It is used meanwhile, with the care that RFC 4429 asks for. We differ where it was typed in
+    /// by hand: §3.1 would have it wait.
+    Optimistic,
+    /// None is done, as of a DupAddrDetectTransmits of zero: for a link where nobody else gives
+    /// addresses.
+    Off,
+}
+
 /// One interface.
 #[derive(Clone, Debug)]
 pub struct InterfaceConfig {
@@ -191,6 +216,11 @@ pub struct InterfaceConfig {
     /// Probe for other holders before using an address (RFC 5227); else it is announced and used
     /// at once.
     pub probe_addresses: bool,
+    /// Speak IPv6 without an address being given: make a link-local one (RFC 4862 §5.3). An address
+    /// of IPv6 has the same effect.
+    pub ipv6: bool,
+    /// How IPv6 addresses are taken.
+    pub duplicate_detection: DuplicateDetection,
     /// Take frames for other stations.
     pub promiscuous: bool,
     /// Take packets for any destination as ours, as a transparent proxy needs.
@@ -216,6 +246,8 @@ impl InterfaceConfig {
             tso: false,
             addresses: Vec::new(),
             probe_addresses: false,
+            ipv6: false,
+            duplicate_detection: DuplicateDetection::Before,
             promiscuous: false,
             any_ip: false,
             reverse_path: ReversePath::Off,

@@ -2,7 +2,7 @@
 //! cache and the link, cut where the MTU asks for it.
 //!
 //! ```text
-//!   ARP, ACD -> what the neighbour cache releases -> IGMP -> replies -> forwarded -> sockets in turn
+//!   ARP, ACD, DAD, NDP -> what the neighbour cache releases -> IGMP -> replies -> forwarded -> sockets in turn
 //!                       \--> next hop's MAC known? else park --> cut to MTU --> link header
 //! ```
 
@@ -17,6 +17,7 @@ use crate::machine::{Fate, Port};
 use crate::net::arp::request;
 use crate::net::icmp::Error;
 use crate::net::ip::{self, Accepted, Fragmenter};
+use crate::net::ndp::solicitation;
 use crate::net::neighbor::{Action, Lookup, Origin, Resolution};
 use crate::net::{igmp, ipv4, ipv6};
 use crate::reason::DropReason;
@@ -140,8 +141,8 @@ impl Host {
         }
     }
 
-    /// What comes before queued packets: pieces of one that has begun to leave, ARP, neighbours'
-    /// parked packets, groups.
+    /// What comes before queued packets: pieces of one that has begun to leave, ARP and neighbour
+    /// discovery, neighbours' parked packets, groups.
     #[cold]
     fn transmit_urgent(&mut self, now: Instant, at: u16) -> Option<Frame> {
         self.calm = None;
@@ -172,7 +173,7 @@ impl Host {
         Some(piece)
     }
 
-    /// ARP's own packets, and what the neighbour cache lets go or gives up.
+    /// What ARP and neighbour discovery have to say themselves, and what the neighbour cache lets go or gives up.
     #[inline]
     fn transmit_link(&mut self, now: Instant, at: u16) -> Option<Frame> {
         loop {
@@ -186,15 +187,36 @@ impl Host {
             if let Some((dst, packet)) = packet {
                 return Some(self.arp_frame(at, dst, &packet));
             }
+            if interface.dad.has_output() || interface.ndp.has_output() {
+                let frame = self
+                    .poll_discovery(now, at)
+                    .and_then(|out| self.discovery_frame(at, out));
+                match frame {
+                    Some(frame) => return Some(frame),
+                    None => continue,
+                }
+            }
             match interface.neighbors.poll_transmit(now)? {
-                Action::Solicit { target, to, .. } => {
-                    // Who asks for the others comes with neighbour discovery.
-                    let IpAddr::V4(target) = target else { continue };
-                    let Some(src) = interface.source_for(target) else {
-                        continue;
+                Action::Solicit {
+                    target,
+                    to,
+                    packet_from,
+                    ..
+                } => {
+                    let frame = match target {
+                        IpAddr::V4(target) => interface.source_for(target).map(|src| {
+                            let (dst, packet) = request(mac, src, target, to);
+                            self.arp_frame(at, dst, &packet)
+                        }),
+                        IpAddr::V6(target) => interface
+                            .solicits_from(target, packet_from)
+                            .map(|src| solicitation(mac, src, target, to))
+                            .and_then(|out| self.discovery_frame(at, out)),
                     };
-                    let (dst, packet) = request(mac, src, target, to);
-                    return Some(self.arp_frame(at, dst, &packet));
+                    match frame {
+                        Some(frame) => return Some(frame),
+                        None => continue,
+                    }
                 }
                 Action::Packet { ip, mac, frame } => {
                     // The last of those that waited: those who wait with more may go on.

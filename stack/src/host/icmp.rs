@@ -45,15 +45,15 @@ impl Host {
         match front.first() {
             Some(&icmpv4::kind::ECHO_REQUEST) if !self.config.echo => Err(DropReason::IcmpIgnored),
             Some(&icmpv4::kind::ECHO_REQUEST) if unicast && start == 20 => {
-                self.answer_plain(now, header, packet)
+                self.answer_plain(now, at, header, packet)
             }
             Some(&icmpv4::kind::ECHO_REQUEST) => {
-                self.answer(now, unicast, header, packet, icmp::echo_reply)
+                self.answer(now, at, unicast, header, packet, icmp::echo_reply)
             }
             Some(&icmpv4::kind::TIMESTAMP_REQUEST) if self.config.timestamps => {
                 let millis = self.unix_time(now).millis_since_midnight();
                 let reply = |request: &mut Frame| icmp::timestamp_reply(request, millis);
-                self.answer(now, unicast, header, packet, reply)
+                self.answer(now, at, unicast, header, packet, reply)
             }
             _ => self.receive_icmp_other(now, at, header, packet),
         }
@@ -96,13 +96,13 @@ impl Host {
                 //= that was a group's.
                 let ours = match unicast {
                     true => dst,
-                    false => match self.way(header.src)?.src {
+                    false => match self.way_back(at, header.src)?.src {
                         IpAddr::V6(ours) => ours,
                         IpAddr::V4(_) => return Err(DropReason::NoRoute),
                     },
                 };
                 let reply = |request: &mut Frame| icmp::echo_reply_v6(request, dst, ours);
-                self.answer(now, unicast, header, packet, reply)
+                self.answer(now, at, unicast, header, packet, reply)
             }
             icmpv6::kind::ECHO_REPLY => {
                 self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet)
@@ -137,6 +137,7 @@ impl Host {
     fn answer_plain(
         &mut self,
         now: Instant,
+        at: u16,
         header: &Accepted,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
@@ -146,7 +147,7 @@ impl Host {
         };
         let fits = |way: &&Way| !way.local && packet.len() <= way.mtu && self.pmtu.is_empty();
         let Some(way) = way.filter(fits) else {
-            return self.answer(now, true, header, packet, icmp::echo_reply);
+            return self.answer(now, at, true, header, packet, icmp::echo_reply);
         };
         let request = packet.front().get(20..).and_then(<[u8]>::first_chunk);
         let reply = icmp::echo_reply_header(*request.ok_or(DropReason::IcmpMalformed)?);
@@ -190,12 +191,17 @@ impl Host {
     fn answer(
         &mut self,
         now: Instant,
+        at: u16,
         unicast: bool,
         header: &Accepted,
         packet: &mut Frame,
         reply: impl FnOnce(&mut Frame) -> Option<()>,
     ) -> Result<Fate, DropReason> {
-        if !unicast && !self.config.echo_broadcast {
+        let groups = match header.dst {
+            IpAddr::V4(_) => self.config.echo_broadcast,
+            IpAddr::V6(_) => self.config.echo_group,
+        };
+        if !unicast && !groups {
             return Err(DropReason::IcmpIgnored);
         }
         let mut options = [0; 40];
@@ -214,7 +220,7 @@ impl Host {
         }
         packet.advance(header.header_len);
         reply(packet).ok_or(DropReason::IcmpMalformed)?;
-        let way = self.way(header.src)?;
+        let way = self.way_back(at, header.src)?;
         //= RFC 1122 §3.2.2.6 the reply's source is the request's destination, where that is ours
         //= alone.
         let src = if unicast { header.dst } else { way.src };
@@ -439,7 +445,9 @@ impl Host {
         if about_broadcast || !icmp::may_report(error, &packet) {
             return;
         }
-        let Ok(way) = self.way(src) else { return };
+        let Ok(way) = self.way_back(at, src) else {
+            return;
+        };
         if self.limiter.take(now, whose(src)).is_err() {
             self.stats.drop_out(DropReason::IcmpRateLimited, 1);
             return;

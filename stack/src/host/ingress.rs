@@ -18,14 +18,14 @@ use crate::net::arp::Delivery;
 use crate::net::icmp::Error;
 use crate::net::ip::{self, Accepted};
 use crate::net::reassembly::{Key as FragmentKey, Outcome, Place};
-use crate::net::{acd, route::RouteKind};
+use crate::net::{claim, route::RouteKind};
 use crate::net::{ipv4, ipv6};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{Key, udp};
 use crate::wire::ethernet::HEADER_LEN;
 use crate::wire::icmpv6::ParameterCode;
-use crate::wire::{EtherType, Protocol, arp, checksum, igmp};
+use crate::wire::{EtherType, MacAddr, Protocol, arp, checksum, igmp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -161,7 +161,7 @@ impl Host {
                 return Err(DropReason::InterfaceDown);
             }
             return match frame.front().first().map(|b| b >> 4) {
-                Some(6) => self.receive_ipv6(now, first, Cast::Unicast, frame),
+                Some(6) => self.receive_ipv6(now, first, Cast::Unicast, None, frame),
                 _ => self.receive_ipv4(now, first, Cast::Unicast, None, frame),
             };
         }
@@ -184,7 +184,7 @@ impl Host {
                 self.receive_ipv4(now, at, received.cast, link, frame)
             }
             EtherType::ARP => self.receive_arp(now, at, received, frame),
-            EtherType::IPV6 => self.receive_ipv6(now, at, received.cast, frame),
+            EtherType::IPV6 => self.receive_ipv6(now, at, received.cast, Some(received.src), frame),
             _ => Err(DropReason::EtherTypeUnknown),
         }
     }
@@ -272,47 +272,53 @@ impl Host {
         checked
     }
 
-    /// Takes ACD's news: an address became usable, or was lost.
+    /// Takes the news of claims: an address became usable, or was lost.
     pub(super) fn pump_claims(&mut self, at: u16) {
         loop {
             let Some(interface) = self.interface_mut(at) else {
                 return;
             };
-            let Some(event) = interface.acd.poll_event() else {
+            let event = interface.acd.poll_event().map(|e| e.map(IpAddr::V4));
+            let event = event.or_else(|| interface.dad.poll_event().map(|e| e.map(IpAddr::V6)));
+            let Some(event) = event else {
                 return;
             };
+            let interface = at;
             let (addr, usable, told) = match event {
-                acd::Event::Usable { addr } => {
-                    let told = Event::AddressUsable {
-                        interface: at,
-                        addr: IpAddr::V4(addr),
-                    };
+                claim::Event::Usable { addr } => {
+                    let told = Event::AddressUsable { interface, addr };
                     (addr, Some(true), told)
                 }
-                acd::Event::ConflictDetected { addr, mac } | acd::Event::Lost { addr, mac } => {
-                    let addr_ip = IpAddr::V4(addr);
+                claim::Event::ConflictDetected { addr, mac } | claim::Event::Lost { addr, mac } => {
+                    let lost = true;
                     let told = Event::AddressConflict {
-                        interface: at,
-                        addr: addr_ip,
+                        interface,
+                        addr,
                         mac,
-                        lost: true,
+                        lost,
                     };
                     (addr, Some(false), told)
                 }
-                acd::Event::Defended { addr, mac } => {
-                    let addr_ip = IpAddr::V4(addr);
+                claim::Event::Defended { addr, mac } => {
+                    let lost = false;
                     let told = Event::AddressConflict {
-                        interface: at,
-                        addr: addr_ip,
+                        interface,
+                        addr,
                         mac,
-                        lost: false,
+                        lost,
                     };
                     (addr, None, told)
                 }
             };
+            let Some(interface) = self.interface_mut(at) else {
+                return;
+            };
+            if let (IpAddr::V6(addr), Some(false)) = (addr, usable) {
+                interface.note_lost(addr);
+            }
             if let Some(usable) = usable {
                 for a in &mut interface.addresses {
-                    if a.cidr.addr() == IpAddr::V4(addr) {
+                    if a.cidr.addr() == addr {
                         a.usable = usable;
                     }
                 }
@@ -373,19 +379,26 @@ impl Host {
         }
     }
 
-    /// Takes an IPv6 packet, link header gone.
+    /// Takes an IPv6 packet, link header gone; `station` sent it, where the link has such.
     #[inline]
     fn receive_ipv6(
         &mut self,
         now: Instant,
         at: u16,
         cast: Cast,
+        station: Option<MacAddr>,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         if !self.interface(at).is_some_and(Interface::speaks_ipv6) {
             return Err(DropReason::Ipv6Disabled);
         }
         let header = ipv6::accept(packet)?;
+        // Before its origin is judged: who has an address of ours says so from that address.
+        if let Some(mac) = station
+            && self.is_discovery(at, &header, packet)
+        {
+            return self.receive_discovery(now, at, (cast, mac), &header, packet);
+        }
         match self.admit(at, cast, &header)? {
             Destination::Elsewhere => self.forward(now, at, &header, packet.take()),
             destination => self.unfold(now, at, destination, header, true, packet),
@@ -486,6 +499,10 @@ impl Host {
                 Err(of_family(DropReason::Ipv4GroupNotJoined, dst))
             };
         }
+        //= RFC 4007 §6 what is of link-local scope is of this link, whatever others have.
+        if is_link_local(dst) {
+            return Ok(Destination::Elsewhere);
+        }
         // The weak host model (RFC 1122 §3.3.4.2): an address is the host's, not the interface's.
         if interface.config.any_ip || self.interfaces.iter().any(|i| i.holds(dst)) {
             return Ok(Destination::Ours);
@@ -499,7 +516,11 @@ impl Host {
         if src.is_unspecified() {
             return Ok(());
         }
-        for interface in &self.interfaces {
+        let one_link = is_link_local(src);
+        for (n, interface) in self.interfaces.iter().enumerate() {
+            if one_link && n != usize::from(at) {
+                continue;
+            }
             if interface.holds(src) {
                 return Err(of_family(DropReason::Ipv4SourceIsOurs, src));
             }
@@ -718,9 +739,14 @@ impl Host {
         }
     }
 
+    /// Whether somebody has a raw socket of a protocol.
+    pub(super) fn is_raw_wanted(&self, protocol: Protocol) -> bool {
+        self.raw.contains_key(&protocol.0)
+    }
+
     /// Gives each raw socket of the protocol its copy; whether there was one.
     #[inline(never)]
-    fn deliver_raw(&mut self, at: u16, header: &Accepted, packet: &Frame) -> bool {
+    pub(super) fn deliver_raw(&mut self, at: u16, header: &Accepted, packet: &Frame) -> bool {
         let Some(keys) = self.raw.get(&header.protocol.0) else {
             return false;
         };
@@ -899,6 +925,16 @@ fn fill_datagram(
 }
 
 /// Whether a next hop may be the destination itself on its own link.
-pub(super) fn is_own_net(addresses: &[super::Address], addr: Ipv4Addr) -> bool {
-    addresses.iter().any(|a| a.cidr.contains(IpAddr::V4(addr)))
+pub(super) fn is_own_net(addresses: &[super::Address], addr: IpAddr) -> bool {
+    addresses.iter().any(|a| a.cidr.contains(addr))
+}
+
+/// Whether an address means something on one link only, and on another somebody else. (IPv4's are
+/// treated as any other: RFC 3927 §2.6.2 leaves hosts with several links much choice.)
+#[inline]
+pub(super) const fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
 }

@@ -9,8 +9,10 @@ use crate::link::offload::longest;
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
+use crate::net::dad::Dad;
 use crate::net::igmp::{self, Igmp};
 use crate::net::ip::{self, Fragmenter};
+use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::rng::Rng;
@@ -31,6 +33,10 @@ pub struct Interface {
     pub(super) neighbors: neighbor::Cache,
     pub(super) arp: Arp,
     pub(super) acd: Acd,
+    pub(super) ndp: Ndp,
+    pub(super) dad: Dad,
+    /// Another station has our MAC, and with it our addresses.
+    pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
     pub(super) counters: Counters,
     pub(super) queues: Queues,
@@ -144,6 +150,9 @@ impl Interface {
             neighbors: neighbor::Cache::new(host.neighbor.clone(), rng.fork("neighbor")),
             arp: Arp::new(arp, rng.fork("arp")),
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
+            ndp: Ndp::new(&host.ndp, rng.fork("ndp")),
+            dad: Dad::new(host.dad.clone(), rng.fork("dad")),
+            ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             counters: Counters::default(),
             queues: Queues::default(),
@@ -201,6 +210,18 @@ impl Interface {
         &self.acd
     }
 
+    /// Its claims of IPv6 addresses.
+    #[must_use]
+    pub const fn claims6(&self) -> &Dad {
+        &self.dad
+    }
+
+    /// Its neighbour discovery.
+    #[must_use]
+    pub const fn discovery(&self) -> &Ndp {
+        &self.ndp
+    }
+
     /// Its ARP.
     #[must_use]
     pub const fn arp(&self) -> &Arp {
@@ -249,23 +270,31 @@ impl Interface {
     /// the one in the peer's network, else the first of its scope, else the first.
     // RFC 6724's rules in full come with addresses that prefer and deprecate one another.
     pub(super) fn source_to(&self, peer: IpAddr) -> Option<IpAddr> {
-        let peer = match peer {
-            IpAddr::V4(peer) => return self.source_for(peer).map(IpAddr::V4),
-            IpAddr::V6(peer) => peer,
-        };
-        let usable = || self.addresses.iter().filter(|a| a.usable);
+        match peer {
+            IpAddr::V4(peer) => self.source_for(peer).map(IpAddr::V4),
+            IpAddr::V6(peer) => self.source_among(peer, |_| true).map(IpAddr::V6),
+        }
+    }
+
+    /// Its address towards `peer` among those that `may` be it.
+    pub(super) fn source_among(
+        &self,
+        peer: Ipv6Addr,
+        may: impl Fn(Ipv6Addr) -> bool,
+    ) -> Option<Ipv6Addr> {
+        let fits = |a: &&Address| a.usable && a.cidr.addr6().is_some_and(&may);
+        let usable = || self.addresses.iter().filter(fits);
         let all = || usable().filter_map(|a| a.cidr.addr6());
         let near = usable().find(|a| a.cidr.contains(IpAddr::V6(peer)));
         near.and_then(|a| a.cidr.addr6())
             .or_else(|| all().find(|a| is_link_scope(*a) == is_link_scope(peer)))
             .or_else(|| all().next())
-            .map(IpAddr::V6)
     }
 
     /// Whether it has an IPv6 address: what has none does not speak IPv6.
     #[inline]
     pub(super) fn speaks_ipv6(&self) -> bool {
-        self.addresses.iter().any(|a| a.cidr.addr().is_ipv6())
+        !self.ipv6_disabled && self.addresses.iter().any(|a| a.cidr.addr().is_ipv6())
     }
 
     /// Whether it hears what `src` sends to a group.
@@ -280,14 +309,8 @@ impl Interface {
 
     //= RFC 4291 §2.8 a host recognises the groups of all nodes, and those that go with its addresses.
     fn hears_ipv6(&self, group: Ipv6Addr) -> bool {
-        const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-        const SOLICITED: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
-        let of = |a: &Address| a.cidr.addr6().map(|a| a.to_bits() & 0xff_ffff | SOLICITED);
-        group == ALL_NODES
-            || self
-                .addresses
-                .iter()
-                .any(|a| of(a) == Some(group.to_bits()))
+        let of = |a: &Address| a.cidr.addr6().map(ndp::solicited_node);
+        group == ndp::ALL_NODES || self.addresses.iter().any(|a| of(a) == Some(group))
     }
 
     /// Whether `addr` is one of its addresses, usable.
@@ -326,6 +349,8 @@ impl Interface {
         self.cutting.is_some()
             || self.acd.has_output()
             || self.arp.has_output()
+            || self.dad.has_output()
+            || self.ndp.has_output()
             || self.asked.has_output()
             || self.neighbors.has_output()
             || self.igmp.has_output(now)
@@ -336,13 +361,15 @@ impl Interface {
         if !self.up {
             return None;
         }
-        let link = earliest(self.neighbors.poll_timeout(), self.acd.poll_timeout());
+        let claims = earliest(self.acd.poll_timeout(), self.dad.poll_timeout());
+        let link = earliest(self.neighbors.poll_timeout(), claims);
         earliest(link, self.igmp.poll_timeout())
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.neighbors.handle_timeout(now);
         self.acd.handle_timeout(now);
+        self.dad.handle_timeout(now);
         self.igmp.handle_timeout(now);
     }
 }
@@ -407,7 +434,7 @@ pub(super) const fn group_mac(group: IpAddr) -> MacAddr {
 }
 
 /// Whether an address, or the members of a group, are on one link only.
-const fn is_link_scope(addr: Ipv6Addr) -> bool {
+pub(super) const fn is_link_scope(addr: Ipv6Addr) -> bool {
     addr.is_unicast_link_local() || matches!(addr.octets(), [0xff, scope, ..] if scope & 0xf <= 2)
 }
 

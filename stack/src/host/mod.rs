@@ -24,6 +24,7 @@
 //! | neighbours, each interface | 1,024, of which 256 unresolved | failed, then stale, then unresolved ones | 1 MiB |
 //! | packets parked for them | 64 and 256 KiB a neighbour, 4 MiB an interface | the neighbour's oldest; else the newest | 4 MiB |
 //! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
+//! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
@@ -42,9 +43,9 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: of IPv6 all that makes addresses and finds neighbours (RFC 4861, RFC 4862, RFC 3810): its
-//! addresses are configured, and its neighbours those of a link without header, or static. Fragments
-//! of it whose headers in front exceed what a [`Head`] holds.
+//! Left out: of IPv6 what routers say (RFC 4861 §6 and §8, RFC 4862 §5.5), whose addresses and routes are
+//! configured, and telling them of groups (RFC 3810). Fragments of it whose headers in front exceed
+//! what a [`Head`] holds.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};
@@ -67,6 +68,7 @@
 mod arping;
 mod asked;
 mod config;
+mod discovery;
 mod egress;
 mod event;
 mod flow;
@@ -80,7 +82,7 @@ mod tcp;
 
 pub use crate::transport::Readiness;
 pub use asked::AskError;
-pub use config::{Config, InterfaceConfig, Medium, ReversePath, TcpMemory};
+pub use config::{Config, DuplicateDetection, InterfaceConfig, Medium, ReversePath, TcpMemory};
 pub use event::{Event, ListenHandle, RawHandle, TcpHandle, UdpHandle};
 pub use interface::{Address, Counters, Interface};
 pub use sockets::{BindError, SendError};
@@ -275,24 +277,33 @@ impl Host {
         for cidr in addresses {
             self.add_address(now, at, cidr);
         }
+        let lacks = |i: &&Interface| i.config.ipv6 && !i.speaks_ipv6();
+        if let Some(mac) = self.interface(at).filter(lacks).map(|i| i.config.mac) {
+            self.add_link_local(now, at, mac);
+        }
         at
     }
 
-    /// Adds an address to an interface and claims it (RFC 5227); it is usable at once, or after
-    /// probing where the interface says so.
+    /// Adds an address to an interface and claims it (RFC 5227, RFC 4862 §5.4); it is usable at
+    /// once, or after probing where the interface says so. On Ethernet the first one of IPv6 brings
+    /// a link-local one with it.
     pub fn add_address(&mut self, now: Instant, interface: u16, cidr: Cidr) {
         self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
         };
-        let claimed = match (cidr.addr4(), at.config.medium) {
-            (Some(addr), Medium::Ethernet) => {
+        let usable = match (cidr.addr(), at.config.medium) {
+            (IpAddr::V4(addr), Medium::Ethernet) => {
                 let (start, policy) = interface::claim_terms(at.config.probe_addresses);
-                at.acd.claim(now, addr, start, policy)
+                let claimed = at.acd.claim(now, addr, start, policy);
+                !claimed || !at.config.probe_addresses
             }
-            _ => false,
+            (IpAddr::V6(_), _) if at.ipv6_disabled => false,
+            (IpAddr::V6(addr), Medium::Ethernet) => {
+                at.claim_ipv6(now, addr, self.config.dad.transmits)
+            }
+            (_, Medium::Ip) => true,
         };
-        let usable = !claimed || !at.config.probe_addresses;
         at.addresses.push(Address { cidr, usable });
         // The connected network; a full table is the caller's to see in `routes`.
         let _ = self
@@ -300,6 +311,9 @@ impl Host {
             .add(Route::on_link(cidr.network(), Port(interface)));
         self.forget_routes();
         self.pump_claims(interface);
+        if let Some(addr) = cidr.addr6() {
+            self.join_ipv6(now, interface, addr);
+        }
     }
 
     /// Removes an address and its on-link route.
@@ -315,15 +329,19 @@ impl Host {
             .map(|a| a.cidr)
             .collect();
         at.addresses.retain(|a| a.cidr.addr() != addr);
-        if let IpAddr::V4(addr) = addr {
-            at.acd.release(addr);
+        match addr {
+            IpAddr::V4(addr) => drop(at.acd.release(addr)),
+            IpAddr::V6(addr) => drop(at.dad.release(addr)),
         }
         let left = &at.addresses;
-        for cidr in gone {
+        for cidr in &gone {
             // Another address may lie in the same network, whose route stays then.
             if !left.iter().any(|a| a.cidr.network() == cidr.network()) {
                 self.routes.remove(cidr.network(), 0, Port(interface));
             }
+        }
+        for addr in gone.iter().filter_map(|cidr| cidr.addr6()) {
+            self.leave_ipv6(interface, addr);
         }
         self.forget_routes();
     }
@@ -342,12 +360,15 @@ impl Host {
         let mut turns = VecDeque::new();
         if up {
             at.acd.restart(now);
+            at.dad.restart(now);
             at.igmp.announce(now);
+            let waits = at.config.duplicate_detection == DuplicateDetection::Before;
             for address in &mut at.addresses {
-                if let Some(addr) = address.cidr.addr4() {
-                    // What is probed for again may not be used meanwhile.
-                    address.usable = at.acd.state(addr) != Some(acd::State::Probing);
-                }
+                // What is probed for again may not be used meanwhile.
+                address.usable = match address.cidr.addr() {
+                    IpAddr::V4(addr) => at.acd.state(addr) != Some(acd::State::Probing),
+                    IpAddr::V6(addr) => !(at.ipv6_disabled || waits && at.dad.is_probing(addr)),
+                };
             }
         } else {
             at.neighbors.flush(DropReason::InterfaceDown);

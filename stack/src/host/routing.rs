@@ -98,6 +98,14 @@ impl Host {
             }
         };
         let mut way = self.way_by(route.port.0, gateway.unwrap_or(dst))?;
+        // A router's address is often of its link, and ours on that link no source for what lies
+        // beyond (RFC 6724 §5, rule 2).
+        if dst.is_ipv6()
+            && gateway.is_some()
+            && let Some(src) = self.interface(way.interface).and_then(|i| i.source_to(dst))
+        {
+            way.src = src;
+        }
         if let Some(src) = route.source {
             way.src = src;
         }
@@ -114,6 +122,16 @@ impl Host {
             way.hop = Hop::Neighbor(IpAddr::V4(redirect.gateway));
         }
         Ok(way)
+    }
+
+    /// The way back to who sent a packet that came by interface `at`.
+    //= RFC 4007 §9 an address of link-local scope is reached by the link it was seen on.
+    #[inline]
+    pub(super) fn way_back(&mut self, at: u16, dst: IpAddr) -> Result<Way, DropReason> {
+        match super::ingress::is_link_local(dst) {
+            true => self.way_by(at, dst),
+            false => self.way(dst),
+        }
     }
 
     /// The way to `dst`, which lies on the link of an interface.
@@ -296,7 +314,7 @@ impl Host {
         }
         let way = self.way(IpAddr::V4(dst)).map_err(|_| REFUSED)?;
         let interface = self.interface(at).ok_or(REFUSED)?;
-        let on_link = super::ingress::is_own_net(interface.addresses(), gateway)
+        let on_link = super::ingress::is_own_net(interface.addresses(), IpAddr::V4(gateway))
             && !interface.is_directed_broadcast(gateway);
         //= RFC 1122 §3.2.2.2 discard a redirect whose gateway is not on the net it came by, or
         //= that is not from the current first hop.

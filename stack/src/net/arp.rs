@@ -187,10 +187,12 @@ impl Arp {
             }
             Operation::REPLY if for_us => tell(Claim::Reply { overrides: true }),
             //= RFC 826 "Packet Reception": an overheard packet updates a pair that is known.
-            _ if delivery == Delivery::Broadcast => match tell(Claim::Announcement { overrides: true }) {
-                Err(DropReason::NeighborProtected) => Err(DropReason::NeighborProtected),
-                _ => Err(DropReason::ArpNotForUs),
-            },
+            _ if delivery == Delivery::Broadcast => {
+                match tell(Claim::Announcement { overrides: true }) {
+                    Err(DropReason::NeighborProtected) => Err(DropReason::NeighborProtected),
+                    _ => Err(DropReason::ArpNotForUs),
+                }
+            }
             _ => Err(DropReason::ArpNotForUs),
         }
     }

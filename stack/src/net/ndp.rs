@@ -160,7 +160,7 @@ fn fits_solicitation(message: &NeighborSolicitation<'_>, heard: &Heard) -> bool 
 }
 
 fn fits_advertisement(message: &NeighborAdvertisement<'_>, heard: &Heard) -> bool {
-    !message.target.is_multicast() && !(heard.dst.is_multicast() && message.solicited)
+    !(message.target.is_multicast() || heard.dst.is_multicast() && message.solicited)
 }
 
 fn fits_redirect(message: &Redirect<'_>, heard: &Heard) -> bool {

@@ -822,6 +822,8 @@ fn over_ethernet_where_the_neighbour_is_known() {
         let neighbors = &mut net.hosts[n].interface_mut(0).unwrap().neighbors;
         neighbors.set_static(now, peer.into(), station).unwrap();
     }
+    // Until nobody has claimed the addresses.
+    net.run(Duration::from_secs(3));
     let (client, peer) = open(&mut net, Options::default());
     carry(&mut net, client, peer, &pattern(100_000));
     let (_, frame, _) = net.log.last().unwrap();

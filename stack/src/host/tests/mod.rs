@@ -1,6 +1,7 @@
 //! Hosts wired together in memory, one file a story.
 
 mod arping;
+mod discovery;
 mod down;
 mod fast_open;
 mod forward;

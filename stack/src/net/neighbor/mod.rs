@@ -55,6 +55,7 @@ pub use types::{
     Action, Census, Claim, Config, Lookup, Neighbor, Origin, Resolution, State, Stats,
 };
 
+use super::ip;
 use super::rate::TokenBucket;
 use crate::frame::Frame;
 use crate::reason::DropReason;
@@ -665,6 +666,7 @@ impl Cache {
             target: e.ip,
             to: (!multicast).then_some(e.mac),
             attempt: e.sent,
+            packet_from: e.parked.front().and_then(ip::source),
         };
         self.arm(slot, Some(next));
         *(if multicast {

@@ -47,11 +47,13 @@ fn sent(c: &mut Cache, now: Instant) -> Vec<String> {
                 target,
                 to: None,
                 attempt,
+                ..
             } => format!("ask {target} #{attempt}"),
             Action::Solicit {
                 target,
                 to: Some(to),
                 attempt,
+                ..
             } => {
                 format!("probe {target} at {to} #{attempt}")
             }
@@ -372,7 +374,11 @@ fn a_poisoned_reply_does_not_replace_a_neighbour_that_answers() {
     for t in 1..60_000 {
         let now = ms(t);
         c.handle_timeout(now);
-        for claim in [REPLY, Claim::Request, Claim::Announcement { overrides: true }] {
+        for claim in [
+            REPLY,
+            Claim::Request,
+            Claim::Announcement { overrides: true },
+        ] {
             assert_eq!(
                 c.handle_claim(now, ip(1), NEW, claim),
                 Err(DropReason::NeighborProtected)
@@ -446,7 +452,11 @@ fn a_flood_of_claims_fills_spare_room_only() {
     c.handle_timeout(now);
     assert_eq!(c.stats().entries.stale, u64::from(confirmed));
     for n in 0..100_000 {
-        let claim = [Claim::Request, Claim::Announcement { overrides: true }, REPLY][n as usize % 3];
+        let claim = [
+            Claim::Request,
+            Claim::Announcement { overrides: true },
+            REPLY,
+        ][n as usize % 3];
         let _ = c.handle_claim(now, ip(10_000 + n), NEW, claim);
         let _ = c.handle_claim(now, ip(n % confirmed), NEW, claim);
         assert!(c.len() <= 1024);

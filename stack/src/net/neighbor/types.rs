@@ -177,6 +177,8 @@ pub enum Action {
         to: Option<MacAddr>,
         /// The how manieth in this state, from 1.
         attempt: u32,
+        /// Whom the oldest packet that waits is from.
+        packet_from: Option<IpAddr>,
     },
     /// A packet that waited and may now leave.
     Packet {

@@ -137,7 +137,10 @@ fn a_probe_that_comes_back_is_sent_again_and_ends_nothing() {
     let looped = hear(&mut d, *at, probe, THEM);
     assert_eq!(looped, Err(DropReason::NdpLooped));
     let log = run(&mut d, ms(60_000));
-    let probes: Vec<_> = log.iter().filter(|(_, out)| out.src.is_unspecified()).collect();
+    let probes: Vec<_> = log
+        .iter()
+        .filter(|(_, out)| out.src.is_unspecified())
+        .collect();
     assert_eq!((probes.len(), log.len()), (3, 4), "RFC 7527 §4.1");
     assert!(probes.iter().all(|(_, out)| out.message != probe.message));
     assert_eq!(d.poll_event(), Some(Event::Usable { addr: addr() }));

@@ -176,7 +176,10 @@ fn handle(
 /// The flags of the answer, whom it goes to, and at which station.
 fn answer(ndp: &mut Ndp, router: bool) -> Option<(u8, Ipv6Addr, Option<MacAddr>)> {
     let out = ndp.poll_transmit(US, router)?;
-    assert_eq!((out.src, &out.message[8..24]), (ours(), &ours().octets()[..]));
+    assert_eq!(
+        (out.src, &out.message[8..24]),
+        (ours(), &ours().octets()[..])
+    );
     assert_eq!(&out.message[24..], [2, 1, 2, 0, 0, 0, 0, 1]);
     Some((out.message[4], out.dst, out.to))
 }

@@ -1,0 +1,285 @@
+//! Neighbour discovery in a host: ICMPv6 to and from the machines of an interface, and the addresses
+//! it makes and claims.
+//!
+//! ```text
+//!   ingress --receive_discovery--> ndp::check -> Dad (a conflict?) -> Ndp -> neighbor::Cache
+//!   egress <--discovery_frame-- Dad, Ndp, and what the cache asks of IPv6
+//! ```
+//!
+//! Read first: RFC 4861 §7, RFC 4862 §5.3 and §5.4.
+//!
+//! Promises: a message counts only directly behind the fixed header, on a link with stations, and
+//! where the frame was addressed as the packet.
+//!
+//! Left out: routers' messages, in both directions.
+
+use super::config::{DuplicateDetection, Medium};
+use super::interface::{Address, Hop, Interface};
+use super::routing::Way;
+use super::{Host, ingress};
+use crate::frame::Frame;
+use crate::link::ethernet::Cast;
+use crate::machine::{Consumer, Fate};
+use crate::net::dad::{Dad, Policy, Start};
+use crate::net::ip::Accepted;
+use crate::net::ndp::{self, Heard, Outgoing, Standing};
+use crate::net::{ipv6, slaac};
+use crate::reason::DropReason;
+use crate::time::Instant;
+use crate::wire::{Cidr, EtherType, MacAddr, Protocol, icmpv6};
+use core::net::{IpAddr, Ipv6Addr};
+
+impl Host {
+    /// Whether a packet is one of discovery's, for whoever hears it.
+    #[inline]
+    pub(super) fn is_discovery(&self, at: u16, header: &Accepted, packet: &mut Frame) -> bool {
+        if header.protocol != Protocol::ICMPV6 {
+            return false;
+        }
+        let kind = packet.pull_up(header.header_len + 1);
+        let kind = kind.get(header.header_len);
+        let ours = |i: &Interface| i.holds(header.dst) || i.hears(header.dst, header.src);
+        kind.is_some_and(|kind| ndp::is_discovery(*kind)) && self.interface(at).is_some_and(ours)
+    }
+
+    #[inline(never)]
+    pub(super) fn receive_discovery(
+        &mut self,
+        now: Instant,
+        at: u16,
+        (cast, mac): (Cast, MacAddr),
+        header: &Accepted,
+        packet: &Frame,
+    ) -> Result<Fate, DropReason> {
+        let to_group = header.dst.is_multicast();
+        match cast {
+            Cast::Other => return Err(DropReason::LinkNotForUs),
+            Cast::Multicast | Cast::Broadcast if !to_group => {
+                return Err(DropReason::Ipv6UnicastInGroupFrame);
+            }
+            _ => {}
+        }
+        let raw = self.is_raw_wanted(header.protocol) && self.deliver_raw(at, header, packet);
+        match self.take_discovery(now, at, mac, header, packet) {
+            Err(_) if raw => Ok(Fate::Delivered(Consumer::Raw)),
+            fate => fate,
+        }
+    }
+
+    fn take_discovery(
+        &mut self,
+        now: Instant,
+        at: u16,
+        mac: MacAddr,
+        header: &Accepted,
+        packet: &Frame,
+    ) -> Result<Fate, DropReason> {
+        self.calm = None;
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else {
+            return Err(DropReason::NdpMalformed);
+        };
+        let bytes = packet.to_bytes().slice(header.header_len..);
+        if !icmpv6::verify(src, dst, &bytes) {
+            return Err(DropReason::IcmpBadChecksum);
+        }
+        let heard = Heard {
+            src,
+            dst,
+            hop_limit: header.ttl,
+            mac,
+        };
+        let valid = ndp::check(&bytes, &heard)?;
+        // A hub or an access point may send our own packets back.
+        let ours = self.interfaces.iter().any(|i| i.config.mac == mac);
+        let Some(interface) = self.interfaces.get_mut(usize::from(at)) else {
+            return Err(DropReason::InterfaceDown);
+        };
+        let checked = interface.dad.handle_message(now, &heard, &valid, ours);
+        if checked.is_err() {
+            self.pump_claims(at);
+            return checked.map(|()| Fate::Delivered(Consumer::Icmp));
+        }
+        let Interface {
+            dad,
+            addresses,
+            ndp,
+            neighbors,
+            ..
+        } = interface;
+        let local = LocalView { addresses, dad };
+        ndp.handle_message(now, &heard, &valid, &local, neighbors)?;
+        Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// What discovery itself has to say on an interface.
+    pub(super) fn poll_discovery(&mut self, now: Instant, at: u16) -> Option<Outgoing> {
+        let router = self.config.forwarding;
+        let interface = self.interfaces.get_mut(usize::from(at))?;
+        let mac = interface.config.mac;
+        let claim = interface.dad.poll_transmit(now, mac, router);
+        if claim.is_some() {
+            // With its announcement an address may be used.
+            self.pump_claims(at);
+            return claim;
+        }
+        interface.ndp.poll_transmit(mac, router)
+    }
+
+    /// A message of discovery's as a frame; `None` where its receiver has to be found first.
+    pub(super) fn discovery_frame(&mut self, at: u16, out: Outgoing) -> Option<Frame> {
+        let mut frame = Frame::from_bytes(out.message.into());
+        let marks = ipv6::Outgoing {
+            tos: 0,
+            flow_label: 0,
+            hop_limit: ndp::HOP_LIMIT,
+            protocol: Protocol::ICMPV6,
+            src: out.src,
+            dst: out.dst,
+        };
+        if !ipv6::encapsulate(&mut frame, &marks) {
+            return None;
+        }
+        let group = out.dst.is_multicast();
+        let to = out
+            .to
+            .or(group.then(|| MacAddr::from_ipv6_multicast(out.dst)));
+        let interface = self.interface(at)?;
+        if let Some(mac) = to {
+            interface.encapsulate(&mut frame, mac, EtherType::IPV6);
+            return Some(frame);
+        }
+        let way = Way {
+            interface: at,
+            hop: Hop::Neighbor(IpAddr::V6(out.dst)),
+            src: IpAddr::V6(out.src),
+            mtu: interface.config.mtu,
+            local: false,
+            broadcast: false,
+        };
+        self.reply(&way, &mut frame);
+        None
+    }
+
+    /// Gives an interface that speaks IPv6 its link-local address, and hears the groups of an
+    /// address.
+    pub(super) fn join_ipv6(&mut self, now: Instant, interface: u16, addr: Ipv6Addr) {
+        let Some(at) = self.interface(interface) else {
+            return;
+        };
+        if at.config.medium != Medium::Ethernet {
+            return;
+        }
+        let (port, mac) = (at.config.port, at.config.mac);
+        let has = |a: &Address| a.cidr.addr6().is_some_and(|a| a.is_unicast_link_local());
+        let lacks = !at.addresses.iter().any(has);
+        if let Some(filter) = self.filter_of(port) {
+            //= RFC 4862 §5.4.2 before the first solicitation, an interface MUST join the groups of
+            //= all nodes and of the address.
+            for group in groups_of(addr) {
+                filter.join(MacAddr::from_ipv6_multicast(group));
+            }
+        }
+        if lacks {
+            self.add_link_local(now, interface, mac);
+        }
+    }
+
+    //= RFC 4862 §5.3 an interface forms a link-local address whenever it becomes enabled.
+    pub(super) fn add_link_local(&mut self, now: Instant, interface: u16, mac: MacAddr) {
+        let addr = IpAddr::V6(slaac::link_local(slaac::eui64(mac)));
+        if let Some(cidr) = Cidr::new(addr, slaac::PREFIX_LEN) {
+            self.add_address(now, interface, cidr);
+        }
+    }
+
+    /// The groups of an address that was removed are heard for its sake no more.
+    pub(super) fn leave_ipv6(&mut self, interface: u16, addr: Ipv6Addr) {
+        let at = self.interface(interface);
+        let Some(at) = at.filter(|i| i.config.medium == Medium::Ethernet) else {
+            return;
+        };
+        let port = at.config.port;
+        if let Some(filter) = self.filter_of(port) {
+            for group in groups_of(addr) {
+                filter.leave(MacAddr::from_ipv6_multicast(group));
+            }
+        }
+    }
+}
+
+const fn groups_of(addr: Ipv6Addr) -> [Ipv6Addr; 2] {
+    [ndp::ALL_NODES, ndp::solicited_node(addr)]
+}
+
+impl Interface {
+    /// Begins to claim an IPv6 address; whether it may be used at once.
+    pub(super) fn claim_ipv6(&mut self, now: Instant, addr: Ipv6Addr, transmits: u32) -> bool {
+        let start = match self.config.duplicate_detection {
+            //= RFC 4862 §5.1 DupAddrDetectTransmits of zero: no duplicate address detection.
+            _ if transmits == 0 => Start::Announce,
+            DuplicateDetection::Off => Start::Announce,
+            DuplicateDetection::Optimistic => Start::Optimistic,
+            DuplicateDetection::Before => Start::Probe,
+        };
+        // A host that serves under a configured address keeps it, as in IPv4.
+        let claimed = self.dad.claim(now, addr, start, Policy::Keep);
+        !claimed || start != Start::Probe
+    }
+
+    /// Stops speaking IPv6 where the address that was lost is made from our MAC, which then is
+    /// somebody else's too.
+    //= RFC 4862 §5.4.5 IP operation on the interface SHOULD be disabled.
+    pub(super) fn note_lost(&mut self, addr: Ipv6Addr) {
+        if addr != slaac::link_local(slaac::eui64(self.config.mac)) {
+            return;
+        }
+        self.ipv6_disabled = true;
+        for address in &mut self.addresses {
+            if let Some(addr) = address.cidr.addr6() {
+                self.dad.release(addr);
+                address.usable = false;
+            }
+        }
+    }
+
+    /// Its address to solicit a neighbour from, on behalf of a packet from `packet_from`: none that
+    /// is being probed for.
+    pub(super) fn solicits_from(
+        &self,
+        target: Ipv6Addr,
+        packet_from: Option<IpAddr>,
+    ) -> Option<Ipv6Addr> {
+        //= RFC 4861 §7.2.2 the packet's own source SHOULD be taken where that is ours, since the
+        //= answer to the packet will come to it.
+        let its = packet_from.and_then(|from| match from {
+            IpAddr::V6(from) if self.holds(from) => Some(from),
+            _ => None,
+        });
+        //= RFC 4429 §3.2 no solicitation has an optimistic source.
+        let settled = |addr: Ipv6Addr| !self.dad.is_probing(addr);
+        its.filter(|addr| settled(*addr))
+            .or_else(|| self.source_among(target, settled))
+    }
+}
+
+/// What discovery asks about the interface it serves, without borrowing the whole of it.
+struct LocalView<'a> {
+    addresses: &'a [Address],
+    dad: &'a Dad,
+}
+
+impl ndp::Local for LocalView<'_> {
+    fn standing(&self, addr: Ipv6Addr) -> Option<Standing> {
+        let has = |a: &&Address| a.cidr.addr() == IpAddr::V6(addr);
+        let address = self.addresses.iter().find(has)?;
+        Some(match (address.usable, self.dad.is_probing(addr)) {
+            (false, _) => Standing::Tentative,
+            (true, true) => Standing::Optimistic,
+            (true, false) => Standing::Assigned,
+        })
+    }
+
+    fn is_on_link(&self, addr: Ipv6Addr) -> bool {
+        addr.is_unicast_link_local() || ingress::is_own_net(self.addresses, IpAddr::V6(addr))
+    }
+}

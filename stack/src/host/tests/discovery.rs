@@ -1,0 +1,465 @@
+//! IPv6 on Ethernet: addresses are claimed, neighbours found, missed and forgotten.
+
+use super::*;
+use crate::frame::Payload;
+use crate::link::ethernet;
+use crate::machine::Consumer;
+use crate::net::ndp::{self, Outgoing};
+use crate::net::neighbor::State;
+use crate::transport::ErrorKind;
+use crate::wire::{Cidr, EtherType, Protocol, icmpv6, ipv6};
+use bytes::Bytes;
+use core::net::{Ipv6Addr, SocketAddr};
+use std::borrow::ToOwned as _;
+use std::string::String;
+use std::vec;
+
+fn ip(text: &str) -> Ipv6Addr {
+    text.parse().unwrap()
+}
+
+fn hello() -> Payload {
+    Payload::from(Bytes::from_static(b"hello"))
+}
+
+fn six(last: u8, cidr: &str, change: impl FnOnce(&mut InterfaceConfig)) -> Host {
+    let mut host = Host::new(Config::default(), Rng::from_seed(u64::from(last)));
+    let mut eth =
+        InterfaceConfig::ethernet("eth0", Port(0), mac(last)).with_address(cidr.parse().unwrap());
+    change(&mut eth);
+    host.add_interface(Instant::ZERO, eth);
+    host
+}
+
+fn at_once(eth: &mut InterfaceConfig) {
+    eth.duplicate_detection = DuplicateDetection::Off;
+}
+
+fn pair() -> Net {
+    let hosts = vec![six(1, "fd07::1/64", at_once), six(2, "fd07::2/64", at_once)];
+    Net::new(hosts, vec![[(0, 0), (1, 0)]])
+}
+
+fn state(host: &Host, addr: &str) -> Option<State> {
+    let neighbors = host.interfaces()[0].neighbors();
+    neighbors.neighbor(IpAddr::V6(ip(addr))).map(|n| n.state)
+}
+
+/// A UDP datagram of host 0's to this address.
+fn say(net: &mut Net, to: &str) -> UdpHandle {
+    let socket = net.hosts[0].udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let now = net.now;
+    let to = Some(SocketAddr::new(to.parse().unwrap(), 7));
+    net.hosts[0].udp_send(now, socket, hello(), to).unwrap();
+    socket
+}
+
+/// What crossed: station, type and flags of discovery's messages, or the protocol of others.
+fn story(net: &Net) -> Vec<String> {
+    let told = net.log.iter().filter_map(|(_, frame, _)| {
+        let bytes = frame.to_bytes();
+        let (header, rest) = ipv6::Header::parse(bytes.get(14..)?).ok()?;
+        let kind = match (header.next_header, rest) {
+            (Protocol::ICMPV6, [135, ..]) => "ns".to_owned(),
+            (Protocol::ICMPV6, [136, _, _, _, flags, ..]) => std::format!("na {flags:02x}"),
+            (Protocol::ICMPV6, [kind, ..]) => std::format!("icmp {kind}"),
+            (other, _) => std::format!("{other}"),
+        };
+        Some(std::format!("{:02x} {kind} {}", bytes[0], header.dst))
+    });
+    told.collect()
+}
+
+/// A message of discovery's as a frame from this station.
+fn frame(from: u8, out: Outgoing, hop_limit: u8) -> Frame {
+    let mut frame = Frame::from_bytes(out.message.into());
+    let marks = crate::net::ipv6::Outgoing {
+        tos: 0,
+        flow_label: 0,
+        hop_limit,
+        protocol: Protocol::ICMPV6,
+        src: out.src,
+        dst: out.dst,
+    };
+    assert!(crate::net::ipv6::encapsulate(&mut frame, &marks));
+    let dst = match out.dst.is_multicast() {
+        true => MacAddr::from_ipv6_multicast(out.dst),
+        false => out.to.unwrap_or(mac(2)),
+    };
+    ethernet::encapsulate(&mut frame, dst, mac(from), None, EtherType::IPV6);
+    frame
+}
+
+fn advertised(target: &str, from: u8, dst: Ipv6Addr, overrides: bool) -> Outgoing {
+    let flags = ndp::Flags {
+        overrides,
+        ..ndp::Flags::default()
+    };
+    ndp::advertisement(mac(from), ip(target), dst, None, flags)
+}
+
+#[test]
+fn neighbours_find_each_other() {
+    let mut net = pair();
+    let server = net.hosts[1].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    say(&mut net, "fd07::2");
+    net.settle();
+    let want = ["33 ns ff02::1:ff00:2", "02 na 60 fd07::1", "02 UDP fd07::2"];
+    assert_eq!(story(&net), want);
+    assert!(net.hosts[1].udp_recv(server).is_some());
+    assert_eq!(state(&net.hosts[0], "fd07::2"), Some(State::Reachable));
+    assert_eq!(state(&net.hosts[1], "fd07::1"), Some(State::Stale));
+    // By their addresses on the link as well.
+    net.log.clear();
+    say(&mut net, "fe80::ff:fe00:2");
+    net.settle();
+    assert_eq!(story(&net)[2], "02 UDP fe80::ff:fe00:2");
+    let sources: Vec<_> = net
+        .log
+        .iter()
+        .map(|l| l.1.to_bytes()[22..38].to_vec())
+        .collect();
+    assert!(sources.iter().all(|s| s[..2] == [0xfe, 0x80]));
+}
+
+#[test]
+fn nobody_answers_for_long() {
+    let mut net = pair();
+    let socket = say(&mut net, "fd07::9");
+    net.run(Duration::from_secs(5));
+    assert_eq!(story(&net), ["33 ns ff02::1:ff00:9"; 3]);
+    let error = net.hosts[0].udp_take_error(socket).unwrap();
+    assert_eq!(error.kind, ErrorKind::HostUnreachable);
+    // A neighbour that falls silent is used, doubted, probed and deleted.
+    say(&mut net, "fd07::2");
+    net.settle();
+    let mut seen = Vec::new();
+    net.hosts[1].set_up(net.now, 0, false);
+    for _ in 0..120 {
+        let now = state(&net.hosts[0], "fd07::2");
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        if now == Some(State::Stale) {
+            net.log.clear();
+            say(&mut net, "fd07::2");
+        }
+        net.run(Duration::from_millis(500));
+    }
+    let states = [State::Reachable, State::Stale, State::Delay, State::Probe];
+    let want: Vec<_> = states.map(Some).into_iter().chain([None]).collect();
+    assert_eq!(seen, want);
+    let want = [
+        "02 UDP fd07::2",
+        "02 ns fd07::2",
+        "02 ns fd07::2",
+        "02 ns fd07::2",
+    ];
+    assert_eq!(story(&net), want, "RFC 4861 §7.3.3");
+}
+
+#[test]
+fn a_neighbour_that_answers_probes_stays() {
+    let mut net = pair();
+    say(&mut net, "fd07::2");
+    net.run(Duration::from_secs(60));
+    assert_eq!(state(&net.hosts[0], "fd07::2"), Some(State::Stale));
+    net.log.clear();
+    say(&mut net, "fd07::2");
+    net.run(Duration::from_secs(6));
+    let said = story(&net);
+    assert!(said.contains(&"02 ns fd07::2".to_owned()), "{said:?}");
+    assert_eq!(state(&net.hosts[0], "fd07::2"), Some(State::Reachable));
+}
+
+#[test]
+fn addresses_wait_until_nobody_else_has_them() {
+    let before = |_: &mut InterfaceConfig| {};
+    let mut net = Net::new(
+        vec![six(1, "fd07::1/64", before), six(2, "fd07::2/64", before)],
+        vec![[(0, 0), (1, 0)]],
+    );
+    let socket = net.hosts[0].udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let to = Some("[fd07::2]:7".parse().unwrap());
+    let sent = net.hosts[0].udp_send(net.now, socket, hello(), to);
+    assert_eq!(sent, Err(SendError::NoRoute), "no address yet");
+    assert!(!net.hosts[1].interfaces()[0].holds(ip("fd07::2")));
+    net.run(Duration::from_secs(3));
+    let said = story(&net);
+    let of = |text: &str| said.iter().filter(|s| s.starts_with(text)).count();
+    // Each claims two: what it was given, and what it made from its MAC.
+    assert_eq!((of("33 ns"), of("33 na 00 ff02::2")), (4, 4), "{said:?}");
+    let usable = |host: &mut Host| {
+        let events = core::iter::from_fn(|| host.poll_event());
+        events
+            .filter(|e| matches!(e, Event::AddressUsable { .. }))
+            .count()
+    };
+    assert_eq!(net.hosts.iter_mut().map(usable).sum::<usize>(), 4);
+    for host in &net.hosts {
+        let addresses = host.interfaces()[0].addresses();
+        assert!(addresses.len() == 2 && addresses.iter().all(|a| a.usable));
+    }
+    // A third wants one of theirs.
+    let taken = "fd07::2/64".parse().unwrap();
+    net.hosts[0].add_address(net.now, 0, taken);
+    net.run(Duration::from_secs(3));
+    let lost = Event::AddressConflict {
+        interface: 0,
+        addr: ip("fd07::2").into(),
+        mac: mac(2),
+        lost: true,
+    };
+    assert_eq!(net.hosts[0].poll_event(), Some(lost));
+    assert!(!net.hosts[0].interfaces()[0].holds(ip("fd07::2")));
+    assert!(net.hosts[1].interfaces()[0].holds(ip("fd07::2")));
+}
+
+#[test]
+fn an_optimistic_address_answers_but_asks_nobody() {
+    let optimistic =
+        |eth: &mut InterfaceConfig| eth.duplicate_detection = DuplicateDetection::Optimistic;
+    let hosts = vec![
+        six(1, "fd07::1/64", at_once),
+        six(2, "fd07::2/64", optimistic),
+    ];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    let holds = |net: &Net| net.hosts[1].interfaces()[0].holds(ip("fd07::2"));
+    assert!(holds(&net));
+    say(&mut net, "fd07::2");
+    net.settle();
+    assert_eq!(story(&net)[1], "02 na 40 fd07::1", "Override clear");
+    net.run(Duration::from_secs(2));
+    net.log.clear();
+    net.hosts[0]
+        .interface_mut(0)
+        .unwrap()
+        .neighbors
+        .remove(ip("fd07::2").into());
+    say(&mut net, "fd07::2");
+    net.settle();
+    assert_eq!(story(&net)[1], "02 na 60 fd07::1");
+    // Another one has it: it is given up.
+    let mut late = six(2, "fd07::1/64", optimistic);
+    let out = advertised("fd07::1", 9, ndp::ALL_NODES, true);
+    let now = Instant::ZERO;
+    late.handle_timeout(now);
+    late.poll_transmit(now, Port(0)).unwrap();
+    let fate = late.handle_frame(now, Port(0), frame(9, out, 255));
+    assert_eq!(fate, Fate::Dropped(DropReason::NdpConflict));
+    assert!(!late.interfaces()[0].holds(ip("fd07::1")));
+    // Nothing is asked from an optimistic address: the packet waits.
+    let mut late = six(2, "fd07::2/64", optimistic);
+    late.add_route(Route::on_link("::/0".parse().unwrap(), Port(0)))
+        .unwrap();
+    let socket = late.udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let to = Some("[fd07::1]:7".parse().unwrap());
+    late.udp_send(now, socket, hello(), to).unwrap();
+    let mut net = Net::new(
+        vec![late, six(1, "fd07::1/64", at_once)],
+        vec![[(0, 0), (1, 0)]],
+    );
+    net.run(Duration::from_millis(3000));
+    let said = story(&net);
+    let want = [
+        "33 na 00 ff02::2",
+        "33 na 00 ff02::2",
+        "33 ns ff02::1:ff00:1",
+        "02 na 60 fd07::2",
+        "02 UDP fd07::1",
+    ];
+    assert_eq!(said[..5], want);
+}
+
+#[test]
+fn one_mac_twice_ends_ipv6() {
+    // The address made from a MAC is another's: RFC 4862 §5.4.5.
+    let mut host = six(1, "fd07::1/64", |_| {});
+    let link = "fe80::ff:fe00:1";
+    let out = advertised(link, 9, ndp::ALL_NODES, true);
+    let fate = host.handle_frame(Instant::ZERO, Port(0), frame(9, out, 255));
+    assert_eq!(fate, Fate::Dropped(DropReason::NdpConflict));
+    let mut net = Net::new(
+        vec![host, six(2, "fd07::2/64", at_once)],
+        vec![[(0, 0), (1, 0)]],
+    );
+    net.run(Duration::from_secs(5));
+    let of_us = net.hosts[0].interfaces()[0].addresses();
+    assert!(of_us.len() == 2 && of_us.iter().all(|a| !a.usable));
+    let asked = ndp::solicitation(mac(2), ip("fd07::2"), ip("fd07::1"), None);
+    let fate = net.hosts[0].handle_frame(net.now, Port(0), frame(2, asked, 255));
+    assert_eq!(fate, Fate::Dropped(DropReason::Ipv6Disabled));
+    assert!(net.hosts[0].poll_transmit(net.now, Port(0)).is_none());
+}
+
+#[test]
+fn what_is_refused() {
+    let mut net = pair();
+    let now = net.now;
+    let good = ndp::solicitation(mac(1), ip("fd07::1"), ip("fd07::2"), None);
+    let mut broken = good.clone();
+    broken.message[20] ^= 1;
+    let to_us = ndp::solicitation(mac(1), ip("fd07::1"), ip("fd07::2"), Some(mac(2)));
+    let in_group = Outgoing {
+        to: Some(MacAddr::from_ipv6_multicast(ndp::ALL_NODES)),
+        ..to_us.clone()
+    };
+    let request = icmpv6::Message::RouterSolicitation(crate::wire::ndp::RouterSolicitation {
+        reserved: 0,
+        options: &[],
+    });
+    let mut bytes = vec![0; request.emit_len()];
+    let sum = request.compute_checksum(ip("fe80::1"), ndp::ALL_NODES);
+    request
+        .emit(&mut crate::wire::Writer::new(&mut bytes), sum)
+        .unwrap();
+    let router = Outgoing {
+        src: ip("fe80::1"),
+        dst: ndp::ALL_NODES,
+        to: None,
+        message: bytes,
+    };
+    let stranger = advertised("fd07::7", 7, ndp::ALL_NODES, true);
+    for (out, hop_limit, want) in [
+        (good.clone(), 255, None),
+        (to_us, 255, None),
+        (good, 254, Some(DropReason::NdpHopLimit)),
+        (broken, 255, Some(DropReason::IcmpBadChecksum)),
+        (in_group, 255, Some(DropReason::Ipv6UnicastInGroupFrame)),
+        (router, 255, Some(DropReason::IcmpIgnored)),
+        (stranger, 255, Some(DropReason::NdpUnsolicited)),
+    ] {
+        let fate = net.hosts[1].handle_frame(now, Port(0), frame(1, out.clone(), hop_limit));
+        let want = want.map_or(Fate::Delivered(Consumer::Icmp), Fate::Dropped);
+        assert_eq!(fate, want, "{out:?}");
+    }
+    assert!(net.hosts[1].stats().is_conserved());
+}
+
+#[test]
+fn a_group_is_answered_on_its_link() {
+    let mut net = pair();
+    let now = net.now;
+    let echo = net.hosts[0].echo_open(7).unwrap().0;
+    let all = IpAddr::V6(ndp::ALL_NODES);
+    let asked = net.hosts[0].echo_send(now, echo, all, 1, hello(), &[]);
+    asked.unwrap();
+    net.settle();
+    let answer = net.hosts[0].raw_recv(echo).unwrap();
+    assert_eq!(answer.from, IpAddr::V6(ip("fe80::ff:fe00:2")));
+}
+
+#[test]
+fn two_links_may_have_one_address() {
+    // Both neighbours of the one in the middle have the same link-local address.
+    let mut middle = six(5, "fd01::5/64", at_once);
+    let mut other = InterfaceConfig::ethernet("eth1", Port(1), mac(6));
+    other.duplicate_detection = DuplicateDetection::Off;
+    let other = other.with_address("fd02::5/64".parse().unwrap());
+    middle.add_interface(Instant::ZERO, other);
+    let hosts = vec![
+        middle,
+        six(1, "fd01::1/64", at_once),
+        six(1, "fd02::1/64", at_once),
+    ];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)], [(0, 1), (2, 0)]]);
+    let link = [ip("fe80::ff:fe00:5"), ip("fe80::ff:fe00:6")];
+    for (n, to) in [(1, link[0]), (2, link[1])] {
+        let echo = net.hosts[n].echo_open(7).unwrap().0;
+        let now = net.now;
+        net.hosts[n]
+            .echo_send(now, echo, to, 1, hello(), &[])
+            .unwrap();
+        net.settle();
+        let answer = net.hosts[n].raw_recv(echo).map(|a| a.from);
+        assert_eq!(answer, Some(IpAddr::V6(to)), "host {n}");
+        // The address of the other link is nobody's here.
+        let wrong = link[2 - n];
+        net.hosts[n]
+            .echo_send(now, echo, wrong, 2, hello(), &[])
+            .unwrap();
+        net.run(Duration::from_secs(4));
+        assert!(net.hosts[n].raw_recv(echo).is_none());
+    }
+}
+
+#[test]
+fn a_router_between_two_links_of_stations() {
+    let mut router = Host::new(
+        Config {
+            forwarding: true,
+            ..Config::default()
+        },
+        Rng::from_seed(5),
+    );
+    for (port, cidr) in [(0, "fd01::5/64"), (1, "fd02::5/64")] {
+        let name = ["a", "b"][usize::from(port)];
+        let mut eth = InterfaceConfig::ethernet(name, Port(port), mac(50 + port as u8))
+            .with_address(cidr.parse().unwrap());
+        at_once(&mut eth);
+        router.add_interface(Instant::ZERO, eth);
+    }
+    let mut hosts = vec![
+        six(1, "fd01::1/64", at_once),
+        router,
+        six(2, "fd02::2/64", at_once),
+    ];
+    let everywhere: Cidr = "::/0".parse().unwrap();
+    // By its address on the link, which is what routers advertise.
+    for (n, via) in [(0, "fe80::ff:fe00:32"), (2, "fe80::ff:fe00:33")] {
+        let route = Route::via(everywhere, via.parse().unwrap(), Port(0));
+        hosts[n].add_route(route).unwrap();
+    }
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)], [(1, 1), (2, 0)]]);
+    let server = net.hosts[2].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    say(&mut net, "fd02::2");
+    net.settle();
+    let got = net.hosts[2].udp_recv(server).unwrap();
+    assert_eq!(got.from.ip(), IpAddr::V6(ip("fd01::1")), "not the link's");
+    let router = net.hosts[1].interfaces()[0].neighbors();
+    assert!(router.neighbor(ip("fd01::1").into()).is_some());
+    let known = net.hosts[0].interfaces()[0].neighbors();
+    let gateway = known.neighbor(ip("fe80::ff:fe00:32").into()).unwrap();
+    assert!(gateway.router, "it said so");
+    // Who is not there is reported by the router.
+    let socket = say(&mut net, "fd02::9");
+    net.run(Duration::from_secs(5));
+    let error = net.hosts[0].udp_take_error(socket).unwrap();
+    assert_eq!(error.offender, IpAddr::V6(ip("fd01::5")));
+}
+
+#[test]
+fn a_link_that_comes_back_is_asked_anew() {
+    let mut net = Net::new(
+        vec![six(1, "fd07::99/64", |_| {}), six(2, "fd07::2/64", at_once)],
+        vec![[(0, 0), (1, 0)]],
+    );
+    net.run(Duration::from_secs(3));
+    let holds = |net: &Net| net.hosts[0].interfaces()[0].holds(ip("fd07::99"));
+    assert!(holds(&net));
+    net.hosts[0].set_up(net.now, 0, false);
+    net.hosts[0].set_up(net.now, 0, true);
+    assert!(!holds(&net));
+    net.run(Duration::from_secs(3));
+    assert!(holds(&net));
+    // What is removed is heard and held no more.
+    net.hosts[0].remove_address(0, ip("fd07::99").into());
+    let asked = ndp::solicitation(mac(2), ip("fd07::2"), ip("fd07::99"), None);
+    let fate = net.hosts[0].handle_frame(net.now, Port(0), frame(2, asked, 255));
+    assert_eq!(fate, Fate::Dropped(DropReason::LinkGroupNotJoined));
+}
+
+#[test]
+fn only_where_it_is_asked_for() {
+    let mut four = host(1, "10.7.0.1/24");
+    assert_eq!(four.interfaces()[0].addresses().len(), 1);
+    let asked = ndp::solicitation(mac(2), ip("fd07::2"), ip("fd07::1"), Some(mac(1)));
+    let fate = four.handle_frame(Instant::ZERO, Port(0), frame(2, asked, 255));
+    assert_eq!(fate, Fate::Dropped(DropReason::Ipv6Disabled));
+    let mut both = Host::new(Config::default(), Rng::from_seed(1));
+    let mut eth = InterfaceConfig::ethernet("eth0", Port(0), mac(1));
+    eth.ipv6 = true;
+    both.add_interface(Instant::ZERO, eth);
+    let made = both.interfaces()[0].addresses()[0].cidr;
+    assert_eq!(made, "fe80::ff:fe00:1/64".parse().unwrap());
+}
