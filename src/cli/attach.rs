@@ -18,16 +18,19 @@ use stack::rng::Rng;
 use stack::time::Instant;
 use stack::transport::tcp::State;
 use stack::wire::{Cidr, MacAddr};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 /// The kernel's address and the host's, where none are given.
 const KERNEL: &str = "10.7.0.1/24";
 const OURS: &str = "10.7.0.2/24";
+/// The same of IPv6.
+const KERNEL6: &str = "fd07::1/64";
+const OURS6: &str = "fd07::2/64";
 
-/// What a verb on Ethernet says of an IPv6 address.
-pub const NO_IPV6: &str = "there is no IPv6 yet on Ethernet, where this verb attaches (`up` has it on \
-                           a TUN, with kind = \"tun\"): give an IPv4 address";
+/// What a verb that has IPv4 alone says of an IPv6 address.
+pub const NO_IPV6: &str =
+    "this verb has no IPv6 yet (`ping` and `traceroute` have): give an IPv4 address";
 
 /// Where the host attaches; every client has these.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -43,7 +46,8 @@ pub struct Attach {
     #[arg(long, value_name = "IF")]
     pub raw: Option<String>,
 
-    /// The host's address with its network, 10.7.0.2/24 where not given.
+    /// The host's address with its network, 10.7.0.2/24 where not given, or fd07::2/64 where IPv6
+    /// is asked for.
     #[arg(long, value_name = "CIDR")]
     pub address: Option<Cidr>,
 
@@ -53,7 +57,7 @@ pub struct Attach {
 
     /// The router to all that is not on the host's link.
     #[arg(long, value_name = "IP")]
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
 
     /// The host's station address; where not given, one that its interface and address determine,
     /// in a private network a random one.
@@ -86,7 +90,15 @@ impl Attach {
     /// Exit code 2 where an address is missing or makes no sense, 3 with a remedy where the machine
     /// lacks something.
     pub fn open(&self) -> Result<Attached, Failure> {
-        self.open_with(true)
+        self.open_family(true, true)
+    }
+
+    /// The same, with an address of the family of whom it is to speak to.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_to(&self, dest: IpAddr) -> Result<Attached, Failure> {
+        self.open_family(true, dest.is_ipv4())
     }
 
     /// Attaches a host; with `hold` false it has no address, for what is asked from 0.0.0.0.
@@ -94,9 +106,13 @@ impl Attach {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(&self, hold: bool) -> Result<Attached, Failure> {
+        self.open_family(hold, true)
+    }
+
+    fn open_family(&self, hold: bool, ipv4: bool) -> Result<Attached, Failure> {
         let private = self.tap.is_none() && self.raw.is_none();
         let made = self.tap.as_deref().is_none_or(|name| !exists(name));
-        let config = self.config(hold, made)?;
+        let config = self.config(hold, made, ipv4)?;
         if private {
             sandbox::enter()?;
         }
@@ -143,8 +159,8 @@ impl Attach {
     }
 
     /// The same as `up` would read from a file.
-    fn config(&self, hold: bool, made: bool) -> Result<Config, Failure> {
-        let ours = self.ours(hold)?;
+    fn config(&self, hold: bool, made: bool, ipv4: bool) -> Result<Config, Failure> {
+        let ours = self.ours(hold, ipv4)?;
         let kernel = match (made && self.raw.is_none(), self.kernel) {
             (_, Some(kernel)) => vec![kernel],
             (true, None) => vec![peer_of(ours).ok_or_else(|| {
@@ -181,22 +197,36 @@ impl Attach {
             vlans,
             ..config::Device::tap0()
         };
+        device.check_ipv6().map_err(Failure::usage)?;
         Ok(Config {
             services: Vec::new(),
+            duplicate_detection: match made && self.raw.is_none() {
+                // The kernel's end is all there is, and its address is known.
+                true => config::DuplicateDetection::Off,
+                false => config::DuplicateDetection::Optimistic,
+            },
             devices: vec![device],
             ..Config::default()
         })
     }
 
-    fn ours(&self, hold: bool) -> Result<Cidr, Failure> {
-        let usual = || OURS.parse().map_err(|e| Failure::usage(format!("{e}")));
+    fn ours(&self, hold: bool, ipv4: bool) -> Result<Cidr, Failure> {
+        let usual = match ipv4 {
+            true => OURS,
+            false => OURS6,
+        };
+        let usual = || usual.parse().map_err(|e| Failure::usage(format!("{e}")));
         match (self.address, &self.raw) {
-            (Some(cidr), _) if cidr.addr().is_ipv4() => Ok(cidr),
-            (Some(cidr), _) => Err(Failure::usage(format!("{cidr}: {NO_IPV6}"))),
+            (Some(cidr), _) if cidr.addr().is_ipv4() == ipv4 => Ok(cidr),
+            (Some(cidr), _) if ipv4 => Err(Failure::usage(format!("{cidr}: {NO_IPV6}"))),
+            (Some(cidr), _) => Err(Failure::usage(format!(
+                "{cidr} is of IPv4, and whom it is to speak to of IPv6"
+            ))),
             (None, Some(name)) if hold => Err(Failure {
                 remedy: Some(format!(
                     "--address CIDR with an unused address of {name}'s network \
-                     (`ip -4 address show {name}` says which), and --gateway IP for what is beyond"
+                     (`ip {} address show {name}` says which), and --gateway IP for what is beyond",
+                    if ipv4 { "-4" } else { "-6" }
                 )),
                 ..Failure::usage(format!("on {name} the host needs an address of its own"))
             }),
@@ -209,12 +239,12 @@ impl Attach {
             return Ok(());
         };
         let refused = |why: &str| Failure::usage(format!("--gateway {gateway}: {why}"));
-        if host.route_to(gateway.into()).is_none() {
+        if host.route_to(gateway).is_none() {
             return Err(refused("it is not in the network of --address"));
         }
-        let everywhere = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let everywhere = Cidr::new(gateway, 0).map(Cidr::network);
         let everywhere = everywhere.ok_or_else(|| refused("no default route"))?;
-        host.add_route(Route::via(everywhere, gateway.into(), Port(interface)))
+        host.add_route(Route::via(everywhere, gateway, Port(interface)))
             .map_err(|e| refused(&e.to_string()))
     }
 }
@@ -223,6 +253,19 @@ impl Attach {
 fn peer_of(ours: Cidr) -> Option<Cidr> {
     if ours.to_string() == OURS {
         return KERNEL.parse().ok();
+    }
+    if ours.to_string() == OURS6 {
+        return KERNEL6.parse().ok();
+    }
+    if let Some(six) = ours.addr6() {
+        // The network itself is its routers' (RFC 4291 §2.6.1).
+        let bits = six.to_bits() >> 2 << 2;
+        let near = (bits..=bits.saturating_add(3)).map(Ipv6Addr::from_bits);
+        let routers = ours.network().addr6();
+        return near
+            .filter(|a| *a != six && (Some(*a) != routers || ours.prefix_len() == 127))
+            .find(|a| ours.contains(IpAddr::V6(*a)))
+            .and_then(|a| Cidr::new(IpAddr::V6(a), ours.prefix_len()));
     }
     let network = ours.network().addr4()?.to_bits();
     let hosts = (network..=network.saturating_add(3)).map(Ipv4Addr::from_bits);
@@ -241,7 +284,15 @@ fn lasting_mac(interface: &str, ours: Cidr) -> Option<MacAddr> {
     let theirs: MacAddr = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
     let [a, b, c, d, e, f] = theirs.0;
     let theirs = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    let ours = u64::from(ours.addr4()?.to_bits());
+    let ours = match ours.addr() {
+        IpAddr::V4(ours) => u64::from(ours.to_bits()),
+        IpAddr::V6(ours) => {
+            let [.., e, f, g, h] = ours.segments();
+            [e, f, g, h]
+                .iter()
+                .fold(0, |all, s| all << 16 | u64::from(*s))
+        }
+    };
     let drawn = Rng::from_key([theirs, ours]).fork("mac").next_u64();
     let [a, b, c, d, e, f, ..] = drawn.to_be_bytes();
     // IEEE 802 §8.4: locally administered, individual.
@@ -262,6 +313,16 @@ pub fn destination(text: &str) -> Result<Ipv4Addr, String> {
         Ok(IpAddr::V6(_)) => Err(NO_IPV6.to_owned()),
         Err(_) => Err("not an IPv4 address, as 10.7.0.1 (names are not looked up yet)".to_owned()),
     }
+}
+
+/// The same of either family.
+///
+/// # Errors
+/// What to give instead.
+pub fn any_destination(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        "not an IP address, as 10.7.0.1 or fd07::1 (names are not looked up yet)".to_owned()
+    })
 }
 
 /// Takes what the host has to tell beside its sockets, and passes on what the user must know.
@@ -325,7 +386,7 @@ fn reset(host: &mut Host, now: Instant) -> bool {
 
 /// A failed send as the user shall read it.
 #[must_use]
-pub fn cannot_send(to: Ipv4Addr, error: stack::host::SendError) -> Failure {
+pub fn cannot_send(to: IpAddr, error: stack::host::SendError) -> Failure {
     use stack::host::SendError;
     let failure = Failure::usage(format!("{to}: {error}"));
     let remedy = match error {
@@ -368,6 +429,7 @@ pub mod simulated {
             let mac = MacAddr([2, 0, 0, 0, last, i]);
             let mut eth = InterfaceConfig::ethernet("eth", Port(u16::from(i)), mac);
             eth.mtu = mtus.get(usize::from(i)).copied().unwrap_or(1500);
+            eth.duplicate_detection = host::DuplicateDetection::Off;
             host.add_interface(Instant::ZERO, eth.with_address(address.parse().unwrap()));
         }
         host
@@ -448,7 +510,7 @@ mod tests {
     fn config(words: &[&str], made: bool) -> Result<config::Device, Failure> {
         let line = Line::try_parse_from([&["verb"], words].concat());
         let line = line.map_err(|e| Failure::usage(e.to_string()))?;
-        Ok(line.attach.config(true, made)?.devices.remove(0))
+        Ok(line.attach.config(true, made, true)?.devices.remove(0))
     }
 
     #[test]
@@ -460,6 +522,10 @@ mod tests {
             ("10.0.0.0/31", Some("10.0.0.1/31")),
             ("10.0.0.1/32", None),
             ("255.255.255.254/31", Some("255.255.255.255/31")),
+            ("fd07::2/64", Some("fd07::1/64")),
+            ("fd08::1/64", Some("fd08::2/64")),
+            ("fd08::9/127", Some("fd08::8/127")),
+            ("fd08::9/128", None),
         ] {
             let got = peer_of(ours.parse().unwrap()).map(|c| c.to_string());
             assert_eq!(got.as_deref(), want, "{ours}");
@@ -487,7 +553,7 @@ mod tests {
                 &["--raw", "eth0"][..],
                 "--address CIDR with an unused address of eth0's network",
             ),
-            (&["--address", "fd07::2/64"], "no IPv6 yet"),
+            (&["--address", "fd07::2/64"], "has no IPv6 yet"),
             (&["--address", "10.0.0.1/32"], "give --kernel"),
             (&["--raw", "a", "--tap", "b"], "cannot be used with"),
             (&["--vlan", "4095"], "4095 is not in 1..=4094"),

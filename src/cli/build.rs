@@ -73,6 +73,11 @@ fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
     InterfaceConfig {
         addresses: plain(&wanted.addresses),
         probe_addresses: config.probe_addresses,
+        duplicate_detection: match config.duplicate_detection {
+            config::DuplicateDetection::Before => host::DuplicateDetection::Before,
+            config::DuplicateDetection::Optimistic => host::DuplicateDetection::Optimistic,
+            config::DuplicateDetection::Off => host::DuplicateDetection::Off,
+        },
         promiscuous: wanted.promiscuous,
         reverse_path: match wanted.reverse_path {
             config::ReversePath::Off => host::ReversePath::Off,

@@ -22,6 +22,8 @@ use std::str::FromStr;
 pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or an example:
   forwarding = false              # be a router (RFC 1812)
   probe_addresses = false         # look for other holders before using an address (RFC 5227)
+  duplicate_detection = "optimistic"  # the same of IPv6 (RFC 4862): "before" use, "optimistic":
+                                  # meanwhile (RFC 4429), or "off"
   services = ["echo", "discard", "chargen", "http"]   # on UDP and TCP, http on TCP; [] for none;
                                   # "sink" checks what a bulk sender sends
   fast_open = false               # serve data that comes with a SYN, on TCP (RFC 7413)
@@ -32,8 +34,8 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   kind = "tap"                    # tap, tun, veth or raw
   mtu = 1500
   mac = "02:00:00:00:00:02"       # random where not given
-  addresses = ["10.7.0.2/24"]     # the host's; with kind = "tun" IPv6 as well: "fd07::2/64"
-  kernel = ["10.7.0.1/24"]        # the kernel's end; not for raw
+  addresses = ["10.7.0.2/24", "fd07::2/64"]  # the host's
+  kernel = ["10.7.0.1/24", "fd07::1/64"]     # the kernel's end; not for raw
   kernel_routes = ["10.9.0.0/16"] # what the kernel reaches through the host
   proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027)
   reverse_path = "off"            # off, strict or loose (RFC 3704)
@@ -67,6 +69,8 @@ pub struct Config {
     pub forwarding: bool,
     /// Look for other holders before using an address.
     pub probe_addresses: bool,
+    /// How IPv6 addresses are taken on a link with stations.
+    pub duplicate_detection: DuplicateDetection,
     /// What is served.
     pub services: Vec<Service>,
     /// Services on TCP take data with a SYN.
@@ -86,6 +90,7 @@ impl Default for Config {
         Self {
             forwarding: false,
             probe_addresses: false,
+            duplicate_detection: DuplicateDetection::Optimistic,
             services: vec![
                 Service::Echo,
                 Service::Discard,
@@ -113,6 +118,18 @@ pub enum Kind {
     Veth,
     /// An existing interface.
     Raw,
+}
+
+/// When duplicate address detection is done, by name.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum DuplicateDetection {
+    /// Before an address is used.
+    Before,
+    /// While it is.
+    Optimistic,
+    /// Never.
+    Off,
 }
 
 /// Reverse path check, by name.
@@ -295,9 +312,8 @@ impl Config {
             (Some(Text(via)), None, None) if via.is_ipv4() == to.addr().is_ipv4() => Ok(()),
             (Some(_), None, None) => Err(format!("route to {to}: `via` is of the other family")),
             (None, Some(name), None) if self.interface(name).is_some() => {
-                let on = self.devices.iter().find(|d| d.name == *name);
-                match to.addr().is_ipv6() && on.is_none_or(|d| d.kind != Kind::Tun) {
-                    true => Err(format!("route to {to}: '{name}' has no IPv6: it is no TUN")),
+                match to.addr().is_ipv6() && !self.has_ipv6(name) {
+                    true => Err(format!("route to {to}: '{name}' has no address of IPv6")),
                     false => Ok(()),
                 }
             }
@@ -307,6 +323,17 @@ impl Config {
                 "route to {to}: give either `via`, `device` or `refuse`"
             )),
         }
+    }
+
+    /// Whether interface `name` has an address of IPv6: without one it does not speak it.
+    fn has_ipv6(&self, name: &str) -> bool {
+        let mut all = self.devices.iter().flat_map(|device| {
+            let vlans = device.vlans.iter();
+            let vlans = vlans.map(|v| (device.vlan_name(v), &v.addresses));
+            std::iter::once((device.name.clone(), &device.addresses)).chain(vlans)
+        });
+        let six = |a: &Text<Cidr>| a.0.addr().is_ipv6();
+        all.any(|(n, addresses)| n == name && addresses.iter().any(six))
     }
 
     /// The number of interface `name` (`tap0`, `tap0.10`), counted as [`up`](super::up) makes
@@ -376,14 +403,17 @@ impl Device {
     /// The usual one: a TAP with the host at .2 and the kernel at .1.
     #[must_use]
     pub fn tap0() -> Self {
-        let cidrs = |text: &str| text.parse().ok().map(Text).into_iter().collect();
+        let cidrs = |texts: [&str; 2]| {
+            let parsed = texts.iter().filter_map(|text| text.parse().ok());
+            parsed.map(Text).collect()
+        };
         Self {
             name: "tap0".to_owned(),
             kind: Kind::Tap,
             mtu: None,
             mac: None,
-            addresses: cidrs("10.7.0.2/24"),
-            kernel: cidrs("10.7.0.1/24"),
+            addresses: cidrs(["10.7.0.2/24", "fd07::2/64"]),
+            kernel: cidrs(["10.7.0.1/24", "fd07::1/64"]),
             kernel_routes: Vec::new(),
             proxy_arp: Vec::new(),
             reverse_path: ReversePath::Off,
@@ -456,19 +486,16 @@ impl Device {
         Ok(())
     }
 
-    /// IPv6 needs a link on which nobody has to be found, or it would be there and say nothing.
-    fn check_ipv6(&self) -> Result<(), String> {
+    /// Whether its packets may be as long as IPv6 needs, if it speaks it.
+    ///
+    /// # Errors
+    /// That they may not.
+    pub fn check_ipv6(&self) -> Result<(), String> {
         let vlans = self.vlans.iter().flat_map(|v| &v.addresses);
         let mut all = self.addresses.iter().chain(vlans);
         let Some(Text(cidr)) = all.find(|a| a.0.addr().is_ipv6()) else {
             return Ok(());
         };
-        if self.kind != Kind::Tun {
-            return Err(format!(
-                "{cidr}: IPv6 works with kind = \"tun\" alone, as there is no neighbour discovery on \
-                 Ethernet yet"
-            ));
-        }
         match self.mtu.is_some_and(|mtu| mtu < IPV6_MTU) {
             true => Err(format!("{cidr}: IPv6 needs an MTU of {IPV6_MTU}")),
             false => Ok(()),
@@ -487,7 +514,7 @@ mod tests {
         assert_eq!(config.devices[0].vlans[0].id, 10);
         assert_eq!(config.routes[0].to.0.prefix_len(), 0);
         assert_eq!(config.interface("tap0.10"), Some(1));
-        assert_eq!(Config::parse("").unwrap().devices[0].addresses.len(), 1);
+        assert_eq!(Config::parse("").unwrap().devices[0].addresses.len(), 2);
         let tun = "[[device]]\nname = 't'\nkind = 'tun'\naddresses = ['10.7.0.2/24', 'fd07::2/64']";
         assert_eq!(Config::parse(tun).unwrap().devices[0].addresses.len(), 2);
     }
@@ -513,16 +540,15 @@ mod tests {
             ("addresses = ['10.0.0.0/24']", "10.0.0.0/24 is no address"),
             ("addresses = ['224.0.0.9/24']", "224.0.0.9/24 is no address"),
             ("addresses = ['127.0.0.1/8']", "127.0.0.1/8 is no address"),
-            ("addresses = ['fd07::2/64']", "kind = \"tun\" alone"),
+            ("mtu = 1000\naddresses = ['fd07::2/64']", "an MTU of 1280"),
             (
-                "[[device.vlan]]\nid = 3\naddresses = ['fd07::2/64']",
-                "kind = \"tun\" alone",
-            ),
-            (
-                "kind = 'tun'\nmtu = 1000\naddresses = ['fd07::2/64']",
+                "mtu = 1000\n[[device.vlan]]\nid = 3\naddresses = ['fd07::2/64']",
                 "an MTU of 1280",
             ),
-            ("[[route]]\nto = 'fd08::/16'\ndevice = 'a'", "it is no TUN"),
+            (
+                "[[route]]\nto = 'fd08::/16'\ndevice = 'a'",
+                "'a' has no address of IPv6",
+            ),
             (
                 "kind = 'tun'\naddresses = ['ff02::1/64']",
                 "ff02::1/64 is no address",

@@ -24,17 +24,19 @@ use stack::transport::{ErrorKind, SocketError};
 use stack::wire::ipv4::{Ipv4Option, Options, kind};
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   tapline ping -c 3 10.7.0.1              # the kernel, from a host beside it
+  tapline ping -c 3 fd07::1               # the same over IPv6
   tapline ping -c 3 -M do -s 1472 10.7.0.1
   tapline ping -R 10.7.0.1                # the addresses on the way and back
   tapline ping --raw veth0 --address 10.1.0.9/24 --gateway 10.1.0.1 10.2.0.1";
 
-/// What a datagram has room for: 65,535 less an IP header and an ICMP header.
+/// What a datagram of IPv4 has room for: 65,535 less an IP header and an ICMP header; IPv6 has 20
+/// more.
 const MAX_SIZE: u16 = 65_507;
 /// Flooding waits for an answer, but no longer than this.
 const FLOOD_INTERVAL: Duration = Duration::from_millis(10);
@@ -45,8 +47,8 @@ const FLOOD_INTERVAL: Duration = Duration::from_millis(10);
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Whom to ask.
-    #[arg(value_parser = attach::destination)]
-    dest: Ipv4Addr,
+    #[arg(value_parser = attach::any_destination)]
+    dest: IpAddr,
 
     /// Stop after this many requests.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -135,7 +137,10 @@ enum Stamp {
 /// # Errors
 /// Exit code 2 where there is no way, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut attached = args.attach.open()?;
+    if args.dest.is_ipv6() && !options(args).is_empty() {
+        return Err(Failure::usage("-R and -T are options of IPv4"));
+    }
+    let mut attached = args.attach.open_to(args.dest)?;
     let mut ping = Ping::new(args.clone(), io::stdout().lock());
     let code = attached
         .driver
@@ -198,8 +203,13 @@ impl<W: Write> Ping<W> {
             return Ok(());
         }
         let (dest, size) = (self.args.dest, self.args.size);
-        let total = usize::from(size) + HEADER + 20 + self.pinger.config().options.len();
-        let line = format!("PING {dest} ({dest}) {size}({total}) bytes of data.");
+        let line = match dest {
+            IpAddr::V4(_) => {
+                let total = usize::from(size) + HEADER + 20 + self.pinger.config().options.len();
+                format!("PING {dest} ({dest}) {size}({total}) bytes of data.")
+            }
+            IpAddr::V6(_) => format!("PING {dest} ({dest}) {size} data bytes"),
+        };
         writeln!(self.out, "{line}")
             .and_then(|()| self.out.flush())
             .map_err(report::untold)
@@ -212,7 +222,9 @@ impl<W: Write> Ping<W> {
                 Outcome::Reply(reply) => self.tell(&reply),
                 Outcome::Error { seq, error } => self.fail(seq, &error),
                 Outcome::Refused { seq, error } => match error {
-                    SendError::TooLong { max } => self.too_long(seq, max + 28),
+                    SendError::TooLong { max } => {
+                        self.too_long(seq, max + HEADER + self.ip_header())
+                    }
                     _ => return Err(attach::cannot_send(self.args.dest, error)),
                 },
                 // The summary says it.
@@ -221,6 +233,13 @@ impl<W: Write> Ping<W> {
             told.map_err(report::untold)?;
         }
         Ok(())
+    }
+
+    const fn ip_header(&self) -> usize {
+        match self.args.dest {
+            IpAddr::V4(_) => 20,
+            IpAddr::V6(_) => 40,
+        }
     }
 
     /// In a flood, what is under way is a dot each.
@@ -509,7 +528,7 @@ fn summary_text(stats: Stats, rtt: &Delays, time: Duration) -> String {
     text
 }
 
-fn summary_json(dest: Ipv4Addr, stats: Stats, rtt: &Delays, time: Duration) -> serde_json::Value {
+fn summary_json(dest: IpAddr, stats: Stats, rtt: &Delays, time: Duration) -> serde_json::Value {
     let [min, avg, max, mdev] = times(rtt);
     let rtt = json!({"min": min, "avg": avg, "max": max, "mdev": mdev});
     let rtt = (stats.received > 0).then_some(rtt);
@@ -579,6 +598,27 @@ mod tests {
              rtt min/avg/max/mdev = 2.000/2.500/3.000/0.500 ms\n"
         );
         assert_eq!(code, 0);
+    }
+
+    #[test]
+    fn over_ipv6() {
+        let six = || {
+            vec![
+                simulated::host(1, &["fd07::2/64"], &[]),
+                simulated::host(2, &["fd07::1/64"], &[]),
+            ]
+        };
+        let (out, code) = ping("-c 2 -i 0.5 fd07::1", six());
+        let [first, reply, ..] = out.lines().collect::<Vec<_>>()[..] else {
+            panic!("{out}");
+        };
+        assert_eq!(first, "PING fd07::1 (fd07::1) 56 data bytes");
+        let want = "64 bytes from fd07::1: icmp_seq=1 ttl=64 time=";
+        assert!(reply.starts_with(want), "{out}");
+        assert_eq!(code, 0);
+        let (out, code) = ping("-c 1 fd07::9", six());
+        let want = "From fd07::2 icmp_seq=1 Destination Host Unreachable\n";
+        assert!(out.contains(want) && code == 1, "{out}");
     }
 
     #[test]
@@ -681,7 +721,7 @@ mod tests {
             ),
             ("-R -T tsonly 10.0.0.1", "cannot be used with"),
             ("example.org", "names are not looked up yet"),
-            ("fd07::1", "no IPv6 yet"),
+            ("-s 65508 fd07::1", "65508 is not in"),
         ] {
             let e = args(line).unwrap_err();
             assert!(e.contains(want), "{line}: {e}");

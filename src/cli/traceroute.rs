@@ -20,17 +20,24 @@ use stack::time::{Duration, Instant};
 use stack::transport::ErrorKind;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   tapline traceroute 10.7.0.1             # one hop: the kernel beside the host
+  tapline traceroute fd07::1              # the same over IPv6
   tapline traceroute --raw veth0 --address 10.1.0.9/24 --gateway 10.1.0.1 10.3.0.1
   tapline traceroute -I -q 1 --json --raw veth0 --address 10.1.0.9/24 10.1.0.1";
 
 /// IP and UDP (or ICMP) headers of a probe.
-const HEADERS: usize = 28;
+const fn headers(dest: IpAddr) -> usize {
+    match dest {
+        IpAddr::V4(_) => 28,
+        IpAddr::V6(_) => 48,
+    }
+}
+
 /// The routers on the way to a host.
 ///
 /// Exits 0 if the destination answered, 1 if it never did.
@@ -38,8 +45,8 @@ const HEADERS: usize = 28;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Where to.
-    #[arg(value_parser = attach::destination)]
-    dest: Ipv4Addr,
+    #[arg(value_parser = attach::any_destination)]
+    dest: IpAddr,
 
     /// Size of the probes with their headers.
     #[arg(value_name = "BYTES", default_value_t = 60, value_parser = clap::value_parser!(u16).range(28..))]
@@ -99,7 +106,7 @@ pub struct Args {
 /// Exit code 2 where there is no way, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut trace = Trace::new(args.clone(), io::stdout().lock())?;
-    let mut attached = args.attach.open()?;
+    let mut attached = args.attach.open_to(args.dest)?;
     let code = attached
         .driver
         .run(|host, now, wake| trace.turn(host, now, wake.stop))??;
@@ -210,7 +217,7 @@ impl<W: Write> Trace<W> {
 fn config(args: &Args) -> Config {
     Config {
         icmp: args.icmp,
-        size: usize::from(args.size) - HEADERS,
+        size: usize::from(args.size).saturating_sub(headers(args.dest)),
         first: args.first,
         max_hops: args.max_hops,
         queries: args.queries,
@@ -276,6 +283,7 @@ mod tests {
     use super::*;
     use stack::machine::Port;
     use stack::net::route::{Route, RouteKind};
+    use std::net::Ipv4Addr;
 
     fn trace(line: &str, mut hosts: Vec<Host>) -> (String, Result<u8, Failure>) {
         let args: Args = simulated::args("traceroute", line).unwrap();

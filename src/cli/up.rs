@@ -28,9 +28,11 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "Examples:
   tapline up --tour                       # begin here: needs nothing installed
   tapline up -- ping -c 3 10.7.0.2
+  tapline up -- ping -c 3 fd07::2
+  tapline up -- ping -c 3 ff02::1%tap0    # everyone on the link
   tapline up                              # a shell with the host beside it
   tapline up --config lab.toml -- traceroute -n 10.9.0.1
-  tapline up -- curl http://10.7.0.2/
+  tapline up -- curl 'http://[fd07::2]/'
   tapline up --serve iperf -- iperf3 -c 10.7.0.2
   tapline up --pcap all.pcapng -- ping -c 3 10.7.0.2
   tapline up --status end.json -- ping -c 3 10.7.0.2
@@ -39,8 +41,8 @@ const EXAMPLES: &str = "Examples:
 /// A host on a TAP, in a private network of its own.
 ///
 /// Makes a network namespace (without root a user namespace as well), puts a TAP into it, gives the
-/// kernel's end 10.7.0.1/24 and attaches a host at 10.7.0.2. Then runs CMD inside
-/// and exits as it does; without CMD, a shell on a terminal; else serves until SIGINT or SIGTERM.
+/// kernel's end 10.7.0.1/24 and fd07::1/64, and attaches a host at 10.7.0.2 and fd07::2. Then runs CMD
+/// inside and exits as it does; without CMD, a shell on a terminal; else serves until SIGINT or SIGTERM.
 /// Nothing of the machine's own network is touched, unless --here or --raw say so.
 ///
 /// SIGINT, SIGTERM and SIGHUP are handed on to CMD. What CMD leaves running when it ends goes with

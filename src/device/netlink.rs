@@ -12,10 +12,10 @@
 //! but for whether a link is operational.
 
 use super::sys;
-use stack::wire::Cidr;
+use stack::wire::{Cidr, ndp::solicited_node};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 // linux/if_link.h, if_addr.h, rtnetlink.h, veth.h.
 const RTM_NEWLINK: u16 = 16;
@@ -195,7 +195,8 @@ impl Netlink {
         self.ask(RTM_DELLINK, 0, message)
     }
 
-    /// Gives interface `name` an address. An IPv6 one is usable at once: no duplicate detection.
+    /// Gives interface `name` an address. An IPv6 one is usable at once: no duplicate detection, and
+    /// the kernel hears who asks for it.
     ///
     /// # Errors
     /// What the kernel says; [`io::ErrorKind::AlreadyExists`] where it is there.
@@ -206,7 +207,11 @@ impl Netlink {
         message.put(&sys::if_index(name)?.to_ne_bytes());
         message.attribute(IFA_LOCAL, &octets);
         message.attribute(IFA_ADDRESS, &octets);
-        self.ask(RTM_NEWADDR, NLM_F_CREATE_EXCL, message)
+        self.ask(RTM_NEWADDR, NLM_F_CREATE_EXCL, message)?;
+        if let IpAddr::V6(addr) = address.addr() {
+            wait_until_heard(name, addr);
+        }
+        Ok(())
     }
 
     /// Adds a route to `destination` by gateway `via`.
@@ -281,6 +286,29 @@ impl Netlink {
         request.extend_from_slice(&0u32.to_ne_bytes());
         request.extend_from_slice(&body.0);
         self.socket.write_all(&request)
+    }
+}
+
+/// Waits until the kernel has joined the solicited-node group of an address on interface `name`. A
+/// kernel worker does, some time after the request was acknowledged, and a solicitation that comes
+/// before is asked again a second later. An interface that is down joins none: not for long.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "building the network comes before the runtime's loop"
+)]
+fn wait_until_heard(name: &str, addr: Ipv6Addr) {
+    const TRIES: u32 = 100;
+    let group = format!("{:032x}", solicited_node(addr).to_bits());
+    for _ in 0..TRIES {
+        let Ok(groups) = std::fs::read_to_string("/proc/net/igmp6") else {
+            return;
+        };
+        let joined =
+            |line: &str| line.contains(&group) && line.split_whitespace().nth(1) == Some(name);
+        if groups.lines().any(joined) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -24,7 +24,7 @@ use stack::time::{Duration, Instant, earliest};
 use stack::transport::udp::PathMtu;
 use stack::transport::{SocketError, raw};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// ICMP header of an echo.
 pub const HEADER: usize = 8;
@@ -39,7 +39,7 @@ const RETRY: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Whom.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// Identifier of the requests; zero: one that is free.
     pub ident: u16,
     /// Requests in all; `None`: until the deadline, or for ever.
@@ -73,9 +73,9 @@ pub struct Config {
 impl Config {
     /// A request of 56 bytes each second, for ever.
     #[must_use]
-    pub const fn new(target: Ipv4Addr) -> Self {
+    pub fn new(target: impl Into<IpAddr>) -> Self {
         Self {
-            target,
+            target: target.into(),
             ident: 0,
             count: None,
             start: Duration::ZERO,
@@ -533,6 +533,7 @@ mod tests {
     use super::super::services::Server;
     use super::*;
     use stack::rng::Rng;
+    use std::net::Ipv4Addr;
 
     const TARGET: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
 

@@ -25,7 +25,7 @@ use stack::host::{Event, Host, RawHandle, SendError, UdpHandle};
 use stack::time::{Duration, Instant, earliest};
 use stack::transport::udp::{Options, PathMtu};
 use stack::transport::{ErrorKind, SocketError};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How many times longer than an answer of its own hop a probe is waited for, and than one of a
 /// later hop: a router that answers at all answers about as fast as its neighbours.
@@ -40,7 +40,7 @@ const RETRY: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// ICMP echo requests instead of UDP datagrams.
     pub icmp: bool,
     /// Bytes of data in a probe.
@@ -68,9 +68,9 @@ pub struct Config {
 impl Config {
     /// Three UDP probes of 60 bytes with headers for each of 30 hops.
     #[must_use]
-    pub const fn new(target: Ipv4Addr) -> Self {
+    pub fn new(target: impl Into<IpAddr>) -> Self {
         Self {
-            target,
+            target: target.into(),
             icmp: false,
             size: 32,
             first: 1,
@@ -265,7 +265,7 @@ impl Traceroute {
     }
 
     fn end_of(&self, error: &SocketError) -> Option<End> {
-        let from_dest = error.offender == IpAddr::V4(self.config.target);
+        let from_dest = error.offender == self.config.target;
         match error.kind {
             ErrorKind::TtlExpired => None,
             ErrorKind::PortUnreachable if from_dest => Some(End::Reached),
@@ -409,7 +409,11 @@ impl Endpoint for Traceroute {
 
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         self.config.check()?;
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let any = match self.config.target {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let any = SocketAddr::new(any, 0);
         self.prober = Some(match self.config.icmp {
             true => Prober::Echo(host.echo_open(0)?.0),
             false => Prober::Udp(host.udp_bind(any)?),

@@ -193,7 +193,7 @@ fn cannot_send(peer: SocketAddr, error: SendError) -> Failure {
             remedy: Some("nc -b, if everyone shall hear it".to_owned()),
             ..Failure::usage(format!("{peer}: {error}"))
         },
-        (IpAddr::V4(addr), error) => attach::cannot_send(addr, error),
+        (addr @ IpAddr::V4(_), error) => attach::cannot_send(addr, error),
         (IpAddr::V6(_), error) => Failure::usage(format!("{peer}: {error}")),
     }
 }

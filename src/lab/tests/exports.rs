@@ -116,7 +116,7 @@ fn cut() -> Written {
         size: 1000,
         ident: 7,
         path_mtu: PathMtu::Off,
-        ..ping::Config::new([10, 0, 2, 2].into())
+        ..ping::Config::new([10, 0, 2, 2])
     };
     let a = world.find("a").unwrap();
     world.add_program(a, "p", Duration::ZERO, Pinger::new(config));

@@ -50,7 +50,7 @@ pub(super) fn pair(seed: u64, ways: [impair::Config; 2]) -> World {
     let config = ping::Config {
         count: Some(10),
         interval: 100 * MS,
-        ..ping::Config::new([10, 0, 0, 2].into())
+        ..ping::Config::new([10, 0, 0, 2])
     };
     world.add_program(a, "p", 10 * MS, Pinger::new(config));
     world

@@ -62,7 +62,7 @@ fn nothing_that_comes_after_the_end_happens_before_it() {
     let often = ping::Config {
         count: Some(500),
         interval: MS,
-        ..ping::Config::new([10, 0, 0, 2].into())
+        ..ping::Config::new([10, 0, 0, 2])
     };
     world.add_program(a, "often", 20 * MS, Pinger::new(often));
     let mut history = History::new(world.clone(), Config::default());

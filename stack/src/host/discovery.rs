@@ -26,6 +26,7 @@ use crate::net::ndp::{self, Heard, Outgoing, Standing};
 use crate::net::{ipv6, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
+use crate::wire::ndp::solicited_node;
 use crate::wire::{Cidr, EtherType, MacAddr, Protocol, icmpv6};
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -208,7 +209,7 @@ impl Host {
 }
 
 const fn groups_of(addr: Ipv6Addr) -> [Ipv6Addr; 2] {
-    [ndp::ALL_NODES, ndp::solicited_node(addr)]
+    [ndp::ALL_NODES, solicited_node(addr)]
 }
 
 impl Interface {

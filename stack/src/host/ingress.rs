@@ -399,6 +399,9 @@ impl Host {
         {
             return self.receive_discovery(now, at, (cast, mac), &header, packet);
         }
+        if station.is_some() && station == self.interface(at).map(|i| i.config.mac) {
+            return Err(DropReason::LinkBadSource);
+        }
         match self.admit(at, cast, &header)? {
             Destination::Elsewhere => self.forward(now, at, &header, packet.take()),
             destination => self.unfold(now, at, destination, header, true, packet),

@@ -18,7 +18,7 @@ use crate::net::route::RouteTable;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
-use crate::wire::{Cidr, EtherType, MacAddr, vlan};
+use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -309,7 +309,7 @@ impl Interface {
 
     //= RFC 4291 §2.8 a host recognises the groups of all nodes, and those that go with its addresses.
     fn hears_ipv6(&self, group: Ipv6Addr) -> bool {
-        let of = |a: &Address| a.cidr.addr6().map(ndp::solicited_node);
+        let of = |a: &Address| a.cidr.addr6().map(solicited_node);
         group == ndp::ALL_NODES || self.addresses.iter().any(|a| of(a) == Some(group))
     }
 

@@ -8,7 +8,8 @@
 //!
 //! Read first: RFC 894, RFC 1042 (SNAP), RFC 1112 §6.4, IEEE 802.1Q §6.9 (priority tags).
 //!
-//! Promises: a frame for another station is never handed up unless the filter is promiscuous, and
+//! Promises: a frame from our own address is refused, but for IPv6's to groups, which the caller judges;
+//! a frame for another station is never handed up unless the filter is promiscuous, and
 //! then it is marked [`Cast::Other`]; a tag of VID 0 is a priority tag, and its frame belongs to
 //! the untagged interface; padding is zeros (RFC 1042: never stale memory).
 //!
@@ -109,7 +110,7 @@ impl Filter {
         let front = frame.pull_up(HEADER_LEN);
         let (header, _) = Header::parse(front).map_err(|_| DropReason::LinkTruncated)?;
         let cast = self.classify(header.dst)?;
-        if header.src.is_multicast() || header.src == self.mac {
+        if header.src.is_multicast() || (header.src == self.mac && !may_be_another(&header)) {
             return Err(DropReason::LinkBadSource);
         }
         strip(frame, HEADER_LEN);
@@ -153,6 +154,12 @@ impl Filter {
             Err(DropReason::LinkNotForUs)
         }
     }
+}
+
+/// Whether a frame from our own address may be news: of another station that has it too, which
+/// duplicate address detection finds out. The caller refuses all else.
+fn may_be_another(header: &Header) -> bool {
+    header.ethertype == EtherType::IPV6 && header.dst.is_multicast()
 }
 
 /// Unwraps RFC 1042 encapsulation: 802.2 LLC with SNAP and OUI zero carries an EtherType.

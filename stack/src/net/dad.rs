@@ -186,8 +186,14 @@ impl Dad {
             self.claims.prolong(addr, self.more_when_looped);
             return Err(DropReason::NdpLooped);
         }
+        // From our own station it may be another that has the same, or ourselves again. Of a probe the
+        // nonce tells; and what is probed for is never advertised to a group by ourselves.
+        let telling = match wants {
+            true => valid.nonce.is_some(),
+            false => heard.dst.is_multicast() && self.is_probing(addr),
+        };
         let mac = valid.target_mac.unwrap_or(heard.mac);
-        if ours || !self.claims.handle_conflict(now, addr, mac, wants) {
+        if (ours && !telling) || !self.claims.handle_conflict(now, addr, mac, wants) {
             return Ok(());
         }
         Err(DropReason::NdpConflict)

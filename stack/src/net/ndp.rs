@@ -31,7 +31,9 @@ use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::icmpv6::{self, Message};
-use crate::wire::ndp::{NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, options};
+use crate::wire::ndp::{
+    NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, options, solicited_node,
+};
 use crate::wire::{MacAddr, Writer};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -43,13 +45,6 @@ pub const HOP_LIMIT: u8 = 255;
 pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// All routers of a link.
 pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
-
-/// The group of those whose address ends as this one does (RFC 4291 §2.7.1).
-#[must_use]
-pub const fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
-    const PREFIX: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
-    Ipv6Addr::from_bits(addr.to_bits() & 0xff_ffff | PREFIX)
-}
 
 /// How fast neighbour discovery may answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

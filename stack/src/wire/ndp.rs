@@ -29,6 +29,13 @@ use super::{MacAddr, ParseError, Reader, Writer};
 use core::fmt;
 use core::net::Ipv6Addr;
 
+/// The group of those whose address ends as this one does (RFC 4291 §2.7.1).
+#[must_use]
+pub const fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
+    const PREFIX: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
+    Ipv6Addr::from_bits(addr.to_bits() & 0xff_ffff | PREFIX)
+}
+
 /// A router solicitation (RFC 4861 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouterSolicitation<'a> {

@@ -272,6 +272,39 @@ fn an_optimistic_address_answers_but_asks_nobody() {
 }
 
 #[test]
+fn twins_find_out() {
+    // Two stations with one MAC, and so with one address on their link.
+    for (first, second) in [
+        (DuplicateDetection::Before, DuplicateDetection::Before),
+        (DuplicateDetection::Off, DuplicateDetection::Before),
+        (DuplicateDetection::Off, DuplicateDetection::Optimistic),
+    ] {
+        let twin = |seed, cidr: &str, how| {
+            six(seed, cidr, |eth| {
+                eth.mac = mac(1);
+                eth.duplicate_detection = how;
+            })
+        };
+        let hosts = vec![twin(1, "fd07::1/64", first), twin(2, "fd07::2/64", second)];
+        let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+        net.run(Duration::from_secs(5));
+        let link = ip("fe80::ff:fe00:1");
+        let left = net.hosts.iter().filter(|h| h.interfaces()[0].holds(link));
+        assert!(left.count() <= 1, "{first:?} {second:?}");
+        let late = first == DuplicateDetection::Off;
+        assert!(!late || !net.hosts[1].interfaces()[0].holds(link));
+    }
+    // What else comes from our own station is our own.
+    let mut host = six(1, "fd07::1/64", at_once);
+    let mut out = frame(1, advertised("fd07::1", 1, ndp::ALL_NODES, true), 255)
+        .to_bytes()
+        .to_vec();
+    out[54] = 200;
+    let fate = host.handle_frame(Instant::ZERO, Port(0), Frame::copy_from(&out));
+    assert_eq!(fate, Fate::Dropped(DropReason::LinkBadSource));
+}
+
+#[test]
 fn one_mac_twice_ends_ipv6() {
     // The address made from a MAC is another's: RFC 4862 §5.4.5.
     let mut host = six(1, "fd07::1/64", |_| {});

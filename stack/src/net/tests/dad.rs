@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::ndp::check;
+use crate::wire::ndp::solicited_node;
 use std::vec;
 use std::vec::Vec;
 
@@ -60,7 +61,7 @@ fn a_probe_a_second_of_quiet_and_an_announcement() {
         assert!(*first < ms(1000));
         assert_eq!(*second, *first + Duration::from_secs(1));
         assert_eq!(probe.src, Ipv6Addr::UNSPECIFIED);
-        assert_eq!(probe.dst, ndp::solicited_node(addr()));
+        assert_eq!(probe.dst, solicited_node(addr()));
         assert_eq!((told.src, told.dst), (addr(), ndp::ALL_ROUTERS));
         assert_eq!(d.poll_event(), Some(Event::Usable { addr: addr() }));
         assert_eq!(
@@ -79,14 +80,18 @@ fn what_ends_a_claim_and_what_does_not() {
     let other: Ipv6Addr = "fd07::3".parse().unwrap();
     let nonce = [9; NONCE_LEN];
     let resolving = ndp::solicitation(THEM, other, addr(), None);
+    // As an optimistic address is.
+    let answered = ndp::advertisement(US, addr(), other, None, Flags::default());
     let conflict = Err(DropReason::NdpConflict);
     for (what, from, want) in [
         (ndp::probe(addr(), &nonce), THEM, conflict),
-        (ndp::probe(addr(), &nonce), US, Ok(())),
+        // Another station with our address on the link: the nonce is not ours.
+        (ndp::probe(addr(), &nonce), US, conflict),
         (ndp::probe(other, &nonce), THEM, Ok(())),
         (resolving, THEM, Ok(())),
         (held(addr(), THEM), THEM, conflict),
-        (held(addr(), US), US, Ok(())),
+        (held(addr(), US), US, conflict),
+        (answered, US, Ok(())),
         (held(other, THEM), THEM, Ok(())),
     ] {
         for start in [Start::Probe, Start::Optimistic] {
@@ -95,7 +100,7 @@ fn what_ends_a_claim_and_what_does_not() {
             assert_eq!(hear(&mut d, ms(900), &what, from), want, "{what:?}");
             let gone = want.is_err().then_some(Event::ConflictDetected {
                 addr: addr(),
-                mac: THEM,
+                mac: from,
             });
             assert_eq!(d.poll_event(), gone);
             assert_eq!(d.is_probing(addr()), want.is_ok());
