@@ -672,8 +672,15 @@ fn tcp_segment(c: &mut Chance, to: &Target, src: Ipv4Addr, dst: Ipv4Addr, n: usi
 fn ipv6_packet(c: &mut Chance, to: &Target) -> Vec<u8> {
     let near = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(c.byte()));
     let known = |c: &mut Chance| c.pick(&to.addrs6).filter(|_| !c.one_in(4));
-    let src = known(c).unwrap_or(near);
-    let dst = known(c);
+    let src = match c.below(12) {
+        0 => Ipv6Addr::UNSPECIFIED,
+        _ => known(c).unwrap_or(near),
+    };
+    let dst = match c.below(8) {
+        // Whom neighbour discovery asks.
+        0 => known(c).map(ndp::solicited_node),
+        _ => known(c),
+    };
     let dst = dst
         .or_else(|| {
             c.pick(&[
@@ -761,6 +768,9 @@ fn ipv6_upper(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> (Pro
         group: dst,
         rest: &[],
     };
+    if c.one_in(3) {
+        return (Protocol::ICMPV6, discovery(c, to, src, dst));
+    }
     let message = match c.below(12) {
         0 => icmpv6::Message::EchoRequest {
             ident: 1,
@@ -826,4 +836,71 @@ fn ipv6_upper(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> (Pro
     };
     let bytes = emit(|w| message.emit(w, message.compute_checksum(src, dst)));
     (Protocol::ICMPV6, bytes)
+}
+
+/// A message of neighbour discovery's, mostly valid but for what its packet makes of it.
+fn discovery(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> Vec<u8> {
+    let station = match c.below(4) {
+        0 => to.mac(c),
+        _ => MacAddr([2, 9, 9, 9, 9, c.byte() & 7]),
+    };
+    let mac = station.0;
+    let nonce = c.bytes(6);
+    let prefix = ndp::PrefixInformation {
+        prefix_len: c.byte(),
+        on_link: c.one_in(2),
+        autonomous: c.one_in(2),
+        router_address: false,
+        reserved: 0,
+        valid_lifetime: c.u32(),
+        preferred_lifetime: c.u32(),
+        reserved2: 0,
+        prefix: src,
+    };
+    let mut all = Vec::new();
+    for _ in 0..c.below(4) {
+        let option = match c.below(6) {
+            0 | 1 => ndp::NdpOption::SourceLinkLayerAddress(&mac),
+            2 | 3 => ndp::NdpOption::TargetLinkLayerAddress(&mac),
+            4 => ndp::NdpOption::Nonce(&nonce),
+            _ => ndp::NdpOption::PrefixInformation(prefix),
+        };
+        all.extend(emit(|w| option.emit(w)));
+    }
+    if c.one_in(16) {
+        let n = c.below(20);
+        all.extend(c.bytes(n));
+    }
+    let options = &all;
+    let target = c.pick(&to.addrs6).unwrap_or(dst);
+    let message = match c.below(8) {
+        0..=2 => icmpv6::Message::NeighborSolicitation(ndp::NeighborSolicitation {
+            reserved: 0,
+            target,
+            options,
+        }),
+        3..=5 => icmpv6::Message::NeighborAdvertisement(ndp::NeighborAdvertisement {
+            router: c.one_in(2),
+            solicited: c.one_in(2),
+            override_: c.one_in(2),
+            reserved: 0,
+            target,
+            options,
+        }),
+        6 => icmpv6::Message::RouterAdvertisement(ndp::RouterAdvertisement {
+            cur_hop_limit: c.byte(),
+            flags: ndp::RouterFlags(c.byte()),
+            router_lifetime: c.u16(),
+            reachable_time: c.u32(),
+            retrans_timer: c.u32(),
+            options,
+        }),
+        _ => icmpv6::Message::Redirect(ndp::Redirect {
+            reserved: 0,
+            target,
+            destination: dst,
+            options,
+        }),
+    };
+    emit(|w| message.emit(w, message.compute_checksum(src, dst)))
 }

@@ -69,6 +69,8 @@ fn config(kind: &str) -> Config {
     };
     if kind == "tight" {
         config.echo_broadcast = true;
+        config.dad.max_addresses = 2;
+        config.ndp.max_answers = 2;
         config.max_replies = 3;
         config.max_forwarded = 2;
         config.max_sockets = 5;
@@ -107,7 +109,7 @@ fn interfaces(kind: &str) -> Vec<InterfaceConfig> {
                 .with_address(cidr("fd07::2/64")),
         ],
         "tight" => vec![
-            first,
+            first.with_address(cidr("fd07::2/64")),
             InterfaceConfig {
                 mtu: 68,
                 probe_addresses: true,
@@ -496,7 +498,14 @@ impl Drive {
         assert!(header.hop_limit > 0, "{header:?}");
         //= RFC 4291 §2.5 addresses that must not appear outside of a host.
         let nowhere = |a: Ipv6Addr| a.is_loopback() || a.is_unspecified();
-        assert!(!nowhere(header.dst) && !nowhere(header.src), "{header:?}");
+        //= RFC 4862 §5.4.2 but the question whether anyone has an address comes from nobody.
+        let probe = header.next_header == Protocol::ICMPV6 && body.first() == Some(&135);
+        let nobody = nowhere(header.src) && !(probe && header.src.is_unspecified());
+        assert!(!nowhere(header.dst) && !nobody, "{header:?}");
+        assert!(
+            !header.src.is_unspecified() || header.hop_limit == 255,
+            "RFC 4861 §4.3: {header:?}"
+        );
         let own = self.host.interfaces().iter().any(|i| i.holds(header.src));
         // A raw socket's user sends nothing but one repeated byte.
         let users = body.iter().all(|b| *b == body[0]);
