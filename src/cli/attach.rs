@@ -202,8 +202,8 @@ impl Attach {
             services: Vec::new(),
             duplicate_detection: match made && self.raw.is_none() {
                 // The kernel's end is all there is, and its address is known.
-                true => config::DuplicateDetection::Off,
-                false => config::DuplicateDetection::Optimistic,
+                true => Some(config::DuplicateDetection::Off),
+                false => None,
             },
             devices: vec![device],
             ..Config::default()

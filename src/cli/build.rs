@@ -74,9 +74,11 @@ fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
         addresses: plain(&wanted.addresses),
         probe_addresses: config.probe_addresses,
         duplicate_detection: match config.duplicate_detection {
-            config::DuplicateDetection::Before => host::DuplicateDetection::Before,
-            config::DuplicateDetection::Optimistic => host::DuplicateDetection::Optimistic,
-            config::DuplicateDetection::Off => host::DuplicateDetection::Off,
+            Some(config::DuplicateDetection::Before) => host::DuplicateDetection::Before,
+            Some(config::DuplicateDetection::Off) => host::DuplicateDetection::Off,
+            Some(config::DuplicateDetection::Optimistic) | None => {
+                host::DuplicateDetection::Optimistic
+            }
         },
         promiscuous: wanted.promiscuous,
         reverse_path: match wanted.reverse_path {

@@ -22,8 +22,9 @@ use std::str::FromStr;
 pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or an example:
   forwarding = false              # be a router (RFC 1812)
   probe_addresses = false         # look for other holders before using an address (RFC 5227)
-  duplicate_detection = "optimistic"  # the same of IPv6 (RFC 4862): "before" use, "optimistic":
-                                  # meanwhile (RFC 4429), or "off"
+  duplicate_detection = "off"     # the same of IPv6 (RFC 4862): "before" use, "optimistic" for
+                                  # meanwhile (RFC 4429), or "off"; where not given, optimistic,
+                                  # and off in a private network, where nobody else takes any
   services = ["echo", "discard", "chargen", "http"]   # on UDP and TCP, http on TCP; [] for none;
                                   # "sink" checks what a bulk sender sends
   fast_open = false               # serve data that comes with a SYN, on TCP (RFC 7413)
@@ -70,7 +71,7 @@ pub struct Config {
     /// Look for other holders before using an address.
     pub probe_addresses: bool,
     /// How IPv6 addresses are taken on a link with stations.
-    pub duplicate_detection: DuplicateDetection,
+    pub duplicate_detection: Option<DuplicateDetection>,
     /// What is served.
     pub services: Vec<Service>,
     /// Services on TCP take data with a SYN.
@@ -90,7 +91,7 @@ impl Default for Config {
         Self {
             forwarding: false,
             probe_addresses: false,
-            duplicate_detection: DuplicateDetection::Optimistic,
+            duplicate_detection: None,
             services: vec![
                 Service::Echo,
                 Service::Discard,

@@ -22,7 +22,7 @@ use stack::machine::Consumer;
 use stack::net::groups::{FilterMode, Version};
 use stack::net::neighbor::{self, Census, Neighbor};
 use stack::net::route::{Route, RouteKind};
-use stack::net::{acd, arp, groups, pmtu, rate, reassembly};
+use stack::net::{acd, arp, groups, ndp, pmtu, rate, reassembly};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
 use stack::transport::{raw, udp};
@@ -391,7 +391,10 @@ fn interface(i: &Interface, now: Instant) -> Value {
     let [replies, forwarded, sockets] = i.queued();
     let traffic = i.counters();
     let addresses = i.addresses().iter().map(|a| {
-        let claim = a.cidr.addr4().and_then(|addr| i.claims().state(addr));
+        let claim = match a.cidr.addr() {
+            IpAddr::V4(addr) => i.claims().state(addr),
+            IpAddr::V6(addr) => i.claims6().state(addr),
+        };
         let state = match claim {
             Some(acd::State::Probing) => "probing",
             Some(acd::State::Announcing) => "announcing",
@@ -422,6 +425,12 @@ fn interface(i: &Interface, now: Instant) -> Value {
         "claims": counters!(i.claims().stats(), acd::Stats {
             probes_out, announcements_out, conflicts, refused, defended, lost,
         }),
+        "claims6": counters!(i.claims6().stats().claims, acd::Stats {
+            probes_out, announcements_out, conflicts, refused, defended, lost,
+        }),
+        "ndp": counters!(i.discovery().stats(), ndp::Stats {
+            solicitations_in, advertisements_in, answers_out, limited,
+        }),
         "igmp": match groups.version() { Version::V1 => 1, Version::V2 => 2, Version::V3 => 3 },
         "groups": groups.iter().map(|(group, filter)| json!({
             "group": text(group),
@@ -444,6 +453,7 @@ fn neighbor(n: &Neighbor, now: Instant) -> Value {
         "state": n.state.name(),
         "seconds": seconds(now.since(n.since)),
         "confirmed": n.confirmed,
+        "router": n.router,
         "rival": n.rival.map(text),
         "parked": n.parked,
     })
@@ -674,6 +684,9 @@ fn render_interface(out: &mut String, i: &Value) {
         if n["confirmed"] == true {
             words += ", confirmed";
         }
+        if n["router"] == true {
+            words += ", a router";
+        }
         if let Some(rival) = n["rival"].as_str() {
             let _ = write!(words, ", claimed by {rival}");
         }
@@ -695,7 +708,9 @@ fn render_interface(out: &mut String, i: &Value) {
     for (title, key) in [
         ("  neighbors", "neighbor_counters"),
         ("  arp", "arp"),
+        ("  ndp", "ndp"),
         ("  claims", "claims"),
+        ("  claims6", "claims6"),
         ("  groups", "group_counters"),
     ] {
         line(out, title, &[counts(&i[key])]);

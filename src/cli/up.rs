@@ -118,8 +118,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.tour {
         return tour::run();
     }
-    let config = read_config(args)?;
+    let mut config = read_config(args)?;
     let private = !args.here && args.raw.is_none();
+    if private {
+        // As of IPv4's addresses: the kernel's end has its own, and there is nobody else.
+        let detection = &mut config.duplicate_detection;
+        detection.get_or_insert(super::config::DuplicateDetection::Off);
+    }
     let role = role(args, private);
     if private {
         sandbox::enter()?;

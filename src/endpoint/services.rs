@@ -53,9 +53,14 @@ impl Services {
         rng: &Rng,
     ) -> Result<Self, BindError> {
         let interfaces = host.interfaces().iter();
-        let addresses: Vec<IpAddr> = interfaces
-            .flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()))
-            .collect();
+        let held = interfaces.flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()));
+        // VLANs of one station have one link-local address.
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for addr in held {
+            if !addresses.contains(&addr) {
+                addresses.push(addr);
+            }
+        }
         let mut sockets = Vec::new();
         for &service in wanted.iter().filter(|s| s.has_datagrams()) {
             for &addr in &addresses {

@@ -21,6 +21,7 @@ mod attacks;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod ipv6;
 mod lab;
 mod oddities;
 mod offload;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     let stories = [
         up::TESTS,
         tools::TESTS,
+        ipv6::TESTS,
         oddities::TESTS,
         attacks::TESTS,
         wires::TESTS,

@@ -14,7 +14,11 @@ pub(crate) const TESTS: &[Test] = &[
         "streams_curl_reads_the_page",
         streams_curl_reads_the_page,
     ),
-    (Root, "streams_a_tun_speaks_ipv6", streams_a_tun_speaks_ipv6),
+    (
+        Root,
+        "streams_each_device_speaks_ipv6",
+        streams_each_device_speaks_ipv6,
+    ),
     (
         Anyone,
         "streams_a_page_is_served_by_the_rfc",
@@ -89,22 +93,21 @@ fn streams_curl_reads_the_page() {
     assert!(!ran.out.contains("charg"), "{ran}");
 }
 
-/// On a TUN, and nowhere else.
-fn streams_a_tun_speaks_ipv6() {
+/// With a link header, which asks for neighbours, and without.
+fn streams_each_device_speaks_ipv6() {
     let config = "
         [[device]]\nname = 'dev0'\nkind = 'tun'
         addresses = ['10.7.0.2/24', 'fd07::2/64']\nkernel = ['10.7.0.1/24', 'fd07::1/64']";
-    let file = TempFile::new("tun6.toml", config);
     let script = "ping -6 -q -c 3 -i 0.01 fd07::2 && curl -sS --max-time 20 'http://[fd07::2]/' \
                   && echo to all | socat -t 5 - 'UDP6:[fd07::2]:7' && curl -sS http://10.7.0.2/";
-    run(&["up", "--config", file.path(), "--", "sh", "-c", script])
-        .exits(0)
-        .says(" 3 received")
-        .says("<h1>A Tapline host</h1>")
-        .says("to all");
-    let file = TempFile::new("tap6.toml", &config.replace("'tun'", "'tap'"));
-    let ran = run(&["up", "--config", file.path(), "--", "true"]).exits(2);
-    assert!(ran.err.contains("no neighbour discovery"), "{ran}");
+    for kind in ["'tun'", "'tap'", "'veth'"] {
+        let file = TempFile::new("six.toml", &config.replace("'tun'", kind));
+        run(&["up", "--config", file.path(), "--", "sh", "-c", script])
+            .exits(0)
+            .says(" 3 received")
+            .says("<h1>A Tapline host</h1>")
+            .says("to all");
+    }
 }
 
 /// Pipelining, a request in pieces, and one that never was HTTP.

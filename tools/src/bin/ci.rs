@@ -118,6 +118,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("tcpdump", "tcpdump", "what scapy compiles its filters with"),
     ("iperf3", "iperf3", "how much a wire carries"),
     ("curl", "curl", "pages over HTTP"),
+    ("ndisc6", "ndisc6", "neighbour discovery"),
     ("wrk", "wrk", "a thousand connections"),
     ("netcat-openbsd", "nc.openbsd", "half-closed streams"),
 ];

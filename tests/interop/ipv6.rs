@@ -1,0 +1,229 @@
+//! IPv6 on a TAP: the kernel and its tools find the host, and the host them.
+
+use crate::common::{loses_nothing, run, stand_in, up, up_sh, up_with_status};
+use crate::{Anyone, Test};
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        Anyone,
+        "ipv6_ping_gets_every_answer",
+        ping_gets_every_answer,
+    ),
+    (
+        Anyone,
+        "ipv6_ping_of_65000_bytes_loses_nothing",
+        ping_of_65000_bytes_loses_nothing,
+    ),
+    (
+        Anyone,
+        "ipv6_all_nodes_are_the_kernel_and_the_host",
+        all_nodes_are_the_kernel_and_the_host,
+    ),
+    (
+        Anyone,
+        "ipv6_traceroute_and_tracepath",
+        traceroute_and_tracepath,
+    ),
+    (Anyone, "ipv6_ndisc6_finds_the_host", ndisc6_finds_the_host),
+    (Anyone, "ipv6_curl_gets_the_page", curl_gets_the_page),
+    (
+        Anyone,
+        "ipv6_udp_echo_of_60_kilobytes",
+        udp_echo_of_60_kilobytes,
+    ),
+    (
+        Anyone,
+        "ipv6_the_kernel_probes_and_is_answered",
+        the_kernel_probes_and_is_answered,
+    ),
+    (
+        Anyone,
+        "ipv6_the_kernel_may_not_have_our_address",
+        the_kernel_may_not_have_our_address,
+    ),
+    (
+        Anyone,
+        "ipv6_we_may_not_have_the_kernels_address",
+        we_may_not_have_the_kernels_address,
+    ),
+    (
+        Anyone,
+        "ipv6_ping_and_traceroute_of_ours",
+        ping_and_traceroute_of_ours,
+    ),
+    (
+        Anyone,
+        "ipv6_forgeries_change_little",
+        forgeries_change_little,
+    ),
+];
+
+fn ping_gets_every_answer() {
+    loses_nothing(up("ping -c 3 fd07::2"), 3).says("64 bytes from fd07::2: icmp_seq=3 ttl=64");
+    loses_nothing(up("ping -q -f -c 20000 fd07::2"), 20000);
+}
+
+fn ping_of_65000_bytes_loses_nothing() {
+    let ran = loses_nothing(up("ping -6 -s 65000 -c 50 -i 0.01 -w 20 fd07::2"), 50);
+    assert!(
+        ran.lines_with("65008 bytes from fd07::2").count() >= 50,
+        "{ran}"
+    );
+}
+
+/// The kernel hears itself as well, so that one of two answers is called a duplicate.
+fn all_nodes_are_the_kernel_and_the_host() {
+    let dev = if stand_in() { "" } else { "%tap0" };
+    let ran = up(&format!("ping -c 3 -w 20 -i 0.3 ff02::1{dev}")).exits(0);
+    let mut who: Vec<_> = ran
+        .lines_with("64 bytes from fe80::")
+        .filter_map(|line| line.split_whitespace().nth(3))
+        .collect();
+    who.sort_unstable();
+    who.dedup();
+    assert_eq!(who.len(), 2, "{ran}");
+}
+
+fn traceroute_and_tracepath() {
+    for how in ["", "-I", "-T"] {
+        let ran = up(&format!("traceroute -6 -w 5 {how} -n -q 3 fd07::2")).exits(0);
+        let hops: Vec<_> = ran.out.lines().skip(1).collect();
+        assert_eq!(hops.len(), 1, "one hop away: {ran}");
+        assert!(hops[0].trim().starts_with("1  fd07::2 "), "{ran}");
+        ran.never_says("*").never_says("!");
+    }
+    up("tracepath -6 -n fd07::2")
+        .exits(0)
+        .says("reached")
+        .says("Resume: pmtu 1500 hops 1 back 1");
+}
+
+/// By a solicitation to the group, and by nothing where nobody is.
+fn ndisc6_finds_the_host() {
+    let script = "dev=$(ip -o -6 route get fd07::2 | sed 's/.* dev \\([^ ]*\\).*/\\1/')
+        ndisc6 -1 fd07::2 $dev && ! ndisc6 -r 1 -w 200 fd07::9 $dev";
+    up_sh(script)
+        .exits(0)
+        .says("Target link-layer address:")
+        .says("from fd07::2")
+        .says("No response.");
+}
+
+fn curl_gets_the_page() {
+    if !stand_in() {
+        up("curl -sSg http://[fd07::2]/")
+            .exits(0)
+            .says("fd07::2/64");
+        let ran = up("curl -sSg http://[fd07::2]/bytes/3000000").exits(0);
+        assert_eq!(ran.out.len(), 3_000_000);
+    }
+}
+
+fn udp_echo_of_60_kilobytes() {
+    let script = "/usr/bin/python3 - <<'END'
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect(('fd07::2', 7))
+for size in [0, 1, 1452, 1453, 9000, 60000, 65507]:
+    sent = bytes(i * 7 % 251 for i in range(size))
+    s.send(sent)
+    got = s.recv(65536)
+    assert got == sent, (size, len(got))
+print('echoed')
+END";
+    if !stand_in() {
+        up_sh(script).exits(0).says("echoed");
+    }
+}
+
+/// A kernel that has not heard of the host for long asks it by unicast; one whose questions get no
+/// answer says so.
+fn the_kernel_probes_and_is_answered() {
+    let script = "set -e
+        dev=$(ip -o -6 route get fd07::2 | sed 's/.* dev \\([^ ]*\\).*/\\1/')
+        ping -q -c 1 fd07::2 >/dev/null
+        ip -6 neigh show fd07::2 dev $dev
+        mac=$(ip -6 neigh show fd07::2 dev $dev | sed 's/.*lladdr \\([^ ]*\\).*/\\1/')
+        ip -6 neigh replace fd07::2 lladdr $mac dev $dev nud probe
+        sleep 1.5
+        ip -6 neigh show fd07::2 dev $dev | sed 's/^/then: /'
+        ping -q -c 1 -W 4 fd07::9 >/dev/null || true
+        ip -6 neigh show fd07::9 dev $dev";
+    let ran = up_sh(script).exits(0);
+    let line = |words: &str| ran.lines_with(words).next().unwrap_or_default().to_owned();
+    assert!(line("fd07::2 ").contains("REACHABLE"), "{ran}");
+    assert!(line("then: fd07::2 ").contains("REACHABLE"), "{ran}");
+    assert!(line("fd07::9 ").contains("FAILED"), "{ran}");
+}
+
+fn the_kernel_may_not_have_our_address() {
+    let script = "dev=$(ip -o -6 route get fd07::2 | sed 's/.* dev \\([^ ]*\\).*/\\1/')
+        echo 1 >/proc/sys/net/ipv6/conf/$dev/accept_dad
+        ip addr add fd07::2/64 dev $dev
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            ip -6 addr show dev $dev | grep fd07::2 | grep dadfailed && break
+            sleep 0.5
+        done
+        ip addr del fd07::2/64 dev $dev
+        ping -q -c 1 fd07::2";
+    let ran = up_sh(script).exits(0).says("dadfailed");
+    loses_nothing(ran, 1);
+}
+
+/// Two on one link with one address: the kernel was first, and the host gives way.
+fn we_may_not_have_the_kernels_address() {
+    if stand_in() {
+        return;
+    }
+    let config = "duplicate_detection = 'before'\n[[device]]\nname = 'tap0'
+        addresses = ['fd07::1/64']\nkernel = ['fd07::1/64']";
+    let file = crate::common::TempFile::new("same.toml", config);
+    let ran = run(&["up", "--config", file.path(), "--", "true"]).exits(1);
+    assert!(ran.err.contains("fd07::1 is held by"), "{ran}");
+}
+
+fn ping_and_traceroute_of_ours() {
+    if stand_in() {
+        return;
+    }
+    loses_nothing(run(&["ping", "-c", "3", "-i", "0.01", "fd07::1"]), 3);
+    let ran = run(&["ping", "-c", "3", "-i", "0.01", "-s", "60000", "fd07::1"]);
+    loses_nothing(ran, 3).says("60008 bytes from fd07::1");
+    let ran = run(&["traceroute", "fd07::1"]).exits(0);
+    assert!(ran.out.contains(" 1  fd07::1 "), "{ran}");
+    run(&["ping", "-c", "1", "-W", "5", "fd07::9"])
+        .exits(1)
+        .says("Destination Host Unreachable");
+}
+
+/// Advertisements that nobody asked for, of us and of strangers, from afar, malformed, and denials
+/// of every address: the host answers after them, and counts each.
+fn forgeries_change_little() {
+    if stand_in() {
+        return;
+    }
+    let script = crate::common::scapy(
+        "e = Ether(src='02:00:00:00:00:99', dst='33:33:00:00:00:01')
+all = IPv6(src='fe80::99', dst='ff02::1', hlim=255)
+send = lambda p: sendp(p, iface='tap0')
+for n in range(300):
+    send(e/all/ICMPv6ND_NA(tgt='fd07::%x' % (n + 16), R=0, S=0, O=1)/ICMPv6NDOptDstLLAddr(lladdr='02:00:00:00:00:99'))
+    send(e/all/ICMPv6ND_NA(tgt='fd07::1', R=0, S=0, O=1)/ICMPv6NDOptDstLLAddr(lladdr='02:00:00:00:00:99'))
+    send(e/all/ICMPv6ND_NA(tgt='fd07::2', R=0, S=0, O=1)/ICMPv6NDOptDstLLAddr(lladdr='02:00:00:00:00:99'))
+far = IPv6(src='fd07::1', dst='ff02::1:ff00:2', hlim=254)
+g = Ether(src='02:00:00:00:00:99', dst='33:33:ff:00:00:02')
+for n in range(100):
+    send(g/far/ICMPv6ND_NS(tgt='fd07::2'))
+    send(g/IPv6(src='fd07::1', dst='ff02::1:ff00:2', hlim=255)/ICMPv6ND_NS(tgt='fd07::2', code=1))
+    send(g/IPv6(src='fd07::%x' % (n + 600), dst='ff02::1:ff00:2', hlim=255)/ICMPv6ND_NS(tgt='fd07::2')/ICMPv6NDOptSrcLLAddr(lladdr='02:00:00:00:00:99'))",
+    );
+    let script = format!("sleep 2; ping -q -c 1 fd07::2; {script}ping -q -c 3 -i 0.1 fd07::2");
+    let (ran, status) = up_with_status(&script);
+    loses_nothing(ran.exits(0), 3);
+    assert_eq!(status.drops("ndp-unsolicited"), 300, "{status}");
+    assert_eq!(status.drops("ndp-conflict"), 300, "{status}");
+    assert_eq!(status.drops("ndp-hop-limit"), 100, "{status}");
+    assert!(status.drops("ndp-malformed") >= 100, "{status}");
+    status.adds_up("the host");
+}
