@@ -81,6 +81,7 @@ fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
             }
         },
         promiscuous: wanted.promiscuous,
+        autoconfigure: wanted.autoconfigure,
         reverse_path: match wanted.reverse_path {
             config::ReversePath::Off => host::ReversePath::Off,
             config::ReversePath::Strict => host::ReversePath::Strict,

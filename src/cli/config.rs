@@ -41,6 +41,7 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027)
   reverse_path = "off"            # off, strict or loose (RFC 3704)
   promiscuous = false
+  autoconfigure = false           # addresses, prefixes and routers of IPv6 by what routers advertise
 
   [[device.vlan]]                 # a tagged sub-interface of the device above
   id = 10
@@ -177,6 +178,9 @@ pub struct Device {
     /// Take frames for other stations.
     #[serde(default)]
     pub promiscuous: bool,
+    /// Do as IPv6's routers say.
+    #[serde(default)]
+    pub autoconfigure: bool,
     /// Tagged sub-interfaces.
     #[serde(default, rename = "vlan")]
     pub vlans: Vec<Vlan>,
@@ -281,6 +285,11 @@ impl Config {
                 return Err(wrong(format!("device '{name}' is there twice")));
             }
             device.check().map_err(wrong)?;
+            if device.autoconfigure && self.forwarding {
+                return Err(wrong(format!(
+                    "device '{name}': autoconfigure is for hosts, and with forwarding this is a router"
+                )));
+            }
             let vlans = device.vlans.iter().flat_map(|v| &v.addresses);
             for Text(cidr) in device.addresses.iter().chain(vlans) {
                 let what = format!("device '{name}': {cidr}");
@@ -419,6 +428,7 @@ impl Device {
             proxy_arp: Vec::new(),
             reverse_path: ReversePath::Off,
             promiscuous: false,
+            autoconfigure: false,
             vlans: Vec::new(),
         }
     }
@@ -460,6 +470,9 @@ impl Device {
         }
         if self.kind == Kind::Tun && !(self.vlans.is_empty() && self.mac.is_none()) {
             return wrong("a TUN has no MAC and no VLANs".to_owned());
+        }
+        if self.kind == Kind::Tun && self.autoconfigure {
+            return wrong("a TUN has no routers to autoconfigure by".to_owned());
         }
         self.check_ipv6().or_else(wrong)?;
         if let Some(Text(mac)) = self.mac.filter(|Text(mac)| !mac.is_unicast()) {
@@ -574,6 +587,7 @@ mod tests {
                 "not ours to configure",
             ),
             ("kind = 'tun'\n[[device.vlan]]\nid = 3", "no VLANs"),
+            ("kind = 'tun'\nautoconfigure = true", "no routers"),
             ("[[device.vlan]]\nid = 4095", "1 to 4094"),
             (
                 "[[device.vlan]]\nid = 5\n[[device.vlan]]\nid = 5",

@@ -401,7 +401,9 @@ fn interface(i: &Interface, now: Instant) -> Value {
             Some(_) => "claimed",
             None => "configured",
         };
-        json!({ "address": text(a.cidr), "usable": a.usable, "state": state })
+        json!({
+            "address": text(a.cidr), "usable": a.usable, "deprecated": a.deprecated, "state": state,
+        })
     });
     let groups = i.groups().groups();
     json!({
@@ -431,6 +433,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
         "ndp": counters!(i.discovery().stats(), ndp::Stats {
             solicitations_in, advertisements_in, answers_out, limited,
         }),
+        "routers": i.routers().routers().iter().map(|r| text(r.addr)).collect::<Value>(),
         "igmp": match groups.version() { Version::V1 => 1, Version::V2 => 2, Version::V3 => 3 },
         "groups": groups.iter().map(|(group, filter)| json!({
             "group": text(group),

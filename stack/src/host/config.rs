@@ -1,7 +1,7 @@
 //! What a host is told at birth: limits, policies, interfaces. Plain data with defaults.
 
 use crate::machine::Port;
-use crate::net::{acd, dad, igmp, ndp, neighbor, pmtu, rate, reassembly, route};
+use crate::net::{acd, dad, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers};
 use crate::time::Duration;
 use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
@@ -41,6 +41,8 @@ pub struct Config {
     pub dad: dad::Config,
     /// Neighbour discovery.
     pub ndp: ndp::Config,
+    /// What routers say of a link.
+    pub routers: routers::Config,
     /// Routes kept.
     pub route: route::Config,
     /// Reassembly limits.
@@ -134,6 +136,7 @@ impl Default for Config {
             acd: acd::Config::default(),
             dad: dad::Config::default(),
             ndp: ndp::Config::default(),
+            routers: routers::Config::default(),
             route: route::Config::default(),
             reassembly: reassembly::Config::default(),
             pmtu: pmtu::Config::default(),
@@ -219,6 +222,9 @@ pub struct InterfaceConfig {
     /// Speak IPv6 without an address being given: make a link-local one (RFC 4862 §5.3). An address
     /// of IPv6 has the same effect.
     pub ipv6: bool,
+    /// Ask for routers, and take default routes, prefixes and addresses from them (RFC 4861 §6.3,
+    /// RFC 4862 §5.5), unless the host itself forwards. Off: whoever is on the link could give them.
+    pub autoconfigure: bool,
     /// How IPv6 addresses are taken.
     pub duplicate_detection: DuplicateDetection,
     /// Take frames for other stations.
@@ -247,6 +253,7 @@ impl InterfaceConfig {
             addresses: Vec::new(),
             probe_addresses: false,
             ipv6: false,
+            autoconfigure: false,
             duplicate_detection: DuplicateDetection::Before,
             promiscuous: false,
             any_ip: false,

@@ -11,7 +11,7 @@
 //! Promises: a message counts only directly behind the fixed header, on a link with stations, and
 //! where the frame was addressed as the packet.
 //!
-//! Left out: routers' messages, in both directions.
+//! Left out: the router's own advertisements, and redirects in both directions.
 
 use super::config::{DuplicateDetection, Medium};
 use super::interface::{Address, Hop, Interface};
@@ -19,13 +19,16 @@ use super::routing::Way;
 use super::{Host, ingress};
 use crate::frame::Frame;
 use crate::link::ethernet::Cast;
-use crate::machine::{Consumer, Fate};
+use crate::machine::{Consumer, Fate, Port};
 use crate::net::dad::{Dad, Policy, Start};
 use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
-use crate::net::{ipv6, slaac};
+use crate::net::neighbor::Claim;
+use crate::net::route::Route;
+use crate::net::{ipv6, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
+use crate::wire::icmpv6::Message;
 use crate::wire::ndp::solicited_node;
 use crate::wire::{Cidr, EtherType, MacAddr, Protocol, icmpv6};
 use core::net::{IpAddr, Ipv6Addr};
@@ -105,11 +108,107 @@ impl Host {
             addresses,
             ndp,
             neighbors,
+            routers,
+            config,
             ..
         } = interface;
+        if let Message::RouterAdvertisement(said) = &valid.message
+            && config.autoconfigure
+            && !self.config.forwarding
+        {
+            let router = IpAddr::V6(src);
+            //= RFC 4861 §6.3.4 a router's link-layer address is recorded, and that it is one.
+            if let Some(mac) = valid.source_mac {
+                let _ = neighbors.handle_claim(now, router, mac, Claim::Request);
+            }
+            neighbors.set_router(router, true);
+            routers.handle_advertisement(now, src, said, slaac::eui64(config.mac));
+            self.pump_routers(now, at);
+            return Ok(Fate::Delivered(Consumer::Icmp));
+        }
         let local = LocalView { addresses, dad };
-        ndp.handle_message(now, &heard, &valid, &local, neighbors)?;
+        let gone = ndp.handle_message(now, &heard, &valid, &local, neighbors)?;
+        if let Some(addr) = gone {
+            //= RFC 4861 §7.2.5 who routes no more is a default router no more.
+            routers.forget(addr);
+            self.pump_routers(now, at);
+        }
         Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// Begins to ask for routers, where an interface shall.
+    pub(super) fn ask_routers(&mut self, now: Instant, at: u16) {
+        //= RFC 4861 §6.3.7 hosts solicit; a router does not.
+        let asks = !self.config.forwarding;
+        if let Some(interface) = self.interface_mut(at)
+            && interface.config.autoconfigure
+            && interface.config.medium == Medium::Ethernet
+            && asks
+        {
+            interface.routers.start(now);
+        }
+    }
+
+    /// A neighbour did not answer: if it is the default router, another may be.
+    pub(super) fn note_silent(&mut self, now: Instant, at: u16, addr: IpAddr) {
+        if let IpAddr::V6(addr) = addr
+            && let Some(interface) = self.interface_mut(at)
+        {
+            interface.routers.note_silent(addr);
+            self.pump_routers(now, at);
+        }
+    }
+
+    /// Does what routers have said: routes and addresses.
+    pub(super) fn pump_routers(&mut self, now: Instant, at: u16) {
+        let everywhere = Cidr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+        let port = Port(at);
+        while let Some(interface) = self.interfaces.get_mut(usize::from(at))
+            && let Some(event) = interface.routers.poll_event()
+        {
+            let learned = |route: Route| Route {
+                metric: LEARNED_METRIC,
+                ..route
+            };
+            match (event, everywhere) {
+                (routers::Event::DefaultRouter(Some(addr)), Some(to)) => {
+                    // A full table is to be seen in `routes`.
+                    let route = Route::via(to, IpAddr::V6(addr), port);
+                    let _ = self.routes.replace(learned(route));
+                }
+                (routers::Event::DefaultRouter(None), Some(to)) => {
+                    self.routes.remove(to, LEARNED_METRIC, port);
+                }
+                (routers::Event::OnLink(prefix), _) => {
+                    let _ = self.routes.replace(learned(Route::on_link(prefix, port)));
+                }
+                (routers::Event::OffLink(prefix), _) => {
+                    self.routes.remove(prefix, LEARNED_METRIC, port);
+                }
+                //= RFC 5942 §4 an address says nothing about what is on the link.
+                (routers::Event::Address(cidr), _) => {
+                    if !interface
+                        .addresses
+                        .iter()
+                        .any(|a| a.cidr.addr() == cidr.addr())
+                    {
+                        self.hold_address(now, at, cidr);
+                    }
+                }
+                (routers::Event::AddressGone(addr), _) => {
+                    self.drop_address(at, IpAddr::V6(addr));
+                }
+                (routers::Event::Deprecated(addr, deprecated), _) => {
+                    for address in &mut interface.addresses {
+                        if address.cidr.addr() == IpAddr::V6(addr) {
+                            address.deprecated = deprecated;
+                        }
+                    }
+                }
+                (routers::Event::DefaultRouter(_), None) => {}
+            }
+            self.forget_routes();
+        }
     }
 
     /// What discovery itself has to say on an interface.
@@ -123,7 +222,16 @@ impl Host {
             self.pump_claims(at);
             return claim;
         }
-        interface.ndp.poll_transmit(mac, router)
+        let answer = interface.ndp.poll_transmit(mac, router);
+        if answer.is_some() || !interface.routers.poll_transmit(now) {
+            return answer;
+        }
+        let links = |a: &&Address| a.usable && a.cidr.addr().is_ipv6();
+        let links = interface.addresses.iter().filter(links);
+        let mut links = links.filter_map(|a| a.cidr.addr6());
+        //= RFC 4429 §3.2 no optimistic address tells where it is.
+        let src = links.find(|a| a.is_unicast_link_local() && !interface.dad.is_probing(*a));
+        Some(ndp::router_solicitation(mac, src))
     }
 
     /// A message of discovery's as a frame; `None` where its receiver has to be found first.
@@ -262,6 +370,9 @@ impl Interface {
             .or_else(|| self.source_among(target, settled))
     }
 }
+
+/// Routes that are learned come after those that are configured.
+const LEARNED_METRIC: u32 = 1024;
 
 /// What discovery asks about the interface it serves, without borrowing the whole of it.
 struct LocalView<'a> {

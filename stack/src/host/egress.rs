@@ -187,7 +187,7 @@ impl Host {
             if let Some((dst, packet)) = packet {
                 return Some(self.arp_frame(at, dst, &packet));
             }
-            if interface.dad.has_output() || interface.ndp.has_output() {
+            if interface.has_discovery() {
                 let frame = self
                     .poll_discovery(now, at)
                     .and_then(|out| self.discovery_frame(at, out));
@@ -237,6 +237,7 @@ impl Host {
                     self.wake_held(now, at, ip);
                     if reason == DropReason::NeighborUnreachable {
                         self.forget_gateway(ip);
+                        self.note_silent(now, at, ip);
                         for packet in packets {
                             self.unreachable(now, at, packet);
                         }

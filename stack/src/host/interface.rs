@@ -15,6 +15,7 @@ use crate::net::ip::{self, Fragmenter};
 use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
+use crate::net::routers::Routers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
@@ -35,6 +36,7 @@ pub struct Interface {
     pub(super) acd: Acd,
     pub(super) ndp: Ndp,
     pub(super) dad: Dad,
+    pub(super) routers: Routers,
     /// Another station has our MAC, and with it our addresses.
     pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
@@ -53,6 +55,8 @@ pub struct Address {
     pub cidr: Cidr,
     /// Not while it is being probed for (RFC 5227 §2.1).
     pub usable: bool,
+    /// Another one is to be used for what is new (RFC 4862 §5.5.4).
+    pub deprecated: bool,
 }
 
 /// Traffic of one interface; bytes include link headers.
@@ -152,6 +156,7 @@ impl Interface {
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
             ndp: Ndp::new(&host.ndp, rng.fork("ndp")),
             dad: Dad::new(host.dad.clone(), rng.fork("dad")),
+            routers: Routers::new(host.routers.clone(), rng.fork("routers")),
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             counters: Counters::default(),
@@ -214,6 +219,12 @@ impl Interface {
     #[must_use]
     pub const fn claims6(&self) -> &Dad {
         &self.dad
+    }
+
+    /// What routers have said on its link.
+    #[must_use]
+    pub const fn routers(&self) -> &Routers {
+        &self.routers
     }
 
     /// Its neighbour discovery.
@@ -283,7 +294,18 @@ impl Interface {
         may: impl Fn(Ipv6Addr) -> bool,
     ) -> Option<Ipv6Addr> {
         let fits = |a: &&Address| a.usable && a.cidr.addr6().is_some_and(&may);
-        let usable = || self.addresses.iter().filter(fits);
+        let fresh = |a: &Address| is_link_scope(peer) || !a.deprecated;
+        //= RFC 6724 §5 rule 3 a deprecated address is taken where there is no other of its scope.
+        let one_of = |a: &Address| a.cidr.addr6().is_some_and(|a| !is_link_scope(a));
+        let any_fresh = self
+            .addresses
+            .iter()
+            .filter(fits)
+            .any(|a| fresh(a) && one_of(a));
+        let usable = || {
+            let all = self.addresses.iter().filter(fits);
+            all.filter(move |a| fresh(a) || !any_fresh)
+        };
         let all = || usable().filter_map(|a| a.cidr.addr6());
         let near = usable().find(|a| a.cidr.contains(IpAddr::V6(peer)));
         near.and_then(|a| a.cidr.addr6())
@@ -349,11 +371,16 @@ impl Interface {
         self.cutting.is_some()
             || self.acd.has_output()
             || self.arp.has_output()
-            || self.dad.has_output()
-            || self.ndp.has_output()
+            || self.has_discovery()
             || self.asked.has_output()
             || self.neighbors.has_output()
             || self.igmp.has_output(now)
+    }
+
+    /// Whether neighbour discovery has something to say itself.
+    #[inline]
+    pub(super) fn has_discovery(&self) -> bool {
+        self.dad.has_output() || self.ndp.has_output() || self.routers.has_output()
     }
 
     /// When there is work next. Down, nothing can leave, and what is due waits for the link.
@@ -362,6 +389,7 @@ impl Interface {
             return None;
         }
         let claims = earliest(self.acd.poll_timeout(), self.dad.poll_timeout());
+        let claims = earliest(claims, self.routers.poll_timeout());
         let link = earliest(self.neighbors.poll_timeout(), claims);
         earliest(link, self.igmp.poll_timeout())
     }
@@ -370,6 +398,7 @@ impl Interface {
         self.neighbors.handle_timeout(now);
         self.acd.handle_timeout(now);
         self.dad.handle_timeout(now);
+        self.routers.handle_timeout(now);
         self.igmp.handle_timeout(now);
     }
 }

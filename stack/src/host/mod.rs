@@ -25,6 +25,7 @@
 //! | packets parked for them | 64 and 256 KiB a neighbour, 4 MiB an interface | the neighbour's oldest; else the newest | 4 MiB |
 //! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
 //! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
+//! | routers, prefixes, addresses from them, each interface | 16, 32, 16 | the newest | 8 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
@@ -43,9 +44,8 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: of IPv6 what routers say (RFC 4861 §6 and §8, RFC 4862 §5.5), whose addresses and routes are
-//! configured, and telling them of groups (RFC 3810). Fragments of it whose headers in front exceed
-//! what a [`Head`] holds.
+//! Left out: of IPv6 what a router advertises (RFC 4861 §6.2), redirects (§8), and telling routers of
+//! groups (RFC 3810). Fragments of it whose headers in front exceed what a [`Head`] holds.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};
@@ -277,10 +277,12 @@ impl Host {
         for cidr in addresses {
             self.add_address(now, at, cidr);
         }
-        let lacks = |i: &&Interface| i.config.ipv6 && !i.speaks_ipv6();
+        let wants = |i: &Interface| i.config.ipv6 || i.config.autoconfigure;
+        let lacks = |i: &&Interface| wants(i) && !i.speaks_ipv6();
         if let Some(mac) = self.interface(at).filter(lacks).map(|i| i.config.mac) {
             self.add_link_local(now, at, mac);
         }
+        self.ask_routers(now, at);
         at
     }
 
@@ -288,6 +290,17 @@ impl Host {
     /// once, or after probing where the interface says so. On Ethernet the first one of IPv6 brings
     /// a link-local one with it.
     pub fn add_address(&mut self, now: Instant, interface: u16, cidr: Cidr) {
+        // The connected network; a full table is the caller's to see in `routes`.
+        if self.interface(interface).is_some() {
+            let _ = self
+                .routes
+                .add(Route::on_link(cidr.network(), Port(interface)));
+        }
+        self.hold_address(now, interface, cidr);
+    }
+
+    /// The same, of which no route comes.
+    fn hold_address(&mut self, now: Instant, interface: u16, cidr: Cidr) {
         self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
@@ -304,11 +317,11 @@ impl Host {
             }
             (_, Medium::Ip) => true,
         };
-        at.addresses.push(Address { cidr, usable });
-        // The connected network; a full table is the caller's to see in `routes`.
-        let _ = self
-            .routes
-            .add(Route::on_link(cidr.network(), Port(interface)));
+        at.addresses.push(Address {
+            cidr,
+            usable,
+            deprecated: false,
+        });
         self.forget_routes();
         self.pump_claims(interface);
         if let Some(addr) = cidr.addr6() {
@@ -318,9 +331,22 @@ impl Host {
 
     /// Removes an address and its on-link route.
     pub fn remove_address(&mut self, interface: u16, addr: IpAddr) {
+        let gone = self.drop_address(interface, addr);
+        let left = self.interface(interface).map_or(&[][..], |i| &i.addresses);
+        let kept = |cidr: &Cidr| left.iter().any(|a| a.cidr.network() == cidr.network());
+        // Another address may lie in the same network, whose route stays then.
+        let lonely: Vec<Cidr> = gone.into_iter().filter(|cidr| !kept(cidr)).collect();
+        for cidr in lonely {
+            self.routes.remove(cidr.network(), 0, Port(interface));
+        }
+        self.forget_routes();
+    }
+
+    /// The same, and its route stays; gives what was removed.
+    fn drop_address(&mut self, interface: u16, addr: IpAddr) -> Vec<Cidr> {
         self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
-            return;
+            return Vec::new();
         };
         let gone: Vec<Cidr> = at
             .addresses
@@ -333,17 +359,11 @@ impl Host {
             IpAddr::V4(addr) => drop(at.acd.release(addr)),
             IpAddr::V6(addr) => drop(at.dad.release(addr)),
         }
-        let left = &at.addresses;
-        for cidr in &gone {
-            // Another address may lie in the same network, whose route stays then.
-            if !left.iter().any(|a| a.cidr.network() == cidr.network()) {
-                self.routes.remove(cidr.network(), 0, Port(interface));
-            }
-        }
         for addr in gone.iter().filter_map(|cidr| cidr.addr6()) {
             self.leave_ipv6(interface, addr);
         }
         self.forget_routes();
+        gone
     }
 
     /// Takes an interface up or down. Down, its neighbours are forgotten, what waits for it is
@@ -384,6 +404,9 @@ impl Host {
         }
         self.routes.set_port_up(Port(interface), up);
         self.forget_routes();
+        if up {
+            self.ask_routers(now, interface);
+        }
         // Connections stay: they may find another way, or wait for this one.
         self.requeue(now, turns);
     }
@@ -630,7 +653,9 @@ impl Host {
             if let Some(interface) = self.interfaces.get_mut(at) {
                 interface.handle_timeout(now);
             }
-            self.pump_claims(u16::try_from(at).unwrap_or(u16::MAX));
+            let at = u16::try_from(at).unwrap_or(u16::MAX);
+            self.pump_claims(at);
+            self.pump_routers(now, at);
         }
         self.reassembly.handle_timeout(now);
         self.pump_reassembly(now);

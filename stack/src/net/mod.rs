@@ -28,4 +28,5 @@ pub mod pmtu;
 pub mod rate;
 pub mod reassembly;
 pub mod route;
+pub mod routers;
 pub mod slaac;

@@ -22,8 +22,8 @@
 //!
 //! Conflicts over our own addresses are [`super::dad`]'s; give it each message first.
 //!
-//! Left out: proxies and anycast addresses; routers' messages, which are checked here and refused;
-//! secure neighbour discovery (RFC 3971).
+//! Left out: proxies and anycast addresses; what routers advertise, which is checked here and taken by
+//! [`super::routers`]; redirects, which are checked and refused; secure neighbour discovery (RFC 3971).
 
 use super::neighbor::{Cache, Claim};
 use super::rate::StationLimiter;
@@ -32,7 +32,8 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::icmpv6::{self, Message};
 use crate::wire::ndp::{
-    NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, options, solicited_node,
+    NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, RouterSolicitation, options,
+    solicited_node,
 };
 use crate::wire::{MacAddr, Writer};
 use alloc::collections::VecDeque;
@@ -252,7 +253,8 @@ impl Ndp {
         }
     }
 
-    /// Takes a valid message: updates the cache, and queues the answer where one is due.
+    /// Takes a valid message: updates the cache, and queues the answer where one is due. Gives the
+    /// neighbour that says it routes no more, where one does.
     ///
     /// # Errors
     /// Why it was refused.
@@ -263,11 +265,13 @@ impl Ndp {
         valid: &Valid<'_>,
         local: &impl Local,
         cache: &mut Cache,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Option<Ipv6Addr>, DropReason> {
         match &valid.message {
             Message::NeighborSolicitation(message) => {
                 self.stats.solicitations_in += 1;
-                self.handle_solicitation(now, heard, (message, valid.source_mac), local, cache)
+                let asked = (message, valid.source_mac);
+                self.handle_solicitation(now, heard, asked, local, cache)?;
+                Ok(None)
             }
             Message::NeighborAdvertisement(message) => {
                 self.stats.advertisements_in += 1;
@@ -362,7 +366,7 @@ fn handle_advertisement(
     now: Instant,
     (message, target_mac): (&NeighborAdvertisement<'_>, Option<MacAddr>),
     cache: &mut Cache,
-) -> Result<(), DropReason> {
+) -> Result<Option<Ipv6Addr>, DropReason> {
     let target = IpAddr::V6(message.target);
     let known = cache.neighbor(target).and_then(|n| n.mac);
     //= RFC 4861 §7.2.5: without a link-layer address it says something about the one that is known,
@@ -375,10 +379,9 @@ fn handle_advertisement(
     };
     let told = cache.handle_claim(now, target, mac, claim);
     //= RFC 4861 §7.2.5 (I): what contradicts without Override updates nothing.
-    if told.is_ok() {
-        cache.set_router(target, message.router);
-    }
-    told.map_err(DropReason::of_ipv6)
+    told.map_err(DropReason::of_ipv6)?;
+    let routes_no_more = cache.set_router(target, message.router);
+    Ok(routes_no_more.then_some(message.target))
 }
 
 /// The solicitation of `target` from `src`: to its group, or to the MAC that is being probed.
@@ -406,6 +409,22 @@ pub fn probe(target: Ipv6Addr, nonce: &[u8]) -> Outgoing {
     let dst = solicited_node(target);
     let option = NdpOption::Nonce(nonce);
     solicit(Ipv6Addr::UNSPECIFIED, dst, target, None, &option)
+}
+
+/// The question for routers, from `src` where we have an address on the link to be answered at.
+//= RFC 4861 §6.3.7 to all routers, and with our link-layer address unless the source is unspecified.
+#[must_use]
+pub fn router_solicitation(mac: MacAddr, src: Option<Ipv6Addr>) -> Outgoing {
+    let bytes = match src {
+        Some(_) => option_bytes(&NdpOption::SourceLinkLayerAddress(&mac.0)),
+        None => Vec::new(),
+    };
+    let message = Message::RouterSolicitation(RouterSolicitation {
+        reserved: 0,
+        options: &bytes,
+    });
+    let src = src.unwrap_or(Ipv6Addr::UNSPECIFIED);
+    outgoing(src, ALL_ROUTERS, None, &message)
 }
 
 fn solicit(

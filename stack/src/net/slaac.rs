@@ -9,11 +9,11 @@
 //!
 //! Promises: pure functions of their arguments.
 //!
-//! Left out: what routers advertise (RFC 4862 §5.5), stable opaque identifiers (RFC 7217) and
-//! temporary ones (RFC 8981).
+//! Left out: what routers advertise, which is [`super::routers`]'; stable opaque identifiers
+//! (RFC 7217) and temporary ones (RFC 8981).
 
-use crate::wire::MacAddr;
-use core::net::Ipv6Addr;
+use crate::wire::{Cidr, MacAddr};
+use core::net::{IpAddr, Ipv6Addr};
 
 /// Bits of a prefix that an identifier completes.
 pub const PREFIX_LEN: u8 = 64;
@@ -32,6 +32,18 @@ pub const fn link_local(identifier: u64) -> Ipv6Addr {
     let word = u16::from_be_bytes;
     let (w, x, y, z) = ([a, b], [c, d], [e, f], [g, h]);
     Ipv6Addr::new(0xfe80, 0, 0, 0, word(w), word(x), word(y), word(z))
+}
+
+/// The address that a prefix and an identifier make; `None` where they do not fit.
+//= RFC 4862 §5.5.3 (d) their lengths MUST come to 128.
+#[must_use]
+pub fn complete(prefix: Cidr, identifier: u64) -> Option<Cidr> {
+    let network = prefix.network().addr6()?;
+    if prefix.prefix_len() != PREFIX_LEN {
+        return None;
+    }
+    let addr = network.to_bits() | u128::from(identifier);
+    Cidr::new(IpAddr::V6(addr.into()), PREFIX_LEN)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::machine::Consumer;
 use crate::net::ndp::{self, Outgoing};
 use crate::net::neighbor::State;
 use crate::transport::ErrorKind;
-use crate::wire::{Cidr, EtherType, Protocol, icmpv6, ipv6};
+use crate::wire::{Cidr, EtherType, Protocol, icmpv6, ipv6, ndp as wire};
 use bytes::Bytes;
 use core::net::{Ipv6Addr, SocketAddr};
 use std::borrow::ToOwned as _;
@@ -495,4 +495,157 @@ fn only_where_it_is_asked_for() {
     both.add_interface(Instant::ZERO, eth);
     let made = both.interfaces()[0].addresses()[0].cidr;
     assert_eq!(made, "fe80::ff:fe00:1/64".parse().unwrap());
+}
+
+/// What the router at `fe80::9`, station 9, says of itself and of `fd09::/64`.
+fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
+    let prefix = wire::NdpOption::PrefixInformation(wire::PrefixInformation {
+        prefix_len: 64,
+        on_link: true,
+        autonomous: true,
+        router_address: false,
+        reserved: 0,
+        valid_lifetime: valid,
+        preferred_lifetime: preferred,
+        reserved2: 0,
+        prefix: ip("fd09::"),
+    });
+    let station = mac(9).0;
+    let mut options = vec![0; 40];
+    let mut w = crate::wire::Writer::new(&mut options);
+    prefix.emit(&mut w).unwrap();
+    let here = wire::NdpOption::SourceLinkLayerAddress(&station);
+    here.emit(&mut w).unwrap();
+    let message = icmpv6::Message::RouterAdvertisement(wire::RouterAdvertisement {
+        cur_hop_limit: 64,
+        flags: wire::RouterFlags(0),
+        router_lifetime: lifetime,
+        reachable_time: 0,
+        retrans_timer: 0,
+        options: &options,
+    });
+    let (src, dst) = (ip("fe80::9"), ndp::ALL_NODES);
+    let mut bytes = vec![0; message.emit_len()];
+    let sum = message.compute_checksum(src, dst);
+    message
+        .emit(&mut crate::wire::Writer::new(&mut bytes), sum)
+        .unwrap();
+    Outgoing {
+        src,
+        dst,
+        to: None,
+        message: bytes,
+    }
+}
+
+#[test]
+fn a_host_does_as_its_router_says() {
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.addresses.clear();
+    };
+    // The wire's other end is dumb: the router is this test.
+    let dumb = Host::new(Config::default(), Rng::from_seed(2));
+    let mut net = Net::new(
+        vec![six(1, "fd07::1/64", listens), dumb],
+        vec![[(0, 0), (1, 0)]],
+    );
+    net.run(Duration::from_secs(20));
+    let asked: Vec<_> = story(&net)
+        .into_iter()
+        .filter(|s| s.contains("icmp 133"))
+        .collect();
+    assert_eq!(asked, ["33 icmp 133 ff02::2"; 3], "at 0 to 1, 4 and 12 s");
+    let hear = |net: &mut Net, out: Outgoing| {
+        let now = net.now;
+        net.hosts[0].handle_frame(now, Port(0), frame(9, out, 255))
+    };
+    let fate = hear(&mut net, routed(1800, 900, 600));
+    assert_eq!(fate, Fate::Delivered(Consumer::Icmp));
+    net.log.clear();
+    net.run(Duration::from_secs(30));
+    let said = story(&net);
+    assert!(said.iter().all(|s| !s.contains("icmp 133")), "{said:?}");
+    let made = ip("fd09::ff:fe00:1");
+    assert!(net.hosts[0].interfaces()[0].holds(made));
+    let leaves = |net: &Net, dst: &str| {
+        let route = net.hosts[0].routes().lookup(dst.parse().unwrap());
+        route.map(|r| r.next_hop(dst.parse().unwrap()))
+    };
+    let next = |addr: &str| Some(Some(addr.parse().unwrap()));
+    assert_eq!(leaves(&net, "2001:db8::1"), next("fe80::9"));
+    assert_eq!(leaves(&net, "fd09::77"), next("fd09::77"));
+    let known = net.hosts[0].interfaces()[0].neighbors();
+    assert!(known.neighbor(ip("fe80::9").into()).unwrap().router);
+    // What is far goes to the router, from the address that was made.
+    net.log.clear();
+    say(&mut net, "2001:db8::1");
+    net.settle();
+    let bytes = net.log[0].1.to_bytes();
+    assert_eq!(
+        (&bytes[..6], &bytes[22..38]),
+        (&mac(9).0[..], &made.octets()[..])
+    );
+    // Deprecated, it is still held; then its time ends.
+    net.run(Duration::from_secs(600));
+    let of_us = |net: &Net| net.hosts[0].interfaces()[0].addresses().to_vec();
+    assert!(of_us(&net).iter().any(|a| a.deprecated && a.usable));
+    net.run(Duration::from_secs(400));
+    assert!(
+        of_us(&net)
+            .iter()
+            .all(|a| a.cidr.addr() != IpAddr::V6(made))
+    );
+    assert_eq!(leaves(&net, "fd09::77"), next("fe80::9"));
+    // The router says that it is none.
+    hear(&mut net, routed(0, 900, 600));
+    assert_eq!(leaves(&net, "2001:db8::1"), None);
+    assert_eq!(of_us(&net).len(), 2, "its prefix is good all the same");
+    hear(&mut net, routed(1800, 900, 600));
+    assert_eq!(leaves(&net, "2001:db8::1"), next("fe80::9"));
+    // Or that it is a host.
+    hear(&mut net, advertised("fe80::9", 9, ndp::ALL_NODES, true));
+    assert_eq!(leaves(&net, "2001:db8::1"), None);
+    assert!(net.hosts[0].stats().is_conserved());
+}
+
+#[test]
+fn who_was_not_told_to_listen_does_not() {
+    let mut net = pair();
+    let now = net.now;
+    let fate = net.hosts[1].handle_frame(now, Port(0), frame(9, routed(1800, 900, 600), 255));
+    assert_eq!(fate, Fate::Dropped(DropReason::IcmpIgnored));
+    assert_eq!(net.hosts[1].interfaces()[0].addresses().len(), 2);
+}
+
+#[test]
+fn a_silent_router_gives_way_to_another() {
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.duplicate_detection = DuplicateDetection::Off;
+    };
+    let mut hosts = vec![six(1, "fd07::1/64", listens), six(2, "fd07::2/64", at_once)];
+    hosts[1].config.forwarding = true;
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    let now = net.now;
+    net.hosts[0].handle_frame(now, Port(0), frame(9, routed(1800, 900, 600), 255));
+    let mut second = routed(1800, 900, 600);
+    second.src = ip("fe80::ff:fe00:2");
+    second.message[2..4].fill(0);
+    // It is host 1, who answers.
+    second.message[56 - 6..].copy_from_slice(&mac(2).0);
+    let sum = icmpv6::compute_checksum(second.src, second.dst, &second.message);
+    second.message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let fate = net.hosts[0].handle_frame(now, Port(0), frame(2, second, 255));
+    assert_eq!(fate, Fate::Delivered(Consumer::Icmp));
+    assert_eq!(net.hosts[0].interfaces()[0].routers().routers().len(), 2);
+    let far: IpAddr = "2001:db8::1".parse().unwrap();
+    let hop = |net: &Net| net.hosts[0].routes().lookup(far).unwrap().next_hop(far);
+    assert_eq!(hop(&net), "fe80::9".parse().ok());
+    // Nobody is at station 9: its probes stay unanswered, then its questions.
+    for _ in 0..20 {
+        say(&mut net, "2001:db8::1");
+        net.run(Duration::from_secs(2));
+    }
+    assert_eq!(hop(&net), "fe80::ff:fe00:2".parse().ok());
 }

@@ -152,6 +152,8 @@ fn what_is_sent_is_valid_and_summed() {
         solicitation(US, ours(), peer(), Some(THEM)),
         probe(ours(), &[1; 6]),
         advertisement(US, ours(), ALL_NODES, None, flags),
+        router_solicitation(US, Some(ip("fe80::1"))),
+        router_solicitation(US, None),
     ] {
         assert!(icmpv6::verify(out.src, out.dst, &out.message), "{out:?}");
         assert!(check(&out.message, &around(&out)).is_ok(), "{out:?}");
@@ -170,7 +172,8 @@ fn handle(
 ) -> Result<(), DropReason> {
     let around = around(out);
     let valid = check(&out.message, &around).unwrap();
-    ndp.handle_message(ms(0), &around, &valid, &Us(standing), cache)
+    let told = ndp.handle_message(ms(0), &around, &valid, &Us(standing), cache);
+    told.map(|gone| assert_eq!(gone, None))
 }
 
 /// The flags of the answer, whom it goes to, and at which station.

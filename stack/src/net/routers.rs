@@ -1,0 +1,461 @@
+//! What routers say of a link: who is a default router, what is on the link, which addresses a host
+//! may make for itself, and for how long.
+//!
+//! ```text
+//!   start() --> solicitations, farther and farther apart, until a router answers --> poll_transmit
+//!   advertisement --> [default routers] --the best of them--> Event::DefaultRouter
+//!                 --> [prefixes]  ---------------------------> Event::OnLink, OffLink
+//!                 --> [addresses] ---------------------------> Event::Address, Deprecated, AddressGone
+//! ```
+//!
+//! Read first: RFC 4861 §6.3; RFC 4862 §5.5; RFC 4191 §2 and §3 (preferences); RFC 7559 (asking
+//! again); RFC 5942 (what is on-link).
+//!
+//! Promises:
+//! - Each list has a limit; when it is full what is new is ignored and counted, since what is
+//!   there was there before whoever floods.
+//! - An address never lives shorter by an advertisement than two hours (RFC 4862 §5.5.3 (e)).
+//! - The default router changes when the one in use falls silent, goes, or a better one comes, and
+//!   at no other time.
+//!
+//! Left out: the hop limit, MTU and times of the link, which stay those configured; routes to other
+//! prefixes (RFC 4191 §2.3), DNS (RFC 8106), temporary addresses (RFC 8981), DHCPv6's flags, the
+//! router's own side. An address that is a duplicate is not made anew.
+
+use super::slaac;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant, earliest};
+use crate::wire::Cidr;
+use crate::wire::ndp::{
+    NdpOption, Preference, PrefixInformation, RouterAdvertisement, options as list,
+};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
+
+/// The constants of RFC 4861 §10 and RFC 7559 §2, and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// MAX_RTR_SOLICITATION_DELAY: the first solicitation leaves at random within this time.
+    pub max_delay: Duration,
+    /// RTR_SOLICITATION_INTERVAL: to the second one; each next interval is twice as long.
+    pub interval: Duration,
+    /// SOL_MAX_RT: no interval is longer (RFC 7559 §2).
+    pub max_interval: Duration,
+    /// Default routers kept; RFC 4861 §6.3.4 wants two at least.
+    pub max_routers: usize,
+    /// Prefixes known to be on the link.
+    pub max_prefixes: usize,
+    /// Addresses made from prefixes.
+    pub max_addresses: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_delay: Duration::from_secs(1),
+            interval: Duration::from_secs(4),
+            max_interval: Duration::from_secs(3600),
+            max_routers: 16,
+            max_prefixes: 32,
+            max_addresses: 16,
+        }
+    }
+}
+
+/// What the host must do or know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// What is beyond the link goes to this router, or has no way.
+    DefaultRouter(Option<Ipv6Addr>),
+    /// A prefix is on the link.
+    OnLink(Cidr),
+    /// It is so no more.
+    OffLink(Cidr),
+    /// An address to be claimed, with the prefix it was made from.
+    Address(Cidr),
+    /// An address that new conversations should not use, or with `false` may use again.
+    Deprecated(Ipv6Addr, bool),
+    /// An address is valid no more.
+    AddressGone(Ipv6Addr),
+}
+
+/// Counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Solicitations given to the link.
+    pub solicitations_out: u64,
+    /// Advertisements received, and valid.
+    pub advertisements_in: u64,
+    /// Routers, prefixes and addresses that found their list full.
+    pub refused: u64,
+}
+
+/// A default router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Its address on the link.
+    pub addr: Ipv6Addr,
+    /// When it is none any more.
+    pub until: Instant,
+    /// How it ranks.
+    pub preference: Preference,
+    /// It did not answer when it was asked last.
+    pub silent: bool,
+}
+
+/// An address made from a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The address with its prefix.
+    pub cidr: Cidr,
+    /// When it is deprecated; `None`: never.
+    pub preferred_until: Option<Instant>,
+    /// When it is gone; `None`: never.
+    pub valid_until: Option<Instant>,
+    deprecated: bool,
+}
+
+/// What the routers of one link have said.
+#[derive(Clone, Debug)]
+pub struct Routers {
+    config: Config,
+    rng: Rng,
+    routers: Vec<Router>,
+    chosen: Option<Ipv6Addr>,
+    /// With the time until which each is on the link.
+    prefixes: Vec<(Cidr, Option<Instant>)>,
+    made: Vec<Made>,
+    /// When to solicit next, and how long to wait after that.
+    solicit_at: Option<Instant>,
+    interval: Duration,
+    due: bool,
+    events: VecDeque<Event>,
+    stats: Stats,
+}
+
+/// RFC 4862 §5.5.3 (e): what an advertisement cannot shorten.
+const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
+/// A lifetime that does not end (RFC 4861 §4.6.2).
+const FOR_EVER: u32 = u32::MAX;
+
+impl Routers {
+    /// Nobody has said anything, and nobody is asked.
+    #[must_use]
+    pub fn new(config: Config, rng: Rng) -> Self {
+        Self {
+            interval: config.interval,
+            config,
+            rng,
+            routers: Vec::new(),
+            chosen: None,
+            prefixes: Vec::new(),
+            made: Vec::new(),
+            solicit_at: None,
+            due: false,
+            events: VecDeque::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Begins to ask for routers: the link came up.
+    //= RFC 4861 §6.3.7 the first solicitation waits for a random time.
+    pub fn start(&mut self, now: Instant) {
+        let wait = self.rng.between(Duration::ZERO, self.config.max_delay);
+        self.interval = self.config.interval;
+        self.due = false;
+        self.solicit_at = Some(now + wait);
+    }
+
+    /// Whether a solicitation is to be sent.
+    #[must_use]
+    #[inline]
+    pub const fn has_output(&self) -> bool {
+        self.due
+    }
+
+    /// Whether to send a solicitation now, to all routers.
+    pub fn poll_transmit(&mut self, now: Instant) -> bool {
+        if !core::mem::take(&mut self.due) {
+            return false;
+        }
+        self.stats.solicitations_out += 1;
+        //= RFC 7559 §2 the interval doubles with each, from 0.9 to 1.1 times, up to an hour.
+        let tenth = self.interval / 10;
+        let wait = self
+            .rng
+            .between(self.interval - tenth, self.interval + tenth);
+        self.solicit_at = Some(now + wait);
+        self.interval = (self.interval * 2).min(self.config.max_interval);
+        true
+    }
+
+    /// Takes a valid advertisement from `src`; the host makes addresses with this identifier.
+    pub fn handle_advertisement(
+        &mut self,
+        now: Instant,
+        src: Ipv6Addr,
+        advertisement: &RouterAdvertisement<'_>,
+        identifier: u64,
+    ) {
+        self.stats.advertisements_in += 1;
+        self.take_router(now, src, advertisement);
+        if advertisement.router_lifetime > 0 {
+            //= RFC 7559 §2.1 solicitations end with an advertisement of a default router.
+            self.solicit_at = None;
+            self.due = false;
+        }
+        for option in list(advertisement.options).flatten() {
+            if let NdpOption::PrefixInformation(prefix) = option {
+                self.take_prefix(now, &prefix, identifier);
+            }
+        }
+    }
+
+    /// Notes that a neighbour did not answer, or that it routes no more.
+    //= RFC 4861 §6.3.6 routers that may be reachable are preferred, and the others tried in turn.
+    pub fn note_silent(&mut self, addr: Ipv6Addr) {
+        if let Some(at) = self.routers.iter().position(|r| r.addr == addr) {
+            let mut router = self.routers.remove(at);
+            router.silent = true;
+            // Behind the other silent ones, so that each has its turn.
+            self.routers.push(router);
+            self.choose();
+        }
+    }
+
+    /// Notes that a neighbour is a router no more (RFC 4861 §7.2.5).
+    pub fn forget(&mut self, addr: Ipv6Addr) {
+        self.routers.retain(|r| r.addr != addr);
+        self.choose();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has work next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let routers = self.routers.iter().map(|r| Some(r.until));
+        let prefixes = self.prefixes.iter().map(|(_, until)| *until);
+        let made = self.made.iter().flat_map(|m| {
+            let preferred = m.preferred_until.filter(|_| !m.deprecated);
+            [preferred, m.valid_until]
+        });
+        let all = routers.chain(prefixes).chain(made);
+        all.fold(self.solicit_at, earliest)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.solicit_at.is_some_and(|at| at <= now) {
+            self.solicit_at = None;
+            self.due = true;
+        }
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        //= RFC 4861 §6.3.5 what has lived its time is removed.
+        let before = self.routers.len();
+        self.routers.retain(|r| r.until > now);
+        if self.routers.len() != before {
+            self.choose();
+        }
+        while let Some(at) = self.prefixes.iter().position(|(_, until)| passed(*until)) {
+            let (prefix, _) = self.prefixes.remove(at);
+            self.tell(Event::OffLink(prefix));
+        }
+        while let Some(at) = self.made.iter().position(|m| passed(m.valid_until)) {
+            self.drop_made(at);
+        }
+        self.deprecate(now);
+    }
+
+    /// What the host must do next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Default routers, in no order.
+    #[must_use]
+    pub fn routers(&self) -> &[Router] {
+        &self.routers
+    }
+
+    /// Addresses made from prefixes.
+    #[must_use]
+    pub fn made(&self) -> &[Made] {
+        &self.made
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    fn take_router(&mut self, now: Instant, addr: Ipv6Addr, said: &RouterAdvertisement<'_>) {
+        let at = self.routers.iter().position(|r| r.addr == addr);
+        if said.router_lifetime == 0 {
+            self.forget(addr);
+            return;
+        }
+        let router = Router {
+            addr,
+            until: now + Duration::from_secs(u64::from(said.router_lifetime)),
+            //= RFC 4191 §2.2 a reserved preference is medium.
+            preference: match said.flags.preference() {
+                Preference::Reserved => Preference::Medium,
+                told => told,
+            },
+            silent: false,
+        };
+        let full = self.routers.len() >= self.config.max_routers;
+        match at.and_then(|at| self.routers.get_mut(at)) {
+            Some(known) => *known = router,
+            None if full => self.stats.refused += 1,
+            None => self.routers.push(router),
+        }
+        self.choose();
+    }
+
+    /// Chooses among the default routers anew; the one in use stays where none is better.
+    fn choose(&mut self) {
+        let rank = |r: &Router| {
+            let preference = match r.preference {
+                Preference::High => 2,
+                Preference::Low => 0,
+                Preference::Medium | Preference::Reserved => 1,
+            };
+            //= RFC 4191 §3.2 reachable ones come first, then those preferred.
+            (!r.silent, preference)
+        };
+        let best = self.routers.iter().map(rank).max();
+        let used = |r: &&Router| Some(r.addr) == self.chosen && Some(rank(r)) == best && !r.silent;
+        let stays = self.routers.iter().find(used);
+        let first = || self.routers.iter().find(|r| Some(rank(r)) == best);
+        let chosen = stays.or_else(first).map(|r| r.addr);
+        if chosen != self.chosen {
+            self.chosen = chosen;
+            self.tell(Event::DefaultRouter(chosen));
+        }
+    }
+
+    fn take_prefix(&mut self, now: Instant, said: &PrefixInformation, identifier: u64) {
+        let Some(prefix) = Cidr::new(IpAddr::V6(said.prefix), said.prefix_len) else {
+            return;
+        };
+        let prefix = prefix.network();
+        //= RFC 4861 §6.3.4 and RFC 4862 §5.5.3 (b): the link-local prefix is silently ignored.
+        // So is what no host may have an address in.
+        let unusable = said.prefix.is_unicast_link_local() || said.prefix.is_multicast();
+        if unusable || said.prefix_len == 0 {
+            return;
+        }
+        if said.on_link {
+            self.take_on_link(now, prefix, said.valid_lifetime);
+        }
+        //= RFC 4862 §5.5.3 (a) and (c).
+        if said.autonomous && said.preferred_lifetime <= said.valid_lifetime {
+            self.take_autonomous(now, prefix, said, identifier);
+        }
+    }
+
+    fn take_on_link(&mut self, now: Instant, prefix: Cidr, lifetime: u32) {
+        let at = self.prefixes.iter().position(|(p, _)| *p == prefix);
+        match (at, lifetime) {
+            (Some(at), 0) => {
+                self.prefixes.remove(at);
+                self.tell(Event::OffLink(prefix));
+            }
+            (Some(at), _) => {
+                if let Some(known) = self.prefixes.get_mut(at) {
+                    known.1 = end(now, lifetime);
+                }
+            }
+            (None, 0) => {}
+            (None, _) if self.prefixes.len() >= self.config.max_prefixes => self.stats.refused += 1,
+            (None, _) => {
+                self.prefixes.push((prefix, end(now, lifetime)));
+                self.tell(Event::OnLink(prefix));
+            }
+        }
+    }
+
+    fn take_autonomous(
+        &mut self,
+        now: Instant,
+        prefix: Cidr,
+        said: &PrefixInformation,
+        identifier: u64,
+    ) {
+        let valid = end(now, said.valid_lifetime);
+        let preferred = end(now, said.preferred_lifetime);
+        if let Some(made) = self.made.iter_mut().find(|m| m.cidr.network() == prefix) {
+            made.preferred_until = preferred;
+            //= RFC 4862 §5.5.3 (e) the valid lifetime falls no lower than two hours, unless it is
+            //= lower already, and then it does not fall.
+            let floor = Some(now + TWO_HOURS);
+            let longer =
+                |a: Option<Instant>, b: Option<Instant>| a.is_none() || (b.is_some() && a > b);
+            if longer(valid, floor) || longer(valid, made.valid_until) {
+                made.valid_until = valid;
+            } else if longer(made.valid_until, floor) {
+                made.valid_until = floor;
+            }
+            self.deprecate(now);
+            return;
+        }
+        //= RFC 4862 §5.5.3 (d) a prefix that the identifier does not complete is ignored.
+        if said.valid_lifetime == 0 || prefix.prefix_len() != slaac::PREFIX_LEN {
+            return;
+        }
+        if self.made.len() >= self.config.max_addresses {
+            self.stats.refused += 1;
+            return;
+        }
+        let Some(cidr) = slaac::complete(prefix, identifier) else {
+            return;
+        };
+        self.made.push(Made {
+            cidr,
+            preferred_until: preferred,
+            valid_until: valid,
+            deprecated: false,
+        });
+        self.tell(Event::Address(cidr));
+        self.deprecate(now);
+    }
+
+    /// Tells of addresses that are preferred no more, or again.
+    //= RFC 4862 §5.5.4 an address is deprecated when its preferred lifetime ends.
+    fn deprecate(&mut self, now: Instant) {
+        let mut told = Vec::new();
+        for made in &mut self.made {
+            let deprecated = made.preferred_until.is_some_and(|at| at <= now);
+            if deprecated != core::mem::replace(&mut made.deprecated, deprecated)
+                && let Some(addr) = made.cidr.addr6()
+            {
+                told.push(Event::Deprecated(addr, deprecated));
+            }
+        }
+        for event in told {
+            self.tell(event);
+        }
+    }
+
+    fn drop_made(&mut self, at: usize) {
+        if let Some(addr) = self.made.remove(at).cidr.addr6() {
+            self.tell(Event::AddressGone(addr));
+        }
+    }
+
+    /// The host takes events after each call, so that there are as many as one message makes.
+    fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+}
+
+fn end(now: Instant, lifetime: u32) -> Option<Instant> {
+    let ends = lifetime != FOR_EVER;
+    ends.then(|| now + Duration::from_secs(u64::from(lifetime)))
+}
+
+#[cfg(test)]
+#[path = "tests/routers.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! What routers say, and what a host makes of it over time.
+
+use super::*;
+use crate::wire::Writer;
+use crate::wire::ndp::RouterFlags;
+use std::vec;
+use std::vec::Vec;
+
+const ID: u64 = 0x00ff_fe00_0007;
+
+fn secs(n: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(n)
+}
+
+fn ip(text: &str) -> Ipv6Addr {
+    text.parse().unwrap()
+}
+
+fn cidr(text: &str) -> Cidr {
+    text.parse().unwrap()
+}
+
+fn machine() -> Routers {
+    Routers::new(Config::default(), Rng::from_seed(1))
+}
+
+fn prefix(text: &str, flags: &str, valid: u32, preferred: u32) -> PrefixInformation {
+    let cidr = cidr(text);
+    PrefixInformation {
+        prefix_len: cidr.prefix_len(),
+        on_link: flags.contains('L'),
+        autonomous: flags.contains('A'),
+        router_address: false,
+        reserved: 0,
+        valid_lifetime: valid,
+        preferred_lifetime: preferred,
+        reserved2: 0,
+        prefix: cidr.addr6().unwrap(),
+    }
+}
+
+/// An advertisement with these prefixes; what the machine tells.
+fn say(
+    m: &mut Routers,
+    now: Instant,
+    from: &str,
+    (lifetime, preference): (u16, Preference),
+    prefixes: &[PrefixInformation],
+) -> Vec<Event> {
+    let mut bytes = Vec::new();
+    for prefix in prefixes {
+        let option = NdpOption::PrefixInformation(*prefix);
+        let mut room = vec![0; option.emit_len()];
+        option.emit(&mut Writer::new(&mut room)).unwrap();
+        bytes.extend(room);
+    }
+    let advertisement = RouterAdvertisement {
+        cur_hop_limit: 0,
+        flags: RouterFlags(0).with_preference(preference),
+        router_lifetime: lifetime,
+        reachable_time: 0,
+        retrans_timer: 0,
+        options: &bytes,
+    };
+    m.handle_advertisement(now, ip(from), &advertisement, ID);
+    events(m)
+}
+
+fn events(m: &mut Routers) -> Vec<Event> {
+    core::iter::from_fn(|| m.poll_event()).collect()
+}
+
+#[test]
+fn asks_until_a_router_answers() {
+    let mut m = machine();
+    m.start(secs(0));
+    let mut at = vec![];
+    for _ in 0..14 {
+        let now = m.poll_timeout().unwrap();
+        m.handle_timeout(now);
+        assert!(m.poll_transmit(now) && !m.poll_transmit(now));
+        at.push(now);
+    }
+    assert!(at[0] < secs(1));
+    let gaps: Vec<_> = at.windows(2).map(|w| (w[1] - w[0]).as_millis()).collect();
+    assert!((3600..=4400).contains(&gaps[0]), "{gaps:?}");
+    assert!((7200..=8800).contains(&gaps[1]), "{gaps:?}");
+    assert!((3_240_000..=3_960_000).contains(&gaps[12]), "{gaps:?}");
+    let now = *at.last().unwrap();
+    say(&mut m, now, "fe80::1", (0, Preference::Medium), &[]);
+    assert!(m.poll_timeout().is_some(), "no default router yet");
+    say(&mut m, now, "fe80::1", (1800, Preference::Medium), &[]);
+    assert_eq!(m.poll_timeout(), Some(now + Duration::from_secs(1800)));
+}
+
+#[test]
+fn the_best_router_is_used_and_stays() {
+    use Preference::{High, Low, Medium, Reserved};
+    let mut m = machine();
+    let chosen = |addr: &str| vec![Event::DefaultRouter(Some(ip(addr)))];
+    assert_eq!(
+        say(&mut m, secs(0), "fe80::1", (100, Medium), &[]),
+        chosen("fe80::1")
+    );
+    // As good, or worse: nothing changes.
+    assert_eq!(say(&mut m, secs(0), "fe80::2", (900, Reserved), &[]), []);
+    assert_eq!(say(&mut m, secs(0), "fe80::3", (900, Low), &[]), []);
+    assert_eq!(
+        say(&mut m, secs(0), "fe80::4", (50, High), &[]),
+        chosen("fe80::4")
+    );
+    m.note_silent(ip("fe80::4"));
+    assert_eq!(events(&mut m), chosen("fe80::1"));
+    // It is heard again.
+    assert_eq!(
+        say(&mut m, secs(9), "fe80::4", (50, High), &[]),
+        chosen("fe80::4")
+    );
+    m.handle_timeout(secs(59));
+    assert_eq!(events(&mut m), chosen("fe80::1"));
+    m.handle_timeout(secs(100));
+    assert_eq!(events(&mut m), chosen("fe80::2"));
+    m.forget(ip("fe80::2"));
+    assert_eq!(events(&mut m), chosen("fe80::3"));
+    assert_eq!(
+        say(&mut m, secs(101), "fe80::3", (0, Low), &[]),
+        [Event::DefaultRouter(None)]
+    );
+    // All silent: each is tried in turn.
+    say(&mut m, secs(102), "fe80::1", (900, Medium), &[]);
+    say(&mut m, secs(102), "fe80::2", (900, Medium), &[]);
+    m.note_silent(ip("fe80::1"));
+    assert_eq!(events(&mut m), chosen("fe80::2"));
+    m.note_silent(ip("fe80::2"));
+    assert_eq!(events(&mut m), chosen("fe80::1"));
+    m.note_silent(ip("fe80::1"));
+    assert_eq!(events(&mut m), chosen("fe80::2"));
+}
+
+#[test]
+fn what_prefixes_do() {
+    let none = (0, Preference::Medium);
+    let made = Event::Address(cidr("fd09::ff:fe00:7/64"));
+    let on = Event::OnLink(cidr("fd09::/64"));
+    for (said, want) in [
+        (prefix("fd09::/64", "LA", 900, 600), vec![on, made]),
+        (prefix("fd09::77/64", "L", 900, 600), vec![on]),
+        (prefix("fd09::/64", "A", 900, 600), vec![made]),
+        (prefix("fd09::/64", "A", 600, 900), vec![]),
+        (prefix("fd09::/64", "LA", 0, 0), vec![]),
+        (prefix("fd09::/64", "", 900, 600), vec![]),
+        (prefix("fe80::/64", "LA", 900, 600), vec![]),
+        (prefix("ff02::/64", "LA", 900, 600), vec![]),
+        (prefix("::/0", "L", 900, 600), vec![]),
+        (
+            prefix("fd09::/48", "LA", 900, 600),
+            vec![Event::OnLink(cidr("fd09::/48"))],
+        ),
+    ] {
+        let got = say(&mut machine(), secs(0), "fe80::1", none, &[said]);
+        assert_eq!(got, want, "{said:?}");
+    }
+    // Their times pass.
+    let mut m = machine();
+    let said = prefix("fd09::/64", "LA", 900, 600);
+    say(&mut m, secs(0), "fe80::1", none, &[said]);
+    let addr = ip("fd09::ff:fe00:7");
+    assert_eq!(m.poll_timeout(), Some(secs(600)));
+    m.handle_timeout(secs(600));
+    assert_eq!(events(&mut m), [Event::Deprecated(addr, true)]);
+    assert_eq!(m.poll_timeout(), Some(secs(900)));
+    // Preferred again.
+    let again = say(&mut m, secs(700), "fe80::1", none, &[said]);
+    assert_eq!(again, [Event::Deprecated(addr, false)]);
+    m.handle_timeout(secs(1600));
+    let off = Event::OffLink(cidr("fd09::/64"));
+    assert_eq!(events(&mut m), [off, Event::AddressGone(addr)]);
+    assert_eq!(m.poll_timeout(), None);
+}
+
+#[test]
+fn an_advertisement_does_not_end_an_address() {
+    const HOUR: u32 = 3600;
+    let none = (0, Preference::Medium);
+    // Valid for so long, then told so: valid for so long (RFC 4862 §5.5.3 (e)).
+    for (had, told, want) in [
+        (HOUR, 3 * HOUR, Some(3 * HOUR)),
+        (HOUR, 60, Some(HOUR)),
+        (3 * HOUR, 60, Some(2 * HOUR)),
+        (3 * HOUR, 0, Some(2 * HOUR)),
+        (HOUR, 0, Some(HOUR)),
+        (HOUR, HOUR + 60, Some(HOUR + 60)),
+        (FOR_EVER, 60, Some(2 * HOUR)),
+        (HOUR, FOR_EVER, None),
+        (FOR_EVER, FOR_EVER, None),
+    ] {
+        let mut m = machine();
+        for lifetime in [had, told] {
+            let said = prefix("fd09::/64", "A", lifetime, lifetime.min(30));
+            say(&mut m, secs(0), "fe80::1", none, &[said]);
+        }
+        let until = want.map(|s| secs(u64::from(s)));
+        assert_eq!(m.made()[0].valid_until, until, "{had} {told}");
+    }
+}
+
+#[test]
+fn floods_fill_no_more_than_the_lists() {
+    let mut m = machine();
+    for n in 0..5000_u32 {
+        let from = std::format!("fe80::{n:x}");
+        let said = prefix(&std::format!("fd09:{:x}::/64", n % 0xffff), "LA", 900, 600);
+        say(&mut m, secs(0), &from, (900, Preference::Medium), &[said]);
+    }
+    assert_eq!((m.routers().len(), m.made().len()), (16, 16));
+    assert_eq!(m.prefixes.len(), 32);
+    assert_eq!(m.stats().refused, 4984 + 4968 + 4984);
+    m.handle_timeout(secs(1000));
+    assert_eq!((m.poll_timeout(), m.routers().len()), (None, 0));
+}
