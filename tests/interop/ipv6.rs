@@ -56,6 +56,11 @@ pub(crate) const TESTS: &[Test] = &[
         "ipv6_forgeries_change_little",
         forgeries_change_little,
     ),
+    (
+        Anyone,
+        "ipv6_radvd_configures_the_host",
+        radvd_configures_the_host,
+    ),
 ];
 
 fn ping_gets_every_answer() {
@@ -226,4 +231,48 @@ for n in range(100):
     assert_eq!(status.drops("ndp-hop-limit"), 100, "{status}");
     assert!(status.drops("ndp-malformed") >= 100, "{status}");
     status.adds_up("the host");
+}
+
+/// An address by the prefix, a default route by the router, both within the first seconds; a second
+/// prefix that is deprecated from the start; and no default route once radvd has ended.
+fn radvd_configures_the_host() {
+    if stand_in() {
+        return;
+    }
+    let config = "[[device]]\nname = 'tap0'\nmac = '02:00:00:00:00:07'\nautoconfigure = true
+        kernel = ['fd09::1/64', 'fd0a::1/64']\nkernel_routes = []";
+    let file = crate::common::TempFile::new("auto.toml", config);
+    let radvd = "interface tap0 {
+        AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;
+        prefix fd09::/64 { AdvOnLink on; AdvAutonomous on; };
+        prefix fd0a::/64 { AdvOnLink on; AdvAutonomous on; AdvPreferredLifetime 0; };
+    };";
+    let said = crate::common::TempFile::new("radvd.conf", radvd);
+    let script = format!(
+        "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        radvd -C {conf} -p {conf}.pid -n -m stderr & radvd=$!
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            ping -q -c 1 -W 1 fd09::ff:fe00:7 >/dev/null && break
+            sleep 0.5
+        done
+        ping -q -c 3 -i 0.1 fd09::ff:fe00:7 || exit 1
+        ping -q -c 1 fd0a::ff:fe00:7 || exit 2
+        {exe} status
+        kill $radvd; wait; sleep 0.5
+        echo radvd has ended
+        {exe} status",
+        conf = said.path(),
+        exe = crate::common::tapline(),
+    );
+    let ran = run(&["up", "--config", file.path(), "--", "sh", "-c", &script]).exits(0);
+    let (before, after) = ran.out.split_once("radvd has ended").unwrap();
+    assert!(before.contains(" 3 received"), "{ran}");
+    let router = "route         ::/0 via fe80::";
+    assert!(before.contains(router) && !after.contains(router), "{ran}");
+    for (said, addr) in [
+        (before, "fd09::ff:fe00:7/64"),
+        (after, "fd0a::ff:fe00:7/64"),
+    ] {
+        assert!(said.contains(addr), "{addr}: {ran}");
+    }
 }

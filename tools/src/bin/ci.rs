@@ -119,6 +119,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("iperf3", "iperf3", "how much a wire carries"),
     ("curl", "curl", "pages over HTTP"),
     ("ndisc6", "ndisc6", "neighbour discovery"),
+    ("radvd", "radvd", "a router that advertises"),
     ("wrk", "wrk", "a thousand connections"),
     ("netcat-openbsd", "nc.openbsd", "half-closed streams"),
 ];
