@@ -11,7 +11,7 @@
 //! Promises: a message counts only directly behind the fixed header, on a link with stations, and
 //! where the frame was addressed as the packet.
 //!
-//! Left out: the router's own advertisements, and redirects in both directions.
+//! Left out: the router's own advertisements and redirects.
 
 use super::config::{DuplicateDetection, Medium};
 use super::interface::{Address, Hop, Interface};
@@ -126,6 +126,12 @@ impl Host {
             self.pump_routers(now, at);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
+        if let Message::Redirect(said) = &valid.message {
+            let (to, dst) = (IpAddr::V6(said.target), IpAddr::V6(said.destination));
+            self.redirect(now, at, header.src, dst, to)?;
+            self.note_target(now, at, to, valid.target_mac, to != dst);
+            return Ok(Fate::Delivered(Consumer::Icmp));
+        }
         let local = LocalView { addresses, dad };
         let gone = ndp.handle_message(now, &heard, &valid, &local, neighbors)?;
         if let Some(addr) = gone {
@@ -134,6 +140,30 @@ impl Host {
             self.pump_routers(now, at);
         }
         Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// Records what a redirect says of its target.
+    //= RFC 4861 §8.3 its link-layer address goes into the cache, STALE where it is new, and it is a
+    //= router unless it is the destination itself.
+    fn note_target(
+        &mut self,
+        now: Instant,
+        at: u16,
+        to: IpAddr,
+        mac: Option<MacAddr>,
+        routes: bool,
+    ) {
+        if let Some(interface) = self.interface_mut(at) {
+            if let Some(mac) = mac {
+                // What the cache refuses it counts, and it is asked for itself then.
+                let _ = interface
+                    .neighbors
+                    .handle_claim(now, to, mac, Claim::Request);
+            }
+            if routes {
+                interface.neighbors.set_router(to, true);
+            }
+        }
     }
 
     /// Begins to ask for routers, where an interface shall.

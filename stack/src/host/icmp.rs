@@ -287,10 +287,8 @@ impl Host {
                 if self.own(quoted.src).is_none() {
                     return Err(DropReason::IcmpRedirectRefused);
                 }
-                let IpAddr::V4(from) = header.src else {
-                    return Err(DropReason::IcmpRedirectRefused);
-                };
-                self.redirect(now, at, from, quoted.dst, *gateway)?;
+                let (dst, gateway) = (IpAddr::V4(quoted.dst), IpAddr::V4(*gateway));
+                self.redirect(now, at, header.src, dst, gateway)?;
                 Ok(Fate::Delivered(Consumer::Icmp))
             }
             //= RFC 9293 §3.9.2.2 MUST-55: source quench is counted, and dropped without a word.

@@ -44,7 +44,7 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: of IPv6 what a router advertises (RFC 4861 §6.2), redirects (§8), and telling routers of
+//! Left out: of IPv6 what a router advertises and redirects (RFC 4861 §6.2, §8.2), and telling routers of
 //! groups (RFC 3810). Fragments of it whose headers in front exceed what a [`Head`] holds.
 //!
 //! ```
@@ -128,7 +128,7 @@ pub struct Host {
     /// Interfaces on which packets wait, each once; one may be on it in vain.
     waiting: Vec<u16>,
     routes: RouteTable,
-    redirects: BTreeMap<Ipv4Addr, routing::Redirect>,
+    redirects: BTreeMap<IpAddr, routing::Redirect>,
     last_way: routing::LastWay,
     /// Counts what changes ways and is not counted by the routes themselves.
     moves: u64,
@@ -445,7 +445,7 @@ impl Host {
     }
 
     /// First hops learned from redirects: destination, router, interface, and until when.
-    pub fn redirects(&self) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr, u16, Instant)> {
+    pub fn redirects(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16, Instant)> {
         let all = self.redirects.iter();
         all.map(|(dst, r)| (*dst, r.gateway, r.interface, r.until))
     }

@@ -49,7 +49,7 @@ impl LastWay {
 /// A first hop learned from a redirect.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Redirect {
-    pub(super) gateway: Ipv4Addr,
+    pub(super) gateway: IpAddr,
     pub(super) interface: u16,
     pub(super) until: Instant,
 }
@@ -114,12 +114,11 @@ impl Host {
         }
         //= RFC 1122 §3.2.2.2 a redirect replaces the first hop of the way that the table knows,
         //= and nothing else of it; where that way has moved, it says nothing any more.
-        if let IpAddr::V4(dst) = dst
-            && let Some(redirect) = self.redirects.get(&dst)
+        if let Some(redirect) = self.redirects.get(&dst)
             && redirect.interface == way.interface
             && matches!(way.hop, Hop::Neighbor(_))
         {
-            way.hop = Hop::Neighbor(IpAddr::V4(redirect.gateway));
+            way.hop = Hop::Neighbor(redirect.gateway);
         }
         Ok(way)
     }
@@ -246,8 +245,7 @@ impl Host {
     //= RFC 1122 §3.3.1.5: where a gateway fails, another is chosen.
     pub(super) fn forget_gateway(&mut self, gateway: IpAddr) {
         let before = self.redirects.len();
-        self.redirects
-            .retain(|_, r| IpAddr::V4(r.gateway) != gateway);
+        self.redirects.retain(|_, r| r.gateway != gateway);
         if self.redirects.len() != before {
             self.forget_routes();
         }
@@ -257,9 +255,7 @@ impl Host {
     /// answer is asked for when it is used next.
     //= RFC 1122 §3.3.1.4: advice of the transport's is one sign of a dead gateway.
     pub(super) fn doubt_way(&mut self, now: Instant, dst: IpAddr, interface: u16, hop: IpAddr) {
-        if let IpAddr::V4(dst) = dst
-            && self.redirects.remove(&dst).is_some()
-        {
+        if self.redirects.remove(&dst).is_some() {
             self.forget_routes();
         }
         // This may move a deadline of the cache.
@@ -298,27 +294,29 @@ impl Host {
             .remove(destination, metric, crate::machine::Port(interface))
     }
 
-    /// Follows a redirect for `dst`, after RFC 1122 §3.2.2.2's checks.
+    /// Follows a redirect for `dst`, after RFC 1122 §3.2.2.2's checks, and RFC 4861 §8.1's that ask for
+    /// the first hop. (What is told by neighbour discovery is on the link by definition.)
     pub(super) fn redirect(
         &mut self,
         now: Instant,
         at: u16,
-        from: Ipv4Addr,
-        dst: Ipv4Addr,
-        gateway: Ipv4Addr,
+        from: IpAddr,
+        dst: IpAddr,
+        gateway: IpAddr,
     ) -> Result<(), DropReason> {
         const REFUSED: DropReason = DropReason::IcmpRedirectRefused;
         if !self.config.accept_redirects || self.config.forwarding || self.config.max_redirects == 0
         {
             return Err(REFUSED);
         }
-        let way = self.way(IpAddr::V4(dst)).map_err(|_| REFUSED)?;
+        let way = self.way(dst).map_err(|_| REFUSED)?;
         let interface = self.interface(at).ok_or(REFUSED)?;
-        let on_link = super::ingress::is_own_net(interface.addresses(), IpAddr::V4(gateway))
-            && !interface.is_directed_broadcast(gateway);
+        let near = super::ingress::is_own_net(interface.addresses(), gateway);
+        let on_link = (near || gateway.is_ipv6()) && !interface.is_directed_broadcast(gateway);
         //= RFC 1122 §3.2.2.2 discard a redirect whose gateway is not on the net it came by, or
         //= that is not from the current first hop.
-        let from_first_hop = way.interface == at && way.hop == Hop::Neighbor(IpAddr::V4(from));
+        //= RFC 4861 §8.1 the source is the current first hop towards the destination.
+        let from_first_hop = way.interface == at && way.hop == Hop::Neighbor(from);
         if !on_link || !from_first_hop || self.own(gateway).is_some() || way.local {
             return Err(REFUSED);
         }

@@ -23,7 +23,7 @@
 //! Conflicts over our own addresses are [`super::dad`]'s; give it each message first.
 //!
 //! Left out: proxies and anycast addresses; what routers advertise, which is checked here and taken by
-//! [`super::routers`]; redirects, which are checked and refused; secure neighbour discovery (RFC 3971).
+//! [`super::routers`], and redirects, which the host follows; secure neighbour discovery (RFC 3971).
 
 use super::neighbor::{Cache, Claim};
 use super::rate::StationLimiter;

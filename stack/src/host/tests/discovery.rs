@@ -649,3 +649,65 @@ fn a_silent_router_gives_way_to_another() {
     }
     assert_eq!(hop(&net), "fe80::ff:fe00:2".parse().ok());
 }
+
+#[test]
+fn redirects_are_followed_from_the_first_hop_alone() {
+    let mut net = pair();
+    let via = Route::via("::/0".parse().unwrap(), "fe80::9".parse().unwrap(), Port(0));
+    net.hosts[0].add_route(via).unwrap();
+    let redirect = |from: &str, target: &str| {
+        let station = mac(2).0;
+        let here = wire::NdpOption::TargetLinkLayerAddress(&station);
+        let mut options = [0; 8];
+        here.emit(&mut crate::wire::Writer::new(&mut options))
+            .unwrap();
+        let message = icmpv6::Message::Redirect(wire::Redirect {
+            reserved: 0,
+            target: ip(target),
+            destination: ip("2001:db8::1"),
+            options: &options,
+        });
+        let (src, dst) = (ip(from), ip("fd07::1"));
+        let mut bytes = vec![0; message.emit_len()];
+        let sum = message.compute_checksum(src, dst);
+        message
+            .emit(&mut crate::wire::Writer::new(&mut bytes), sum)
+            .unwrap();
+        Outgoing {
+            src,
+            dst,
+            to: Some(mac(1)),
+            message: bytes,
+        }
+    };
+    let far: IpAddr = "2001:db8::1".parse().unwrap();
+    let refused = Fate::Dropped(DropReason::IcmpRedirectRefused);
+    let taken = Fate::Delivered(Consumer::Icmp);
+    for (from, target, want) in [
+        ("fe80::8", "fe80::ff:fe00:2", refused),
+        ("fe80::9", "fe80::ff:fe00:1", refused),
+        ("fe80::9", "fe80::ff:fe00:2", taken),
+        ("fe80::9", "fe80::ff:fe00:7", refused),
+        ("fe80::ff:fe00:2", "2001:db8::1", taken),
+    ] {
+        let now = net.now;
+        let fate = net.hosts[0].handle_frame(now, Port(0), frame(9, redirect(from, target), 255));
+        assert_eq!(fate, want, "{from} {target}");
+        let told = net.hosts[0]
+            .redirects()
+            .next()
+            .map(|(dst, hop, ..)| (dst, hop));
+        let hop = target.parse().unwrap();
+        assert!(want == refused || told == Some((far, hop)), "{told:?}");
+        if want == taken {
+            net.log.clear();
+            say(&mut net, "2001:db8::1");
+            net.settle();
+            let first = net.log[0].1.to_bytes();
+            assert_eq!(&first[..6], &mac(2).0, "without asking");
+        }
+    }
+    // It ends as any redirect does.
+    net.run(Duration::from_secs(700));
+    assert_eq!(net.hosts[0].redirects().count(), 0);
+}

@@ -197,15 +197,18 @@ fn redirects_only_from_the_first_hop() {
     let h = &mut net.hosts[0];
     let outside = Ipv4Addr::new(10, 9, 0, 1);
     assert!(
-        h.redirect(now, 0, A, far, better).is_err(),
+        h.redirect(now, 0, v4(A), v4(far), v4(better)).is_err(),
         "not from the first hop"
     );
     assert!(
-        h.redirect(now, 0, B, far, outside).is_err(),
+        h.redirect(now, 0, v4(B), v4(far), v4(outside)).is_err(),
         "not on our net"
     );
-    assert!(h.redirect(now, 0, B, far, A).is_err(), "ourselves");
-    assert!(h.redirect(now, 0, B, far, better).is_ok());
+    assert!(
+        h.redirect(now, 0, v4(B), v4(far), v4(A)).is_err(),
+        "ourselves"
+    );
+    assert!(h.redirect(now, 0, v4(B), v4(far), v4(better)).is_ok());
     assert_eq!(
         h.way(v4(far)).unwrap().hop,
         interface::Hop::Neighbor(v4(better))
@@ -235,7 +238,7 @@ fn a_redirect_changes_the_first_hop_alone() {
     })
     .unwrap();
     let better = Ipv4Addr::new(10, 7, 0, 3);
-    h.redirect(now, 0, B, far, better).unwrap();
+    h.redirect(now, 0, v4(B), v4(far), v4(better)).unwrap();
     let way = h.way(v4(far)).unwrap();
     assert_eq!(way.hop, interface::Hop::Neighbor(v4(better)));
     assert_eq!((way.src, way.mtu), (v4(ours), 1280));
@@ -256,7 +259,7 @@ fn a_redirect_to_a_dead_gateway_is_forgotten() {
     let h = &mut net.hosts[0];
     h.add_route(Route::via(default, v4(B), Port(0))).unwrap();
     let dead = Ipv4Addr::new(10, 7, 0, 3);
-    h.redirect(now, 0, B, far, dead).unwrap();
+    h.redirect(now, 0, v4(B), v4(far), v4(dead)).unwrap();
     let udp = h.udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
     let to = Some(SocketAddr::new(v4(far), 9));
     h.udp_send(now, udp, data(1), to).unwrap();
