@@ -12,6 +12,7 @@ use stack::machine::Port;
 use stack::net::route::{Route, RouteKind};
 use stack::rng::Rng;
 use stack::time::{Instant, UnixTime};
+use stack::wire::ipv6::MIN_MTU;
 use stack::wire::{Cidr, MacAddr};
 
 /// Builds the host that `config` describes; port `i` is `devices[i]`.
@@ -45,6 +46,7 @@ pub fn host(
             tso: device.offloads().tcp4 && device.offloads().tcp6,
             ..interface(config, wanted)
         };
+        let base = without_ipv6_where_short(base);
         host.add_interface(now, base.clone());
         for vlan in &wanted.vlans {
             let tagged = InterfaceConfig {
@@ -54,7 +56,7 @@ pub fn host(
                 addresses: plain(&vlan.addresses),
                 ..base.clone()
             };
-            host.add_interface(now, tagged);
+            host.add_interface(now, without_ipv6_where_short(tagged));
         }
     }
     for route in &config.routes {
@@ -67,6 +69,22 @@ pub fn host(
 fn smaller(wanted: Option<u32>, mtu: usize) -> usize {
     let wanted = wanted.and_then(|m| usize::try_from(m).ok());
     wanted.map_or(mtu, |m| m.min(mtu))
+}
+
+/// An existing interface may carry less than IPv6 needs, and then has none of it.
+//= RFC 8200 §5 every link of the Internet has an MTU of 1280 at least.
+fn without_ipv6_where_short(mut wanted: InterfaceConfig) -> InterfaceConfig {
+    let six = |c: &Cidr| c.addr().is_ipv6();
+    if wanted.mtu < MIN_MTU && (wanted.autoconfigure || wanted.addresses.iter().any(six)) {
+        log::warn!(
+            "{}: an MTU of {} is too small for IPv6",
+            wanted.name,
+            wanted.mtu
+        );
+        wanted.addresses.retain(|c| !six(c));
+        wanted.autoconfigure = false;
+    }
+    wanted
 }
 
 fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
@@ -199,6 +217,21 @@ via = 'fd01::1'
         let refused = host.routes().lookup("10.6.0.1".parse().unwrap());
         assert_eq!(refused.map(|r| r.kind), Some(RouteKind::Prohibited));
         assert!(host.config().forwarding);
+    }
+
+    #[test]
+    fn a_short_link_has_no_ipv6() {
+        let short = |mtu| InterfaceConfig {
+            mtu,
+            addresses: vec![
+                "10.0.0.2/24".parse().unwrap(),
+                "fd07::2/64".parse().unwrap(),
+            ],
+            ..InterfaceConfig::ethernet("a", Port(0), MacAddr::ZERO)
+        };
+        for (mtu, left) in [(1279, 1), (1280, 2)] {
+            assert_eq!(without_ipv6_where_short(short(mtu)).addresses.len(), left);
+        }
     }
 
     #[test]
