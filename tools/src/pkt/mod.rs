@@ -27,6 +27,7 @@
 //! ```
 
 mod code;
+mod conditional;
 mod config;
 mod constants;
 mod icmp;
@@ -74,6 +75,8 @@ pub fn run(path: &Path, text: &str, options: &Options) -> Report {
 /// The same, with files from elsewhere.
 #[must_use]
 pub fn run_reading(path: &Path, text: &str, options: &Options, read: ReadFile<'_>) -> Report {
+    let selected = conditional::select(text, options.profile);
+    let text = selected.as_ref();
     let mut options = options.clone();
     options.mode = mode_asked(text).unwrap_or(options.mode);
     let names = options.all_defines(options.mode);

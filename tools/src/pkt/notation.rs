@@ -1,6 +1,6 @@
 //! Packets in the script's notation, as messages show them.
 
-use super::tree::{About, Body, Packet, TcpOption, TcpSpec, TosSpec};
+use super::tree::{About, Body, Numbering, Packet, TcpOption, TcpSpec, TosSpec};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Packet {
@@ -11,6 +11,8 @@ impl Display for Packet {
             TosSpec::Unsaid => {}
             TosSpec::Ecn(bits) => said.push(ecn(bits).to_owned()),
             TosSpec::Ect01 => said.push("ect01".to_owned()),
+            TosSpec::Dscp(byte) => said.push(format!("dscp {:#x}", byte >> 2)),
+            TosSpec::DscpEct01(byte) => said.push(format!("dscp {:#x}, ecn ect01", byte >> 2)),
             TosSpec::Byte(byte) => said.push(format!("tos {byte:#x}")),
         }
         if self.ip.ttl != 0 {
@@ -71,7 +73,11 @@ impl Display for TcpSpec {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&flags(self.flags, self.ace))?;
         let end = self.seq.wrapping_add(u32::from(self.len));
-        write!(f, " {}:{end}({})", self.seq, self.len)?;
+        match self.numbering {
+            Numbering::Any => write!(f, " ...({})", self.len)?,
+            Numbering::Live => write!(f, " {}:{end}({})!", self.seq, self.len)?,
+            Numbering::Relative => write!(f, " {}:{end}({})", self.seq, self.len)?,
+        }
         if self.flags & 0x10 != 0 || self.ack != 0 {
             write!(f, " ack {}", self.ack)?;
         }

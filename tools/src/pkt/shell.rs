@@ -8,6 +8,7 @@
 //! | `dd … bs=B count=C of=F` from `/dev/zero` | [`Step::File`] |
 //! | `sleep S` | [`Step::Sleep`] |
 //! | `nstat`, `nstat \| grep NAME \| grep -q " N "` | [`Step::CountAnew`], [`Step::Counter`] |
+//! | loading a congestion control, a capture beside, ending what is in TIME-WAIT | nothing |
 //! | emptying caches, a plain queue, switching offloads off, `rm -f`, taking settings back | nothing |
 
 use std::path::{Path, PathBuf};
@@ -207,7 +208,9 @@ fn command(words: &[String], steps: &mut Vec<Step>) -> Result<(), String> {
         ("ip", ["tcp_metrics", "flush", ..] | ["route", "flush", "cache", ..])
         | ("ethtool", ["-K", ..])
         | ("rm", ["-f", ..])
+        | ("dmesg" | "tcpdump" | "tcpdrop" | "kldstat", _)
         | ("true" | ":" | "sync" | "set", _) => Ok(()),
+        ("kldload", [module, ..]) if module.starts_with("cc_") => Ok(()),
         ("nstat", ["-n"] | [] | [">", ..]) => {
             steps.push(Step::CountAnew);
             Ok(())

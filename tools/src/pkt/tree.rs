@@ -92,6 +92,10 @@ pub enum TosSpec {
     Ecn(u8),
     /// ECT(0) or ECT(1).
     Ect01,
+    /// The upper six bits, as they stand in the byte.
+    Dscp(u8),
+    /// The same, and ECT(0) or ECT(1).
+    DscpEct01(u8),
     /// The whole byte.
     Byte(u8),
 }
@@ -156,6 +160,8 @@ pub struct TcpSpec {
     pub ace: bool,
     /// Sequence number.
     pub seq: u32,
+    /// How it is meant.
+    pub numbering: Numbering,
     /// Payload.
     pub len: u16,
     /// Acknowledgment number.
@@ -166,6 +172,22 @@ pub struct TcpSpec {
     pub urgent: u16,
     /// Options; `None`: `<...>`, any.
     pub options: Option<Vec<TcpOption>>,
+    /// Any timestamp will do (`TS val ...`).
+    pub any_timestamp: bool,
+    /// The timestamp that is echoed is the live one (`ecr 7!`).
+    pub live_echo: bool,
+}
+
+/// How a script means a sequence number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbering {
+    /// From the initial one.
+    #[default]
+    Relative,
+    /// As it is on the wire (`0:0(0)!`).
+    Live,
+    /// Any (`...(0)`).
+    Any,
 }
 
 /// A TCP option in the script's numbers.

@@ -333,6 +333,7 @@ fn parse_tcp(body: &[u8]) -> Option<SeenBody> {
         window: Some(be16(body, 14)?),
         urgent: be16(body, 18)?,
         options: Some(parse_options(body.get(20..head)?)?),
+        ..TcpSpec::default()
     };
     Some(SeenBody::Tcp {
         spec,

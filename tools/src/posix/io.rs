@@ -4,7 +4,7 @@
 use super::address::{to_program, to_wire};
 use super::process::{Descriptor, File, PIPE};
 use super::socket::{Socket, Stage, errno_of, errno_of_kind, errno_of_send};
-use super::{Answer, ControlMessage, Errno, Op, Process};
+use super::{Answer, ControlMessage, Errno, Op, Process, Profile};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::transport::tcp::{Boundary, Error, State};
@@ -393,6 +393,14 @@ impl Process {
             Stage::Deferred(to) => Some(to),
             _ => None,
         };
+        // Where a call names the peer of a socket that has none, FreeBSD connects it.
+        if *step == 0
+            && let (Stage::Fresh, Some(to)) = (&socket.stage, to)
+            && socket.settings.profile == Profile::FreeBsd
+        {
+            let to = to_wire(mode, socket.domain, to)?;
+            return self.open_and_go_on(fd, to, data).map(Some);
+        }
         if *step == 0 && (wants || deferred.is_some()) {
             *step = 1;
             if wants && self.sysctls.fastopen & 1 == 0 {
@@ -433,6 +441,25 @@ impl Process {
             }));
         }
         Ok(None)
+    }
+
+    /// Opens a connection and hands over data that follows, or goes with the SYN where that may be.
+    fn open_and_go_on(
+        &mut self,
+        fd: i32,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> Result<Poll<Answer>, Errno> {
+        let now = self.instant();
+        let fast = self.socket_of(fd)?.settings.fast_open > 0 && self.sysctls.fastopen & 1 != 0;
+        self.open_tcp(fd, to, fast)?;
+        let Stage::Tcp(handle) = self.socket_of(fd)?.stage else {
+            return Err(Errno::EINVAL);
+        };
+        let n = self.host.tcp_send(now, handle, data).unwrap_or(0);
+        self.socket_mut(fd)?.written += n as u64;
+        self.settle();
+        Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))))
     }
 
     /// Opens a connection with data in its SYN, where that may be.

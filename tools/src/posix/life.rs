@@ -327,6 +327,10 @@ impl Process {
             options.syn_ack_retries = fresh.syn_ack_retries;
             options.rto_max = fresh.rto_max;
             options.challenge_interval = fresh.challenge_interval;
+            options.opening_errors = fresh.opening_errors;
+            options.trusts_resets = fresh.trusts_resets;
+            options.trusts_syns = fresh.trusts_syns;
+            options.syn_fin = fresh.syn_fin;
             self.tell_options(fd);
         }
         if let Some((key, backup)) = self.sysctls.fastopen_key {

@@ -1,5 +1,6 @@
 //! What `setsockopt` has said of a socket.
 
+use super::Profile;
 use stack::time::Duration;
 use stack::transport::tcp::Options;
 use stack::transport::tcp::options::KeepAlive;
@@ -10,6 +11,8 @@ pub(super) type Keys = ([u8; 16], Option<[u8; 16]>);
 /// What `setsockopt` has said.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// Whose errors a call fails with.
+    pub(super) profile: Profile,
     pub(super) options: Options,
     pub(super) keepalive: KeepAlive,
     pub(super) keepalive_on: bool,
@@ -52,6 +55,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            profile: Profile::Linux,
             options: Options::default(),
             keepalive: KeepAlive::default(),
             keepalive_on: false,

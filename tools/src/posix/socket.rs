@@ -1,8 +1,8 @@
 //! What is kept of a socket, and what it hears of its connection.
 
-use super::Errno;
 use super::errqueue::{ErrorQueue, OPT_ID, OPT_ID_TCP, Stamps};
 use super::settings::Settings;
+use super::{Errno, Profile};
 use stack::host::{ListenHandle, SendError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::ErrorKind;
@@ -119,6 +119,11 @@ impl Socket {
         }
     }
 
+    /// Whether a peer's SYN has come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.last.state.is_synchronized() || self.last.state == State::SynReceived
+    }
+
     /// Its state as Linux has it.
     pub(super) fn state(&self) -> State {
         match self.stage {
@@ -175,6 +180,16 @@ pub(super) const fn errno_of(error: Error, was: State) -> Option<Errno> {
     })
 }
 
+/// The same in FreeBSD.
+const fn errno_of_bsd(error: Error) -> Option<Errno> {
+    Some(match error {
+        Error::Unreachable(ErrorKind::ProtocolUnreachable | ErrorKind::Prohibited) => {
+            Errno::ECONNREFUSED
+        }
+        _ => return errno_of(error, State::Established),
+    })
+}
+
 /// What Linux makes of an ICMP error.
 pub(super) const fn errno_of_kind(kind: ErrorKind) -> Errno {
     match kind {
@@ -222,7 +237,13 @@ impl Socket {
         if now.state.is_synchronized() || was.state == State::SynReceived {
             self.was_open |= now.state.is_synchronized();
         }
-        if let Some(error) = failed.and_then(|e| errno_of(e, was.state)) {
+        let bsd = self.settings.profile == Profile::FreeBsd;
+        let errno = match failed {
+            Some(error) if bsd => errno_of_bsd(error),
+            Some(error) => errno_of(error, was.state),
+            None => None,
+        };
+        if let Some(error) = errno {
             self.error = Some(error);
             self.wakes.error += 1;
         }

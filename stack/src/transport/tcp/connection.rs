@@ -17,7 +17,7 @@ use super::fastopen::Opening;
 use super::log::{LogEntry, What};
 use super::memory::{self, Supply};
 use super::on_demand::OnDemand;
-use super::options::{Ecn, Options};
+use super::options::{Ecn, OpeningErrors, Options, SynFin};
 use super::pieces::Boundary;
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};
@@ -236,6 +236,9 @@ impl Connection {
         new.rcv.adopt();
         new.ecn = new.options.ecn == Ecn::Active;
         new.step(now, Event::ActiveOpen);
+        if let Some(limit) = new.options.open_timeout {
+            new.timers.set(Timer::End, now + limit);
+        }
         new
     }
 
@@ -325,6 +328,15 @@ impl Connection {
 
     /// Takes what the peer's SYN offers.
     pub(super) fn negotiate(&mut self, now: Instant, syn: &Segment) {
+        let bare = self.options.bare_syns.then(|| Segment {
+            mss: None,
+            wscale: None,
+            sack_permitted: false,
+            timestamps: None,
+            user_timeout: None,
+            ..*syn
+        });
+        let syn = bare.as_ref().unwrap_or(syn);
         if !self.active {
             let mss = self.path.mss_for(self.path.mtu);
             let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
@@ -345,7 +357,9 @@ impl Connection {
         let granted = syn.has(Flags::ECE) && !syn.has(Flags::CWR);
         self.ecn = match (self.state, self.options.ecn) {
             (_, Ecn::Off) => false,
-            (State::SynSent, _) => self.ecn && granted,
+            (State::SynSent, _) if syn.has(Flags::ACK) => self.ecn && granted,
+            // Where both open at once, the peer's asking is an answer to ours.
+            (State::SynSent, Ecn::Active) => self.ecn && asked,
             _ => asked,
         };
         self.size_segments(now);
@@ -769,6 +783,9 @@ impl Connection {
                 self.finish(now, None);
             }
             State::FinWait2 => self.finish(now, None),
+            State::SynSent | State::SynReceived if self.active && !self.orphan => {
+                self.finish(now, Some(self.why_silent()));
+            }
             _ => self.abort(now),
         }
     }
@@ -937,9 +954,12 @@ impl Connection {
             // it is opened, too. As Linux (and RFC 5461 §4.1) we tell the user at once, who may try
             // another address.
             let soft = matches!(kind, ErrorKind::HostUnreachable | ErrorKind::NetUnreachable);
-            let fatal = kind.is_hard()
-                || kind == ErrorKind::Prohibited
-                || soft && !self.options.patient_opening;
+            let hard = kind.is_hard() || kind == ErrorKind::Prohibited;
+            let fatal = match self.options.opening_errors {
+                OpeningErrors::All => hard || soft,
+                OpeningErrors::Hard => hard || kind == ErrorKind::TtlExpired,
+                OpeningErrors::None => false,
+            };
             if fatal {
                 return self.finish(now, Some(error));
             }
@@ -989,6 +1009,10 @@ impl Connection {
     pub fn reusable(&self, now: Instant, syn: &Segment) -> bool {
         if self.state != State::TimeWait || !syn.has(Flags::SYN) || syn.has(Flags::RST) {
             return false;
+        }
+        if self.options.stern_time_wait {
+            let dropped = syn.has(Flags::FIN) && self.options.syn_fin == SynFin::Never;
+            return syn.seq.after(self.rcv.nxt) && !syn.has(Flags::ACK) && !dropped;
         }
         let newer = syn.seq.at_or_after(self.rcv.nxt);
         match syn.timestamps.filter(|_| self.options.timestamps) {

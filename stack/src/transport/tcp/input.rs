@@ -10,6 +10,7 @@
 //! Left out: check 3, security and compartment, which no network uses any more.
 
 use super::connection::{Connection, Error, PendingReset, Probe};
+use super::options::SynFin;
 use super::recv::Need;
 use super::segment::Segment;
 use super::send::Fin;
@@ -143,7 +144,8 @@ impl Connection {
             self.finish(now, Some(Error::Refused));
             return Ok(());
         }
-        if !seg.has(Flags::SYN) {
+        let odd = seg.has(Flags::FIN) && self.options.syn_fin == SynFin::Never;
+        if !seg.has(Flags::SYN) || odd {
             return Err(DropReason::TcpUnexpected);
         }
         self.negotiate(now, seg);
@@ -196,6 +198,9 @@ impl Connection {
 
     /// The connection is open.
     fn on_open(&mut self, now: Instant) {
+        if self.active && self.options.open_timeout.is_some() && !self.orphan {
+            self.timers.stop(Timer::End);
+        }
         self.ready |= Readiness::WRITABLE;
         self.progress = true;
         self.last_heard = now;
@@ -214,6 +219,9 @@ impl Connection {
         seg: &Segment,
         data: Payload,
     ) -> Result<(), DropReason> {
+        if self.state == State::TimeWait && self.options.stern_time_wait {
+            return self.in_time_wait(now, seg);
+        }
         self.check_timestamp(now, seg)?;
         if self.crosses_ours(seg) {
             self.check_ack(now, seg)?;
@@ -223,6 +231,14 @@ impl Connection {
         let text = self.check_sequence(now, seg)?;
         if seg.has(Flags::RST) {
             return self.check_reset(now, seg);
+        }
+        if seg.has(Flags::SYN) && self.options.trusts_syns && self.rcv.holds(seg.seq, false) {
+            self.finish(now, Some(Error::Reset));
+            self.reset = Some(PendingReset {
+                seq: self.snd.nxt,
+                ack: true,
+            });
+            return Ok(());
         }
         if seg.has(Flags::SYN) {
             //= RFC 9293 §3.10.7.4 fourth, RFC 5961 §4.2: a SYN is answered with a challenge.
@@ -268,6 +284,26 @@ impl Connection {
             return self.take_text(now, seg, data);
         }
         Ok(())
+    }
+
+    /// TIME-WAIT where it is kept sternly ([`Options::stern_time_wait`](super::Options)).
+    fn in_time_wait(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
+        //= RFC 1337 §3 fix F1: a reset does not cut TIME-WAIT short.
+        if seg.has(Flags::RST) || !seg.has(Flags::ACK) {
+            return Err(DropReason::TcpUnexpected);
+        }
+        if seg.has(Flags::FIN) && seg.seq + seg.seq_len() == self.rcv.nxt {
+            self.timers.set(Timer::End, now + self.options.time_wait);
+        }
+        let last = seg.flags.without(Flags::PSH) == Flags::ACK
+            && seg.len == 0
+            && seg.seq == self.rcv.nxt
+            && seg.ack == self.snd.nxt;
+        if last {
+            return Ok(());
+        }
+        self.rcv.need = Need::Now;
+        Err(DropReason::TcpAfterFin)
     }
 
     /// Whether this is the SYN-ACK of a peer that opened when we did: the SYN has been taken, its
@@ -360,7 +396,11 @@ impl Connection {
 
     /// Second: the RST bit (RFC 5961 §3.2).
     fn check_reset(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
-        if seg.seq != self.rcv.nxt {
+        let half_open = self.state == State::SynReceived && !self.active;
+        if self.options.exact_window && !self.rcv.holds(seg.seq, half_open) {
+            return Err(DropReason::TcpOutOfWindow);
+        }
+        if seg.seq != self.rcv.nxt && !self.options.trusts_resets {
             self.challenge(now);
             return Err(DropReason::TcpChallenged);
         }
@@ -370,7 +410,7 @@ impl Connection {
         let error = match self.state {
             State::SynReceived if self.active => Some(Error::Refused),
             State::SynReceived if self.fast_opened => Some(Error::Reset),
-            State::SynReceived | State::TimeWait | State::Closing | State::LastAck => None,
+            State::SynReceived | State::TimeWait => None,
             _ => Some(Error::Reset),
         };
         self.finish(now, error);

@@ -62,6 +62,31 @@ pub enum OptionOrder {
     FreeBsd,
 }
 
+/// Which errors of ICMP end an attempt to connect; others only tell (RFC 9293 §3.9.2.2 MUST-56).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OpeningErrors {
+    /// Host and network unreachable as well, as in Linux (RFC 5461 §4.1).
+    #[default]
+    All,
+    /// Those that say that trying again is of no use: port or protocol unreachable, prohibited;
+    /// and hops used up, as in FreeBSD.
+    Hard,
+    /// None.
+    None,
+}
+
+/// What a SYN that carries a FIN opens: nobody sends such for a good reason, and no RFC forbids it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SynFin {
+    /// Nothing at a listener, as in Linux.
+    #[default]
+    NotAListeners,
+    /// What any SYN opens, its FIN left out at a listener: as in FreeBSD.
+    Always,
+    /// Nothing: it is dropped in any state (FreeBSD's `drop_synfin`).
+    Never,
+}
+
 /// Probes of a silent peer (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
@@ -144,15 +169,25 @@ pub struct Options {
     /// Segments acknowledged at once at the start, while the peer is in slow start.
     pub quick_acks: u8,
     //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
-    /// While a connection is opened, soft errors of ICMP only tell (RFC 9293 §3.9.2.2 MUST-56), as
-    /// in FreeBSD; else they end the attempt, as in Linux.
-    pub patient_opening: bool,
+    /// Which errors of ICMP end an attempt to connect.
+    pub opening_errors: OpeningErrors,
     /// Offer all that there is room for with each segment that leaves anyway, as FreeBSD does; else
     /// the window opens by whole segments (RFC 9293 §3.8.6.2.2).
     pub exact_window: bool,
     /// Least time between two acknowledgments that answer what a blind attacker may have sent
     /// (RFC 5961 §7; Linux's `tcp_invalid_ratelimit`). Zero: each is answered.
     pub challenge_interval: Duration,
+    /// A reset anywhere in the window ends a connection (RFC 793); else only one with the very next
+    /// number does (RFC 5961 §3). Off: a blind guess has 65,535 chances where it is on.
+    pub trusts_resets: bool,
+    /// Likewise of a SYN in the window (RFC 793 against RFC 5961 §4).
+    pub trusts_syns: bool,
+    /// What a SYN with a FIN opens.
+    pub syn_fin: SynFin,
+    /// TIME-WAIT as in FreeBSD: resets end it not (RFC 1337 §3), what acknowledges nothing is
+    /// dropped, all else answered but for the last acknowledgment once more; and a SYN takes its
+    /// place only with a number beyond those that came.
+    pub stern_time_wait: bool,
     /// Probe a silent peer.
     pub keepalive: Option<KeepAlive>,
     /// How long data may stay unacknowledged (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
@@ -173,6 +208,16 @@ pub struct Options {
     //= RFC 9293 §3.8.3 MUST-22: a limit R2 for SYNs, too; R1 is the same as of others.
     /// SYNs sent again before the attempt fails (RFC 9293 §3.8.3: R2 for a SYN).
     pub syn_retries: u8,
+    /// How long an attempt to connect may take, whatever the number of its SYNs (FreeBSD's
+    /// `keepinit`).
+    pub open_timeout: Option<Duration>,
+    /// From so many timeouts on a SYN has no options but the MSS, lest one of them is what nobody
+    /// answers to. Zero: never.
+    pub plain_syn_after: u8,
+    /// SYNs and SYN-ACKs without any option, and the peer's mean nothing (`TCP_NOOPT`).
+    pub bare_syns: bool,
+    /// A SYN asks for congestion notification so often again when it is not answered.
+    pub ecn_retries: u8,
     /// SYN-ACKs sent again.
     pub syn_ack_retries: u8,
     //= RFC 9293 §3.8.3 SHLD-10: R1 is three.
@@ -248,9 +293,13 @@ impl Default for Options {
             cork: false,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
-            patient_opening: false,
+            opening_errors: OpeningErrors::All,
             exact_window: false,
             challenge_interval: Duration::from_millis(500),
+            trusts_resets: false,
+            trusts_syns: false,
+            syn_fin: SynFin::NotAListeners,
+            stern_time_wait: false,
             keepalive: None,
             user_timeout: None,
             user_timeout_option: false,
@@ -261,6 +310,10 @@ impl Default for Options {
             rto_max: Duration::from_secs(120),
             // We differ: RFC 9293 §3.8.3 MUST-23 has three minutes of SYNs; Linux's six are 127 s.
             syn_retries: 6,
+            open_timeout: None,
+            plain_syn_after: 0,
+            bare_syns: false,
+            ecn_retries: 0,
             syn_ack_retries: 5,
             retries1: 3,
             retries2: 15,
@@ -291,7 +344,14 @@ impl Options {
         Self {
             option_order: OptionOrder::FreeBsd,
             exact_window: true,
-            patient_opening: true,
+            opening_errors: OpeningErrors::Hard,
+            syn_fin: SynFin::Always,
+            stern_time_wait: true,
+            syn_retries: 12,
+            open_timeout: Some(Duration::from_secs(75)),
+            ecn_retries: 1,
+            rto_max: Duration::from_secs(64),
+            challenge_interval: Duration::ZERO,
             quick_acks: 0,
             delayed_ack: Duration::from_millis(40),
             nagle: Nagle::Classic,

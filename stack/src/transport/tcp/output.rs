@@ -119,7 +119,10 @@ impl Connection {
             ack: if reset.ack { self.rcv.nxt } else { SeqNum(0) },
             flags,
             // As Linux's: it is read by nobody, and tells a reset that was asked for from others.
-            window: if reset.ack { self.rcv.offer() } else { 0 },
+            window: match reset.ack && !self.options.exact_window {
+                true => self.rcv.offer(),
+                false => 0,
+            },
             urgent: 0,
             options,
             payload: Payload::new(),
@@ -143,9 +146,11 @@ impl Connection {
             flags |= Flags::ACK;
         }
         //= RFC 3168 §6.1.1: both bits ask, ECE alone grants. Sent again, a SYN no longer asks.
-        match (self.ecn, reply, self.syn_retries) {
-            (true, false, 0) => flags |= Flags::ECE | Flags::CWR,
-            (true, true, _) => flags |= Flags::ECE,
+        match (self.ecn, reply) {
+            (true, false) if self.syn_retries <= self.options.ecn_retries => {
+                flags |= Flags::ECE | Flags::CWR;
+            }
+            (true, true) => flags |= Flags::ECE,
             _ => {}
         }
         let iss = self.snd.iss;
@@ -211,6 +216,9 @@ impl Connection {
     }
 
     fn syn_options(&self, now: Instant, reply: bool, again: bool) -> OptionBuffer {
+        if self.options.bare_syns {
+            return OptionBuffer::new();
+        }
         //= RFC 9293 §3.7.1 MUST-67: no more than what IP takes in one piece, less both headers.
         //= RFC 9293 §3.7.3 SHLD-6: of the interface, or of the path where that carries less.
         let mss = self.path.mss_for(self.path.mtu);
@@ -256,14 +264,21 @@ impl Connection {
                 }
             }
             OptionOrder::FreeBsd => {
-                if self.scaled {
+                let after = self.options.plain_syn_after;
+                let plain = !reply && after > 0 && self.syn_retries >= after;
+                if self.scaled && !plain {
                     push(&nop);
                     push(&scale);
                 }
-                if sack {
+                if sack && !plain {
                     push(&TcpOption::SackPermitted);
                 }
-                if self.timestamps {
+                if self.timestamps && !plain {
+                    // Its numbers start at a multiple of four.
+                    if !sack {
+                        push(&nop);
+                        push(&nop);
+                    }
                     push(&timestamps);
                 }
             }
@@ -276,8 +291,9 @@ impl Connection {
                 cookie,
                 experimental,
             });
-            // As Linux pads it.
-            if cookie.len() % 4 == 0 && !experimental {
+            // As Linux pads it; FreeBSD leaves that to the end.
+            let pads = self.options.option_order == OptionOrder::Linux;
+            if cookie.len() % 4 == 0 && !experimental && pads {
                 push(&nop);
                 push(&nop);
             }

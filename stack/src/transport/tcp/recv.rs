@@ -462,10 +462,30 @@ impl Receiver {
         }
     }
 
+    /// What is accepted: what was offered, and where all room is offered as it comes, what could
+    /// not be told for want of a scale.
+    #[inline]
+    fn acceptable(&self) -> u32 {
+        let wnd = self.window();
+        match self.exact {
+            true => wnd.max(self.room()),
+            false => wnd,
+        }
+    }
+
+    /// Whether a number lies in the window; `half_open`: in what a SYN-ACK offered.
+    pub(super) fn holds(&self, seq: SeqNum, half_open: bool) -> bool {
+        let wnd = match half_open {
+            true => self.window(),
+            false => self.acceptable(),
+        };
+        seq == self.nxt || seq.within(self.nxt, self.nxt + wnd)
+    }
+
     /// The first check: whether a segment lies in the window (RFC 9293 §3.10.7.4, table 6).
     #[inline]
     pub(super) fn is_acceptable(&self, seg: &Segment) -> bool {
-        let (len, wnd) = (seg.seq_len(), self.window());
+        let (len, wnd) = (seg.seq_len(), self.acceptable());
         let edge = self.nxt + wnd;
         let inside = |seq: SeqNum| seq.within(self.nxt, edge);
         match (len, wnd) {

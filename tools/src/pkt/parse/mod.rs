@@ -24,6 +24,8 @@ pub fn parse(text: &str, defines: &Defines) -> Result<Script, Trouble> {
         tokens: tokens(text)?,
         next: 0,
         depth: 0,
+        any_timestamp: false,
+        live_echo: false,
     };
     let mut script = Script {
         options: parser.options()?,
@@ -58,6 +60,9 @@ struct Parser {
     tokens: Vec<Token>,
     next: usize,
     depth: u8,
+    /// Said of the timestamps of the segment that is read.
+    any_timestamp: bool,
+    live_echo: bool,
 }
 
 const NOTHING: &Kind = &Kind::End;
