@@ -121,6 +121,8 @@ pub(super) enum Probe {
     Window,
     /// For a sign of life.
     KeepAlive,
+    /// Not of anything: the FIN once more, with an acknowledgment.
+    Fin,
 }
 
 /// A connection.

@@ -156,6 +156,8 @@ impl Connection {
             self.step(now, Event::RcvSyn);
             self.snd.first_window(seg);
             self.syn_due = true;
+            //= RFC 9293 §3.10.7.3 its text is kept for when the connection is open.
+            self.rcv.defer(&data);
             return Ok(());
         }
         self.snd.first_window(seg);
@@ -437,6 +439,9 @@ impl Connection {
             self.on_syn_acked(now, seg);
             self.step(now, Event::RcvAckOfSyn);
             self.on_open(now);
+            if self.active && self.rcv.take_deferred() {
+                self.ready |= Readiness::READABLE;
+            }
         }
         if seg.ack.after(self.snd.nxt) {
             self.challenge(now);
@@ -569,6 +574,9 @@ impl Connection {
             if self.state == State::TimeWait {
                 self.wait(now);
             }
+        }
+        if self.options.repeats_fin && self.snd.fin == Fin::Sent && self.rcv.need == Need::Now {
+            self.probe = Some(Probe::Fin);
         }
         Ok(())
     }

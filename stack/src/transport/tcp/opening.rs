@@ -14,7 +14,7 @@
 //! once the connection is open; the host is told once how it went.
 //!
 //! Left out: data in the SYN-ACK, which would wait for the user (what the server says follows the
-//! SYN-ACK at once); data of a SYN that crosses ours, which is sent again anyway.
+//! SYN-ACK at once).
 
 use super::connection::{Connection, Error};
 use super::fastopen::{Opening, Outcome, Plan};

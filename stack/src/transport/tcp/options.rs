@@ -171,6 +171,9 @@ pub struct Options {
     //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
     /// Which errors of ICMP end an attempt to connect.
     pub opening_errors: OpeningErrors,
+    /// What acknowledges text or a FIN repeats our own FIN while that is not acknowledged, as what
+    /// descends from 4.4BSD does.
+    pub repeats_fin: bool,
     /// Offer all that there is room for with each segment that leaves anyway, as FreeBSD does; else
     /// the window opens by whole segments (RFC 9293 §3.8.6.2.2).
     pub exact_window: bool,
@@ -294,6 +297,7 @@ impl Default for Options {
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
             opening_errors: OpeningErrors::All,
+            repeats_fin: false,
             exact_window: false,
             challenge_interval: Duration::from_millis(500),
             trusts_resets: false,
@@ -343,6 +347,7 @@ impl Options {
     pub fn freebsd() -> Self {
         Self {
             option_order: OptionOrder::FreeBsd,
+            repeats_fin: true,
             exact_window: true,
             opening_errors: OpeningErrors::Hard,
             syn_fin: SynFin::Always,

@@ -221,8 +221,8 @@ impl Connection {
         }
         //= RFC 9293 §3.7.1 MUST-67: no more than what IP takes in one piece, less both headers.
         //= RFC 9293 §3.7.3 SHLD-6: of the interface, or of the path where that carries less.
-        let mss = self.path.mss_for(self.path.mtu);
-        let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
+        let mss = self.path.mtu.saturating_sub(self.path.ip_header + 20);
+        let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).max(1);
         let sack = if reply {
             self.snd.sack
         } else {
@@ -365,6 +365,11 @@ impl Connection {
     fn probe_segment(&mut self, now: Instant, probe: Probe) -> Option<Outgoing> {
         match probe {
             Probe::Tail => self.tail_probe(now),
+            Probe::Fin => {
+                let options = self.options_now(now);
+                let (seq, flags) = (self.snd.nxt - 1, Flags::FIN | Flags::ACK);
+                Some(self.segment(seq, flags, options, Payload::new(), None))
+            }
             Probe::KeepAlive => {
                 //= RFC 9293 §3.8.4: one below what the peer expects, so that it must answer.
                 //= RFC 9293 §3.8.4 SHLD-12: without data.

@@ -677,19 +677,8 @@ impl Receiver {
         self.buffer.push(data);
         self.charge(len);
         self.advance(len);
-        let mut filled = false;
-        if let Some(held) = &mut self.held {
-            filled = true;
-            while let Some(piece) = held.take(self.received) {
-                let len = len32(piece.len());
-                self.buffer.push_bytes(piece);
-                self.nxt += len;
-                self.received += u64::from(len);
-            }
-            if held.is_empty() {
-                self.held = None;
-            }
-        }
+        let filled = self.held.is_some();
+        self.take_held();
         self.grow(len);
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
@@ -708,6 +697,42 @@ impl Receiver {
         self.need = self
             .need
             .max(if now_due { Need::Now } else { Need::Delayed });
+    }
+
+    /// Appends what is held and next by now.
+    fn take_held(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        while let Some(piece) = held.take(self.received) {
+            let len = len32(piece.len());
+            self.buffer.push_bytes(piece);
+            self.nxt += len;
+            self.received += u64::from(len);
+        }
+        if held.is_empty() {
+            self.held = None;
+        }
+    }
+
+    /// Keeps the data of a SYN that came while ours was on its way, until both are acknowledged.
+    pub(super) fn defer(&mut self, data: &Payload) {
+        // As Linux: where packets are counted it is left to come again.
+        if self.packets.is_none() && !data.is_empty() && self.hold(self.nxt, data).is_ok() {
+            (self.need, self.dsack) = (Need::None, None);
+        }
+    }
+
+    /// Takes what was kept so; whether there is something to read.
+    pub(super) fn take_deferred(&mut self) -> bool {
+        if self.held.is_none() {
+            return false;
+        }
+        let before = self.nxt;
+        self.take_held();
+        let any = self.nxt != before;
+        if any {
+            self.need = self.need.max(Need::Delayed);
+        }
+        any
     }
 
     fn advance(&mut self, len: u32) {

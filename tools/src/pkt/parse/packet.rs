@@ -457,7 +457,7 @@ impl Parser {
             .chars()
             .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
             .collect();
-        let Some(digits) = digits.filter(|d| d.len().is_multiple_of(2) && d.len() <= 64) else {
+        let Some(digits) = digits.filter(|d| d.len().is_multiple_of(2) && d.len() <= 80) else {
             return Err(self.expected("an even number of hexadecimal digits"));
         };
         self.skip();

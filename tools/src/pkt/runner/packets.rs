@@ -275,7 +275,8 @@ impl Runner<'_> {
                 reserved,
             } => {
                 let mut spec = live.clone();
-                let syn = live.flags & SYN != 0;
+                // What answers a packet for nobody counts as the packet does.
+                let syn = live.flags & SYN != 0 || socket.state == State::PacketReceived;
                 if let Body::Tcp(expected) = &packet.body
                     && socket.state == State::PacketReceived
                     && expected.flags & (SYN | ACK) == SYN | ACK
