@@ -12,8 +12,7 @@
 //! be run and why, before anything of it is; no shell is run; the same script gives the same
 //! exchange each time, in no time that a clock could see; no text makes it panic.
 //!
-//! Left out: packets within packets (GRE, MPLS, IP in IP), remote mode, and running another
-//! implementation. Unlike the original, ports written in a script name connections side by side,
+//! Left out: PSP, remote mode, and running another implementation. Unlike the original, ports written in a script name connections side by side,
 //! a call that waits does not hold up the ones after it, and `--tcp_ts_ecr_exact` also compares
 //! the timestamps that are echoed.
 //!
@@ -33,6 +32,7 @@ mod constants;
 mod icmp;
 mod lexer;
 mod notation;
+mod outer;
 pub mod parse;
 mod place;
 mod report;
@@ -93,6 +93,10 @@ pub fn run_reading(path: &Path, text: &str, options: &Options, read: ReadFile<'_
     };
     let folder = path.parent().unwrap_or(Path::new(""));
     match prepare(&script, text, folder, &options, read) {
+        Ok(prepared) if prepared.config.dry => Report {
+            outcome: Outcome::Pass,
+            exchange: Vec::new(),
+        },
         Ok(prepared) => runner::run(&prepared),
         Err(trouble) => cannot(trouble),
     }
@@ -151,9 +155,7 @@ fn prepare<'a>(
                 }
             }
             Action::Packet(packet) => {
-                if let Some(name) = packet.wrapped {
-                    return Err(wrong(format!("{name} is not built here")));
-                }
+                outer::put(Vec::new(), &packet.outer).map_err(wrong)?;
                 if let Body::Icmp { kind, code, .. } = &packet.body {
                     let v6 = options.mode == Mode::V6;
                     icmp::numbers(v6, kind, code.as_deref()).map_err(wrong)?;

@@ -63,12 +63,54 @@ pub enum Action {
 pub struct Packet {
     /// `>`: from the stack under test.
     pub outbound: bool,
-    /// Headers around it, by name, which no runner here builds.
-    pub wrapped: Option<&'static str>,
+    /// Headers around it, outermost first.
+    pub outer: Vec<Outer>,
     /// What is said of the IP header.
     pub ip: IpSpec,
     /// What it carries.
     pub body: Body,
+}
+
+/// A header around a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outer {
+    /// IPv4 or IPv6, as the addresses are.
+    Ip {
+        /// Source.
+        from: std::net::IpAddr,
+        /// Destination.
+        to: std::net::IpAddr,
+        /// What else is said.
+        ip: IpSpec,
+    },
+    /// GRE; its flags tell which of the other fields are there.
+    Gre {
+        /// Flags and version.
+        flags: u16,
+        /// Checksum.
+        checksum: u16,
+        /// Offset of the source route.
+        offset: u16,
+        /// Key.
+        key: u32,
+        /// Sequence number.
+        sequence: u32,
+    },
+    /// A stack of labels.
+    Mpls(Vec<Label>),
+}
+
+/// One label of MPLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// 20 bits.
+    pub label: u32,
+    /// Traffic class, three bits.
+    pub class: u8,
+    /// The bottom of the stack.
+    pub bottom: bool,
+    /// Time to live.
+    pub ttl: u8,
 }
 
 /// What a script says of an IP header: nothing by default.
@@ -80,6 +122,17 @@ pub struct IpSpec {
     pub ttl: u8,
     /// Flow label; 0: not said.
     pub flow_label: u32,
+}
+
+impl IpSpec {
+    /// The byte of DSCP and ECN to send.
+    pub(super) const fn byte(&self) -> u8 {
+        match self.tos {
+            TosSpec::Ecn(bits) => bits,
+            TosSpec::Byte(byte) | TosSpec::Dscp(byte) | TosSpec::DscpEct01(byte) => byte,
+            TosSpec::Unsaid | TosSpec::Ect01 => 0,
+        }
+    }
 }
 
 /// What a script says of DSCP and ECN.

@@ -365,6 +365,8 @@ impl Connection {
             _ => asked,
         };
         self.size_segments(now);
+        self.rcv
+            .round_to(self.path.mss_for(self.path.mtu).min(self.peer_mss));
         self.snd.restart_control(&self.options);
         if let Some(timeout) = syn.user_timeout {
             self.take_peer_timeout(now, timeout);
@@ -654,7 +656,7 @@ impl Connection {
     pub fn close(&mut self, now: Instant) {
         self.orphan = true;
         //= RFC 9293 §3.6.1 MAY-1, SHLD-3: who closes reads no more; if that loses data, it resets.
-        let unread = self.rcv.buffer.len() > 0;
+        let unread = self.rcv.buffer.len() > 0 && !self.options.closes_over_unread;
         //= RFC 1122 §4.2.2.13: who closes with unread data resets, so that the peer knows of it.
         let reset = unread || self.options.linger.is_some_and(|l| l.is_zero());
         if reset && !matches!(self.state, State::Closed | State::TimeWait) {

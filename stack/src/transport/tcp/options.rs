@@ -171,6 +171,11 @@ pub struct Options {
     //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
     /// Which errors of ICMP end an attempt to connect.
     pub opening_errors: OpeningErrors,
+    /// Who closes before all was read says FIN, as in FreeBSD; else a reset tells the peer.
+    pub closes_over_unread: bool,
+    /// CWR says of each reduction, for a loss as well, with the first segment that leaves then, be
+    /// it one that is sent again: as in FreeBSD. Else of those that marks ask for, with new data.
+    pub loud_cwr: bool,
     /// What acknowledges text or a FIN repeats our own FIN while that is not acknowledged, as what
     /// descends from 4.4BSD does.
     pub repeats_fin: bool,
@@ -297,6 +302,8 @@ impl Default for Options {
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
             opening_errors: OpeningErrors::All,
+            closes_over_unread: false,
+            loud_cwr: false,
             repeats_fin: false,
             exact_window: false,
             challenge_interval: Duration::from_millis(500),
@@ -347,6 +354,8 @@ impl Options {
     pub fn freebsd() -> Self {
         Self {
             option_order: OptionOrder::FreeBsd,
+            closes_over_unread: true,
+            loud_cwr: true,
             repeats_fin: true,
             exact_window: true,
             opening_errors: OpeningErrors::Hard,

@@ -730,10 +730,11 @@ impl Connection {
             flags |= Flags::PSH;
         }
         let mut ecn = 0;
-        if self.ecn && !plan.again && plan.len > 0 {
+        if self.ecn && plan.len > 0 {
             //= RFC 3168 §6.1.5: what is sent again is not ECN-capable.
-            ecn = ECT0;
-            if core::mem::take(&mut self.snd.cwr) {
+            ecn = if plan.again { 0 } else { ECT0 };
+            let may_tell = !plan.again || self.options.loud_cwr;
+            if may_tell && core::mem::take(&mut self.snd.cwr) {
                 flags |= Flags::CWR;
             }
         }

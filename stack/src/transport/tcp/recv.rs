@@ -856,10 +856,7 @@ impl Receiver {
         } else {
             0
         };
-        let mut units = match self.exact {
-            true => wnd.div_ceil(1 << self.wscale),
-            false => wnd >> self.wscale,
-        };
+        let mut units = wnd >> self.wscale;
         //= RFC 7323 §2.4 rounded up, where the edge would else move back.
         //= RFC 9293 §3.8.6 SHLD-14: a window never shrinks, not by rounding either.
         if (self.nxt + (units << self.wscale)).before(self.adv) {
@@ -988,6 +985,14 @@ impl Receiver {
         }
         self.copied = 0;
         self.measured_at = now;
+    }
+
+    /// A buffer that offers all it has room for holds whole segments.
+    pub(super) fn round_to(&mut self, mss: u16) {
+        if self.exact {
+            self.limit = self.limit.next_multiple_of(u32::from(mss).max(1));
+            self.max = self.max.max(self.limit);
+        }
     }
 
     /// Other limits, from now on; what is offered stays offered.

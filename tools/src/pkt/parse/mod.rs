@@ -4,11 +4,13 @@
 //! script  = option* shell? event* shell?
 //! event   = time ( packet | call | shell | code )
 //! time    = t | +t | t~t | +t~+t | *
-//! packet  = ( < | > ) [ip]? ( segment | udp | icmp )
+//! packet  = ( < | > ) ( outer : )* [ip]? ( segment | udp | icmp )
+//! outer   = ipv4 a > b | ipv6 a > b | gre field* | mpls (label)+
 //! call    = (... t)? name ( expr, … ) = expr ERRNO? (note)?
 //! ```
 
 mod call;
+mod outer;
 mod packet;
 
 use super::lexer::{Kind, Token, tokens};

@@ -9,7 +9,7 @@ impl Parser {
     pub(super) fn packet(&mut self) -> Result<Packet, Trouble> {
         let outbound = self.peek() == &Kind::Sign('>');
         self.skip();
-        let wrapped = self.wrappers()?;
+        let outer = self.outer()?;
         let at = self.place();
         let ip = self.ip_spec()?;
         if matches!(ip.tos, TosSpec::Ect01 | TosSpec::DscpEct01(_)) && !outbound {
@@ -31,37 +31,14 @@ impl Parser {
         };
         Ok(Packet {
             outbound,
-            wrapped,
+            outer,
             ip,
             body,
         })
     }
 
-    /// Headers around the packet, `name … :`; the name of the outermost.
-    fn wrappers(&mut self) -> Result<Option<&'static str>, Trouble> {
-        const NAMES: [(&str, &str); 5] = [
-            ("ipv4", "IPv4 in IP"),
-            ("ipv6", "IPv6 in IP"),
-            ("gre", "GRE"),
-            ("GREv0", "GRE"),
-            ("mpls", "MPLS"),
-        ];
-        let mut outermost = None;
-        while let Some((_, name)) = NAMES.iter().find(|(word, _)| self.is_word(word)) {
-            outermost = outermost.or(Some(*name));
-            while self.peek() != &Kind::Sign(':') {
-                if self.peek() == &Kind::End {
-                    return Err(self.expected("`:` after an outer header"));
-                }
-                self.skip();
-            }
-            self.skip();
-        }
-        Ok(outermost)
-    }
-
     /// `[ect0]`, `(ttl 3)`, `[tos 0x2, flowlabel 0x5]`, `(dscp af11, ecn ce, hlim 4)`.
-    fn ip_spec(&mut self) -> Result<IpSpec, Trouble> {
+    pub(super) fn ip_spec(&mut self) -> Result<IpSpec, Trouble> {
         let mut spec = IpSpec::default();
         let close = match self.peek() {
             Kind::Sign('[') if matches!(self.peek_at(1), Kind::Int(_)) => return Ok(spec),

@@ -4,7 +4,10 @@ use super::socket::{Socket, State, shift_blocks, timestamps};
 use super::state::{Entry, Outgoing, Result, Runner, Stop, cannot, clock, fail};
 use crate::pkt::icmp;
 use crate::pkt::notation;
-use crate::pkt::tree::{About, Body, IpSpec, Numbering, Packet, TcpOption, TcpSpec, TosSpec};
+use crate::pkt::outer;
+use crate::pkt::tree::{
+    About, Body, IpSpec, Numbering, Outer, Packet, TcpOption, TcpSpec, TosSpec,
+};
 use crate::pkt::wire::{self, Ip, Seen, SeenBody};
 
 /// How much longer than a packet's time it is waited for, to tell when it did come.
@@ -16,6 +19,7 @@ const ACK: u16 = 0x10;
 /// What left, in the script's numbers.
 struct Actual {
     at: u64,
+    outer: Vec<Outer>,
     ip: Ip,
     body: ActualBody,
 }
@@ -98,6 +102,7 @@ impl Runner<'_> {
                 wire::icmp(&ip, kind, code, word, &rest)
             }
         };
+        let bytes = outer::put(bytes, &packet.outer).map_err(Stop::Cannot)?;
         let now = self.now();
         self.exchange
             .push((now, Entry::Packet(Box::new(packet.clone()))));
@@ -107,15 +112,10 @@ impl Runner<'_> {
 
     fn inbound_ip(&self, spec: &IpSpec) -> Ip {
         let setup = &self.prepared.config.setup;
-        let tos = match spec.tos {
-            TosSpec::Ecn(bits) => bits,
-            TosSpec::Byte(byte) | TosSpec::Dscp(byte) | TosSpec::DscpEct01(byte) => byte,
-            TosSpec::Unsaid | TosSpec::Ect01 => 0,
-        };
         Ip {
             from: setup.remote,
             to: setup.local,
-            tos,
+            tos: spec.byte(),
             ttl: spec.ttl,
             flow_label: spec.flow_label,
         }
@@ -267,7 +267,7 @@ impl Runner<'_> {
     /// Puts what left into the script's numbers.
     fn map_outbound(&mut self, packet: &Packet, outgoing: &Outgoing) -> Result<Actual> {
         let socket = self.tested()?;
-        let Seen { ip, body } = &outgoing.seen;
+        let Seen { outer, ip, body } = &outgoing.seen;
         let body = match body {
             SeenBody::Tcp {
                 spec: live,
@@ -322,6 +322,7 @@ impl Runner<'_> {
         };
         Ok(Actual {
             at: outgoing.at,
+            outer: outer.clone(),
             ip: *ip,
             body,
         })
@@ -400,7 +401,7 @@ impl Runner<'_> {
     ) -> Result<()> {
         let shown = Packet {
             outbound: true,
-            wrapped: None,
+            outer: actual.outer.clone(),
             ip: IpSpec {
                 tos: match packet.ip.tos {
                     TosSpec::Unsaid => TosSpec::Unsaid,
@@ -482,6 +483,18 @@ impl Runner<'_> {
 
     fn differences(&mut self, packet: &Packet, actual: &Actual) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
+        let headers = packet.outer.iter().zip(&actual.outer);
+        if packet.outer.len() != actual.outer.len() || headers.clone().any(|(a, b)| !a.fits(b)) {
+            let told = |outer: &[Outer]| match outer {
+                [] => "none".to_owned(),
+                some => some.iter().map(ToString::to_string).collect(),
+            };
+            wrong.push(format!(
+                "outer headers: expected {}, got {}",
+                told(&packet.outer).trim_end(),
+                told(&actual.outer).trim_end()
+            ));
+        }
         let tos = actual.ip.tos;
         let ecn = |wanted: &str| format!("ECN: expected {wanted}, got {}", notation::ecn(tos));
         match packet.ip.tos {
