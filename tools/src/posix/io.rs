@@ -38,6 +38,8 @@ fn fragments(parts: &[usize], done: usize) -> usize {
 
 /// The step of a call that sleeps until there is room to write.
 const SLEEPS: u8 = 9;
+/// The step of a call that has handed over all it has and waits for the connection to open.
+const WAITS_WITH_DATA: u8 = 8;
 
 /// What came of an attempt to move bytes.
 enum Moved {
@@ -423,9 +425,12 @@ impl Process {
             }
             return self.open_with(fd, to, data, begun, step).map(Some);
         }
-        if *step == 3 {
+        if matches!(*step, 3 | WAITS_WITH_DATA) {
             // The connect of a Fast Open that asked for a cookie.
             return Ok(match self.await_connect(fd, begun, Errno::EINPROGRESS) {
+                Poll::Ready(Ok(_)) if *step == WAITS_WITH_DATA => {
+                    Some(Poll::Ready(Ok(i64::try_from(data.len()).unwrap_or(0))))
+                }
                 Poll::Ready(Ok(_)) => None,
                 other => Some(other),
             });
@@ -474,9 +479,25 @@ impl Process {
         let known = self.knows_cookie(fd, to);
         self.open_tcp(fd, to, true)?;
         if !known {
-            // The data follows the handshake.
-            self.settle();
+            // The data follows the handshake; who waits to write has it go with the first
+            // acknowledgment.
+            let room = self.socket_of(fd)?.settings.sndbuf / 2;
+            let fits = u32::try_from(data.len()).is_ok_and(|len| len <= room);
+            let Stage::Tcp(handle) = self.socket_of(fd)?.stage else {
+                return Err(Errno::EINVAL);
+            };
             *step = 3;
+            if fits && !data.is_empty() && !self.is_nonblocking(fd) {
+                let now = self.instant();
+                let sent = self
+                    .host
+                    .tcp_send_until(now, handle, data, Boundary::Push);
+                if sent == Ok(data.len()) {
+                    self.socket_mut(fd)?.written += data.len() as u64;
+                    *step = WAITS_WITH_DATA;
+                }
+            }
+            self.settle();
             return Ok(self.await_connect(fd, begun, Errno::EINPROGRESS));
         }
         let now = self.instant();

@@ -306,6 +306,7 @@ impl Process {
                     0 => limits.notsent_lowat,
                     n => n.cast_unsigned(),
                 };
+                settings.notsent_lowat_asked = n;
             }
             TCP_INQ => {
                 if !(0..=1).contains(&n) {
@@ -458,7 +459,7 @@ impl Process {
             libc::TCP_FASTOPEN => settings.fast_open,
             TCP_FASTOPEN_CONNECT => i32::from(settings.fast_open_connect),
             TCP_FASTOPEN_NO_COOKIE => i32::from(settings.fast_open_no_cookie),
-            TCP_NOTSENT_LOWAT => settings.notsent_lowat.cast_signed(),
+            TCP_NOTSENT_LOWAT => settings.notsent_lowat_asked,
             TCP_INQ => i32::from(settings.inq),
             _ => kept(settings, IPPROTO_TCP, name)?,
         };

@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) snd_timeout: Option<Duration>,
     pub(super) rcvlowat: i32,
     pub(super) notsent_lowat: u32,
+    /// The same as it was asked for; 0: what is so without asking.
+    pub(super) notsent_lowat_asked: i32,
     pub(super) linger: Option<i32>,
     pub(super) reuse_addr: bool,
     pub(super) reuse_port: bool,
@@ -68,6 +70,7 @@ impl Default for Settings {
             snd_timeout: None,
             rcvlowat: 1,
             notsent_lowat: u32::MAX,
+            notsent_lowat_asked: 0,
             linger: None,
             reuse_addr: false,
             reuse_port: false,

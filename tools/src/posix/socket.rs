@@ -23,7 +23,7 @@ pub(super) enum Stage {
 }
 
 /// What a Linux buffer costs beside its data.
-const SKB_OVERHEAD: u32 = 1280;
+const SKB_OVERHEAD: u32 = 896;
 
 /// How long a connection was busy, and with what.
 #[derive(Clone, Copy, Debug, Default)]
