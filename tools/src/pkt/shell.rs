@@ -29,6 +29,8 @@ pub(super) enum Step {
     Mtu(u16),
     /// A file of so many zero bytes.
     File(String, u64),
+    /// What connections have learned of servers is forgotten.
+    Forget,
     /// Time passes: nanoseconds.
     Sleep(u64),
     /// So many connections are in a state.
@@ -205,7 +207,11 @@ fn command(words: &[String], steps: &mut Vec<Step>) -> Result<(), String> {
         ("echo", [value @ .., ">", path]) if path.starts_with("/proc/sys/") => {
             set(&format!("{path}={}", value.join(" ")), false, steps)
         }
-        ("ip", ["tcp_metrics", "flush", ..] | ["route", "flush", "cache", ..])
+        ("ip", ["tcp_metrics", "flush", ..]) => {
+            steps.push(Step::Forget);
+            Ok(())
+        }
+        ("ip", ["route", "flush", "cache", ..])
         | ("ethtool", ["-K", ..])
         | ("rm", ["-f", ..])
         | ("dmesg" | "tcpdump" | "tcpdrop" | "kldstat", _)

@@ -38,8 +38,6 @@ fn fragments(parts: &[usize], done: usize) -> usize {
 
 /// The step of a call that sleeps until there is room to write.
 const SLEEPS: u8 = 9;
-/// The step of a call that has handed over all it has and waits for the connection to open.
-const WAITS_WITH_DATA: u8 = 8;
 
 /// What came of an attempt to move bytes.
 enum Moved {
@@ -365,7 +363,7 @@ impl Process {
         if !socket.stream {
             return self.send_udp(fd, data, *to, *null, flags, begun);
         }
-        match self.send_first(fd, data, flags, *to, *null, begun, step) {
+        match self.send_first(fd, data, flags, *to, *null, (begun, step), done) {
             Ok(None) => {}
             Ok(Some(ready)) => return ready,
             Err(error) => return Poll::Ready(Err(error)),
@@ -385,8 +383,8 @@ impl Process {
         flags: i32,
         to: Option<SocketAddr>,
         null: bool,
-        begun: Duration,
-        step: &mut u8,
+        (begun, step): (Duration, &mut u8),
+        done: &mut usize,
     ) -> Result<Option<Poll<Answer>>, Errno> {
         let mode = self.mode;
         let socket = self.socket_of(fd)?;
@@ -423,14 +421,12 @@ impl Process {
             if null && !data.is_empty() {
                 return Err(Errno::EFAULT);
             }
-            return self.open_with(fd, to, data, begun, step).map(Some);
+            let wait = !self.is_nonblocking(fd) && flags & libc::MSG_DONTWAIT == 0;
+            return self.open_with(fd, to, data, wait.then_some(done), (begun, step));
         }
-        if matches!(*step, 3 | WAITS_WITH_DATA) {
-            // The connect of a Fast Open that asked for a cookie.
+        if *step == 3 {
+            // The connect of a Fast Open that waits for its answer.
             return Ok(match self.await_connect(fd, begun, Errno::EINPROGRESS) {
-                Poll::Ready(Ok(_)) if *step == WAITS_WITH_DATA => {
-                    Some(Poll::Ready(Ok(i64::try_from(data.len()).unwrap_or(0))))
-                }
                 Poll::Ready(Ok(_)) => None,
                 other => Some(other),
             });
@@ -467,59 +463,68 @@ impl Process {
         Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))))
     }
 
-    /// Opens a connection with data in its SYN, where that may be.
+    /// Opens a connection with data in its SYN, where that may be. Who waits for the answer counts
+    /// in `done` what was handed over by then, and writes the rest afterwards.
     fn open_with(
         &mut self,
         fd: i32,
         to: SocketAddr,
         data: &[u8],
-        begun: Duration,
-        step: &mut u8,
-    ) -> Result<Poll<Answer>, Errno> {
+        waits: Option<&mut usize>,
+        (begun, step): (Duration, &mut u8),
+    ) -> Result<Option<Poll<Answer>>, Errno> {
         let known = self.knows_cookie(fd, to);
         self.open_tcp(fd, to, true)?;
-        if !known {
-            // The data follows the handshake; who waits to write has it go with the first
-            // acknowledgment.
-            let room = self.socket_of(fd)?.settings.sndbuf / 2;
-            let fits = u32::try_from(data.len()).is_ok_and(|len| len <= room);
-            let Stage::Tcp(handle) = self.socket_of(fd)?.stage else {
-                return Err(Errno::EINVAL);
-            };
-            *step = 3;
-            if fits && !data.is_empty() && !self.is_nonblocking(fd) {
-                let now = self.instant();
-                let sent = self
-                    .host
-                    .tcp_send_until(now, handle, data, Boundary::Push);
-                if sent == Ok(data.len()) {
-                    self.socket_mut(fd)?.written += data.len() as u64;
-                    *step = WAITS_WITH_DATA;
-                }
-            }
-            self.settle();
-            return Ok(self.await_connect(fd, begun, Errno::EINPROGRESS));
-        }
         let now = self.instant();
         let socket = self.socket_of(fd)?;
         let Stage::Tcp(handle) = socket.stage else {
             return Err(Errno::EINVAL);
         };
-        let room = data.len().min(usize::from(socket.last.pmtu.max(576)));
-        let first = data.get(..room).unwrap_or_default();
+        let in_syn = usize::from(socket.last.pmtu.max(576));
+        let most = usize::try_from(socket.settings.sndbuf / 2).unwrap_or(0);
         let (stamping, zerocopy) = (socket.settings.timestamping, socket.settings.zerocopy);
-        let n = self.host.tcp_send(now, handle, first).unwrap_or(0);
+        let mut n = 0;
+        if known {
+            let first = data.get(..data.len().min(in_syn)).unwrap_or_default();
+            n = self.host.tcp_send(now, handle, first).unwrap_or(0);
+            self.socket_mut(fd)?.early = n as u64;
+        }
+        if waits.is_some() && data.len() <= most {
+            // What waits goes with the first acknowledgment.
+            let rest = data.get(n..).filter(|rest| !rest.is_empty());
+            let sent = rest.map(|rest| {
+                self.host
+                    .tcp_send_until(now, handle, rest, Boundary::Push)
+                    .unwrap_or(0)
+            });
+            n += sent.unwrap_or(0);
+        }
         let socket = self.socket_mut(fd)?;
-        socket.syn_data = true;
+        socket.syn_data |= known;
         socket.written += n as u64;
         let end = socket.written;
-        socket.stamps.watch(end, stamping, zerocopy && n > 0);
-        self.settle();
-        *step = 4;
-        if self.is_nonblocking(fd) || n == data.len() {
-            return Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))));
+        if known && waits.is_none() {
+            socket.stamps.watch(end, stamping, zerocopy && n > 0);
         }
-        Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))))
+        self.settle();
+        match waits {
+            Some(done) => {
+                *done = n;
+                *step = 3;
+                Ok(match self.await_connect(fd, begun, Errno::EINPROGRESS) {
+                    Poll::Ready(Ok(_)) => None,
+                    other => Some(other),
+                })
+            }
+            None if known => {
+                *step = 4;
+                Ok(Some(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0)))))
+            }
+            None => {
+                *step = 3;
+                Ok(Some(self.await_connect(fd, begun, Errno::EINPROGRESS)))
+            }
+        }
     }
 
     fn send_tcp(

@@ -88,6 +88,8 @@ pub(super) struct Socket {
     pub(super) was_open: bool,
     /// Fast Open: a cookie was there, and data went with the SYN.
     pub(super) syn_data: bool,
+    /// How many bytes went with our SYN.
+    pub(super) early: u64,
 }
 
 impl Socket {
@@ -116,6 +118,7 @@ impl Socket {
             opened_at: Duration::ZERO,
             was_open: false,
             syn_data: false,
+            early: 0,
         }
     }
 

@@ -99,6 +99,7 @@ impl Sysctls {
         options.burst_segments = linux.then_some(2);
         if linux {
             options.accounting = Accounting::Packets;
+            options.fast_open_insists = true;
         }
         options.mtu_probing = MtuProbing::Off;
         let (rmem, wmem) = match linux {

@@ -80,6 +80,9 @@ impl FastOpen {
                     None => {}
                 }
             }
+            Outcome::Unanswered { experiment, mss } => {
+                self.client.unanswered((local, remote), experiment, mss);
+            }
             Outcome::Failed => {
                 stats.fast_opens_refused += 1;
                 self.client.failed(now, local, remote);
@@ -122,6 +125,11 @@ impl Host {
     #[must_use]
     pub fn tcp_has_fast_open_cookie(&self, now: Instant, to: SocketAddr) -> bool {
         self.tcp.fast_open.client.knows(now, to)
+    }
+
+    /// Forgets all servers' cookies, and how they answered.
+    pub fn tcp_forget_fast_open(&mut self) {
+        self.tcp.fast_open.client = Client::new();
     }
 
     /// Sees to the Fast Open option of a SYN that `connection` is to answer; whether its data was

@@ -165,6 +165,9 @@ impl Connection {
         self.on_syn_acked(now, seg);
         self.step(now, Event::RcvSynAck);
         self.rcv.need = Need::Now;
+        if self.snd.unsent() > 0 {
+            self.rcv.on_waiting_data();
+        }
         self.on_open(now);
         if seg.len > 0 || seg.has(Flags::FIN) {
             // The data follows the SYN's own number.

@@ -95,6 +95,7 @@ impl Connection {
         match **self.opening.as_ref()? {
             Opening::Client(Plan::Open { cookie, .. }) => Some(cookie),
             Opening::Client(Plan::Request) => Some(Cookie::default()),
+            Opening::Client(Plan::Experiment) => Some(Cookie::default().in_experiment(true)),
             Opening::Server { cookie, .. } => cookie,
             Opening::Client(Plan::Plain | Plan::Bare { .. }) | Opening::Over(_) => None,
         }
@@ -133,14 +134,21 @@ impl Connection {
         //= negative response.
         //= RFC 7413 §4.2.2 an answer to the SYN sent again, that took nothing, says that the first
         //= was dropped on the way.
-        let wanted = sent || plan == Plan::Request || self.syn_retries > 0;
+        let asked = matches!(plan, Plan::Request | Plan::Experiment);
+        let wanted = sent || asked || self.syn_retries > 0;
         let works = match (self.fast_opened || cookie.is_some(), wanted) {
             (true, _) => Some(true),
             (false, true) => Some(false),
             (false, false) => None,
         };
         let mss = seg.mss;
-        let outcome = Outcome::Answered { cookie, mss, works };
+        let insists = self.options.fast_open_insists && self.syn_retries == 0;
+        let outcome = if insists && asked && cookie.is_none() {
+            let experiment = plan == Plan::Experiment;
+            Outcome::Unanswered { experiment, mss }
+        } else {
+            Outcome::Answered { cookie, mss, works }
+        };
         self.opening = Some(Box::new(Opening::Over(outcome)));
     }
 

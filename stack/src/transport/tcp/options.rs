@@ -267,6 +267,9 @@ pub struct Options {
     /// The same without a cookie, where the network sees to it that addresses are true
     /// (`TCP_FASTOPEN_NO_COOKIE`).
     pub fast_open_without_cookie: bool,
+    /// A server that gave no cookie is asked again by each connection, once in the experiment's
+    /// form (RFC 6994), as Linux does; else it is left alone for a while.
+    pub fast_open_insists: bool,
     /// Order of a SYN's options.
     pub option_order: OptionOrder,
     /// Keep a log of congestion and recovery decisions.
@@ -342,6 +345,7 @@ impl Default for Options {
             tos: 0,
             fast_open: false,
             fast_open_without_cookie: false,
+            fast_open_insists: false,
             option_order: OptionOrder::Linux,
             log: false,
         }

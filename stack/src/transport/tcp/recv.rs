@@ -897,6 +897,14 @@ impl Receiver {
         }
     }
 
+    /// The user waited to write: the handshake's last acknowledgment has data, as Linux counts on
+    /// for those that follow.
+    pub(super) fn on_waiting_data(&mut self) {
+        if let Some(p) = &mut self.packets {
+            p.talks = true;
+        }
+    }
+
     /// The user has taken `n` bytes: the window may open, and the buffer grow.
     pub(super) fn on_read(&mut self, now: Instant, n: usize) {
         self.copied = self.copied.saturating_add(len32(n));
