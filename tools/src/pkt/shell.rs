@@ -98,7 +98,7 @@ fn block(
             let path: PathBuf = folder.join(script.trim_start_matches("./"));
             let Some(inner) = read(&path) else {
                 // The profile is what a collection's defaults would set.
-                if path.file_name().is_some_and(|name| name == "defaults.sh") {
+                if path.file_stem().is_some_and(is_defaults) {
                     continue;
                 }
                 return Err(refused(format!("{script} cannot be read")));
@@ -121,6 +121,12 @@ fn block(
         command(&words, steps).map_err(refused)?;
     }
     Ok(())
+}
+
+/// `defaults.sh`, `defaults-freebsd.sh`.
+fn is_defaults(stem: &std::ffi::OsStr) -> bool {
+    stem.to_str()
+        .is_some_and(|stem| stem.starts_with("defaults"))
 }
 
 /// `sockstat … | grep NAME | grep -c STATE | grep N`.

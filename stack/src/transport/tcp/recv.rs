@@ -629,9 +629,11 @@ impl Receiver {
             self.held = None;
             self.finished = true;
             self.nxt += 1;
+            // It counts beside the bytes before it.
+            let second = self.unacked >= u32::from(self.mss) && self.may_answer_second();
             self.need = self.need.max(match self.packets {
                 // Nothing to wait for where nothing came before: it may be all there is.
-                Some(p) if p.timed && !self.is_full() => Need::Delayed,
+                Some(p) if p.timed && !self.is_full() && !second => Need::Delayed,
                 _ => Need::Now,
             });
             // Nothing of what was told before is of use any more.
@@ -683,11 +685,7 @@ impl Receiver {
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
         let mut second = self.unacked > u32::from(self.mss);
-        if second && self.packets.is_some() {
-            // While the window closes, what the peer may send next is for the reader to say.
-            let last = self.adv.later(self.last_ack_sent).since(self.last_ack_sent);
-            second = self.select() >= last;
-        }
+        second &= self.packets.is_none() || self.may_answer_second();
         //= RFC 9293 §3.8.6.3 SHLD-19: every second full segment.
         //= RFC 5681 §4.2 at least every second full segment, and at once where a gap is filled.
         let now_due = filled || self.is_quick() || second || seg.ecn == 3;
@@ -697,6 +695,13 @@ impl Receiver {
         self.need = self
             .need
             .max(if now_due { Need::Now } else { Need::Delayed });
+    }
+
+    /// Whether the second segment is answered at once: while the window closes, what the peer may
+    /// send next is for the reader to say.
+    fn may_answer_second(&mut self) -> bool {
+        let last = self.adv.later(self.last_ack_sent).since(self.last_ack_sent);
+        self.select() >= last
     }
 
     /// Appends what is held and next by now.

@@ -14,6 +14,7 @@ use crate::pkt::wire::{self, Ip, Seen, SeenBody};
 const PATIENCE: u64 = 130_000_000_000;
 
 const SYN: u16 = 0x02;
+const RST: u16 = 0x04;
 const ACK: u16 = 0x10;
 
 /// What left, in the script's numbers.
@@ -167,6 +168,10 @@ impl Runner<'_> {
         let socket = self.tested()?;
         let (syn, ack) = (script.flags & SYN != 0, script.flags & ACK != 0);
         match socket.state {
+            // A peer that took its SYN back and begins anew is answered by another SYN-ACK.
+            State::SynAckSent if syn && !ack && socket.taken_back => {
+                socket.state = State::PacketReceived;
+            }
             State::SynAckSent if ack => socket.state = State::SynAckAcked,
             State::SynSent if syn && ack => {
                 socket.state = State::SynAcked;
@@ -175,6 +180,7 @@ impl Runner<'_> {
             }
             _ => {}
         }
+        socket.taken_back = socket.state == State::SynAckSent && script.flags & RST != 0;
         let mut live = script.clone();
         if script.numbering == Numbering::Relative {
             live.seq = script.seq.wrapping_add(socket.remote_offset(syn));
