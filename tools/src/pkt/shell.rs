@@ -505,7 +505,11 @@ mod tests {
                 vec![setting("a.b", "1"), setting("c", "2")],
             ),
             ("echo 7 > /proc/sys/a/b; true", vec![setting("a.b", "7")]),
-            ("../common/defaults.sh", vec![setting("a.b", "1")]),
+            (
+                "../common/defaults.sh",
+                vec![Step::Forget, setting("a.b", "1")],
+            ),
+            ("scripts/defaults-freebsd.sh", vec![]),
             ("./defaults.sh\n/tmp/sysctl_restore_${PPID}.sh", vec![]),
             ("ip link set dev tun0 mtu 9000", vec![Step::Mtu(9000)]),
             (

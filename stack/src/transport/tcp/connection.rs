@@ -755,6 +755,7 @@ impl Connection {
                 Timer::DelayedAck => {
                     self.rcv.need = self.rcv.need.max(Need::Now);
                     self.rcv.on_delay_over();
+                    self.repeat_fin();
                 }
                 Timer::KeepAlive => self.on_keepalive_timeout(now),
                 Timer::PathMtu => self.search.restart(self.path.mtu),

@@ -181,6 +181,13 @@ impl Connection {
         Ok(())
     }
 
+    /// Has an acknowledgment that is due repeat our FIN, where it is to.
+    pub(super) fn repeat_fin(&mut self) {
+        if self.options.repeats_fin && self.snd.fin == Fin::Sent && self.rcv.need == Need::Now {
+            self.probe = Some(Probe::Fin);
+        }
+    }
+
     /// Our SYN is acknowledged, and what went with it or not.
     fn on_syn_acked(&mut self, now: Instant, seg: &Segment) {
         let retries = self.syn_retries;
@@ -578,9 +585,7 @@ impl Connection {
                 self.wait(now);
             }
         }
-        if self.options.repeats_fin && self.snd.fin == Fin::Sent && self.rcv.need == Need::Now {
-            self.probe = Some(Probe::Fin);
-        }
+        self.repeat_fin();
         Ok(())
     }
 
