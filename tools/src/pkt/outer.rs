@@ -101,10 +101,9 @@ pub(super) fn take(packet: &[u8]) -> Option<(Vec<Outer>, &[u8])> {
     let mut outer = Vec::new();
     let mut rest = packet;
     loop {
-        let (ip, protocol, body) = match wire::parse_ip(rest)? {
-            Ok(parts) => parts,
-            // The reader of the packet says what is wrong with it.
-            Err(_) => return Some((outer, rest)),
+        // The reader of the packet says what is wrong with it.
+        let Ok((ip, protocol, body)) = wire::parse_ip(rest)? else {
+            return Some((outer, rest));
         };
         let mut kind = KINDS
             .iter()

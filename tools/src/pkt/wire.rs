@@ -251,8 +251,11 @@ pub(super) fn read(packet: &[u8], whole: bool) -> Result<Seen, String> {
     parse(packet, whole).unwrap_or_else(|| Err("a packet that is cut short".into()))
 }
 
+/// A header, the protocol within, and what follows.
+type IpParts<'a> = (Ip, u8, &'a [u8]);
+
 /// The header of a packet, the protocol within, and what follows.
-pub(super) fn parse_ip(packet: &[u8]) -> Option<Result<(Ip, u8, &[u8]), String>> {
+pub(super) fn parse_ip(packet: &[u8]) -> Option<Result<IpParts<'_>, String>> {
     let first = *packet.first()?;
     let parts = if first >> 4 == 4 {
         let len = usize::from(first & 15) * 4;

@@ -330,7 +330,7 @@ impl Connection {
 
     /// Takes what the peer's SYN offers.
     pub(super) fn negotiate(&mut self, now: Instant, syn: &Segment) {
-        let bare = self.options.bare_syns.then(|| Segment {
+        let bare = self.options.bare_syns.then_some(Segment {
             mss: None,
             wscale: None,
             sack_permitted: false,

@@ -219,7 +219,7 @@ impl Parser {
     }
 
     /// `/udp(9899 > 9899)`: a datagram around the segment.
-    fn udp_around(&mut self) -> Result<(), Trouble> {
+    fn udp_around(&self) -> Result<(), Trouble> {
         if self.peek() == &Kind::Sign('/') {
             return Err(self.trouble("segments within datagrams of UDP are not to be had"));
         }
