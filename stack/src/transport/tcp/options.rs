@@ -373,6 +373,9 @@ impl Options {
             quick_acks: 0,
             delayed_ack: Duration::from_millis(40),
             nagle: Nagle::Classic,
+            rack: false,
+            tail_loss_probe: false,
+            frto: false,
             ..Self::default()
         }
     }
