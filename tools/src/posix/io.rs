@@ -480,7 +480,7 @@ impl Process {
         let Stage::Tcp(handle) = socket.stage else {
             return Err(Errno::EINVAL);
         };
-        let in_syn = usize::from(socket.last.pmtu.max(576));
+        let in_syn = self.host.tcp_fast_open_room(handle);
         let most = usize::try_from(socket.settings.sndbuf / 2).unwrap_or(0);
         let (stamping, zerocopy) = (socket.settings.timestamping, socket.settings.zerocopy);
         let mut n = 0;

@@ -104,6 +104,11 @@ impl Connection {
     /// How much data goes with the first SYN: what there is room for beside as many options as
     /// there may be, as Linux has it.
     pub(super) fn early_data(&self) -> u32 {
+        self.early_room().min(self.snd.buffer.len())
+    }
+
+    /// The same, however much is at hand.
+    pub(crate) fn early_room(&self) -> u32 {
         let Some(Opening::Client(Plan::Open { data, .. } | Plan::Bare { data })) =
             self.opening.as_deref()
         else {
@@ -112,7 +117,7 @@ impl Connection {
         let mss = self.path.mss_for(self.path.mtu);
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).min(*data);
         let options = u16::try_from(MAX_OPTIONS_LEN).unwrap_or(40);
-        u32::from(mss.saturating_sub(options)).min(self.snd.buffer.len())
+        u32::from(mss.saturating_sub(options))
     }
 
     /// Whether data may be sent: the connection is open, or its SYN had a good cookie.
@@ -142,12 +147,19 @@ impl Connection {
             (false, false) => None,
         };
         let mss = seg.mss;
-        let insists = self.options.fast_open_insists && self.syn_retries == 0;
-        let outcome = if insists && asked && cookie.is_none() {
-            let experiment = plan == Plan::Experiment;
-            Outcome::Unanswered { experiment, mss }
-        } else {
-            Outcome::Answered { cookie, mss, works }
+        let insists = self.options.fast_open_insists && asked && cookie.is_none();
+        let outcome = match self.syn_retries {
+            0 if insists => Outcome::Unanswered {
+                experiment: plan == Plan::Experiment,
+                mss,
+            },
+            // It may be the SYN sent again, without the option, that was answered.
+            _ if insists => Outcome::Answered {
+                cookie,
+                mss,
+                works: None,
+            },
+            _ => Outcome::Answered { cookie, mss, works },
         };
         self.opening = Some(Box::new(Opening::Over(outcome)));
     }
