@@ -80,7 +80,7 @@ macro_rules! programs {
 
 programs! {
     /// Echo, discard and chargen.
-    Server(Server),
+    Server(Box<Server>),
     /// Pings, and measures.
     Ping(Pinger),
     /// Sends datagrams at a pace, and measures what comes back.
@@ -97,6 +97,12 @@ programs! {
     ArpForger(ArpForger),
     /// Attacks another's TCP.
     TcpAttacker(Box<TcpAttacker>),
+}
+
+impl From<Server> for Program {
+    fn from(server: Server) -> Self {
+        Self::Server(Box::new(server))
+    }
 }
 
 impl Program {

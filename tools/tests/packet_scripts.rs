@@ -146,8 +146,9 @@ fn what_cannot_be_run_is_named() {
         (
             "\n0 > gre: ipv4 1.2.3.4 > 1.2.3.5: . 1:1(0)",
             2,
-            "GRE is not built here",
+            "the outermost header is to be IPv4 or IPv6",
         ),
+        ("0 < encap psp spi 12 . 1:1(0) ack 1", 1, "PSP"),
         ("0 %{ for x in y: pass }%", 1, "in code"),
         ("--frog=1\n0 close(3) = 0", 1, "this option is not known"),
         ("0 > Q 0:0(0)", 1, "1:5: expected TCP flags"),

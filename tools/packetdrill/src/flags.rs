@@ -97,7 +97,7 @@ impl Flags {
                     _ => return Err(bad("on or off")),
                 }
             }
-            name if name.starts_with("net.") => {
+            name if name.starts_with("net.") || name.starts_with("kern.") => {
                 self.sysctls.push((name.to_owned(), value.to_owned()));
             }
             _ => return Err(format!("{name}: no such flag; there are {KNOWN}")),

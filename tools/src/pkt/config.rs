@@ -65,6 +65,8 @@ pub(super) struct Config {
     pub(super) ecr_scaled: bool,
     /// The echoed timestamp of what leaves is checked too (ours).
     pub(super) ecr_exact: bool,
+    /// Read and checked, but not run.
+    pub(super) dry: bool,
     /// A packet matches one packet, never a run.
     pub(super) strict_segments: bool,
     /// Packets that differ are told but do not fail the script.
@@ -92,6 +94,7 @@ impl Config {
             tick: 0,
             ecr_scaled: false,
             ecr_exact: false,
+            dry: false,
             strict_segments: false,
             lenient_packets: false,
             lenient_calls: false,
@@ -157,6 +160,7 @@ impl Config {
             }
             "tcp_ts_ecr_scaled" => self.ecr_scaled = true,
             "tcp_ts_ecr_exact" => self.ecr_exact = true,
+            "dry_run" => self.dry = true,
             "strict_segments" => self.strict_segments = true,
             "non_fatal" => {
                 self.lenient_packets |= text.contains("packet");
@@ -168,8 +172,7 @@ impl Config {
             // How the original gets at a kernel, a wire and an interpreter; or what is so anyway.
             "mss" => self.joined = number::<u16>(text).map(|n| Some(n).filter(|n| *n > 0))?,
             "define" | "send_omit_free" | "speed" | "debug" | "verbose" | "is_anyip"
-            | "code_command" | "code_format" | "code_sockopt" | "so_filename" | "so_flags"
-            | "dry_run" => {}
+            | "code_command" | "code_format" | "code_sockopt" | "so_filename" | "so_flags" => {}
             _ => return Err("this option is not known".into()),
         }
         Ok(())

@@ -25,7 +25,11 @@ const TYPES_V4: [(u8, &str, &[&str]); 13] = [
     (4, "source_quench", &[]),
     (5, "redirect", &[]),
     (8, "echo_request", &[]),
-    (11, "time_exceeded", &[]),
+    (
+        11,
+        "time_exceeded",
+        &["ttl_exceeded_in_transit", "frag_reass_exceeded"],
+    ),
     (12, "parameter_problem", &[]),
     (13, "timestamp_request", &[]),
     (14, "timestamp_reply", &[]),

@@ -12,10 +12,9 @@
 //! be run and why, before anything of it is; no shell is run; the same script gives the same
 //! exchange each time, in no time that a clock could see; no text makes it panic.
 //!
-//! Left out: packets within packets (GRE, MPLS, IP in IP), remote mode, and running another
-//! implementation. Unlike the original, ports written in a script name connections side by side,
-//! a call that waits does not hold up the ones after it, and `--tcp_ts_ecr_exact` also compares
-//! the timestamps that are echoed.
+//! Left out: PSP, remote mode, and running another implementation. Unlike the original, ports written in a script name connections side by side,
+//! a call that waits does not hold up the ones after it, `--tcp_ts_ecr_exact` also compares the
+//! timestamps that are echoed, and `--define=PROFILE=freebsd` asks for FreeBSD's defaults.
 //!
 //! ```
 //! use tools::pkt::{Options, Outcome, run};
@@ -27,11 +26,13 @@
 //! ```
 
 mod code;
+mod conditional;
 mod config;
 mod constants;
 mod icmp;
 mod lexer;
 mod notation;
+mod outer;
 pub mod parse;
 mod place;
 mod report;
@@ -46,7 +47,7 @@ pub use place::{Place, Trouble};
 pub use report::{Outcome, Report};
 pub use shell::ReadFile;
 
-use crate::posix::Mode;
+use crate::posix::{Mode, Profile};
 use config::{Config, mode_of};
 use runner::Prepared;
 use shell::Step;
@@ -63,6 +64,20 @@ pub fn mode_asked(text: &str) -> Option<Mode> {
     mode_of(line.split_whitespace().next()?)
 }
 
+/// The one profile that a script's head asks for, if it does: `--define=PROFILE=freebsd`, which
+/// the original reads as well.
+#[must_use]
+pub fn profile_asked(text: &str) -> Option<Profile> {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("--define=PROFILE="))?;
+    match line.split_whitespace().next()? {
+        "linux" => Some(Profile::Linux),
+        "freebsd" => Some(Profile::FreeBsd),
+        _ => None,
+    }
+}
+
 /// Runs a script that was read from `path`; files that its shell blocks call are read too.
 #[must_use]
 pub fn run(path: &Path, text: &str, options: &Options) -> Report {
@@ -75,6 +90,9 @@ pub fn run(path: &Path, text: &str, options: &Options) -> Report {
 #[must_use]
 pub fn run_reading(path: &Path, text: &str, options: &Options, read: ReadFile<'_>) -> Report {
     let mut options = options.clone();
+    options.profile = profile_asked(text).unwrap_or(options.profile);
+    let selected = conditional::select(text, options.profile);
+    let text = selected.as_ref();
     options.mode = mode_asked(text).unwrap_or(options.mode);
     let names = options.all_defines(options.mode);
     let cannot = |trouble: Trouble| Report {
@@ -90,6 +108,10 @@ pub fn run_reading(path: &Path, text: &str, options: &Options, read: ReadFile<'_
     };
     let folder = path.parent().unwrap_or(Path::new(""));
     match prepare(&script, text, folder, &options, read) {
+        Ok(prepared) if prepared.config.dry => Report {
+            outcome: Outcome::Pass,
+            exchange: Vec::new(),
+        },
         Ok(prepared) => runner::run(&prepared),
         Err(trouble) => cannot(trouble),
     }
@@ -148,9 +170,7 @@ fn prepare<'a>(
                 }
             }
             Action::Packet(packet) => {
-                if let Some(name) = packet.wrapped {
-                    return Err(wrong(format!("{name} is not built here")));
-                }
+                outer::put(Vec::new(), &packet.outer).map_err(wrong)?;
                 if let Body::Icmp { kind, code, .. } = &packet.body {
                     let v6 = options.mode == Mode::V6;
                     icmp::numbers(v6, kind, code.as_deref()).map_err(wrong)?;

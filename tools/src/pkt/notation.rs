@@ -1,28 +1,38 @@
 //! Packets in the script's notation, as messages show them.
 
-use super::tree::{About, Body, Packet, TcpOption, TcpSpec, TosSpec};
+use super::tree::{About, Body, IpSpec, Numbering, Packet, TcpOption, TcpSpec, TosSpec};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Packet {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(if self.outbound { "> " } else { "< " })?;
+        self.outer.iter().try_for_each(|header| header.fmt(f))?;
+        self.ip.fmt(f)?;
+        self.body.fmt(f)
+    }
+}
+
+impl Display for IpSpec {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut said = Vec::new();
-        match self.ip.tos {
+        match self.tos {
             TosSpec::Unsaid => {}
             TosSpec::Ecn(bits) => said.push(ecn(bits).to_owned()),
             TosSpec::Ect01 => said.push("ect01".to_owned()),
+            TosSpec::Dscp(byte) => said.push(format!("dscp {:#x}", byte >> 2)),
+            TosSpec::DscpEct01(byte) => said.push(format!("dscp {:#x}, ecn ect01", byte >> 2)),
             TosSpec::Byte(byte) => said.push(format!("tos {byte:#x}")),
         }
-        if self.ip.ttl != 0 {
-            said.push(format!("ttl {}", self.ip.ttl));
+        if self.ttl != 0 {
+            said.push(format!("ttl {}", self.ttl));
         }
-        if self.ip.flow_label != 0 {
-            said.push(format!("flowlabel {:#x}", self.ip.flow_label));
+        if self.flow_label != 0 {
+            said.push(format!("flowlabel {:#x}", self.flow_label));
         }
         if !said.is_empty() {
             write!(f, "[{}] ", said.join(", "))?;
         }
-        self.body.fmt(f)
+        Ok(())
     }
 }
 
@@ -71,7 +81,11 @@ impl Display for TcpSpec {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&flags(self.flags, self.ace))?;
         let end = self.seq.wrapping_add(u32::from(self.len));
-        write!(f, " {}:{end}({})", self.seq, self.len)?;
+        match self.numbering {
+            Numbering::Any => write!(f, " ...({})", self.len)?,
+            Numbering::Live => write!(f, " {}:{end}({})!", self.seq, self.len)?,
+            Numbering::Relative => write!(f, " {}:{end}({})", self.seq, self.len)?,
+        }
         if self.flags & 0x10 != 0 || self.ack != 0 {
             write!(f, " ack {}", self.ack)?;
         }

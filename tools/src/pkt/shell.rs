@@ -8,6 +8,7 @@
 //! | `dd … bs=B count=C of=F` from `/dev/zero` | [`Step::File`] |
 //! | `sleep S` | [`Step::Sleep`] |
 //! | `nstat`, `nstat \| grep NAME \| grep -q " N "` | [`Step::CountAnew`], [`Step::Counter`] |
+//! | loading a congestion control, a capture beside, ending what is in TIME-WAIT | nothing |
 //! | emptying caches, a plain queue, switching offloads off, `rm -f`, taking settings back | nothing |
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(super) enum Step {
     Mtu(u16),
     /// A file of so many zero bytes.
     File(String, u64),
+    /// What connections have learned of servers is forgotten.
+    Forget,
     /// Time passes: nanoseconds.
     Sleep(u64),
     /// So many connections are in a state.
@@ -95,7 +98,7 @@ fn block(
             let path: PathBuf = folder.join(script.trim_start_matches("./"));
             let Some(inner) = read(&path) else {
                 // The profile is what a collection's defaults would set.
-                if path.file_name().is_some_and(|name| name == "defaults.sh") {
+                if path.file_stem().is_some_and(is_defaults) {
                     continue;
                 }
                 return Err(refused(format!("{script} cannot be read")));
@@ -118,6 +121,12 @@ fn block(
         command(&words, steps).map_err(refused)?;
     }
     Ok(())
+}
+
+/// `defaults.sh`, `defaults-freebsd.sh`.
+fn is_defaults(stem: &std::ffi::OsStr) -> bool {
+    stem.to_str()
+        .is_some_and(|stem| stem.starts_with("defaults"))
 }
 
 /// `sockstat … | grep NAME | grep -c STATE | grep N`.
@@ -204,10 +213,16 @@ fn command(words: &[String], steps: &mut Vec<Step>) -> Result<(), String> {
         ("echo", [value @ .., ">", path]) if path.starts_with("/proc/sys/") => {
             set(&format!("{path}={}", value.join(" ")), false, steps)
         }
-        ("ip", ["tcp_metrics", "flush", ..] | ["route", "flush", "cache", ..])
+        ("ip", ["tcp_metrics", "flush", ..]) => {
+            steps.push(Step::Forget);
+            Ok(())
+        }
+        ("ip", ["route", "flush", "cache", ..])
         | ("ethtool", ["-K", ..])
         | ("rm", ["-f", ..])
+        | ("dmesg" | "tcpdump" | "tcpdrop" | "kldstat", _)
         | ("true" | ":" | "sync" | "set", _) => Ok(()),
+        ("kldload", [module, ..]) if module.starts_with("cc_") => Ok(()),
         ("nstat", ["-n"] | [] | [">", ..]) => {
             steps.push(Step::CountAnew);
             Ok(())
@@ -490,7 +505,11 @@ mod tests {
                 vec![setting("a.b", "1"), setting("c", "2")],
             ),
             ("echo 7 > /proc/sys/a/b; true", vec![setting("a.b", "7")]),
-            ("../common/defaults.sh", vec![setting("a.b", "1")]),
+            (
+                "../common/defaults.sh",
+                vec![Step::Forget, setting("a.b", "1")],
+            ),
+            ("scripts/defaults-freebsd.sh", vec![]),
             ("./defaults.sh\n/tmp/sysctl_restore_${PPID}.sh", vec![]),
             ("ip link set dev tun0 mtu 9000", vec![Step::Mtu(9000)]),
             (

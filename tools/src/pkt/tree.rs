@@ -63,12 +63,54 @@ pub enum Action {
 pub struct Packet {
     /// `>`: from the stack under test.
     pub outbound: bool,
-    /// Headers around it, by name, which no runner here builds.
-    pub wrapped: Option<&'static str>,
+    /// Headers around it, outermost first.
+    pub outer: Vec<Outer>,
     /// What is said of the IP header.
     pub ip: IpSpec,
     /// What it carries.
     pub body: Body,
+}
+
+/// A header around a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outer {
+    /// IPv4 or IPv6, as the addresses are.
+    Ip {
+        /// Source.
+        from: std::net::IpAddr,
+        /// Destination.
+        to: std::net::IpAddr,
+        /// What else is said.
+        ip: IpSpec,
+    },
+    /// GRE; its flags tell which of the other fields are there.
+    Gre {
+        /// Flags and version.
+        flags: u16,
+        /// Checksum.
+        checksum: u16,
+        /// Offset of the source route.
+        offset: u16,
+        /// Key.
+        key: u32,
+        /// Sequence number.
+        sequence: u32,
+    },
+    /// A stack of labels.
+    Mpls(Vec<Label>),
+}
+
+/// One label of MPLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// 20 bits.
+    pub label: u32,
+    /// Traffic class, three bits.
+    pub class: u8,
+    /// The bottom of the stack.
+    pub bottom: bool,
+    /// Time to live.
+    pub ttl: u8,
 }
 
 /// What a script says of an IP header: nothing by default.
@@ -82,6 +124,17 @@ pub struct IpSpec {
     pub flow_label: u32,
 }
 
+impl IpSpec {
+    /// The byte of DSCP and ECN to send.
+    pub(super) const fn byte(&self) -> u8 {
+        match self.tos {
+            TosSpec::Ecn(bits) => bits,
+            TosSpec::Byte(byte) | TosSpec::Dscp(byte) | TosSpec::DscpEct01(byte) => byte,
+            TosSpec::Unsaid | TosSpec::Ect01 => 0,
+        }
+    }
+}
+
 /// What a script says of DSCP and ECN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TosSpec {
@@ -92,6 +145,10 @@ pub enum TosSpec {
     Ecn(u8),
     /// ECT(0) or ECT(1).
     Ect01,
+    /// The upper six bits, as they stand in the byte.
+    Dscp(u8),
+    /// The same, and ECT(0) or ECT(1).
+    DscpEct01(u8),
     /// The whole byte.
     Byte(u8),
 }
@@ -156,6 +213,8 @@ pub struct TcpSpec {
     pub ace: bool,
     /// Sequence number.
     pub seq: u32,
+    /// How it is meant.
+    pub numbering: Numbering,
     /// Payload.
     pub len: u16,
     /// Acknowledgment number.
@@ -166,6 +225,22 @@ pub struct TcpSpec {
     pub urgent: u16,
     /// Options; `None`: `<...>`, any.
     pub options: Option<Vec<TcpOption>>,
+    /// Any timestamp will do (`TS val ...`).
+    pub any_timestamp: bool,
+    /// The timestamp that is echoed is the live one (`ecr 7!`).
+    pub live_echo: bool,
+}
+
+/// How a script means a sequence number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbering {
+    /// From the initial one.
+    #[default]
+    Relative,
+    /// As it is on the wire (`0:0(0)!`).
+    Live,
+    /// Any (`...(0)`).
+    Any,
 }
 
 /// A TCP option in the script's numbers.

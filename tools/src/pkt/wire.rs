@@ -2,7 +2,8 @@
 //!
 //! Apart from the stack's own codecs on purpose: one slip in both would be seen by nobody.
 
-use super::tree::{TcpOption, TcpSpec};
+use super::outer;
+use super::tree::{Outer, TcpOption, TcpSpec};
 use std::net::IpAddr;
 
 const TCP: u8 = 6;
@@ -23,6 +24,8 @@ pub(super) struct Ip {
 /// A packet as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
+    /// Headers around it, outermost first.
+    pub(super) outer: Vec<Outer>,
     pub(super) ip: Ip,
     pub(super) body: SeenBody,
 }
@@ -118,7 +121,7 @@ fn wrap(ip: &Ip, protocol: u8, mut body: Vec<u8>, sum_at: usize) -> Vec<u8> {
 }
 
 /// An IP header before `len` bytes.
-fn header(ip: &Ip, protocol: u8, len: usize) -> Vec<u8> {
+pub(super) fn header(ip: &Ip, protocol: u8, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 40);
     let ttl = if ip.ttl == 0 { 255 } else { ip.ttl };
     let short = |len: usize| u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
@@ -248,9 +251,13 @@ pub(super) fn read(packet: &[u8], whole: bool) -> Result<Seen, String> {
     parse(packet, whole).unwrap_or_else(|| Err("a packet that is cut short".into()))
 }
 
-fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
+/// A header, the protocol within, and what follows.
+type IpParts<'a> = (Ip, u8, &'a [u8]);
+
+/// The header of a packet, the protocol within, and what follows.
+pub(super) fn parse_ip(packet: &[u8]) -> Option<Result<IpParts<'_>, String>> {
     let first = *packet.first()?;
-    let (ip, protocol, body) = if first >> 4 == 4 {
+    let parts = if first >> 4 == 4 {
         let len = usize::from(first & 15) * 4;
         let total = usize::from(be16(packet, 2)?);
         let head = packet.get(..len)?;
@@ -292,6 +299,15 @@ fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
         };
         (ip, *packet.get(6)?, body)
     };
+    Some(Ok(parts))
+}
+
+fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
+    let (outer, packet) = outer::take(packet)?;
+    let (ip, protocol, body) = match parse_ip(packet)? {
+        Ok(parts) => parts,
+        Err(why) => return Some(Err(why)),
+    };
     if whole && matches!(protocol, TCP | UDP | ICMP | ICMPV6) {
         let pseudo = if protocol == ICMP {
             vec![]
@@ -316,7 +332,7 @@ fn parse(packet: &[u8], whole: bool) -> Option<Result<Seen, String>> {
         },
         other => SeenBody::Other(other),
     };
-    Some(Ok(Seen { ip, body }))
+    Some(Ok(Seen { outer, ip, body }))
 }
 
 fn parse_tcp(body: &[u8]) -> Option<SeenBody> {
@@ -333,6 +349,7 @@ fn parse_tcp(body: &[u8]) -> Option<SeenBody> {
         window: Some(be16(body, 14)?),
         urgent: be16(body, 18)?,
         options: Some(parse_options(body.get(20..head)?)?),
+        ..TcpSpec::default()
     };
     Some(SeenBody::Tcp {
         spec,

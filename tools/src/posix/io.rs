@@ -4,7 +4,7 @@
 use super::address::{to_program, to_wire};
 use super::process::{Descriptor, File, PIPE};
 use super::socket::{Socket, Stage, errno_of, errno_of_kind, errno_of_send};
-use super::{Answer, ControlMessage, Errno, Op, Process};
+use super::{Answer, ControlMessage, Errno, Op, Process, Profile};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::transport::tcp::{Boundary, Error, State};
@@ -363,7 +363,7 @@ impl Process {
         if !socket.stream {
             return self.send_udp(fd, data, *to, *null, flags, begun);
         }
-        match self.send_first(fd, data, flags, *to, *null, begun, step) {
+        match self.send_first(fd, data, flags, *to, *null, (begun, step), done) {
             Ok(None) => {}
             Ok(Some(ready)) => return ready,
             Err(error) => return Poll::Ready(Err(error)),
@@ -383,8 +383,8 @@ impl Process {
         flags: i32,
         to: Option<SocketAddr>,
         null: bool,
-        begun: Duration,
-        step: &mut u8,
+        (begun, step): (Duration, &mut u8),
+        done: &mut usize,
     ) -> Result<Option<Poll<Answer>>, Errno> {
         let mode = self.mode;
         let socket = self.socket_of(fd)?;
@@ -393,6 +393,14 @@ impl Process {
             Stage::Deferred(to) => Some(to),
             _ => None,
         };
+        // Where a call names the peer of a socket that has none, FreeBSD connects it.
+        if *step == 0
+            && let (Stage::Fresh, Some(to)) = (&socket.stage, to)
+            && socket.settings.profile == Profile::FreeBsd
+        {
+            let to = to_wire(mode, socket.domain, to)?;
+            return self.open_and_go_on(fd, to, data).map(Some);
+        }
         if *step == 0 && (wants || deferred.is_some()) {
             *step = 1;
             if wants && self.sysctls.fastopen & 1 == 0 {
@@ -413,10 +421,11 @@ impl Process {
             if null && !data.is_empty() {
                 return Err(Errno::EFAULT);
             }
-            return self.open_with(fd, to, data, begun, step).map(Some);
+            let wait = !self.is_nonblocking(fd) && flags & libc::MSG_DONTWAIT == 0;
+            return self.open_with(fd, to, data, wait.then_some(done), (begun, step));
         }
         if *step == 3 {
-            // The connect of a Fast Open that asked for a cookie.
+            // The connect of a Fast Open that waits for its answer.
             return Ok(match self.await_connect(fd, begun, Errno::EINPROGRESS) {
                 Poll::Ready(Ok(_)) => None,
                 other => Some(other),
@@ -435,43 +444,87 @@ impl Process {
         Ok(None)
     }
 
-    /// Opens a connection with data in its SYN, where that may be.
+    /// Opens a connection and hands over data that follows, or goes with the SYN where that may be.
+    fn open_and_go_on(
+        &mut self,
+        fd: i32,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> Result<Poll<Answer>, Errno> {
+        let now = self.instant();
+        let fast = self.socket_of(fd)?.settings.fast_open > 0 && self.sysctls.fastopen & 1 != 0;
+        self.open_tcp(fd, to, fast)?;
+        let Stage::Tcp(handle) = self.socket_of(fd)?.stage else {
+            return Err(Errno::EINVAL);
+        };
+        let n = self.host.tcp_send(now, handle, data).unwrap_or(0);
+        self.socket_mut(fd)?.written += n as u64;
+        self.settle();
+        Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))))
+    }
+
+    /// Opens a connection with data in its SYN, where that may be. Who waits for the answer counts
+    /// in `done` what was handed over by then, and writes the rest afterwards.
     fn open_with(
         &mut self,
         fd: i32,
         to: SocketAddr,
         data: &[u8],
-        begun: Duration,
-        step: &mut u8,
-    ) -> Result<Poll<Answer>, Errno> {
+        waits: Option<&mut usize>,
+        (begun, step): (Duration, &mut u8),
+    ) -> Result<Option<Poll<Answer>>, Errno> {
         let known = self.knows_cookie(fd, to);
         self.open_tcp(fd, to, true)?;
-        if !known {
-            // The data follows the handshake.
-            self.settle();
-            *step = 3;
-            return Ok(self.await_connect(fd, begun, Errno::EINPROGRESS));
-        }
         let now = self.instant();
         let socket = self.socket_of(fd)?;
         let Stage::Tcp(handle) = socket.stage else {
             return Err(Errno::EINVAL);
         };
-        let room = data.len().min(usize::from(socket.last.pmtu.max(576)));
-        let first = data.get(..room).unwrap_or_default();
+        let in_syn = self.host.tcp_fast_open_room(handle);
+        let most = usize::try_from(socket.settings.sndbuf / 2).unwrap_or(0);
         let (stamping, zerocopy) = (socket.settings.timestamping, socket.settings.zerocopy);
-        let n = self.host.tcp_send(now, handle, first).unwrap_or(0);
+        let mut n = 0;
+        if known {
+            let first = data.get(..data.len().min(in_syn)).unwrap_or_default();
+            n = self.host.tcp_send(now, handle, first).unwrap_or(0);
+            self.socket_mut(fd)?.early = n as u64;
+        }
+        if waits.is_some() && data.len() <= most {
+            // What waits goes with the first acknowledgment.
+            let rest = data.get(n..).filter(|rest| !rest.is_empty());
+            let sent = rest.map(|rest| {
+                self.host
+                    .tcp_send_until(now, handle, rest, Boundary::Push)
+                    .unwrap_or(0)
+            });
+            n += sent.unwrap_or(0);
+        }
         let socket = self.socket_mut(fd)?;
-        socket.syn_data = true;
+        socket.syn_data |= known;
         socket.written += n as u64;
         let end = socket.written;
-        socket.stamps.watch(end, stamping, zerocopy && n > 0);
-        self.settle();
-        *step = 4;
-        if self.is_nonblocking(fd) || n == data.len() {
-            return Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))));
+        if known && waits.is_none() {
+            socket.stamps.watch(end, stamping, zerocopy && n > 0);
         }
-        Ok(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0))))
+        self.settle();
+        match waits {
+            Some(done) => {
+                *done = n;
+                *step = 3;
+                Ok(match self.await_connect(fd, begun, Errno::EINPROGRESS) {
+                    Poll::Ready(Ok(_)) => None,
+                    other => Some(other),
+                })
+            }
+            None if known => {
+                *step = 4;
+                Ok(Some(Poll::Ready(Ok(i64::try_from(n).unwrap_or(0)))))
+            }
+            None => {
+                *step = 3;
+                Ok(Some(self.await_connect(fd, begun, Errno::EINPROGRESS)))
+            }
+        }
     }
 
     fn send_tcp(

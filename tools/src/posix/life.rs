@@ -10,7 +10,7 @@
 use super::address::{any, to_program, to_wire};
 use super::process::{Descriptor, File};
 use super::socket::{Chrono, Socket, Stage, errno_of, errno_of_send};
-use super::{Answer, Errno, Mode, Process, Profile, Target};
+use super::{Answer, Errno, Process, Profile, Target};
 use stack::host::{BindError, ConnectError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::tcp::options::Nagle;
@@ -238,10 +238,6 @@ impl Process {
         let mut options = settings.options.clone();
         options.recv_buffer = self.sysctls.recv_buffer(settings);
         if self.sysctls.profile == Profile::FreeBsd {
-            // Whole segments of what Ethernet carries, as there.
-            let mss = if self.mode == Mode::V6 { 1440 } else { 1460 };
-            let initial = options.recv_buffer.initial;
-            options.recv_buffer.initial = initial.max(initial.next_multiple_of(mss));
             let max = &mut options.recv_buffer.max;
             *max = options.recv_buffer.initial.max(*max);
         }
@@ -331,6 +327,10 @@ impl Process {
             options.syn_ack_retries = fresh.syn_ack_retries;
             options.rto_max = fresh.rto_max;
             options.challenge_interval = fresh.challenge_interval;
+            options.opening_errors = fresh.opening_errors;
+            options.trusts_resets = fresh.trusts_resets;
+            options.trusts_syns = fresh.trusts_syns;
+            options.syn_fin = fresh.syn_fin;
             self.tell_options(fd);
         }
         if let Some((key, backup)) = self.sysctls.fastopen_key {

@@ -57,9 +57,15 @@ const KEPT: &[(i32, i32)] = &[
     (IPPROTO_TCP, libc::TCP_TIMESTAMP),
     (IPPROTO_TCP, libc::TCP_REPAIR),
     (IPPROTO_TCP, 37),
+    (SOL_SOCKET, SO_NOSIGPIPE),
 ];
 
 const IP_FREEBIND: i32 = 15;
+
+/// FreeBSD's that Linux has none of: numbers of our own, for scripts.
+pub(crate) const TCP_KEEPINIT: i32 = 0x1_0001;
+pub(crate) const TCP_NOOPT: i32 = 0x1_0002;
+pub(crate) const SO_NOSIGPIPE: i32 = 0x1_0003;
 
 /// What `SO_MEMINFO` tells.
 fn memory_of(socket: &Socket) -> [u32; 9] {
@@ -249,6 +255,8 @@ impl Process {
                 }
                 settings.keepalive.probes = u8::try_from(n).unwrap_or(127);
             }
+            TCP_KEEPINIT => settings.options.open_timeout = Some(secs(32_767)?),
+            TCP_NOOPT => settings.options.bare_syns = on,
             libc::TCP_SYNCNT => {
                 if !(1..=127).contains(&n) {
                     return Err(Errno::EINVAL);
@@ -298,6 +306,7 @@ impl Process {
                     0 => limits.notsent_lowat,
                     n => n.cast_unsigned(),
                 };
+                settings.notsent_lowat_asked = n;
             }
             TCP_INQ => {
                 if !(0..=1).contains(&n) {
@@ -383,7 +392,7 @@ impl Process {
             libc::SO_OOBINLINE => i32::from(settings.oob_inline),
             libc::SO_SNDBUF => int(settings.sndbuf),
             // An open connection's is so many whole segments there.
-            libc::SO_RCVBUF if rounds && socket.last.state.is_synchronized() => {
+            libc::SO_RCVBUF if rounds && socket.has_heard() => {
                 let stamps = if socket.last.timestamps { 12 } else { 0 };
                 let mss = u32::from(socket.last.snd_mss).max(1) + stamps;
                 int(settings.rcvbuf.next_multiple_of(mss))
@@ -434,6 +443,8 @@ impl Process {
             libc::TCP_KEEPIDLE => secs(settings.keepalive.idle),
             libc::TCP_KEEPINTVL => secs(settings.keepalive.interval),
             libc::TCP_KEEPCNT => i32::from(settings.keepalive.probes),
+            TCP_KEEPINIT => settings.options.open_timeout.map_or(0, secs),
+            TCP_NOOPT => i32::from(settings.options.bare_syns),
             libc::TCP_SYNCNT => i32::from(settings.options.syn_retries),
             libc::TCP_LINGER2 => match settings.linger2 {
                 0 => secs(settings.options.fin_wait_2),
@@ -448,7 +459,7 @@ impl Process {
             libc::TCP_FASTOPEN => settings.fast_open,
             TCP_FASTOPEN_CONNECT => i32::from(settings.fast_open_connect),
             TCP_FASTOPEN_NO_COOKIE => i32::from(settings.fast_open_no_cookie),
-            TCP_NOTSENT_LOWAT => settings.notsent_lowat.cast_signed(),
+            TCP_NOTSENT_LOWAT => settings.notsent_lowat_asked,
             TCP_INQ => i32::from(settings.inq),
             _ => kept(settings, IPPROTO_TCP, name)?,
         };

@@ -155,6 +155,11 @@ impl Process {
         }
     }
 
+    /// Forgets what connections have learned of servers (`ip tcp_metrics flush`).
+    pub fn forget_servers(&mut self) {
+        self.host.tcp_forget_fast_open();
+    }
+
     /// How many connections are in a state, as `sockstat` names it.
     #[must_use]
     pub fn connections_in(&self, state: &str) -> u64 {

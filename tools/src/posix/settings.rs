@@ -1,5 +1,6 @@
 //! What `setsockopt` has said of a socket.
 
+use super::Profile;
 use stack::time::Duration;
 use stack::transport::tcp::Options;
 use stack::transport::tcp::options::KeepAlive;
@@ -10,6 +11,8 @@ pub(super) type Keys = ([u8; 16], Option<[u8; 16]>);
 /// What `setsockopt` has said.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// Whose errors a call fails with.
+    pub(super) profile: Profile,
     pub(super) options: Options,
     pub(super) keepalive: KeepAlive,
     pub(super) keepalive_on: bool,
@@ -24,6 +27,8 @@ pub(super) struct Settings {
     pub(super) snd_timeout: Option<Duration>,
     pub(super) rcvlowat: i32,
     pub(super) notsent_lowat: u32,
+    /// The same as it was asked for; 0: what is so without asking.
+    pub(super) notsent_lowat_asked: i32,
     pub(super) linger: Option<i32>,
     pub(super) reuse_addr: bool,
     pub(super) reuse_port: bool,
@@ -52,6 +57,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            profile: Profile::Linux,
             options: Options::default(),
             keepalive: KeepAlive::default(),
             keepalive_on: false,
@@ -64,6 +70,7 @@ impl Default for Settings {
             snd_timeout: None,
             rcvlowat: 1,
             notsent_lowat: u32::MAX,
+            notsent_lowat_asked: 0,
             linger: None,
             reuse_addr: false,
             reuse_port: false,

@@ -1,8 +1,8 @@
 //! What is kept of a socket, and what it hears of its connection.
 
-use super::Errno;
 use super::errqueue::{ErrorQueue, OPT_ID, OPT_ID_TCP, Stamps};
 use super::settings::Settings;
+use super::{Errno, Profile};
 use stack::host::{ListenHandle, SendError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::ErrorKind;
@@ -23,7 +23,7 @@ pub(super) enum Stage {
 }
 
 /// What a Linux buffer costs beside its data.
-const SKB_OVERHEAD: u32 = 1280;
+const SKB_OVERHEAD: u32 = 896;
 
 /// How long a connection was busy, and with what.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,6 +88,8 @@ pub(super) struct Socket {
     pub(super) was_open: bool,
     /// Fast Open: a cookie was there, and data went with the SYN.
     pub(super) syn_data: bool,
+    /// How many bytes went with our SYN.
+    pub(super) early: u64,
 }
 
 impl Socket {
@@ -116,7 +118,13 @@ impl Socket {
             opened_at: Duration::ZERO,
             was_open: false,
             syn_data: false,
+            early: 0,
         }
+    }
+
+    /// Whether a peer's SYN has come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.last.state.is_synchronized() || self.last.state == State::SynReceived
     }
 
     /// Its state as Linux has it.
@@ -175,6 +183,16 @@ pub(super) const fn errno_of(error: Error, was: State) -> Option<Errno> {
     })
 }
 
+/// The same in FreeBSD.
+const fn errno_of_bsd(error: Error) -> Option<Errno> {
+    Some(match error {
+        Error::Unreachable(ErrorKind::ProtocolUnreachable | ErrorKind::Prohibited) => {
+            Errno::ECONNREFUSED
+        }
+        _ => return errno_of(error, State::Established),
+    })
+}
+
 /// What Linux makes of an ICMP error.
 pub(super) const fn errno_of_kind(kind: ErrorKind) -> Errno {
     match kind {
@@ -222,7 +240,13 @@ impl Socket {
         if now.state.is_synchronized() || was.state == State::SynReceived {
             self.was_open |= now.state.is_synchronized();
         }
-        if let Some(error) = failed.and_then(|e| errno_of(e, was.state)) {
+        let bsd = self.settings.profile == Profile::FreeBsd;
+        let errno = match failed {
+            Some(error) if bsd => errno_of_bsd(error),
+            Some(error) => errno_of(error, was.state),
+            None => None,
+        };
+        if let Some(error) = errno {
             self.error = Some(error);
             self.wakes.error += 1;
         }

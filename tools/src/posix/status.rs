@@ -43,6 +43,12 @@ impl Process {
         if status.fast_open && socket.syn_data {
             info.options |= OPT_SYN_DATA;
         }
+        if status.state.is_synchronized() {
+            // In packets: the SYN, with what it carried, is one.
+            let early = if status.fast_open { socket.early } else { 0 };
+            let mss = u64::from(status.snd_mss.max(1));
+            info.delivered = count(1 + status.delivered.saturating_sub(early).div_ceil(mss));
+        }
         Some(info)
     }
 

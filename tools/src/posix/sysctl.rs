@@ -6,7 +6,9 @@
 use super::Profile;
 use super::settings::{Keys, Settings};
 use stack::time::Duration;
-use stack::transport::tcp::options::{Accounting, Buffer, Ecn, EcnOption, KeepAlive, MtuProbing};
+use stack::transport::tcp::options::{
+    Accounting, Buffer, Ecn, EcnOption, KeepAlive, MtuProbing, OpeningErrors, SynFin,
+};
 use stack::transport::tcp::{Algorithm, Cookies, Options};
 
 /// The settings.
@@ -33,6 +35,8 @@ pub(super) struct Sysctls {
     /// `tcp_notsent_lowat`.
     pub(super) notsent_lowat: u32,
     pub(super) keepalive: KeepAlive,
+    /// Every connection probes a silent peer.
+    pub(super) always_keepalive: bool,
 }
 
 /// Names that are taken, and change nothing: what they are about our TCP does one way only, or not
@@ -84,19 +88,26 @@ impl Sysctls {
             Profile::Linux => Options::default(),
             Profile::FreeBsd => Options::freebsd(),
         };
-        options.ecn = Ecn::Off;
-        options.syn_retries = 5;
-        options.syn_steady = if linux { 4 } else { 0 };
+        if linux {
+            options.ecn = Ecn::Off;
+            options.syn_retries = 5;
+            options.syn_steady = 4;
+        }
         options.slow_start_after_idle = !linux;
         options.burst_segments = linux.then_some(2);
         if linux {
             options.accounting = Accounting::Packets;
+            options.fast_open_insists = true;
         }
         options.mtu_probing = MtuProbing::Off;
         let (rmem, wmem) = match linux {
             true => ([4096, 540_000, 15 << 20], [4096, 256 << 10, 4 << 20]),
             // Its scale of 6 is that of 2 MiB.
             false => ([4096, 65_536, 2 << 20], [4096, 32_768, 2 << 20]),
+        };
+        let keepalive = KeepAlive {
+            probes: if linux { 9 } else { 8 },
+            ..KeepAlive::default()
         };
         Self {
             options,
@@ -111,7 +122,8 @@ impl Sysctls {
             cookies: Cookies::WhenFull,
             somaxconn: 4096,
             notsent_lowat: u32::MAX,
-            keepalive: KeepAlive::default(),
+            keepalive,
+            always_keepalive: !linux,
         }
     }
 
@@ -224,6 +236,25 @@ impl Sysctls {
             "tcp.recvbuf_max" => self.rmem[2] = clamp(n),
             "tcp.sendbuf_max" => self.wmem[2] = clamp(n),
             "tcp.recvbuf_auto" if !on => self.rmem[2] = self.rmem[1],
+            "ipc.maxsockbuf" => self.rmem[2] = clamp(n),
+            "tcp.icmp_may_rst" => {
+                o.opening_errors = match on {
+                    true => OpeningErrors::Hard,
+                    false => OpeningErrors::None,
+                }
+            }
+            "tcp.insecure_rst" => o.trusts_resets = on,
+            "tcp.insecure_syn" => o.trusts_syns = on,
+            "tcp.drop_synfin" => {
+                o.syn_fin = match on {
+                    true => SynFin::Never,
+                    false => SynFin::Always,
+                }
+            }
+            "tcp.keepinit" => o.open_timeout = Some(millis),
+            "tcp.rexmit_drop_options" => o.plain_syn_after = if on { 3 } else { 0 },
+            "tcp.ecn.maxretries" => o.ecn_retries = byte(n),
+            "tcp.always_keepalive" => self.always_keepalive = on,
             "tcp.rexmit_initial" => o.rto_initial = millis,
             "tcp.rexmit_min" => o.rto_min = millis,
             "tcp.msl" => o.time_wait = millis * 2,
@@ -248,11 +279,9 @@ impl Sysctls {
             }
             // What we never do, or always.
             "tcp.blackhole"
-            | "tcp.drop_synfin"
-            | "tcp.insecure_rst"
-            | "tcp.insecure_syn"
             | "tcp.insecure_ack"
-            | "tcp.always_keepalive"
+            | "tcp.ecn.plusplus"
+            | "tcp.ecn.generalized"
             | "udp.blackhole"
                 if on =>
             {
@@ -328,6 +357,8 @@ impl Sysctls {
         Settings {
             options: self.options.clone(),
             keepalive: self.keepalive,
+            keepalive_on: self.always_keepalive,
+            profile: self.profile,
             notsent_lowat: self.notsent_lowat,
             rcvbuf: self.rmem[1],
             sndbuf: self.wmem[1],

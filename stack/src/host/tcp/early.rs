@@ -17,7 +17,7 @@ use super::Ends;
 use super::listen::Listener;
 use crate::frame::Payload;
 use crate::host::Host;
-use crate::host::event::ListenHandle;
+use crate::host::event::{ListenHandle, TcpHandle};
 use crate::host::stats::TcpStats;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -80,6 +80,9 @@ impl FastOpen {
                     None => {}
                 }
             }
+            Outcome::Unanswered { experiment, mss } => {
+                self.client.unanswered((local, remote), experiment, mss);
+            }
             Outcome::Failed => {
                 stats.fast_opens_refused += 1;
                 self.client.failed(now, local, remote);
@@ -122,6 +125,19 @@ impl Host {
     #[must_use]
     pub fn tcp_has_fast_open_cookie(&self, now: Instant, to: SocketAddr) -> bool {
         self.tcp.fast_open.client.knows(now, to)
+    }
+
+    /// How much data goes with the SYN of a connection that has not sent it yet.
+    #[must_use]
+    pub fn tcp_fast_open_room(&self, handle: TcpHandle) -> usize {
+        let connection = self.tcp.connections.get(handle.0);
+        let room = connection.map_or(0, |entry| entry.connection.early_room());
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    /// Forgets all servers' cookies, and how they answered.
+    pub fn tcp_forget_fast_open(&mut self) {
+        self.tcp.fast_open.client = Client::new();
     }
 
     /// Sees to the Fast Open option of a SYN that `connection` is to answer; whether its data was

@@ -16,7 +16,7 @@ use crate::net::ip::Accepted;
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Key;
-use crate::transport::tcp::options::Ecn;
+use crate::transport::tcp::options::{Ecn, SynFin};
 use crate::transport::tcp::{self, Connection, CookieOptions, ListenOptions, Segment, cookies};
 use crate::wire::Cidr;
 use crate::wire::tcp::{Flags, OptionBuffer, Options, TcpOption};
@@ -206,7 +206,8 @@ impl Host {
             return self.receive_cookie(now, header, ends, listener, seg, data);
         }
         //= RFC 9293 §3.10.7.2 third, a SYN opens; fourth, anything else is dropped.
-        if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
+        let odd = seg.has(Flags::FIN) && l.options.syn_fin != SynFin::Always;
+        if !seg.has(Flags::SYN) || odd {
             return Err(DropReason::TcpNotSyn);
         }
         if l.is_full() {

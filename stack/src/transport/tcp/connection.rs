@@ -18,7 +18,7 @@ use super::fastopen::Opening;
 use super::log::{LogEntry, What};
 use super::memory::{self, Supply};
 use super::on_demand::OnDemand;
-use super::options::{Ecn, Options};
+use super::options::{Ecn, OpeningErrors, Options, SynFin};
 use super::pieces::Boundary;
 use super::pmtud::Search;
 use super::recv::{Need, Receiver};
@@ -122,6 +122,8 @@ pub(super) enum Probe {
     Window,
     /// For a sign of life.
     KeepAlive,
+    /// Not of anything: the FIN once more, with an acknowledgment.
+    Fin,
 }
 
 /// A connection.
@@ -237,6 +239,9 @@ impl Connection {
         new.rcv.adopt();
         new.ecn = new.options.ecn.asks();
         new.step(now, Event::ActiveOpen);
+        if let Some(limit) = new.options.open_timeout {
+            new.timers.set(Timer::End, now + limit);
+        }
         new
     }
 
@@ -331,6 +336,15 @@ impl Connection {
 
     /// Takes what the peer's SYN offers.
     pub(super) fn negotiate(&mut self, now: Instant, syn: &Segment) {
+        let bare = self.options.bare_syns.then_some(Segment {
+            mss: None,
+            wscale: None,
+            sack_permitted: false,
+            timestamps: None,
+            user_timeout: None,
+            ..*syn
+        });
+        let syn = bare.as_ref().unwrap_or(syn);
         if !self.active {
             let mss = self.path.mss_for(self.path.mtu);
             let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
@@ -349,6 +363,8 @@ impl Connection {
         self.snd.sack = self.options.sack && syn.sack_permitted;
         self.negotiate_ecn(syn);
         self.size_segments(now);
+        self.rcv
+            .round_to(self.path.mss_for(self.path.mtu).min(self.peer_mss));
         self.snd.restart_control(&self.options);
         if let Some(timeout) = syn.user_timeout {
             self.take_peer_timeout(now, timeout);
@@ -638,7 +654,7 @@ impl Connection {
     pub fn close(&mut self, now: Instant) {
         self.orphan = true;
         //= RFC 9293 §3.6.1 MAY-1, SHLD-3: who closes reads no more; if that loses data, it resets.
-        let unread = self.rcv.buffer.len() > 0;
+        let unread = self.rcv.buffer.len() > 0 && !self.options.closes_over_unread;
         //= RFC 1122 §4.2.2.13: who closes with unread data resets, so that the peer knows of it.
         let reset = unread || self.options.linger.is_some_and(|l| l.is_zero());
         if reset && !matches!(self.state, State::Closed | State::TimeWait) {
@@ -737,6 +753,7 @@ impl Connection {
                 Timer::DelayedAck => {
                     self.rcv.need = self.rcv.need.max(Need::Now);
                     self.rcv.on_delay_over();
+                    self.repeat_fin();
                 }
                 Timer::KeepAlive => self.on_keepalive_timeout(now),
                 Timer::PathMtu => self.search.restart(self.path.mtu),
@@ -769,6 +786,9 @@ impl Connection {
                 self.finish(now, None);
             }
             State::FinWait2 => self.finish(now, None),
+            State::SynSent | State::SynReceived if self.active && !self.orphan => {
+                self.finish(now, Some(self.why_silent()));
+            }
             _ => self.abort(now),
         }
     }
@@ -939,9 +959,12 @@ impl Connection {
             // it is opened, too. As Linux (and RFC 5461 §4.1) we tell the user at once, who may try
             // another address.
             let soft = matches!(kind, ErrorKind::HostUnreachable | ErrorKind::NetUnreachable);
-            let fatal = kind.is_hard()
-                || kind == ErrorKind::Prohibited
-                || soft && !self.options.patient_opening;
+            let hard = kind.is_hard() || kind == ErrorKind::Prohibited;
+            let fatal = match self.options.opening_errors {
+                OpeningErrors::All => hard || soft,
+                OpeningErrors::Hard => hard || kind == ErrorKind::TtlExpired,
+                OpeningErrors::None => false,
+            };
             if fatal {
                 return self.finish(now, Some(error));
             }
@@ -991,6 +1014,10 @@ impl Connection {
     pub fn reusable(&self, now: Instant, syn: &Segment) -> bool {
         if self.state != State::TimeWait || !syn.has(Flags::SYN) || syn.has(Flags::RST) {
             return false;
+        }
+        if self.options.stern_time_wait {
+            let dropped = syn.has(Flags::FIN) && self.options.syn_fin == SynFin::Never;
+            return syn.seq.after(self.rcv.nxt) && !syn.has(Flags::ACK) && !dropped;
         }
         let newer = syn.seq.at_or_after(self.rcv.nxt);
         match syn.timestamps.filter(|_| self.options.timestamps) {

@@ -205,6 +205,7 @@ impl Sender {
         if lost > 0 && !out.probe_lost {
             self.note(cx.now, What::Lost(lost, self.track.why));
             if matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr) {
+                self.cwr |= cx.options.loud_cwr && self.phase != Phase::Cwr;
                 self.enter_recovery(cx.now, flight);
             }
         }
@@ -378,6 +379,7 @@ impl Sender {
             self.track.doubt = Some(Doubt::new(self.una));
         }
         if fresh {
+            self.cwr |= cx.options.loud_cwr;
             self.cc.on_timeout(now, self.flight());
         } else {
             self.cc.set_window(u32::from(self.mss));

@@ -201,6 +201,8 @@ pub enum Plan {
     Plain,
     /// Ask for a cookie: an empty option, no data.
     Request,
+    /// The same with the option's number in experiments, which some servers still go by.
+    Experiment,
     /// Send the cookie, and data with the SYN.
     Open {
         /// The server's cookie.
@@ -234,7 +236,19 @@ type Path = (IpAddr, SocketAddr);
 struct Known {
     cookie: Cookie,
     mss: u16,
+    asked: Asked,
     used: u64,
+}
+
+/// In which forms a server was asked for a cookie that it did not give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    No,
+    /// In the one that has a number of its own.
+    Once,
+    /// In that of the experiment as well.
+    Twice,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -308,7 +322,10 @@ impl Client {
         };
         known.used = self.uses;
         if known.cookie.as_slice().is_empty() {
-            return Plan::Request;
+            return match known.asked {
+                Asked::Once => Plan::Experiment,
+                Asked::No | Asked::Twice => Plan::Request,
+            };
         }
         Plan::Open {
             cookie: known.cookie,
@@ -348,6 +365,7 @@ impl Client {
                 let known = Known {
                     cookie,
                     mss: mss.unwrap_or(0),
+                    asked: Asked::No,
                     used: self.uses,
                 };
                 self.known.insert(pair, known);
@@ -362,10 +380,28 @@ impl Client {
                 let known = Known {
                     cookie: Cookie::default(),
                     mss,
+                    asked: Asked::No,
                     used: self.uses,
                 };
                 self.known.insert(pair, known);
             }
+        }
+    }
+
+    /// A server that was asked gave none, and is to be asked again, in another form perhaps.
+    pub fn unanswered(
+        &mut self,
+        (local, remote): (IpAddr, SocketAddr),
+        experiment: bool,
+        mss: Option<u16>,
+    ) {
+        self.learn(local, remote, None, Some(mss.unwrap_or(0)));
+        if let Some(known) = self.known.get_mut(&(local, remote.ip())) {
+            known.asked = match known.asked {
+                _ if experiment => Asked::Twice,
+                Asked::No => Asked::Once,
+                asked => asked,
+            };
         }
     }
 
@@ -441,6 +477,13 @@ pub enum Outcome {
         mss: Option<u16>,
         /// Whether the server, or the path, does Fast Open; `None` where that was not seen.
         works: Option<bool>,
+    },
+    /// A client's: it asked for a cookie, and the first SYN-ACK came with none; it goes on asking.
+    Unanswered {
+        /// It asked in the experiment's form.
+        experiment: bool,
+        /// The server's MSS.
+        mss: Option<u16>,
     },
     /// A client's: nothing came but silence or an ICMP error.
     Failed,

@@ -11,6 +11,7 @@
 
 use super::accurate::{CE, Feedback};
 use super::connection::{Connection, Error, PendingReset, Probe};
+use super::options::SynFin;
 use super::recv::Need;
 use super::segment::Segment;
 use super::send::Fin;
@@ -144,7 +145,8 @@ impl Connection {
             self.finish(now, Some(Error::Refused));
             return Ok(());
         }
-        if !seg.has(Flags::SYN) {
+        let odd = seg.has(Flags::FIN) && self.options.syn_fin == SynFin::Never;
+        if !seg.has(Flags::SYN) || odd {
             return Err(DropReason::TcpUnexpected);
         }
         self.negotiate(now, seg);
@@ -155,6 +157,8 @@ impl Connection {
             self.step(now, Event::RcvSyn);
             self.snd.first_window(seg);
             self.syn_due = true;
+            //= RFC 9293 §3.10.7.3 its text is kept for when the connection is open.
+            self.rcv.defer(&data);
             return Ok(());
         }
         self.snd.first_window(seg);
@@ -162,6 +166,9 @@ impl Connection {
         self.on_syn_acked(now, seg);
         self.step(now, Event::RcvSynAck);
         self.rcv.need = Need::Now;
+        if self.snd.unsent() > 0 {
+            self.rcv.on_waiting_data();
+        }
         self.on_open(now);
         if seg.len > 0 || seg.has(Flags::FIN) {
             // The data follows the SYN's own number.
@@ -173,6 +180,13 @@ impl Connection {
             return self.take_text(now, &rest, data);
         }
         Ok(())
+    }
+
+    /// Has an acknowledgment that is due repeat our FIN, where it is to.
+    pub(super) fn repeat_fin(&mut self) {
+        if self.options.repeats_fin && self.snd.fin == Fin::Sent && self.rcv.need == Need::Now {
+            self.probe = Some(Probe::Fin);
+        }
     }
 
     /// Our SYN is acknowledged, and what went with it or not.
@@ -197,6 +211,9 @@ impl Connection {
 
     /// The connection is open.
     fn on_open(&mut self, now: Instant) {
+        if self.active && self.options.open_timeout.is_some() && !self.orphan {
+            self.timers.stop(Timer::End);
+        }
         self.ready |= Readiness::WRITABLE;
         self.progress = true;
         self.last_heard = now;
@@ -215,6 +232,9 @@ impl Connection {
         seg: &Segment,
         data: Payload,
     ) -> Result<(), DropReason> {
+        if self.state == State::TimeWait && self.options.stern_time_wait {
+            return self.in_time_wait(now, seg);
+        }
         self.check_timestamp(now, seg)?;
         if self.crosses_ours(seg) {
             self.check_ack(now, seg)?;
@@ -224,6 +244,14 @@ impl Connection {
         let text = self.check_sequence(now, seg)?;
         if seg.has(Flags::RST) {
             return self.check_reset(now, seg);
+        }
+        if seg.has(Flags::SYN) && self.options.trusts_syns && self.rcv.holds(seg.seq, false) {
+            self.finish(now, Some(Error::Reset));
+            self.reset = Some(PendingReset {
+                seq: self.snd.nxt,
+                ack: true,
+            });
+            return Ok(());
         }
         if seg.has(Flags::SYN) {
             //= RFC 9293 §3.10.7.4 fourth, RFC 5961 §4.2: a SYN is answered with a challenge.
@@ -272,6 +300,26 @@ impl Connection {
             return self.take_text(now, seg, data);
         }
         Ok(())
+    }
+
+    /// TIME-WAIT where it is kept sternly ([`Options::stern_time_wait`](super::Options)).
+    fn in_time_wait(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
+        //= RFC 1337 §3 fix F1: a reset does not cut TIME-WAIT short.
+        if seg.has(Flags::RST) || !seg.has(Flags::ACK) {
+            return Err(DropReason::TcpUnexpected);
+        }
+        if seg.has(Flags::FIN) && seg.seq + seg.seq_len() == self.rcv.nxt {
+            self.timers.set(Timer::End, now + self.options.time_wait);
+        }
+        let last = seg.flags.without(Flags::PSH) == Flags::ACK
+            && seg.len == 0
+            && seg.seq == self.rcv.nxt
+            && seg.ack == self.snd.nxt;
+        if last {
+            return Ok(());
+        }
+        self.rcv.need = Need::Now;
+        Err(DropReason::TcpAfterFin)
     }
 
     /// Whether this is the SYN-ACK of a peer that opened when we did: the SYN has been taken, its
@@ -380,7 +428,11 @@ impl Connection {
 
     /// Second: the RST bit (RFC 5961 §3.2).
     fn check_reset(&mut self, now: Instant, seg: &Segment) -> Result<(), DropReason> {
-        if seg.seq != self.rcv.nxt {
+        let half_open = self.state == State::SynReceived && !self.active;
+        if self.options.exact_window && !self.rcv.holds(seg.seq, half_open) {
+            return Err(DropReason::TcpOutOfWindow);
+        }
+        if seg.seq != self.rcv.nxt && !self.options.trusts_resets {
             self.challenge(now);
             return Err(DropReason::TcpChallenged);
         }
@@ -390,7 +442,7 @@ impl Connection {
         let error = match self.state {
             State::SynReceived if self.active => Some(Error::Refused),
             State::SynReceived if self.fast_opened => Some(Error::Reset),
-            State::SynReceived | State::TimeWait | State::Closing | State::LastAck => None,
+            State::SynReceived | State::TimeWait => None,
             _ => Some(Error::Reset),
         };
         self.finish(now, error);
@@ -419,6 +471,9 @@ impl Connection {
             self.on_syn_acked(now, seg);
             self.step(now, Event::RcvAckOfSyn);
             self.on_open(now);
+            if self.active && self.rcv.take_deferred() {
+                self.ready |= Readiness::READABLE;
+            }
         }
         if seg.ack.after(self.snd.nxt) {
             self.challenge(now);
@@ -557,6 +612,7 @@ impl Connection {
                 self.wait(now);
             }
         }
+        self.repeat_fin();
         Ok(())
     }
 

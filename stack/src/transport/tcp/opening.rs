@@ -14,7 +14,7 @@
 //! once the connection is open; the host is told once how it went.
 //!
 //! Left out: data in the SYN-ACK, which would wait for the user (what the server says follows the
-//! SYN-ACK at once); data of a SYN that crosses ours, which is sent again anyway.
+//! SYN-ACK at once).
 
 use super::connection::{Connection, Error};
 use super::fastopen::{Opening, Outcome, Plan};
@@ -95,6 +95,7 @@ impl Connection {
         match **self.opening.as_ref()? {
             Opening::Client(Plan::Open { cookie, .. }) => Some(cookie),
             Opening::Client(Plan::Request) => Some(Cookie::default()),
+            Opening::Client(Plan::Experiment) => Some(Cookie::default().in_experiment(true)),
             Opening::Server { cookie, .. } => cookie,
             Opening::Client(Plan::Plain | Plan::Bare { .. }) | Opening::Over(_) => None,
         }
@@ -103,6 +104,11 @@ impl Connection {
     /// How much data goes with the first SYN: what there is room for beside as many options as
     /// there may be, as Linux has it.
     pub(super) fn early_data(&self) -> u32 {
+        self.early_room().min(self.snd.buffer.len())
+    }
+
+    /// The same, however much is at hand.
+    pub(crate) fn early_room(&self) -> u32 {
         let Some(Opening::Client(Plan::Open { data, .. } | Plan::Bare { data })) =
             self.opening.as_deref()
         else {
@@ -111,7 +117,7 @@ impl Connection {
         let mss = self.path.mss_for(self.path.mtu);
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).min(*data);
         let options = u16::try_from(MAX_OPTIONS_LEN).unwrap_or(40);
-        u32::from(mss.saturating_sub(options)).min(self.snd.buffer.len())
+        u32::from(mss.saturating_sub(options))
     }
 
     /// Whether data may be sent: the connection is open, or its SYN had a good cookie.
@@ -133,14 +139,28 @@ impl Connection {
         //= negative response.
         //= RFC 7413 §4.2.2 an answer to the SYN sent again, that took nothing, says that the first
         //= was dropped on the way.
-        let wanted = sent || plan == Plan::Request || self.syn_retries > 0;
+        let asked = matches!(plan, Plan::Request | Plan::Experiment);
+        let wanted = sent || asked || self.syn_retries > 0;
         let works = match (self.fast_opened || cookie.is_some(), wanted) {
             (true, _) => Some(true),
             (false, true) => Some(false),
             (false, false) => None,
         };
         let mss = seg.mss;
-        let outcome = Outcome::Answered { cookie, mss, works };
+        let insists = self.options.fast_open_insists && asked && cookie.is_none();
+        let outcome = match self.syn_retries {
+            0 if insists => Outcome::Unanswered {
+                experiment: plan == Plan::Experiment,
+                mss,
+            },
+            // It may be the SYN sent again, without the option, that was answered.
+            _ if insists => Outcome::Answered {
+                cookie,
+                mss,
+                works: None,
+            },
+            _ => Outcome::Answered { cookie, mss, works },
+        };
         self.opening = Some(Box::new(Opening::Over(outcome)));
     }
 

@@ -105,6 +105,31 @@ pub enum OptionOrder {
     FreeBsd,
 }
 
+/// Which errors of ICMP end an attempt to connect; others only tell (RFC 9293 §3.9.2.2 MUST-56).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OpeningErrors {
+    /// Host and network unreachable as well, as in Linux (RFC 5461 §4.1).
+    #[default]
+    All,
+    /// Those that say that trying again is of no use: port or protocol unreachable, prohibited;
+    /// and hops used up, as in FreeBSD.
+    Hard,
+    /// None.
+    None,
+}
+
+/// What a SYN that carries a FIN opens: nobody sends such for a good reason, and no RFC forbids it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SynFin {
+    /// Nothing at a listener, as in Linux.
+    #[default]
+    NotAListeners,
+    /// What any SYN opens, its FIN left out at a listener: as in FreeBSD.
+    Always,
+    /// Nothing: it is dropped in any state (FreeBSD's `drop_synfin`).
+    Never,
+}
+
 /// Probes of a silent peer (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
@@ -203,15 +228,33 @@ pub struct Options {
     /// Segments acknowledged at once at the start, while the peer is in slow start.
     pub quick_acks: u8,
     //= RFC 9293 §3.8.4 MAY-5, MUST-25: keep-alives, which are off unless asked for.
-    /// While a connection is opened, soft errors of ICMP only tell (RFC 9293 §3.9.2.2 MUST-56), as
-    /// in FreeBSD; else they end the attempt, as in Linux.
-    pub patient_opening: bool,
+    /// Which errors of ICMP end an attempt to connect.
+    pub opening_errors: OpeningErrors,
+    /// Who closes before all was read says FIN, as in FreeBSD; else a reset tells the peer.
+    pub closes_over_unread: bool,
+    /// CWR says of each reduction, for a loss as well, with the first segment that leaves then, be
+    /// it one that is sent again: as in FreeBSD. Else of those that marks ask for, with new data.
+    pub loud_cwr: bool,
+    /// What acknowledges text or a FIN repeats our own FIN while that is not acknowledged, as what
+    /// descends from 4.4BSD does.
+    pub repeats_fin: bool,
     /// Offer all that there is room for with each segment that leaves anyway, as FreeBSD does; else
     /// the window opens by whole segments (RFC 9293 §3.8.6.2.2).
     pub exact_window: bool,
     /// Least time between two acknowledgments that answer what a blind attacker may have sent
     /// (RFC 5961 §7; Linux's `tcp_invalid_ratelimit`). Zero: each is answered.
     pub challenge_interval: Duration,
+    /// A reset anywhere in the window ends a connection (RFC 793); else only one with the very next
+    /// number does (RFC 5961 §3). Off: a blind guess has 65,535 chances where it is on.
+    pub trusts_resets: bool,
+    /// Likewise of a SYN in the window (RFC 793 against RFC 5961 §4).
+    pub trusts_syns: bool,
+    /// What a SYN with a FIN opens.
+    pub syn_fin: SynFin,
+    /// TIME-WAIT as in FreeBSD: resets end it not (RFC 1337 §3), what acknowledges nothing is
+    /// dropped, all else answered but for the last acknowledgment once more; and a SYN takes its
+    /// place only with a number beyond those that came.
+    pub stern_time_wait: bool,
     /// Probe a silent peer.
     pub keepalive: Option<KeepAlive>,
     /// How long data may stay unacknowledged (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
@@ -235,6 +278,16 @@ pub struct Options {
     /// Of these, how many go at a steady pace before the timeout doubles each time (RFC 6298 §5.5
     /// has none; Linux's `tcp_syn_linear_timeouts` is four).
     pub syn_steady: u8,
+    /// How long an attempt to connect may take, whatever the number of its SYNs (FreeBSD's
+    /// `keepinit`).
+    pub open_timeout: Option<Duration>,
+    /// From so many timeouts on a SYN has no options but the MSS, lest one of them is what nobody
+    /// answers to. Zero: never.
+    pub plain_syn_after: u8,
+    /// SYNs and SYN-ACKs without any option, and the peer's mean nothing (`TCP_NOOPT`).
+    pub bare_syns: bool,
+    /// A SYN asks for congestion notification so often again when it is not answered.
+    pub ecn_retries: u8,
     /// SYN-ACKs sent again.
     pub syn_ack_retries: u8,
     //= RFC 9293 §3.8.3 SHLD-10: R1 is three.
@@ -276,6 +329,9 @@ pub struct Options {
     /// The same without a cookie, where the network sees to it that addresses are true
     /// (`TCP_FASTOPEN_NO_COOKIE`).
     pub fast_open_without_cookie: bool,
+    /// A server that gave no cookie is asked again by each connection, once in the experiment's
+    /// form (RFC 6994), as Linux does; else it is left alone for a while.
+    pub fast_open_insists: bool,
     /// Order of a SYN's options.
     pub option_order: OptionOrder,
     /// Keep a log of congestion and recovery decisions.
@@ -316,9 +372,16 @@ impl Default for Options {
             cork: false,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
-            patient_opening: false,
+            opening_errors: OpeningErrors::All,
+            closes_over_unread: false,
+            loud_cwr: false,
+            repeats_fin: false,
             exact_window: false,
             challenge_interval: Duration::from_millis(500),
+            trusts_resets: false,
+            trusts_syns: false,
+            syn_fin: SynFin::NotAListeners,
+            stern_time_wait: false,
             keepalive: None,
             user_timeout: None,
             user_timeout_option: false,
@@ -330,6 +393,10 @@ impl Default for Options {
             // We differ: RFC 9293 §3.8.3 MUST-23 has three minutes of SYNs; Linux's six are 127 s.
             syn_retries: 6,
             syn_steady: 0,
+            open_timeout: None,
+            plain_syn_after: 0,
+            bare_syns: false,
+            ecn_retries: 0,
             syn_ack_retries: 5,
             retries1: 3,
             retries2: 15,
@@ -347,6 +414,7 @@ impl Default for Options {
             tos: 0,
             fast_open: false,
             fast_open_without_cookie: false,
+            fast_open_insists: false,
             option_order: OptionOrder::Linux,
             log: false,
         }
@@ -359,8 +427,18 @@ impl Options {
     pub fn freebsd() -> Self {
         Self {
             option_order: OptionOrder::FreeBsd,
+            closes_over_unread: true,
+            loud_cwr: true,
+            repeats_fin: true,
             exact_window: true,
-            patient_opening: true,
+            opening_errors: OpeningErrors::Hard,
+            syn_fin: SynFin::Always,
+            stern_time_wait: true,
+            syn_retries: 12,
+            open_timeout: Some(Duration::from_secs(75)),
+            ecn_retries: 1,
+            rto_max: Duration::from_secs(64),
+            challenge_interval: Duration::ZERO,
             quick_acks: 0,
             delayed_ack: Duration::from_millis(40),
             nagle: Nagle::Classic,
@@ -368,6 +446,9 @@ impl Options {
             ecn_option: EcnOption::Never,
             ecn_prompt: false,
             ecn_control: false,
+            rack: false,
+            tail_loss_probe: false,
+            frto: false,
             ..Self::default()
         }
     }

@@ -117,7 +117,10 @@ impl Connection {
             ack: if reset.ack { self.rcv.nxt } else { SeqNum(0) },
             flags,
             // As Linux's: it is read by nobody, and tells a reset that was asked for from others.
-            window: if reset.ack { self.rcv.offer() } else { 0 },
+            window: match reset.ack && !self.options.exact_window {
+                true => self.rcv.offer(),
+                false => 0,
+            },
             urgent: 0,
             options,
             payload: Payload::new(),
@@ -204,10 +207,13 @@ impl Connection {
     }
 
     fn syn_options(&self, now: Instant, reply: bool, again: bool) -> OptionBuffer {
+        if self.options.bare_syns {
+            return OptionBuffer::new();
+        }
         //= RFC 9293 §3.7.1 MUST-67: no more than what IP takes in one piece, less both headers.
         //= RFC 9293 §3.7.3 SHLD-6: of the interface, or of the path where that carries less.
-        let mss = self.path.mss_for(self.path.mtu);
-        let mss = mss.min(self.options.mss.unwrap_or(u16::MAX));
+        let mss = self.path.mtu.saturating_sub(self.path.ip_header + 20);
+        let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).max(1);
         let sack = if reply {
             self.snd.sack
         } else {
@@ -244,15 +250,17 @@ impl Connection {
                 }
             }
             OptionOrder::FreeBsd => {
-                if self.scaled {
+                let after = self.options.plain_syn_after;
+                let plain = !reply && after > 0 && self.syn_retries >= after;
+                if self.scaled && !plain {
                     push(&mut all, 1, &scale);
                 }
-                if sack {
+                if sack && !plain {
                     push(&mut all, 0, &TcpOption::SackPermitted);
                 }
-                if self.timestamps {
-                    let at = all.len();
-                    push(&mut all, at, &timestamps);
+                if self.timestamps && !plain {
+                    // Its numbers start at a multiple of four.
+                    push(&mut all, 2, &timestamps);
                 }
                 if reply && !again {
                     self.push_counters_of_syn(&mut all);
@@ -269,8 +277,9 @@ impl Connection {
             };
             let at = all.len();
             push(&mut all, at, &option);
-            // As Linux pads it.
-            if cookie.len() % 4 == 0 && !experimental {
+            // As Linux pads it; FreeBSD leaves that to the end.
+            let pads = self.options.option_order == OptionOrder::Linux;
+            if cookie.len() % 4 == 0 && !experimental && pads {
                 all.align(0);
             }
         }
@@ -367,6 +376,11 @@ impl Connection {
     fn probe_segment(&mut self, now: Instant, probe: Probe) -> Option<Outgoing> {
         match probe {
             Probe::Tail => self.tail_probe(now),
+            Probe::Fin => {
+                let options = self.options_now(now);
+                let (seq, flags) = (self.snd.nxt - 1, Flags::FIN | Flags::ACK);
+                Some(self.segment(seq, flags, options, Payload::new(), None))
+            }
             Probe::KeepAlive => {
                 //= RFC 9293 §3.8.4: one below what the peer expects, so that it must answer.
                 //= RFC 9293 §3.8.4 SHLD-12: without data.
@@ -728,8 +742,10 @@ impl Connection {
         if plan.len > 0 && push {
             flags |= Flags::PSH;
         }
-        let ecn = self.capable(!plan.again && plan.len > 0);
-        if self.ecn == Feedback::Classic && ecn != 0 && core::mem::take(&mut self.snd.cwr) {
+        let fresh = !plan.again && plan.len > 0;
+        let ecn = self.capable(fresh);
+        let may_tell = fresh || self.options.loud_cwr && plan.len > 0;
+        if self.ecn == Feedback::Classic && may_tell && core::mem::take(&mut self.snd.cwr) {
             flags |= Flags::CWR;
         }
         if plan.again {

@@ -462,10 +462,30 @@ impl Receiver {
         }
     }
 
+    /// What is accepted: what was offered, and where all room is offered as it comes, what could
+    /// not be told for want of a scale.
+    #[inline]
+    fn acceptable(&self) -> u32 {
+        let wnd = self.window();
+        match self.exact {
+            true => wnd.max(self.room()),
+            false => wnd,
+        }
+    }
+
+    /// Whether a number lies in the window; `half_open`: in what a SYN-ACK offered.
+    pub(super) fn holds(&self, seq: SeqNum, half_open: bool) -> bool {
+        let wnd = match half_open {
+            true => self.window(),
+            false => self.acceptable(),
+        };
+        seq == self.nxt || seq.within(self.nxt, self.nxt + wnd)
+    }
+
     /// The first check: whether a segment lies in the window (RFC 9293 §3.10.7.4, table 6).
     #[inline]
     pub(super) fn is_acceptable(&self, seg: &Segment) -> bool {
-        let (len, wnd) = (seg.seq_len(), self.window());
+        let (len, wnd) = (seg.seq_len(), self.acceptable());
         let edge = self.nxt + wnd;
         let inside = |seq: SeqNum| seq.within(self.nxt, edge);
         match (len, wnd) {
@@ -614,9 +634,11 @@ impl Receiver {
             self.held = None;
             self.finished = true;
             self.nxt += 1;
+            // It counts beside the bytes before it.
+            let second = self.unacked >= u32::from(self.mss) && self.may_answer_second();
             self.need = self.need.max(match self.packets {
                 // Nothing to wait for where nothing came before: it may be all there is.
-                Some(p) if p.timed && !self.is_full() => Need::Delayed,
+                Some(p) if p.timed && !self.is_full() && !second => Need::Delayed,
                 _ => Need::Now,
             });
             // Nothing of what was told before is of use any more.
@@ -662,28 +684,13 @@ impl Receiver {
         self.buffer.push(data);
         self.charge(len);
         self.advance(len);
-        let mut filled = false;
-        if let Some(held) = &mut self.held {
-            filled = true;
-            while let Some(piece) = held.take(self.received) {
-                let len = len32(piece.len());
-                self.buffer.push_bytes(piece);
-                self.nxt += len;
-                self.received += u64::from(len);
-            }
-            if held.is_empty() {
-                self.held = None;
-            }
-        }
+        let filled = self.held.is_some();
+        self.take_held();
         self.grow(len);
         self.last_data_at = now;
         self.unacked = self.unacked.saturating_add(len);
         let mut second = self.unacked > u32::from(self.mss);
-        if second && self.packets.is_some() {
-            // While the window closes, what the peer may send next is for the reader to say.
-            let last = self.adv.later(self.last_ack_sent).since(self.last_ack_sent);
-            second = self.select() >= last;
-        }
+        second &= self.packets.is_none() || self.may_answer_second();
         //= RFC 9293 §3.8.6.3 SHLD-19: every second full segment.
         //= RFC 5681 §4.2 at least every second full segment, and at once where a gap is filled.
         let now_due = filled || self.is_quick() || second || seg.ecn == 3;
@@ -693,6 +700,49 @@ impl Receiver {
         self.need = self
             .need
             .max(if now_due { Need::Now } else { Need::Delayed });
+    }
+
+    /// Whether the second segment is answered at once: while the window closes, what the peer may
+    /// send next is for the reader to say.
+    fn may_answer_second(&mut self) -> bool {
+        let last = self.adv.later(self.last_ack_sent).since(self.last_ack_sent);
+        self.select() >= last
+    }
+
+    /// Appends what is held and next by now.
+    fn take_held(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        while let Some(piece) = held.take(self.received) {
+            let len = len32(piece.len());
+            self.buffer.push_bytes(piece);
+            self.nxt += len;
+            self.received += u64::from(len);
+        }
+        if held.is_empty() {
+            self.held = None;
+        }
+    }
+
+    /// Keeps the data of a SYN that came while ours was on its way, until both are acknowledged.
+    pub(super) fn defer(&mut self, data: &Payload) {
+        // As Linux: where packets are counted it is left to come again.
+        if self.packets.is_none() && !data.is_empty() && self.hold(self.nxt, data).is_ok() {
+            (self.need, self.dsack) = (Need::None, None);
+        }
+    }
+
+    /// Takes what was kept so; whether there is something to read.
+    pub(super) fn take_deferred(&mut self) -> bool {
+        if self.held.is_none() {
+            return false;
+        }
+        let before = self.nxt;
+        self.take_held();
+        let any = self.nxt != before;
+        if any {
+            self.need = self.need.max(Need::Delayed);
+        }
+        any
     }
 
     fn advance(&mut self, len: u32) {
@@ -827,10 +877,7 @@ impl Receiver {
         } else {
             0
         };
-        let mut units = match self.exact {
-            true => wnd.div_ceil(1 << self.wscale),
-            false => wnd >> self.wscale,
-        };
+        let mut units = wnd >> self.wscale;
         //= RFC 7323 §2.4 rounded up, where the edge would else move back.
         //= RFC 9293 §3.8.6 SHLD-14: a window never shrinks, not by rounding either.
         if (self.nxt + (units << self.wscale)).before(self.adv) {
@@ -868,6 +915,14 @@ impl Receiver {
                 Some(p) => p.talks = true,
                 None => self.quick = 0,
             }
+        }
+    }
+
+    /// The user waited to write: the handshake's last acknowledgment has data, as Linux counts on
+    /// for those that follow.
+    pub(super) fn on_waiting_data(&mut self) {
+        if let Some(p) = &mut self.packets {
+            p.talks = true;
         }
     }
 
@@ -959,6 +1014,14 @@ impl Receiver {
         }
         self.copied = 0;
         self.measured_at = now;
+    }
+
+    /// A buffer that offers all it has room for holds whole segments.
+    pub(super) fn round_to(&mut self, mss: u16) {
+        if self.exact {
+            self.limit = self.limit.next_multiple_of(u32::from(mss).max(1));
+            self.max = self.max.max(self.limit);
+        }
     }
 
     /// Other limits, from now on; what is offered stays offered.

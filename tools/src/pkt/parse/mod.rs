@@ -4,11 +4,13 @@
 //! script  = option* shell? event* shell?
 //! event   = time ( packet | call | shell | code )
 //! time    = t | +t | t~t | +t~+t | *
-//! packet  = ( < | > ) [ip]? ( segment | udp | icmp )
+//! packet  = ( < | > ) ( outer : )* [ip]? ( segment | udp | icmp )
+//! outer   = ipv4 a > b | ipv6 a > b | gre field* | mpls (label)+
 //! call    = (... t)? name ( expr, … ) = expr ERRNO? (note)?
 //! ```
 
 mod call;
+mod outer;
 mod packet;
 
 use super::lexer::{Kind, Token, tokens};
@@ -24,6 +26,8 @@ pub fn parse(text: &str, defines: &Defines) -> Result<Script, Trouble> {
         tokens: tokens(text)?,
         next: 0,
         depth: 0,
+        any_timestamp: false,
+        live_echo: false,
     };
     let mut script = Script {
         options: parser.options()?,
@@ -58,6 +62,9 @@ struct Parser {
     tokens: Vec<Token>,
     next: usize,
     depth: u8,
+    /// Said of the timestamps of the segment that is read.
+    any_timestamp: bool,
+    live_echo: bool,
 }
 
 const NOTHING: &Kind = &Kind::End;

@@ -114,8 +114,34 @@ fn other_packets() {
             about: About::Tcp { seq: 1, len: 1460 },
         }
     );
-    let wrapped = packet("> gre: ipv4 1.2.3.4 > 5.6.7.8: S 0:0(0)");
-    assert_eq!(wrapped.wrapped, Some("GRE"));
+}
+
+#[test]
+fn packets_within_packets() {
+    for text in [
+        "ipv4 1.2.3.4 > 5.6.7.8: ",
+        "ipv4 [ttl 3] 1.2.3.4 > 5.6.7.8: gre: ",
+        "ipv6 1::1111 > 2::2222: gre flags 0xb000, sum 511, off 1023, key 0x80001234, seq 512: ",
+        "ipv6 ::1 > ::2: mpls (label 0, tc 0, ttl 0) (label 1048575, tc 7, [S], ttl 255): ",
+        "ipv6 ::1 > ::2: ipv6 ::3 > ::4: gre: mpls (label 5, tc 0, [S], ttl 9): ",
+    ] {
+        let read = packet(&format!("< {text}[ect0] . 1:11(10) ack 1 win 123"));
+        let told: String = read.outer.iter().map(ToString::to_string).collect();
+        assert_eq!(told, text);
+        assert_eq!(read.ip.tos, TosSpec::Ecn(2));
+    }
+    for (text, wanted) in [
+        ("ipv4 1::1 > 1::2: .", "an IPv4 address"),
+        ("gre nonsense 3: .", "GRE has no field"),
+        ("mpls (label 1, tc 0, ttl 3): .", "bottom"),
+        ("mpls (label 1048576, tc 0, [S], ttl 3): .", "20 bits"),
+        ("mpls (label 1, [S]) (label 2, [S]): .", "behind the bottom"),
+        ("encap psp spi 12 .", "PSP"),
+        ("ipv4 1.1.1.1 > 2.2.2.2 : psp spi 12: .", "PSP"),
+    ] {
+        let why = why(&format!("0 < {text} 1:1(0)"));
+        assert!(why.contains(wanted), "{text}: {why}");
+    }
 }
 
 #[test]

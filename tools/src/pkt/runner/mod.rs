@@ -225,6 +225,10 @@ impl Runner<'_> {
                     _ => Ok(()),
                 }
             }
+            Step::Forget => {
+                self.process.forget_servers();
+                Ok(())
+            }
             Step::Sleep(time) => self.advance(self.now() + time),
         }
     }

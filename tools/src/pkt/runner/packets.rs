@@ -4,18 +4,23 @@ use super::socket::{Socket, State, shift_blocks, timestamps};
 use super::state::{Entry, Outgoing, Result, Runner, Stop, cannot, clock, fail};
 use crate::pkt::icmp;
 use crate::pkt::notation;
-use crate::pkt::tree::{About, Body, IpSpec, Packet, TcpOption, TcpSpec, TosSpec};
+use crate::pkt::outer;
+use crate::pkt::tree::{
+    About, Body, IpSpec, Numbering, Outer, Packet, TcpOption, TcpSpec, TosSpec,
+};
 use crate::pkt::wire::{self, Ip, Seen, SeenBody};
 
 /// How much longer than a packet's time it is waited for, to tell when it did come.
 const PATIENCE: u64 = 130_000_000_000;
 
 const SYN: u16 = 0x02;
+const RST: u16 = 0x04;
 const ACK: u16 = 0x10;
 
 /// What left, in the script's numbers.
 struct Actual {
     at: u64,
+    outer: Vec<Outer>,
     ip: Ip,
     body: ActualBody,
 }
@@ -98,6 +103,7 @@ impl Runner<'_> {
                 wire::icmp(&ip, kind, code, word, &rest)
             }
         };
+        let bytes = outer::put(bytes, &packet.outer).map_err(Stop::Cannot)?;
         let now = self.now();
         self.exchange
             .push((now, Entry::Packet(Box::new(packet.clone()))));
@@ -107,15 +113,10 @@ impl Runner<'_> {
 
     fn inbound_ip(&self, spec: &IpSpec) -> Ip {
         let setup = &self.prepared.config.setup;
-        let tos = match spec.tos {
-            TosSpec::Ecn(bits) => bits,
-            TosSpec::Byte(byte) => byte,
-            TosSpec::Unsaid | TosSpec::Ect01 => 0,
-        };
         Ip {
             from: setup.remote,
             to: setup.local,
-            tos,
+            tos: spec.byte(),
             ttl: spec.ttl,
             flow_label: spec.flow_label,
         }
@@ -135,7 +136,9 @@ impl Runner<'_> {
             return;
         }
         let tested = self.under_test.and_then(|index| self.sockets.get(index));
-        let opens = tested.is_none_or(|socket| socket.state == State::Listening);
+        // A socket that neither listens nor connects is as good as none.
+        let opens =
+            tested.is_none_or(|socket| matches!(socket.state, State::Listening | State::New));
         let listens = || {
             self.sockets
                 .iter()
@@ -165,6 +168,10 @@ impl Runner<'_> {
         let socket = self.tested()?;
         let (syn, ack) = (script.flags & SYN != 0, script.flags & ACK != 0);
         match socket.state {
+            // A peer that took its SYN back and begins anew is answered by another SYN-ACK.
+            State::SynAckSent if syn && !ack && socket.taken_back => {
+                socket.state = State::PacketReceived;
+            }
             State::SynAckSent if ack => socket.state = State::SynAckAcked,
             State::SynSent if syn && ack => {
                 socket.state = State::SynAcked;
@@ -173,8 +180,11 @@ impl Runner<'_> {
             }
             _ => {}
         }
+        socket.taken_back = socket.state == State::SynAckSent && script.flags & RST != 0;
         let mut live = script.clone();
-        live.seq = script.seq.wrapping_add(socket.remote_offset(syn));
+        if script.numbering == Numbering::Relative {
+            live.seq = script.seq.wrapping_add(socket.remote_offset(syn));
+        }
         let offset = socket.local_offset(syn);
         if ack {
             live.ack = script.ack.wrapping_add(offset);
@@ -185,7 +195,7 @@ impl Runner<'_> {
             let TcpOption::Ts { ecr, .. } = option else {
                 continue;
             };
-            if !ack {
+            if !ack || script.live_echo {
                 continue;
             }
             *ecr = match (socket.timestamps.get(ecr), socket.first_timestamp) {
@@ -263,7 +273,7 @@ impl Runner<'_> {
     /// Puts what left into the script's numbers.
     fn map_outbound(&mut self, packet: &Packet, outgoing: &Outgoing) -> Result<Actual> {
         let socket = self.tested()?;
-        let Seen { ip, body } = &outgoing.seen;
+        let Seen { outer, ip, body } = &outgoing.seen;
         let body = match body {
             SeenBody::Tcp {
                 spec: live,
@@ -271,7 +281,8 @@ impl Runner<'_> {
                 reserved,
             } => {
                 let mut spec = live.clone();
-                let syn = live.flags & SYN != 0;
+                // What answers a packet for nobody counts as the packet does.
+                let syn = live.flags & SYN != 0 || socket.state == State::PacketReceived;
                 if let Body::Tcp(expected) = &packet.body
                     && socket.state == State::PacketReceived
                     && expected.flags & (SYN | ACK) == SYN | ACK
@@ -280,13 +291,16 @@ impl Runner<'_> {
                     socket.live_local_isn = live.seq;
                     socket.state = State::SynAckSent;
                 }
-                spec.seq = live.seq.wrapping_sub(socket.local_offset(syn));
+                if !matches!(&packet.body, Body::Tcp(t) if t.numbering == Numbering::Live) {
+                    spec.seq = live.seq.wrapping_sub(socket.local_offset(syn));
+                }
                 let offset = socket.remote_offset(syn).wrapping_neg();
                 if live.flags & ACK != 0 {
                     spec.ack = live.ack.wrapping_add(offset);
                 }
                 shift_blocks(spec.options.get_or_insert_default(), offset);
                 if let Body::Tcp(expected) = &packet.body
+                    && !expected.any_timestamp
                     && let Some((script, _)) = timestamps(expected.options.as_deref())
                 {
                     for option in spec.options.get_or_insert_default() {
@@ -314,6 +328,7 @@ impl Runner<'_> {
         };
         Ok(Actual {
             at: outgoing.at,
+            outer: outer.clone(),
             ip: *ip,
             body,
         })
@@ -392,7 +407,7 @@ impl Runner<'_> {
     ) -> Result<()> {
         let shown = Packet {
             outbound: true,
-            wrapped: None,
+            outer: actual.outer.clone(),
             ip: IpSpec {
                 tos: match packet.ip.tos {
                     TosSpec::Unsaid => TosSpec::Unsaid,
@@ -474,6 +489,18 @@ impl Runner<'_> {
 
     fn differences(&mut self, packet: &Packet, actual: &Actual) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
+        let headers = packet.outer.iter().zip(&actual.outer);
+        if packet.outer.len() != actual.outer.len() || headers.clone().any(|(a, b)| !a.fits(b)) {
+            let told = |outer: &[Outer]| match outer {
+                [] => "none".to_owned(),
+                some => some.iter().map(ToString::to_string).collect(),
+            };
+            wrong.push(format!(
+                "outer headers: expected {}, got {}",
+                told(&packet.outer).trim_end(),
+                told(&actual.outer).trim_end()
+            ));
+        }
         let tos = actual.ip.tos;
         let ecn = |wanted: &str| format!("ECN: expected {wanted}, got {}", notation::ecn(tos));
         match packet.ip.tos {
@@ -481,6 +508,16 @@ impl Runner<'_> {
             TosSpec::Ect01 if !matches!(tos & 3, 1 | 2) => wrong.push(ecn("ect0 or ect1")),
             TosSpec::Byte(byte) if byte != tos => {
                 wrong.push(format!("tos: expected {byte:#x}, got {tos:#x}"));
+            }
+            TosSpec::Dscp(byte) | TosSpec::DscpEct01(byte) if byte != tos & !3 => {
+                wrong.push(format!(
+                    "dscp: expected {:#x}, got {:#x}",
+                    byte >> 2,
+                    tos >> 2
+                ));
+            }
+            TosSpec::DscpEct01(_) if !matches!(tos & 3, 1 | 2) => {
+                wrong.push(ecn("ect0 or ect1"));
             }
             _ => {}
         }
@@ -506,9 +543,9 @@ impl Runner<'_> {
                 if *reserved != 0 {
                     wrong.push(format!("reserved bits: got {reserved:#x}"));
                 }
-                if let Some(expected) = &expected.options {
+                if let Some(options) = &expected.options {
                     let found = spec.options.as_deref().unwrap_or_default();
-                    wrong.extend(self.options(expected, found));
+                    wrong.extend(self.options(options, found, expected.any_timestamp));
                 }
                 if self.zeros && payload.iter().any(|byte| *byte != 0) {
                     wrong.push("payload: not the bytes that were written".into());
@@ -549,13 +586,18 @@ impl Runner<'_> {
         })
     }
 
-    fn options(&self, expected: &[TcpOption], found: &[TcpOption]) -> Option<String> {
+    fn options(
+        &self,
+        expected: &[TcpOption],
+        found: &[TcpOption],
+        any_timestamp: bool,
+    ) -> Option<String> {
         let config = &self.prepared.config;
         let same = expected.len() == found.len()
             && expected.iter().zip(found).all(|pair| match pair {
                 (TcpOption::Ts { val, ecr }, TcpOption::Ts { val: v, ecr: e }) => {
                     let off = u64::from(val.abs_diff(*v)) * config.tick;
-                    off <= config.tolerance && (!config.ecr_exact || ecr == e)
+                    (any_timestamp || off <= config.tolerance) && (!config.ecr_exact || ecr == e)
                 }
                 (a, b) => a == b,
             });
@@ -590,7 +632,9 @@ fn fields(expected: &TcpSpec, got: &TcpSpec, wrong: &mut Vec<String>) {
             u32::from(got.flags >> 6 & 7),
         );
     }
-    field("seq", expected.seq, got.seq);
+    if expected.numbering != Numbering::Any {
+        field("seq", expected.seq, got.seq);
+    }
     field("bytes", u32::from(expected.len), u32::from(got.len));
     field("ack", expected.ack, got.ack);
     if let Some(window) = expected.window {

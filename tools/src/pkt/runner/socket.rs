@@ -24,6 +24,8 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Socket {
     pub(super) state: State,
+    /// The peer has reset what it began, and said nothing since.
+    pub(super) taken_back: bool,
     pub(super) script_fd: Option<i32>,
     pub(super) live_fd: Option<i32>,
     pub(super) local: Option<(IpAddr, u16)>,
@@ -46,6 +48,7 @@ impl Socket {
     pub(super) const fn new(state: State) -> Self {
         Self {
             state,
+            taken_back: false,
             script_fd: None,
             live_fd: None,
             local: None,

@@ -91,7 +91,9 @@ impl Connection {
         match (self.ecn, reply) {
             //= RFC 3168 §6.1.1: both bits ask, ECE alone grants.
             //= RFC 3168 §6.1.1.1: sent again, a SYN no longer asks.
-            (Feedback::Classic, false) if times == 0 || !fallback => Flags::ECE | Flags::CWR,
+            (Feedback::Classic, false) if times <= self.options.ecn_retries || !fallback => {
+                Flags::ECE | Flags::CWR
+            }
             (Feedback::Classic, true) => Flags::ECE,
             //= RFC 9768 §3.1.1 all three ask. §3.1.4.1 they do once more, and then no longer.
             (Feedback::Accurate, false) if times <= 1 || !fallback => ACE,

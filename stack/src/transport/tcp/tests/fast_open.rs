@@ -394,7 +394,7 @@ fn both_may_open_at_once() {
     give(&mut a, NOW, &syns[1]);
     give(&mut b, NOW, &syns[0]);
     assert_eq!([a.state(), b.state()], [State::SynReceived; 2]);
-    // No more than each other's SYN is taken.
+    // No more than each other's SYN is acknowledged.
     let answers = [only(&mut a, NOW), only(&mut b, NOW)];
     assert_eq!((answers[0].seg.ack, answers[0].seg.len), (IRS + 1, 0));
     give(&mut a, NOW, &answers[1]);
@@ -403,16 +403,20 @@ fn both_may_open_at_once() {
     let data = [sent(&mut a, NOW), sent(&mut b, NOW)];
     assert_eq!(data[0][0].0.seg.len, 6);
     assert_eq!(data[0][0].1, Some(Why::FastOpen));
-    for (flying, _) in &data[0] {
-        give(&mut b, NOW, flying);
-    }
-    for (flying, _) in &data[1] {
-        give(&mut a, NOW, flying);
+    // What the SYNs carried was kept, so that what comes again is old, and is answered.
+    for (to, data) in [(&mut b, &data[0]), (&mut a, &data[1])] {
+        for (Flying { seg, data, .. }, _) in data {
+            let again = to.handle_segment(NOW, seg, data.clone());
+            assert!(matches!(again, Ok(()) | Err(DropReason::TcpOutOfWindow)));
+        }
     }
     assert_eq!(
         (read(&mut a), read(&mut b)),
         (b"from b".into(), b"from a".into())
     );
+    give(&mut b, NOW, &only(&mut a, NOW));
+    give(&mut a, NOW, &only(&mut b, NOW));
+    assert_eq!([a.status(NOW).unacked, b.status(NOW).unacked], [0; 2]);
     assert_eq!([a.take_outcome(), b.take_outcome()], [None; 2]);
 }
 
