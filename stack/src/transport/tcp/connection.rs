@@ -851,7 +851,8 @@ impl Connection {
 
     fn on_handshake_timeout(&mut self, now: Instant) {
         let limit = if self.state == State::SynSent {
-            self.options.syn_retries
+            let steady = self.options.syn_steady;
+            self.options.syn_retries.saturating_add(steady)
         } else {
             self.options.syn_ack_retries
         };

@@ -275,8 +275,8 @@ pub struct Options {
     //= RFC 9293 §3.8.3 MUST-22: a limit R2 for SYNs, too; R1 is the same as of others.
     /// SYNs sent again before the attempt fails (RFC 9293 §3.8.3: R2 for a SYN).
     pub syn_retries: u8,
-    /// Of these, how many go at a steady pace before the timeout doubles each time (RFC 6298 §5.5
-    /// has none; Linux's `tcp_syn_linear_timeouts` is four).
+    /// Besides these, how many go at a steady pace before the timeout doubles each time (RFC 6298
+    /// §5.5 has none; Linux's `tcp_syn_linear_timeouts` is four).
     pub syn_steady: u8,
     /// How long an attempt to connect may take, whatever the number of its SYNs (FreeBSD's
     /// `keepinit`).
