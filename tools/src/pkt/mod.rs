@@ -30,6 +30,7 @@ mod conditional;
 mod config;
 mod constants;
 mod icmp;
+mod ip;
 mod lexer;
 mod notation;
 mod outer;

@@ -3,8 +3,8 @@
 //! Left out: PSP, whose packets are encrypted. GRE's checksum is the one that a script says, also
 //! where it does not hold: nothing but the script reads it.
 
+use super::ip::{self, Ip};
 use super::tree::{IpSpec, Label, Outer, TosSpec};
-use super::wire::{self, Ip};
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
@@ -42,7 +42,7 @@ pub(super) fn put(packet: Vec<u8>, outer: &[Outer]) -> Result<Vec<u8>, String> {
                         .find(|(_, known)| *known == kind)
                         .map_or(4, |(number, _)| *number),
                 };
-                let head = wire::header(&live(*from, *to, ip), protocol, bytes.len());
+                let head = ip::header(&live(*from, *to, ip), protocol, bytes.len());
                 (head, Some(if from.is_ipv4() { IPV4 } else { IPV6 }))
             }
             Outer::Gre {
@@ -102,7 +102,7 @@ pub(super) fn take(packet: &[u8]) -> Option<(Vec<Outer>, &[u8])> {
     let mut rest = packet;
     loop {
         // The reader of the packet says what is wrong with it.
-        let Ok((ip, protocol, body)) = wire::parse_ip(rest)? else {
+        let Ok((ip, protocol, body)) = ip::parse_ip(rest)? else {
             return Some((outer, rest));
         };
         let mut kind = KINDS
@@ -288,7 +288,7 @@ mod tests {
             ttl: 64,
             flow_label: 0,
         };
-        let packet = wire::udp(&inner, (1, 2), 5);
+        let packet = [ip::header(&inner, 17, 5), vec![0; 5]].concat();
         let (four, six) = (ip("2.2.2.2", "1.1.1.1"), ip("2::2222", "1::1111"));
         for outer in [
             vec![],

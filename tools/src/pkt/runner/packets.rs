@@ -3,12 +3,13 @@
 use super::socket::{Socket, State, shift_blocks, timestamps};
 use super::state::{Entry, Outgoing, Result, Runner, Stop, cannot, clock, fail};
 use crate::pkt::icmp;
+use crate::pkt::ip::Ip;
 use crate::pkt::notation;
 use crate::pkt::outer;
 use crate::pkt::tree::{
     About, Body, IpSpec, Numbering, Outer, Packet, TcpOption, TcpSpec, TosSpec,
 };
-use crate::pkt::wire::{self, Ip, Seen, SeenBody};
+use crate::pkt::wire::{self, Seen, SeenBody};
 
 /// How much longer than a packet's time it is waited for, to tell when it did come.
 const PATIENCE: u64 = 130_000_000_000;
