@@ -55,7 +55,7 @@ impl Ports {
         self.pick_or(flow, is_free, |_| false)
     }
 
-    /// The same, or else a port that `will_do`: one that is free is looked for among [`PATIENCE`]
+    /// The same, or else a port that `will_do`: one that is free is looked for among `PATIENCE`
     /// ports before one that will do is taken.
     pub fn pick_or(
         &mut self,
