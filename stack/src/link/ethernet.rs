@@ -220,6 +220,12 @@ pub fn encapsulate(
         let start = start.saturating_add(u16::try_from(len).unwrap_or(0));
         frame.offload.checksum = Checksum::Partial { start, offset };
     }
+    fill_up(frame);
+}
+
+/// Pads an Ethernet frame to the minimum size.
+#[inline]
+pub(super) fn fill_up(frame: &mut Frame) {
     let total = frame.len();
     if total < MIN_FRAME_LEN {
         pad(frame, total);

@@ -28,6 +28,7 @@ mod join;
 pub use join::Joiner;
 
 use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Payload};
+use crate::link::ethernet::fill_up;
 use crate::wire::checksum::Sum;
 use crate::wire::{EtherType, Protocol, ethernet, ipv6, tcp, udp, vlan};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -267,6 +268,10 @@ impl Cutter {
         piece.offload.checksum = Checksum::Complete;
         // Last, and no wider than they are: a copy made now would wait for them.
         self.fill_in(piece.head.as_mut_slice(), &fields);
+        // The last may be a few bytes behind headers without options.
+        if self.places.ip > 0 {
+            fill_up(piece);
+        }
         true
     }
 
@@ -550,6 +555,16 @@ mod tests {
             tcp::Flags::ACK | tcp::Flags::AE | tcp::Flags::CWR,
             tcp::Flags::NONE,
         );
+    }
+
+    #[test]
+    fn a_short_piece_is_padded() {
+        let mut cutter = Cutter::new(super_frame(false, false, 2003), false).unwrap();
+        let pieces: Vec<_> = core::iter::from_fn(|| cutter.next_piece()).collect();
+        let last = pieces.last().unwrap().to_bytes();
+        let (ip, rest) = ipv4::Header::parse(&last[14..]).unwrap();
+        assert_eq!((pieces.len(), last.len(), ip.payload_len()), (3, 60, 11));
+        assert_eq!(rest[11..], [0; 15]);
     }
 
     /// Cuts a segment with flags that each piece has, and those that only the first has.
