@@ -85,6 +85,15 @@ class Wire:
         raise AssertionError(f'{src}:{sport} was not let in')
 
 
+def overheard(wire, victim):
+    """An honest connection's port, what its client sends next, and what it expects."""
+    port = victim.getsockname()[1]
+    echo(victim)
+    wire.listen(0.3)
+    seq, ack, _, _, data = wire.came.pop((KERNEL, port))[-1]
+    return port, ack, after(seq, len(data))
+
+
 def honest(total=2000):
     """A client who gets back what he sends."""
     s = socket.create_connection((HOST, ECHO), timeout=30)

@@ -80,11 +80,7 @@ fn attacks_blind() {
     let (_, status) = attacked(
         4,
         "
-port = victim.getsockname()[1]
-echo(victim)
-wire.listen(0.3)
-last = wire.came.pop((KERNEL, port))[-1]
-snd, rcv = last[1], after(last[0], len(last[4]))
+port, snd, rcv = overheard(wire, victim)
 for i in range(1, 1501):
     wire.segment(KERNEL, port, ECHO, after(snd, i * 7), 0, RST)
     wire.segment(KERNEL, port, ECHO, after(snd, i * 7), 0, SYN)
@@ -105,11 +101,7 @@ fn attacks_ack_storm() {
     let (_, status) = attacked(
         4,
         "
-port = victim.getsockname()[1]
-echo(victim)
-wire.listen(0.3)
-last = wire.came.pop((KERNEL, port))[-1]
-snd, rcv = last[1], after(last[0], len(last[4]))
+port, snd, rcv = overheard(wire, victim)
 for i in range(5000):
     wire.segment(KERNEL, port, ECHO, snd, after(rcv, 1000 + i), ACK)
     wire.segment(KERNEL, port, ECHO, after(snd, -1000), rcv, ACK)
@@ -148,11 +140,7 @@ fn attacks_garbage() {
     attacked(
         16,
         "
-port = victim.getsockname()[1]
-echo(victim)
-wire.listen(0.3)
-last = wire.came.pop((KERNEL, port))[-1]
-snd, rcv = last[1], after(last[0], len(last[4]))
+port, snd, rcv = overheard(wire, victim)
 for i in range(5000):
     junk = chance.randbytes(chance.randrange(1, 41))
     wire.segment('10.7.0.99', 1024 + i, [ECHO, HTTP][i & 1], chance.getrandbits(32), 0, SYN,
