@@ -209,19 +209,24 @@ pub(crate) fn scapy(script: &str) -> String {
     format!("/usr/bin/python3 - <<'END'\n{before}\n{script}\nEND\n")
 }
 
-/// Datagrams of all sizes there and back.
-pub(crate) const UDP_ECHO: &str = "/usr/bin/python3 - <<'END'
+/// Datagrams of all sizes to an address and back; `whole` bytes are the most in one packet.
+pub(crate) fn udp_echo(to: &str, whole: u32) -> String {
+    format!(
+        "/usr/bin/python3 - <<'END'
 import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+to = ('{to}', 7)
+s = socket.socket(socket.AF_INET6 if ':' in to[0] else socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(10)
-s.connect(('10.7.0.2', 7))
-for size in [0, 1, 1472, 1473, 9000, 60000, 65507]:
+s.connect(to)
+for size in [0, 1, {whole}, {whole} + 1, 9000, 60000, 65507]:
     sent = bytes(i * 7 % 251 for i in range(size))
     s.send(sent)
     got = s.recv(65536)
     assert got == sent, (size, len(got))
 print('echoed')
-END";
+END"
+    )
+}
 
 /// A file that is gone after the test, with its folder: what is written late finds no place.
 pub(crate) struct TempFile(String);

@@ -1,6 +1,6 @@
 //! IPv6 on a TAP: the kernel and its tools find the host, and the host them.
 
-use crate::common::{loses_nothing, run, stand_in, up, up_sh, up_with_status};
+use crate::common::{loses_nothing, run, stand_in, udp_echo, up, up_sh, up_with_status};
 use crate::{Anyone, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -125,20 +125,8 @@ fn curl_gets_the_page() {
 }
 
 fn udp_echo_of_60_kilobytes() {
-    let script = "/usr/bin/python3 - <<'END'
-import socket
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.settimeout(10)
-s.connect(('fd07::2', 7))
-for size in [0, 1, 1452, 1453, 9000, 60000, 65507]:
-    sent = bytes(i * 7 % 251 for i in range(size))
-    s.send(sent)
-    got = s.recv(65536)
-    assert got == sent, (size, len(got))
-print('echoed')
-END";
     if !stand_in() {
-        up_sh(script).exits(0).says("echoed");
+        up_sh(&udp_echo("fd07::2", 1452)).exits(0).says("echoed");
     }
 }
 

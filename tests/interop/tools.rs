@@ -1,6 +1,6 @@
 //! The kernel's tools put to a host on a TAP: they ping, trace and scan it, and hear the truth.
 
-use crate::common::{Ran, UDP_ECHO, loses_nothing, up, up_sh};
+use crate::common::{Ran, loses_nothing, udp_echo, up, up_sh};
 use crate::{Anyone, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -215,7 +215,7 @@ fn nmap_ip_protocols_are_told_truthfully() {
 }
 
 fn udp_echo_of_60_kilobytes() {
-    up_sh(UDP_ECHO).exits(0).says("echoed");
+    up_sh(&udp_echo("10.7.0.2", 1472)).exits(0).says("echoed");
 }
 
 /// Where nobody listens, a SYN gets a correct RST: the kernel believes only one that fits.

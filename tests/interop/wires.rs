@@ -1,6 +1,6 @@
 //! Other wires than a TAP of one's own: a bridge between two stacks, a raw interface, VLANs.
 
-use crate::common::{UDP_ECHO, World, loses_nothing, run, scapy, tapline};
+use crate::common::{World, loses_nothing, run, scapy, tapline, udp_echo};
 use crate::{Anyone, Root, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -201,7 +201,10 @@ END";
 fn raw_world_echoes_60_kilobytes() {
     let world = raw_world();
     let host = world.tapline("far", RAW);
-    world.sh("near", UDP_ECHO).exits(0).says("echoed");
+    world
+        .sh("near", &udp_echo("10.7.0.2", 1472))
+        .exits(0)
+        .says("echoed");
     let status = host.status_at_end();
     status.adds_up("the host");
     status.has_no_bad_checksum();
