@@ -22,8 +22,9 @@ CASES = [
     ({'tcp_dsack': 0, 'tcp_recovery': 0, 'tcp_early_retrans': 0}, TIMESTAMPS | SACK | SCALING),
     ({'tcp_timestamps': 0, 'tcp_sack': 0, 'tcp_window_scaling': 0, 'tcp_ecn': 0}, 0),
 ]
+# A lost SYN would make a kernel ask without ECN, unless it is told not to.
 USUAL = {'tcp_timestamps': 1, 'tcp_sack': 1, 'tcp_window_scaling': 1, 'tcp_ecn': 2,
-         'tcp_dsack': 1, 'tcp_recovery': 1, 'tcp_early_retrans': 3}
+         'tcp_ecn_fallback': 0, 'tcp_dsack': 1, 'tcp_recovery': 1, 'tcp_early_retrans': 3}
 def turns():
     for case, options in CASES:
         for name, value in (USUAL | case).items():
