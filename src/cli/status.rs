@@ -405,7 +405,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
             "address": text(a.cidr), "usable": a.usable, "deprecated": a.deprecated, "state": state,
         })
     });
-    let groups = i.groups().groups();
+    let (groups, groups6) = (i.groups().groups(), i.groups6().groups());
     json!({
         "name": i.name(),
         "port": i.port().0,
@@ -435,18 +435,35 @@ fn interface(i: &Interface, now: Instant) -> Value {
         }),
         "routers": i.routers().routers().iter().map(|r| text(r.addr)).collect::<Value>(),
         "igmp": match groups.version() { Version::V1 => 1, Version::V2 => 2, Version::V3 => 3 },
-        "groups": groups.iter().map(|(group, filter)| json!({
-            "group": text(group),
-            "mode": match filter.mode {
-                FilterMode::Include => "include",
-                FilterMode::Exclude => "exclude",
-            },
-            "sources": filter.sources.iter().map(text).collect::<Vec<_>>(),
-        })).collect::<Value>(),
-        "group_counters": counters!(groups.stats(), groups::Stats {
-            queries, reported, left, suppressed, version_changes,
-        }),
+        "mld": match groups6.version() { Version::V1 | Version::V2 => 1, Version::V3 => 2 },
+        "groups": groups.iter().map(membership).chain(groups6.iter().map(membership)).collect::<Value>(),
+        "group_counters": group_counters(groups.stats()),
+        "group6_counters": group_counters(groups6.stats()),
     })
+}
+
+fn membership<A: ToString>((group, filter): (A, &groups::Filter<A>)) -> Value {
+    json!({
+        "group": group.to_string(),
+        "mode": match filter.mode {
+            FilterMode::Include => "include",
+            FilterMode::Exclude => "exclude",
+        },
+        "sources": filter.sources.iter().map(A::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn group_counters(stats: groups::Stats) -> Value {
+    counters!(
+        stats,
+        groups::Stats {
+            queries,
+            reported,
+            left,
+            suppressed,
+            version_changes
+        }
+    )
 }
 
 fn neighbor(n: &Neighbor, now: Instant) -> Value {
@@ -715,6 +732,7 @@ fn render_interface(out: &mut String, i: &Value) {
         ("  claims", "claims"),
         ("  claims6", "claims6"),
         ("  groups", "group_counters"),
+        ("  groups6", "group6_counters"),
     ] {
         line(out, title, &[counts(&i[key])]);
     }

@@ -296,6 +296,7 @@ const MALFORMED: &[DropReason] = &[
     DropReason::IcmpBadChecksum,
     DropReason::IgmpMalformed,
     DropReason::IgmpBadChecksum,
+    DropReason::MldMalformed,
     DropReason::UdpMalformed,
     DropReason::UdpBadChecksum,
     DropReason::TcpMalformed,

@@ -207,6 +207,10 @@ reasons! {
     IgmpBadChecksum = "igmp-bad-checksum",
     /// An IGMP message that asks nothing of a host, or with a TTL other than 1.
     IgmpIgnored = "igmp-ignored",
+    /// A message of multicast listener discovery that is cut short or malformed.
+    MldMalformed = "mld-malformed",
+    /// One that asks nothing of a host, or that comes from elsewhere than its link.
+    MldIgnored = "mld-ignored",
 
     // UDP, TCP, sockets.
     /// The UDP header is cut short, or its length disagrees with the packet.

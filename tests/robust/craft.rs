@@ -771,6 +771,9 @@ fn ipv6_upper(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> (Pro
     if c.one_in(3) {
         return (Protocol::ICMPV6, discovery(c, to, src, dst));
     }
+    if c.one_in(8) {
+        return listener_query(c, src, dst);
+    }
     let message = match c.below(12) {
         0 => icmpv6::Message::EchoRequest {
             ident: 1,
@@ -836,6 +839,35 @@ fn ipv6_upper(c: &mut Chance, to: &Target, src: Ipv6Addr, dst: Ipv6Addr) -> (Pro
     };
     let bytes = emit(|w| message.emit(w, message.compute_checksum(src, dst)));
     (Protocol::ICMPV6, bytes)
+}
+
+/// A query of either version after a group, or all; mostly with router alert.
+fn listener_query(c: &mut Chance, src: Ipv6Addr, dst: Ipv6Addr) -> (Protocol, Vec<u8>) {
+    let n = 16 * c.below(4);
+    let sources = c.bytes(n);
+    let group = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, c.u16() & 3);
+    let v2 = mld::QueryV2 {
+        reserved: 0,
+        suppress: c.one_in(2),
+        qrv: c.byte() & 7,
+        qqic: c.byte(),
+        sources: ipv6::Addresses::new(&sources).unwrap_or_default(),
+        rest: &[],
+    };
+    let query = icmpv6::Message::MldQuery(mld::Query {
+        max_response_code: c.u16(),
+        reserved: 0,
+        group: c
+            .pick(&[group, Ipv6Addr::UNSPECIFIED, dst])
+            .unwrap_or(group),
+        v2: (!c.one_in(4)).then_some(v2),
+    });
+    let bytes = emit(|w| query.emit(w, query.compute_checksum(src, dst)));
+    if c.one_in(6) {
+        return (Protocol::ICMPV6, bytes);
+    }
+    let alert = stack::net::mld::ROUTER_ALERT;
+    (Protocol::HOP_BY_HOP, [&alert[..], &bytes].concat())
 }
 
 /// A message of neighbour discovery's, mostly valid but for what its packet makes of it.

@@ -8,6 +8,7 @@ use stack::host::{Config, Host, InterfaceConfig, RawHandle, ReversePath, UdpHand
 use stack::link::offload::{self, Joiner};
 use stack::machine::{Consumer, Fate, Machine, Port};
 use stack::net::groups::FilterMode;
+use stack::net::mld;
 use stack::net::route::{Route, RouteKind};
 use stack::reason::DropReason;
 use stack::rng::Rng;
@@ -303,11 +304,11 @@ impl Drive {
             let have: Vec<_> = all.iter().map(|a| a.cidr).collect();
             let lost: Vec<_> = all.iter().filter(|a| lost(a)).map(|a| a.cidr).collect();
             for gone in &lost {
-                self.host.remove_address(at, gone.addr());
+                self.host.remove_address(self.now, at, gone.addr());
                 self.host.add_address(self.now, at, *gone);
             }
             for extra in have.iter().filter(|a| !wanted.contains(a)) {
-                self.host.remove_address(at, extra.addr());
+                self.host.remove_address(self.now, at, extra.addr());
             }
             for missing in wanted.iter().filter(|a| !have.contains(a)) {
                 self.host.add_address(self.now, at, *missing);
@@ -429,6 +430,7 @@ impl Drive {
             assert!(
                 interface.groups().groups().iter().count() <= config.igmp.groups.max_groups + 1
             );
+            assert!(interface.groups6().groups().iter().count() <= config.mld.max_groups);
         }
     }
 
@@ -500,11 +502,14 @@ impl Drive {
         let nowhere = |a: Ipv6Addr| a.is_loopback() || a.is_unspecified();
         //= RFC 4862 §5.4.2 but the question whether anyone has an address comes from nobody.
         let probe = header.next_header == Protocol::ICMPV6 && body.first() == Some(&135);
-        let nobody = nowhere(header.src) && !(probe && header.src.is_unspecified());
+        //= RFC 3590 §4 and so do reports of who listens, until there is an address.
+        let report = header.next_header == Protocol::HOP_BY_HOP && body[..8] == mld::ROUTER_ALERT;
+        let may = (probe && header.hop_limit == 255) || (report && header.hop_limit == 1);
+        let nobody = nowhere(header.src) && !(may && header.src.is_unspecified());
         assert!(!nowhere(header.dst) && !nobody, "{header:?}");
         assert!(
-            !header.src.is_unspecified() || header.hop_limit == 255,
-            "RFC 4861 §4.3: {header:?}"
+            !report || icmpv6::verify(header.src, header.dst, &body[8..]),
+            "checksum: {header:?}"
         );
         let own = self.host.interfaces().iter().any(|i| i.holds(header.src));
         // A raw socket's user sends nothing but one repeated byte.
@@ -523,6 +528,10 @@ impl Drive {
         let interface = c.below(self.host.interfaces().len() + 1) as u16;
         let addr = c.pick(&self.target.addrs).unwrap_or(Ipv4Addr::BROADCAST);
         let group = c.pick(&self.target.groups).unwrap_or(Ipv4Addr::BROADCAST);
+        let group = match self.target.addrs6.is_empty() || c.one_in(2) {
+            true => IpAddr::V4(group),
+            false => IpAddr::V6(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, c.u16() & 3)),
+        };
         match c.below(16) {
             0 | 1 => self.open(c),
             2 | 3 => self.send_udp(c),
@@ -548,7 +557,11 @@ impl Drive {
                     } else {
                         FilterMode::Exclude
                     };
-                    let sources: Vec<_> = self.target.peers.iter().map(|p| p.1).collect();
+                    let mut sources: Vec<IpAddr> =
+                        self.target.peers.iter().map(|p| p.1.into()).collect();
+                    if c.one_in(2) {
+                        sources = self.target.addrs6.iter().map(|a| (*a).into()).collect();
+                    }
                     let n = c.below(4);
                     let sources = sources.get(..n).unwrap_or_default();
                     let _ = self
@@ -584,7 +597,7 @@ impl Drive {
                     self.host.add_address(now, interface, cidr);
                 }
             }
-            11 => self.host.remove_address(interface, IpAddr::V4(addr)),
+            11 => self.host.remove_address(now, interface, IpAddr::V4(addr)),
             12 => {
                 let kind = match c.below(5) {
                     0 => RouteKind::Unreachable,

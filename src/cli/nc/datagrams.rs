@@ -99,7 +99,8 @@ impl<S: Source, W: Write> Cat<S, W> {
                 [] => FilterMode::Exclude,
                 _ => FilterMode::Include,
             };
-            host.udp_join(now, socket, self.interface, group, mode, &self.args.source)
+            let sources: Vec<IpAddr> = self.args.source.iter().map(|&s| s.into()).collect();
+            host.udp_join(now, socket, self.interface, group, mode, &sources)
                 .map_err(|e| Failure::usage(format!("{group}: {e}")))?;
         }
         if let Some(peer) = self.ends.peer {

@@ -1,7 +1,7 @@
 //! What a host is told at birth: limits, policies, interfaces. Plain data with defaults.
 
 use crate::machine::Port;
-use crate::net::{acd, dad, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers};
+use crate::net::{acd, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers};
 use crate::time::Duration;
 use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
@@ -51,6 +51,8 @@ pub struct Config {
     pub pmtu: pmtu::Config,
     /// Multicast groups.
     pub igmp: igmp::Config,
+    /// Those of IPv6.
+    pub mld: groups::Config,
     /// Ephemeral ports.
     pub ephemeral_ports: RangeInclusive<u16>,
     /// Sockets of all kinds together.
@@ -141,6 +143,7 @@ impl Default for Config {
             reassembly: reassembly::Config::default(),
             pmtu: pmtu::Config::default(),
             igmp: igmp::Config::default(),
+            mld: groups::Config::default(),
             ephemeral_ports: ports::EPHEMERAL,
             max_sockets: 65_536,
             max_connections: 1 << 20,

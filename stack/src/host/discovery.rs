@@ -21,11 +21,12 @@ use crate::frame::Frame;
 use crate::link::ethernet::Cast;
 use crate::machine::{Consumer, Fate, Port};
 use crate::net::dad::{Dad, Policy, Start};
+use crate::net::groups::FilterMode;
 use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
 use crate::net::neighbor::Claim;
 use crate::net::route::Route;
-use crate::net::{ipv6, routers, slaac};
+use crate::net::{ipv6, mld, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::icmpv6::Message;
@@ -100,7 +101,7 @@ impl Host {
         };
         let checked = interface.dad.handle_message(now, &heard, &valid, ours);
         if checked.is_err() {
-            self.pump_claims(at);
+            self.pump_claims(now, at);
             return checked.map(|()| Fate::Delivered(Consumer::Icmp));
         }
         let Interface {
@@ -226,7 +227,7 @@ impl Host {
                     }
                 }
                 (routers::Event::AddressGone(addr), _) => {
-                    self.drop_address(at, IpAddr::V6(addr));
+                    self.drop_address(now, at, IpAddr::V6(addr));
                 }
                 (routers::Event::Deprecated(addr, deprecated), _) => {
                     for address in &mut interface.addresses {
@@ -249,19 +250,15 @@ impl Host {
         let claim = interface.dad.poll_transmit(now, mac, router);
         if claim.is_some() {
             // With its announcement an address may be used.
-            self.pump_claims(at);
+            self.pump_claims(now, at);
             return claim;
         }
         let answer = interface.ndp.poll_transmit(mac, router);
         if answer.is_some() || !interface.routers.poll_transmit(now) {
             return answer;
         }
-        let links = |a: &&Address| a.usable && a.cidr.addr().is_ipv6();
-        let links = interface.addresses.iter().filter(links);
-        let mut links = links.filter_map(|a| a.cidr.addr6());
         //= RFC 4429 §3.2 no optimistic address tells where it is.
-        let src = links.find(|a| a.is_unicast_link_local() && !interface.dad.is_probing(*a));
-        Some(ndp::router_solicitation(mac, src))
+        Some(ndp::router_solicitation(mac, interface.link_local()))
     }
 
     /// A message of discovery's as a frame; `None` where its receiver has to be found first.
@@ -318,6 +315,12 @@ impl Host {
                 filter.join(MacAddr::from_ipv6_multicast(group));
             }
         }
+        if let Some(at) = self.interface_mut(interface) {
+            // Addresses that end alike share a group, which has been joined then. Where there is no
+            // room for it, the address is heard all the same: only routers are not told.
+            let group = solicited_node(addr);
+            let _ = at.mld.join(now, THE_HOST, group, FilterMode::Exclude, &[]);
+        }
         if lacks {
             self.add_link_local(now, interface, mac);
         }
@@ -332,7 +335,7 @@ impl Host {
     }
 
     /// The groups of an address that was removed are heard for its sake no more.
-    pub(super) fn leave_ipv6(&mut self, interface: u16, addr: Ipv6Addr) {
+    pub(super) fn leave_ipv6(&mut self, now: Instant, interface: u16, addr: Ipv6Addr) {
         let at = self.interface(interface);
         let Some(at) = at.filter(|i| i.config.medium == Medium::Ethernet) else {
             return;
@@ -343,14 +346,59 @@ impl Host {
                 filter.leave(MacAddr::from_ipv6_multicast(group));
             }
         }
+        if let Some(at) = self.interface_mut(interface) {
+            let group = solicited_node(addr);
+            let of = |a: &Address| a.cidr.addr6().map(solicited_node);
+            if !at.addresses.iter().any(|a| of(a) == Some(group)) {
+                let _ = at.mld.leave(now, THE_HOST, group);
+            }
+        }
     }
 }
+
+/// In place of a socket's number: who joins the groups of our addresses.
+const THE_HOST: u32 = u32::MAX;
 
 const fn groups_of(addr: Ipv6Addr) -> [Ipv6Addr; 2] {
     [ndp::ALL_NODES, solicited_node(addr)]
 }
 
 impl Interface {
+    /// Its link-local address, once that is known to be its own.
+    fn link_local(&self) -> Option<Ipv6Addr> {
+        let usable = self.addresses.iter().filter(|a| a.usable);
+        let mut addrs = usable.filter_map(|a| a.cidr.addr6());
+        addrs.find(|a| a.is_unicast_link_local() && !self.dad.is_probing(*a))
+    }
+
+    /// The next message of listener discovery.
+    pub(super) fn transmit_listener(&mut self, now: Instant) -> Option<Frame> {
+        let (dst, mut message) = self.mld.poll_transmit(now)?;
+        //= RFC 3810 §5.2.13 reports come from a link-local address; RFC 3590 §4 until there is one,
+        //= from the unspecified one, for those bridges that look.
+        let src = self.link_local().unwrap_or(Ipv6Addr::UNSPECIFIED);
+        mld::seal(&mut message, src, dst);
+        let mut frame = Frame::from_bytes(message.into());
+        frame.push_front(&mld::ROUTER_ALERT);
+        let out = ipv6::Outgoing {
+            tos: 0,
+            flow_label: 0,
+            hop_limit: mld::HOP_LIMIT,
+            protocol: Protocol::HOP_BY_HOP,
+            src,
+            dst,
+        };
+        if !ipv6::encapsulate(&mut frame, &out) {
+            return None;
+        }
+        self.encapsulate(
+            &mut frame,
+            MacAddr::from_ipv6_multicast(dst),
+            EtherType::IPV6,
+        );
+        Some(frame)
+    }
+
     /// Begins to claim an IPv6 address; whether it may be used at once.
     pub(super) fn claim_ipv6(&mut self, now: Instant, addr: Ipv6Addr, transmits: u32) -> bool {
         let start = match self.config.duplicate_detection {

@@ -2,7 +2,7 @@
 //! cache and the link, cut where the MTU asks for it.
 //!
 //! ```text
-//!   ARP, ACD, DAD, NDP -> what the neighbour cache releases -> IGMP -> replies -> forwarded -> sockets in turn
+//!   ARP, ACD, DAD, NDP -> what the neighbour cache releases -> IGMP, MLD -> replies -> forwarded -> sockets in turn
 //!                       \--> next hop's MAC known? else park --> cut to MTU --> link header
 //! ```
 
@@ -282,7 +282,9 @@ impl Host {
     /// Membership reports.
     fn transmit_groups(&mut self, now: Instant, at: u16) -> Option<Frame> {
         let interface = self.interfaces.get_mut(usize::from(at))?;
-        let (dst, report) = interface.igmp.poll_transmit(now)?;
+        let Some((dst, report)) = interface.igmp.poll_transmit(now) else {
+            return interface.transmit_listener(now);
+        };
         let mut frame = Frame::from_bytes(report.into());
         let out = ipv4::Outgoing {
             tos: igmp::TOS,

@@ -9,8 +9,8 @@ use crate::link::offload;
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
 use crate::net::ip::{self, Accepted, Quoted};
-use crate::net::ipv4;
 use crate::net::pmtu::TooBig;
+use crate::net::{ipv4, ipv6, mld};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{ErrorKind, Key, SocketError, tcp};
@@ -107,8 +107,34 @@ impl Host {
             icmpv6::kind::ECHO_REPLY => {
                 self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet)
             }
+            kind if mld::is_listener_discovery(kind) => self.receive_mld(now, at, header, packet),
             _ => self.receive_icmpv6_error(now, header, packet),
         }
+    }
+
+    #[inline(never)]
+    fn receive_mld(
+        &mut self,
+        now: Instant,
+        at: u16,
+        header: &Accepted,
+        packet: &Frame,
+    ) -> Result<Fate, DropReason> {
+        self.calm = None;
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else {
+            return Err(DropReason::MldIgnored);
+        };
+        let bytes = packet.to_bytes();
+        let heard = mld::Heard {
+            src,
+            dst,
+            hop_limit: header.ttl,
+            alert: ipv6::has_router_alert(&bytes),
+        };
+        let message = bytes.get(header.header_len..).unwrap_or_default();
+        let interface = self.interface_mut(at).ok_or(DropReason::InterfaceDown)?;
+        interface.mld.handle_message(now, message, &heard)?;
+        Ok(Fate::Delivered(Consumer::Icmp))
     }
 
     #[inline(never)]

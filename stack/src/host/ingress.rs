@@ -267,13 +267,13 @@ impl Host {
         };
         let checked = interface.acd.handle_packet(now, packet, |_| ours);
         if checked.is_err() {
-            self.pump_claims(at);
+            self.pump_claims(now, at);
         }
         checked
     }
 
     /// Takes the news of claims: an address became usable, or was lost.
-    pub(super) fn pump_claims(&mut self, at: u16) {
+    pub(super) fn pump_claims(&mut self, now: Instant, at: u16) {
         loop {
             let Some(interface) = self.interface_mut(at) else {
                 return;
@@ -321,6 +321,13 @@ impl Host {
                     if a.cidr.addr() == addr {
                         a.usable = usable;
                     }
+                }
+                if let IpAddr::V6(addr) = addr
+                    && usable
+                    && addr.is_unicast_link_local()
+                {
+                    //= RFC 3590 §4 what was told from the unspecified address is told again.
+                    interface.mld.announce(now);
                 }
                 self.forget_routes();
             }
@@ -870,13 +877,8 @@ impl Host {
 
     /// Whether a socket asked for this group from this source on this interface (RFC 3376 §3.2).
     fn socket_hears(&self, key: Key, at: u16, header: &Accepted) -> bool {
-        match (header.dst, header.src) {
-            (IpAddr::V4(dst), IpAddr::V4(src)) if dst.is_multicast() => self
-                .interface(at)
-                .is_some_and(|i| i.igmp.socket_accepts(key.number(), dst, src)),
-            // Which groups of IPv6 the interface hears has been looked at; sockets join none yet.
-            _ => true,
-        }
+        self.interface(at)
+            .is_some_and(|i| i.socket_hears(key.number(), header.dst, header.src))
     }
 }
 

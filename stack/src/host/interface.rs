@@ -10,8 +10,10 @@ use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
 use crate::net::dad::Dad;
+use crate::net::groups::{FilterMode, GroupError};
 use crate::net::igmp::{self, Igmp};
 use crate::net::ip::{self, Fragmenter};
+use crate::net::mld::Mld;
 use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
@@ -40,6 +42,7 @@ pub struct Interface {
     /// Another station has our MAC, and with it our addresses.
     pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
+    pub(super) mld: Mld,
     pub(super) counters: Counters,
     pub(super) queues: Queues,
     /// What users asked of ARP themselves.
@@ -159,6 +162,8 @@ impl Interface {
             routers: Routers::new(host.routers.clone(), rng.fork("routers")),
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
+            // What is left of a packet beside its header and one with router alert.
+            mld: Mld::new(host.mld, config.mtu.saturating_sub(48), rng.fork("mld")),
             counters: Counters::default(),
             queues: Queues::default(),
             asked: Asked::default(),
@@ -207,6 +212,76 @@ impl Interface {
     #[must_use]
     pub const fn groups(&self) -> &Igmp {
         &self.igmp
+    }
+
+    /// Its groups of IPv6.
+    #[must_use]
+    pub const fn groups6(&self) -> &Mld {
+        &self.mld
+    }
+
+    /// Lets a socket hear a group.
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        socket: u32,
+        group: IpAddr,
+        mode: FilterMode,
+        sources: &[IpAddr],
+    ) -> Result<(), GroupError> {
+        fn all<A>(
+            sources: &[IpAddr],
+            of: impl Fn(&IpAddr) -> Option<A>,
+        ) -> Result<Vec<A>, GroupError> {
+            let sources = sources.iter().map(of).collect::<Option<_>>();
+            sources.ok_or(GroupError::MixedFamilies)
+        }
+        match group {
+            IpAddr::V4(group) => {
+                let sources = all(sources, |s| match s {
+                    IpAddr::V4(s) => Some(*s),
+                    IpAddr::V6(_) => None,
+                })?;
+                self.igmp.join(now, socket, group, mode, &sources)
+            }
+            IpAddr::V6(group) => {
+                let sources = all(sources, |s| match s {
+                    IpAddr::V6(s) => Some(*s),
+                    IpAddr::V4(_) => None,
+                })?;
+                self.mld.join(now, socket, group, mode, &sources)
+            }
+        }
+    }
+
+    /// Ends that. One that had not joined need not leave.
+    pub(super) fn leave(&mut self, now: Instant, socket: u32, group: IpAddr) {
+        let _ = match group {
+            IpAddr::V4(group) => self.igmp.leave(now, socket, group),
+            IpAddr::V6(group) => self.mld.leave(now, socket, group),
+        };
+    }
+
+    /// Whether anyone has joined a group.
+    pub(super) fn is_member(&self, group: IpAddr) -> bool {
+        match group {
+            IpAddr::V4(group) => self.igmp.is_member(group),
+            IpAddr::V6(group) => self.mld.is_member(group),
+        }
+    }
+
+    /// Whether a socket is to have what `src` sends to a group (RFC 3376 §3.2).
+    pub(super) fn socket_hears(&self, socket: u32, group: IpAddr, src: IpAddr) -> bool {
+        match (group, src) {
+            (IpAddr::V4(group), IpAddr::V4(src)) if group.is_multicast() => {
+                self.igmp.socket_accepts(socket, group, src)
+            }
+            // The groups of the host itself need not be joined.
+            (IpAddr::V6(group), IpAddr::V6(src)) => {
+                self.is_own_group(group) || self.mld.socket_accepts(socket, group, src)
+            }
+            _ => true,
+        }
     }
 
     /// Its claims of addresses.
@@ -324,13 +399,15 @@ impl Interface {
     pub(super) fn hears(&self, group: IpAddr, src: IpAddr) -> bool {
         match (group, src) {
             (IpAddr::V4(group), IpAddr::V4(src)) => self.igmp.accepts(group, src),
-            (IpAddr::V6(group), _) => self.hears_ipv6(group),
+            (IpAddr::V6(group), IpAddr::V6(src)) => {
+                self.is_own_group(group) || self.mld.accepts(group, src)
+            }
             _ => false,
         }
     }
 
     //= RFC 4291 §2.8 a host recognises the groups of all nodes, and those that go with its addresses.
-    fn hears_ipv6(&self, group: Ipv6Addr) -> bool {
+    fn is_own_group(&self, group: Ipv6Addr) -> bool {
         let of = |a: &Address| a.cidr.addr6().map(solicited_node);
         group == ndp::ALL_NODES || self.addresses.iter().any(|a| of(a) == Some(group))
     }
@@ -375,6 +452,7 @@ impl Interface {
             || self.asked.has_output()
             || self.neighbors.has_output()
             || self.igmp.has_output(now)
+            || self.mld.has_output(now)
     }
 
     /// Whether neighbour discovery has something to say itself.
@@ -391,7 +469,8 @@ impl Interface {
         let claims = earliest(self.acd.poll_timeout(), self.dad.poll_timeout());
         let claims = earliest(claims, self.routers.poll_timeout());
         let link = earliest(self.neighbors.poll_timeout(), claims);
-        earliest(link, self.igmp.poll_timeout())
+        let groups = earliest(self.igmp.poll_timeout(), self.mld.poll_timeout());
+        earliest(link, groups)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -400,6 +479,7 @@ impl Interface {
         self.dad.handle_timeout(now);
         self.routers.handle_timeout(now);
         self.igmp.handle_timeout(now);
+        self.mld.handle_timeout(now);
     }
 }
 

@@ -33,7 +33,7 @@
 //! | replies, each interface | 1,024 and 1 MiB | the newest | 2 MiB |
 //! | forwarded packets, each interface | 1,024 | the newest | 2 MiB at an MTU of 1,500 |
 //! | packets to ourselves | 1,024 and 1 MiB | the newest | 2 MiB |
-//! | IGMP timers | 256 groups, 64 sources each | the query is answered for the whole group | 256 KiB |
+//! | IGMP and MLD timers | 256 groups each, 64 sources each | the query is answered for the whole group | 1.3 MiB |
 //! | a socket's queues | 256 KiB in, 256 KiB out, 16 errors | the newest; of errors the oldest | 512 KiB |
 //! | whom a socket sent to, of whom errors are believed | 16 | the one sent to longest ago | 64 B |
 //! | TCP connections | 1,048,576, 1 KiB each beyond buffers | the oldest that nobody holds in TIME-WAIT; else the newest | 1 GiB |
@@ -323,15 +323,15 @@ impl Host {
             deprecated: false,
         });
         self.forget_routes();
-        self.pump_claims(interface);
+        self.pump_claims(now, interface);
         if let Some(addr) = cidr.addr6() {
             self.join_ipv6(now, interface, addr);
         }
     }
 
     /// Removes an address and its on-link route.
-    pub fn remove_address(&mut self, interface: u16, addr: IpAddr) {
-        let gone = self.drop_address(interface, addr);
+    pub fn remove_address(&mut self, now: Instant, interface: u16, addr: IpAddr) {
+        let gone = self.drop_address(now, interface, addr);
         let left = self.interface(interface).map_or(&[][..], |i| &i.addresses);
         let kept = |cidr: &Cidr| left.iter().any(|a| a.cidr.network() == cidr.network());
         // Another address may lie in the same network, whose route stays then.
@@ -343,7 +343,7 @@ impl Host {
     }
 
     /// The same, and its route stays; gives what was removed.
-    fn drop_address(&mut self, interface: u16, addr: IpAddr) -> Vec<Cidr> {
+    fn drop_address(&mut self, now: Instant, interface: u16, addr: IpAddr) -> Vec<Cidr> {
         self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return Vec::new();
@@ -360,7 +360,7 @@ impl Host {
             IpAddr::V6(addr) => drop(at.dad.release(addr)),
         }
         for addr in gone.iter().filter_map(|cidr| cidr.addr6()) {
-            self.leave_ipv6(interface, addr);
+            self.leave_ipv6(now, interface, addr);
         }
         self.forget_routes();
         gone
@@ -382,6 +382,7 @@ impl Host {
             at.acd.restart(now);
             at.dad.restart(now);
             at.igmp.announce(now);
+            at.mld.announce(now);
             let waits = at.config.duplicate_detection == DuplicateDetection::Before;
             for address in &mut at.addresses {
                 // What is probed for again may not be used meanwhile.
@@ -654,7 +655,7 @@ impl Host {
                 interface.handle_timeout(now);
             }
             let at = u16::try_from(at).unwrap_or(u16::MAX);
-            self.pump_claims(at);
+            self.pump_claims(now, at);
             self.pump_routers(now, at);
         }
         self.reassembly.handle_timeout(now);

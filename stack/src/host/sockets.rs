@@ -6,7 +6,7 @@
 
 use super::event::{RawHandle, UdpHandle, Who};
 use super::flow::Marks;
-use super::interface::{Hop, Waiting};
+use super::interface::{Hop, Waiting, group_mac};
 use super::routing::Way;
 use super::{Event, Host};
 use crate::frame::{Checksum, Frame, Payload};
@@ -21,7 +21,7 @@ use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
 use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError, any_of};
 use crate::wire::checksum::Sum;
-use crate::wire::{MacAddr, Protocol, icmpv4, icmpv6, udp as udp_wire};
+use crate::wire::{Protocol, icmpv4, icmpv6, udp as udp_wire};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -45,7 +45,7 @@ pub(super) struct Entry {
     /// The pair of ends that it is found by, where it is connected.
     flow: Option<Box<(SocketAddr, SocketAddr)>>,
     /// Groups joined, with the interface.
-    groups: Vec<(u16, Ipv4Addr)>,
+    groups: Vec<(u16, IpAddr)>,
 }
 
 /// What kind of socket.
@@ -527,7 +527,7 @@ impl Host {
         Some(SocketAddr::new(socket.local_addr, socket.port))
     }
 
-    /// Joins a group on an interface, for all sources or by a filter (RFC 3376 §2).
+    /// Joins a group on an interface, for all sources or by a filter (RFC 3376 §2, RFC 3810 §3).
     ///
     /// # Errors
     /// See [`GroupError`].
@@ -536,11 +536,11 @@ impl Host {
         now: Instant,
         handle: UdpHandle,
         interface: u16,
-        group: Ipv4Addr,
+        group: impl Into<IpAddr>,
         mode: FilterMode,
-        sources: &[Ipv4Addr],
+        sources: &[IpAddr],
     ) -> Result<(), GroupError> {
-        let key = handle.0;
+        let (key, group) = (handle.0, group.into());
         if self.udp_socket(key).is_none() {
             return Err(GroupError::NotMember);
         }
@@ -549,11 +549,11 @@ impl Host {
             .interfaces
             .get_mut(usize::from(interface))
             .ok_or(GroupError::NotAGroup)?;
-        let was = at.igmp.is_member(group);
-        at.igmp.join(now, key.number(), group, mode, sources)?;
+        let was = at.is_member(group);
+        at.join(now, key.number(), group, mode, sources)?;
         let port = at.config.port;
         if !was && let Some(filter) = self.filter_of(port) {
-            filter.join(MacAddr::from_ipv4_multicast(group));
+            filter.join(group_mac(group));
         }
         if let Some(entry) = self.sockets.get_mut(key)
             && !entry.groups.contains(&(interface, group))
@@ -564,7 +564,14 @@ impl Host {
     }
 
     /// Leaves a group.
-    pub fn udp_leave(&mut self, now: Instant, handle: UdpHandle, interface: u16, group: Ipv4Addr) {
+    pub fn udp_leave(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        interface: u16,
+        group: impl Into<IpAddr>,
+    ) {
+        let group = group.into();
         let Some(entry) = self.sockets.get_mut(handle.0) else {
             return;
         };
@@ -572,25 +579,22 @@ impl Host {
         self.leave(now, handle.0, interface, group);
     }
 
-    fn leave(&mut self, now: Instant, key: Key, interface: u16, group: Ipv4Addr) {
+    fn leave(&mut self, now: Instant, key: Key, interface: u16, group: IpAddr) {
         self.calm = None;
         let Some(at) = self.interfaces.get_mut(usize::from(interface)) else {
             return;
         };
-        let was = at.igmp.is_member(group);
-        let _ = at.igmp.leave(now, key.number(), group);
-        let gone = was && !at.igmp.is_member(group);
+        let was = at.is_member(group);
+        at.leave(now, key.number(), group);
+        let gone = was && !at.is_member(group);
         let port = at.config.port;
         if gone && let Some(filter) = self.filter_of(port) {
-            filter.leave(MacAddr::from_ipv4_multicast(group));
+            filter.leave(group_mac(group));
         }
     }
 
     fn is_member(&self, group: IpAddr) -> bool {
-        match group {
-            IpAddr::V4(group) => self.interfaces.iter().any(|i| i.igmp.is_member(group)),
-            IpAddr::V6(_) => false,
-        }
+        self.interfaces.iter().any(|i| i.is_member(group))
     }
 
     /// Closes a UDP socket: its groups are left, what waits is dropped and counted.

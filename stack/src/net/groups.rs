@@ -185,6 +185,8 @@ pub enum GroupError {
     TooManyGroups,
     /// The group would have more sources than it may.
     TooManySources,
+    /// A source is of another family than the group.
+    MixedFamilies,
 }
 
 impl fmt::Display for GroupError {
@@ -195,6 +197,7 @@ impl fmt::Display for GroupError {
             Self::NotMember => "the socket has not joined this group",
             Self::TooManyGroups => "too many groups are joined",
             Self::TooManySources => "too many sources for one group",
+            Self::MixedFamilies => "a source is of another family than the group",
         })
     }
 }

@@ -9,15 +9,15 @@
 //! ```
 //!
 //! Read first: RFC 3376 §4.2 (reports), §5, §7.2; RFC 2236; RFC 1112 appendix I. The memberships
-//! and timers are [`super::groups`]'s; here are the messages.
+//! and timers are [`super::groups`]'s, what is told when [`super::listener`]'s; here are the bytes.
 //!
-//! Promises. All-systems (224.0.0.1) is always received and never reported. Records are packed
-//! into as few reports as hold them, none longer than the configured length.
+//! Promises. All-systems (224.0.0.1) is always received and never reported.
 //!
 //! Left out: checks of TTL, checksum and header, which the caller makes before a message is parsed
 //! and handed in; sending: the caller adds the header, with [`TTL`], [`TOS`] and [`ROUTER_ALERT`].
 
-use super::groups::{self, FilterMode, GroupError, Groups, Output, Query, RecordKind, Version};
+use super::groups::{self, Query, RecordKind, Version};
+use super::listener::Listener;
 use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -25,7 +25,6 @@ use crate::wire::Writer;
 use crate::wire::igmp::{
     Message, Record, RecordType, Sources, V3Query, V3Report, decode_float, fill_checksum,
 };
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -74,101 +73,17 @@ impl Default for Config {
 /// let (dst, report) = igmp.poll_transmit(now).unwrap();
 /// assert_eq!((dst, report[0]), (ALL_V3_ROUTERS, 0x22));
 /// ```
-#[derive(Clone, Debug)]
-pub struct Igmp {
-    max_message: usize,
-    groups: Groups<Ipv4Addr>,
-    /// What was computed in one go: at most a few messages a group.
-    ready: VecDeque<(Ipv4Addr, Vec<u8>)>,
-}
+pub type Igmp = Listener<Format>;
 
-/// Bytes before the first record of a report.
-const REPORT_HEAD: usize = 8;
-/// Bytes before the sources of a record.
-const RECORD_HEAD: usize = 8;
+/// IGMP's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Format;
 
 impl Igmp {
     /// No memberships.
     #[must_use]
     pub fn new(config: Config, rng: Rng) -> Self {
-        Self {
-            // One source at least must fit.
-            max_message: config.max_message.max(REPORT_HEAD + RECORD_HEAD + 4),
-            groups: Groups::new(config.groups, rng),
-            ready: VecDeque::new(),
-        }
-    }
-
-    /// Lets a socket receive a group: `Exclude` and no sources for all of it.
-    ///
-    /// # Errors
-    /// See [`GroupError`].
-    pub fn join(
-        &mut self,
-        now: Instant,
-        socket: u32,
-        group: Ipv4Addr,
-        mode: FilterMode,
-        sources: &[Ipv4Addr],
-    ) -> Result<(), GroupError> {
-        self.groups.join(now, socket, group, mode, sources)
-    }
-
-    /// Changes which sources of a group a socket receives. `Include` and no sources is to leave.
-    ///
-    /// # Errors
-    /// See [`GroupError`].
-    pub fn set_filter(
-        &mut self,
-        now: Instant,
-        socket: u32,
-        group: Ipv4Addr,
-        mode: FilterMode,
-        sources: &[Ipv4Addr],
-    ) -> Result<(), GroupError> {
-        self.groups.set_filter(now, socket, group, mode, sources)
-    }
-
-    /// Ends a socket's membership.
-    ///
-    /// # Errors
-    /// [`GroupError::NotMember`].
-    pub fn leave(&mut self, now: Instant, socket: u32, group: Ipv4Addr) -> Result<(), GroupError> {
-        self.groups.leave(now, socket, group)
-    }
-
-    /// Ends all memberships of a socket, which is being closed.
-    pub fn leave_all(&mut self, now: Instant, socket: u32) {
-        self.groups.leave_all(now, socket);
-    }
-
-    /// Reports all memberships anew, as after the link came up.
-    pub fn announce(&mut self, now: Instant) {
-        self.groups.announce(now);
-    }
-
-    /// Whether packets to the group are received from anyone.
-    #[must_use]
-    pub fn is_member(&self, group: Ipv4Addr) -> bool {
-        self.groups.is_member(group)
-    }
-
-    /// Whether packets to the group from `source` are received.
-    #[must_use]
-    pub fn accepts(&self, group: Ipv4Addr, source: Ipv4Addr) -> bool {
-        self.groups.accepts(group, source)
-    }
-
-    /// Whether this socket receives packets to the group from `source`.
-    #[must_use]
-    pub fn socket_accepts(&self, socket: u32, group: Ipv4Addr, source: Ipv4Addr) -> bool {
-        self.groups.socket_accepts(socket, group, source)
-    }
-
-    /// The memberships themselves, to look at.
-    #[must_use]
-    pub const fn groups(&self) -> &Groups<Ipv4Addr> {
-        &self.groups
+        Self::with_limits(config.groups, config.max_message, rng)
     }
 
     /// Takes a message that arrived for `dst`. The caller has checked its checksum and that its
@@ -183,17 +98,17 @@ impl Igmp {
         dst: Ipv4Addr,
     ) -> Result<(), DropReason> {
         //= RFC 3376 §4.1.12: a query to any address of ours counts, unicast included
-        if dst.is_multicast() && !self.groups.is_member(dst) {
+        if dst.is_multicast() && !self.is_member(dst) {
             return Err(DropReason::IgmpIgnored);
         }
         match message {
-            Message::V1Query { .. } => self.query(now, Version::V1, 100, Ipv4Addr::UNSPECIFIED),
+            Message::V1Query { .. } => self.old_query(now, Version::V1, 100, Ipv4Addr::UNSPECIFIED),
             Message::V2Query { max_resp, group } => {
-                self.query(now, Version::V2, u16::from(*max_resp), *group)
+                self.old_query(now, Version::V2, u16::from(*max_resp), *group)
             }
             Message::V3Query(query) => self.query3(now, query),
             Message::V1Report { group, .. } | Message::V2Report { group, .. } => {
-                if self.groups.handle_report(*group) {
+                if self.heard(*group) {
                     Ok(())
                 } else {
                     Err(DropReason::IgmpIgnored)
@@ -204,37 +119,7 @@ impl Igmp {
         }
     }
 
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.groups.handle_timeout(now);
-    }
-
-    /// When there is something to send or to forget.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.ready.is_empty() {
-            self.groups.poll_timeout()
-        } else {
-            Some(Instant::ZERO)
-        }
-    }
-
-    /// Whether [`poll_transmit`](Self::poll_transmit) has something now.
-    #[must_use]
-    #[inline]
-    pub fn has_output(&self, now: Instant) -> bool {
-        !self.ready.is_empty() || self.groups.has_output(now)
-    }
-
-    /// The next message to send, and where to.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<(Ipv4Addr, Vec<u8>)> {
-        if self.ready.is_empty() {
-            self.prepare(now);
-        }
-        self.ready.pop_front()
-    }
-
-    fn query(
+    fn old_query(
         &mut self,
         now: Instant,
         version: Version,
@@ -248,7 +133,7 @@ impl Igmp {
             robustness: None,
             interval: None,
         };
-        self.groups.handle_query(now, query, core::iter::empty());
+        self.query(now, query, core::iter::empty());
         Ok(())
     }
 
@@ -261,46 +146,8 @@ impl Igmp {
             robustness: Some(query.qrv),
             interval: Some(Duration::from_secs(u64::from(decode_float(query.qqic)))),
         };
-        self.groups.handle_query(now, asked, query.sources.iter());
+        self.query(now, asked, query.sources.iter());
         Ok(())
-    }
-
-    fn prepare(&mut self, now: Instant) {
-        let mut report = Report::new(self.max_message);
-        for output in self.groups.poll_output(now) {
-            let (unused, rest) = (0, &[][..]);
-            match output {
-                Output::Record(kind, group, sources) => {
-                    report.add(kind, group, &sources, &mut self.ready);
-                }
-                Output::Report(group) if self.groups.version() == Version::V1 => {
-                    let message = Message::V1Report {
-                        unused,
-                        group,
-                        rest,
-                    };
-                    self.ready.extend(emit(&message).map(|m| (group, m)));
-                }
-                //= RFC 3376 §4.2.14: older reports go to the group they are about
-                Output::Report(group) => {
-                    let message = Message::V2Report {
-                        unused,
-                        group,
-                        rest,
-                    };
-                    self.ready.extend(emit(&message).map(|m| (group, m)));
-                }
-                Output::Leave(group) => {
-                    let message = Message::V2Leave {
-                        unused,
-                        group,
-                        rest,
-                    };
-                    self.ready.extend(emit(&message).map(|m| (ALL_ROUTERS, m)));
-                }
-            }
-        }
-        report.finish(&mut self.ready);
     }
 }
 
@@ -313,72 +160,63 @@ fn asked_group(group: Ipv4Addr) -> Result<Option<Ipv4Addr>, DropReason> {
     }
 }
 
-/// A version 3 report being filled.
-struct Report {
-    room: usize,
-    records: u16,
-    body: Vec<u8>,
-}
+impl super::listener::Format for Format {
+    type Addr = Ipv4Addr;
+    const REPORT_HEAD: usize = 8;
+    const RECORD_HEAD: usize = 8;
+    const ADDR_LEN: usize = 4;
 
-impl Report {
-    const fn new(max_message: usize) -> Self {
-        Self {
-            room: max_message - REPORT_HEAD,
-            records: 0,
-            body: Vec::new(),
-        }
+    fn record(kind: RecordKind, group: Ipv4Addr, sources: &[Ipv4Addr], to: &mut Vec<u8>) -> bool {
+        let raw: Vec<u8> = sources.iter().flat_map(Ipv4Addr::octets).collect();
+        let record = Record {
+            record_type: wire_type(kind),
+            group,
+            sources: Sources(&raw),
+            aux: &[],
+        };
+        let start = to.len();
+        to.resize(start + record.emit_len(), 0);
+        let place = to.get_mut(start..).unwrap_or_default();
+        record.emit(&mut Writer::new(place)).is_ok()
     }
 
-    fn add(
-        &mut self,
-        kind: RecordKind,
-        group: Ipv4Addr,
-        mut sources: &[Ipv4Addr],
-        ready: &mut VecDeque<(Ipv4Addr, Vec<u8>)>,
-    ) {
-        let most = (self.room - RECORD_HEAD) / 4;
-        //= RFC 3376 §4.2.16: what does not fit is split; but of those excluded, only so many are
-        // told, since two such records would contradict each other
-        if matches!(kind, RecordKind::IsEx | RecordKind::ToEx) {
-            sources = sources.get(..most).unwrap_or(sources);
-        }
-        let empty: &[Ipv4Addr] = &[];
-        let pieces = sources.chunks(most);
-        let alone = sources.is_empty().then_some(empty);
-        for piece in alone.into_iter().chain(pieces) {
-            if self.body.len() + RECORD_HEAD + piece.len() * 4 > self.room {
-                self.finish(ready);
-            }
-            let raw: Vec<u8> = piece.iter().flat_map(Ipv4Addr::octets).collect();
-            let record = Record {
-                record_type: wire_type(kind),
+    fn report(records: u16, body: &[u8]) -> Option<(Ipv4Addr, Vec<u8>)> {
+        let message = Message::V3Report(V3Report {
+            reserved: 0,
+            reserved2: 0,
+            num_records: records,
+            body,
+        });
+        Some((ALL_V3_ROUTERS, emit(&message)?))
+    }
+
+    //= RFC 3376 §4.2.14: older reports go to the group they are about
+    fn old_report(version: Version, group: Ipv4Addr) -> Option<(Ipv4Addr, Vec<u8>)> {
+        let (unused, rest) = (0, &[][..]);
+        let message = if version == Version::V1 {
+            Message::V1Report {
+                unused,
                 group,
-                sources: Sources(&raw),
-                aux: &[],
-            };
-            let start = self.body.len();
-            self.body.resize(start + record.emit_len(), 0);
-            let place = self.body.get_mut(start..).unwrap_or_default();
-            if record.emit(&mut Writer::new(place)).is_ok() {
-                self.records += 1;
-            } else {
-                self.body.truncate(start);
+                rest,
             }
-        }
+        } else {
+            Message::V2Report {
+                unused,
+                group,
+                rest,
+            }
+        };
+        Some((group, emit(&message)?))
     }
 
-    fn finish(&mut self, ready: &mut VecDeque<(Ipv4Addr, Vec<u8>)>) {
-        if self.records > 0 {
-            let message = Message::V3Report(V3Report {
-                reserved: 0,
-                reserved2: 0,
-                num_records: self.records,
-                body: &self.body,
-            });
-            ready.extend(emit(&message).map(|m| (ALL_V3_ROUTERS, m)));
-        }
-        self.records = 0;
-        self.body.clear();
+    fn leave(group: Ipv4Addr) -> Option<(Ipv4Addr, Vec<u8>)> {
+        let (unused, rest) = (0, &[][..]);
+        let message = Message::V2Leave {
+            unused,
+            group,
+            rest,
+        };
+        Some((ALL_ROUTERS, emit(&message)?))
     }
 }
 

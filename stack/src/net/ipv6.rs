@@ -164,6 +164,20 @@ pub fn walk(packet: &mut Frame, header: &mut Accepted) -> Result<Option<Piece>, 
     walk_extensions(packet, header)
 }
 
+/// Whether a whole packet asks routers to look at it for the sake of listener discovery (RFC 2711).
+#[must_use]
+pub fn has_router_alert(packet: &[u8]) -> bool {
+    let Some(first) = packet.get(HEADER_LEN..) else {
+        return false;
+    };
+    let behind = |p: &[u8]| p.get(usize::from(NEXT_HEADER_AT)) == Some(&Protocol::HOP_BY_HOP.0);
+    let list = OptionsHeader::parse(first).ok().filter(|_| behind(packet));
+    list.is_some_and(|(list, _)| {
+        let mut options = list.options().take(MAX_OPTIONS);
+        options.any(|(_, option)| matches!(option, Ok(DestinationOption::RouterAlert(0))))
+    })
+}
+
 #[cold]
 fn walk_extensions(packet: &mut Frame, header: &mut Accepted) -> Result<Option<Piece>, Refusal> {
     let mut options_left = MAX_OPTIONS;

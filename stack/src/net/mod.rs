@@ -4,7 +4,7 @@
 //!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
 //!   icmp         what to say
-//!   igmp groups  what to hear      rate              how often
+//!   groups listener <- igmp mld  what to hear and to tell        rate     how often
 //! ```
 //!
 //! Machines and pure functions that know neither sockets nor devices; `host` joins them.
@@ -22,6 +22,8 @@ pub mod igmp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod listener;
+pub mod mld;
 pub mod ndp;
 pub mod neighbor;
 pub mod pmtu;

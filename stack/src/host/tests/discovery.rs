@@ -4,9 +4,12 @@ use super::*;
 use crate::frame::Payload;
 use crate::link::ethernet;
 use crate::machine::Consumer;
+use crate::net::groups::{FilterMode, GroupError};
 use crate::net::ndp::{self, Outgoing};
 use crate::net::neighbor::State;
+use crate::net::{mld, slaac};
 use crate::transport::ErrorKind;
+use crate::wire::ndp::solicited_node;
 use crate::wire::{Cidr, EtherType, Protocol, icmpv6, ipv6, ndp as wire};
 use bytes::Bytes;
 use core::net::{Ipv6Addr, SocketAddr};
@@ -59,6 +62,10 @@ fn story(net: &Net) -> Vec<String> {
     let told = net.log.iter().filter_map(|(_, frame, _)| {
         let bytes = frame.to_bytes();
         let (header, rest) = ipv6::Header::parse(bytes.get(14..)?).ok()?;
+        if header.dst == mld::ALL_V2_ROUTERS {
+            // Of these there is a test of their own.
+            return None;
+        }
         let kind = match (header.next_header, rest) {
             (Protocol::ICMPV6, [135, ..]) => "ns".to_owned(),
             (Protocol::ICMPV6, [136, _, _, _, flags, ..]) => std::format!("na {flags:02x}"),
@@ -476,7 +483,7 @@ fn a_link_that_comes_back_is_asked_anew() {
     net.run(Duration::from_secs(3));
     assert!(holds(&net));
     // What is removed is heard and held no more.
-    net.hosts[0].remove_address(0, ip("fd07::99").into());
+    net.hosts[0].remove_address(net.now, 0, ip("fd07::99").into());
     let asked = ndp::solicitation(mac(2), ip("fd07::2"), ip("fd07::99"), None);
     let fate = net.hosts[0].handle_frame(net.now, Port(0), frame(2, asked, 255));
     assert_eq!(fate, Fate::Dropped(DropReason::LinkGroupNotJoined));
@@ -710,4 +717,89 @@ fn redirects_are_followed_from_the_first_hop_alone() {
     // It ends as any redirect does.
     net.run(Duration::from_secs(700));
     assert_eq!(net.hosts[0].redirects().count(), 0);
+}
+
+/// The reports of listeners: from whom, the groups joined (4) and left (3), or asked after (2).
+fn reports(net: &Net) -> Vec<String> {
+    let told = net.log.iter().filter_map(|(_, frame, _)| {
+        let bytes = frame.to_bytes();
+        let (header, rest) = ipv6::Header::parse(bytes.get(14..)?).ok()?;
+        let (alert, message) = rest.split_at_checked(8)?;
+        if header.dst != mld::ALL_V2_ROUTERS {
+            return None;
+        }
+        assert_eq!((alert, header.hop_limit), (&mld::ROUTER_ALERT[..], 1));
+        let (icmp, message) = icmpv6::Message::parse(message).unwrap();
+        let sum = message.compute_checksum(header.src, header.dst);
+        let icmpv6::Message::MldReportV2(report) = message else {
+            panic!("{message:?}")
+        };
+        assert_eq!(icmp.checksum, sum);
+        let records = report.records().map(Result::unwrap);
+        let records: Vec<_> = records
+            .map(|r| std::format!("{} {}", r.kind.0, r.group))
+            .collect();
+        Some(std::format!("{}: {}", header.src, records.join(", ")))
+    });
+    told.collect()
+}
+
+#[test]
+fn routers_hear_what_is_listened_to() {
+    let probing = |eth: &mut InterfaceConfig| eth.duplicate_detection = DuplicateDetection::Before;
+    let hosts = vec![six(1, "fd07::5/64", probing), six(2, "fd07::2/64", at_once)];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    net.run(Duration::from_secs(5));
+    let link = slaac::link_local(slaac::eui64(mac(1)));
+    let ours = |net: &Net, from: &str| -> Vec<String> {
+        let from = std::format!("{from}: ");
+        let all = reports(net);
+        let all = all.iter().filter_map(|r| r.strip_prefix(&from));
+        all.map(str::to_owned).collect()
+    };
+    // Before there is an address of its own, and again from it.
+    // The first report was before the net began; each group is told of twice.
+    let mine = std::format!("4 {}", solicited_node(link));
+    let told = ["4 ff02::1:ff00:5", &*mine];
+    let mut before = ours(&net, "::");
+    before.sort();
+    assert_eq!(before, [&*mine, told[0]]);
+    let after = ours(&net, &std::format!("{link}"));
+    assert_eq!(after.len(), 3);
+    assert_eq!(after[0], std::format!("{mine}, {}", told[0]));
+    assert!(after[1..].contains(&mine) && after[1..].iter().any(|r| r == told[0]));
+    // An address that ends alike shares the group, which is left with the last of them.
+    let host = &mut net.hosts[0];
+    host.add_address(net.now, 0, "fd08::5/64".parse().unwrap());
+    host.remove_address(net.now, 0, ip("fd07::5").into());
+    net.log.clear();
+    net.run(Duration::from_secs(5));
+    assert_eq!(reports(&net), [""; 0]);
+    net.hosts[0].remove_address(net.now, 0, ip("fd08::5").into());
+    net.run(Duration::from_secs(5));
+    assert_eq!(ours(&net, &std::format!("{link}")), ["3 ff02::1:ff00:5"; 2]);
+    // A socket's group goes by its own filter.
+    let socket = net.hosts[0].udp_bind("[::]:9".parse().unwrap()).unwrap();
+    let group = ip("ff05::7");
+    let (source, other) = (ip("fd07::2").into(), ip("fd07::3").into());
+    let mixed = [IpAddr::from([10, 0, 0, 1])];
+    let join = |host: &mut Host, now, sources: &[IpAddr]| {
+        host.udp_join(now, socket, 0, group, FilterMode::Include, sources)
+    };
+    let now = net.now;
+    assert_eq!(
+        join(&mut net.hosts[0], now, &mixed),
+        Err(GroupError::MixedFamilies)
+    );
+    for (wanted, heard) in [(other, false), (source, true)] {
+        let now = net.now;
+        join(&mut net.hosts[0], now, &[wanted]).unwrap();
+        let sender = net.hosts[1].udp_bind("[::]:0".parse().unwrap()).unwrap();
+        let to = Some("[ff05::7]:9".parse().unwrap());
+        net.hosts[1].udp_send(now, sender, hello(), to).unwrap();
+        net.run(Duration::from_secs(1));
+        assert_eq!(net.hosts[0].udp_recv(socket).is_some(), heard);
+        let now = net.now;
+        net.hosts[0].udp_leave(now, socket, 0, group);
+    }
 }

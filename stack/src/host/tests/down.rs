@@ -66,7 +66,7 @@ fn an_address_that_goes_leaves_the_network_to_the_others() {
     );
     host.add_address(Instant::ZERO, 0, first);
     host.add_address(Instant::ZERO, 0, second);
-    host.remove_address(0, v4([10, 1, 0, 1].into()));
+    host.remove_address(Instant::ZERO, 0, v4([10, 1, 0, 1].into()));
     let way = host.route_to([10, 1, 0, 9].into());
     assert_eq!(way, Some((0, [10, 1, 0, 2].into())));
     let far = host.route_to(v4(Ipv4Addr::BROADCAST)).map(|w| w.1);
@@ -75,7 +75,7 @@ fn an_address_that_goes_leaves_the_network_to_the_others() {
         Some([10, 1, 0, 2].into()),
         "an IPv6 address before it is no obstacle"
     );
-    host.remove_address(0, v4([10, 1, 0, 2].into()));
+    host.remove_address(Instant::ZERO, 0, v4([10, 1, 0, 2].into()));
     assert_eq!(host.route_to([10, 1, 0, 9].into()), None);
 }
 

@@ -163,7 +163,7 @@ fn a_familiar_sender_is_checked_again_when_something_changed() {
     host.set_up(now, 0, true);
     assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
     assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
-    host.remove_address(0, v4(B));
+    host.remove_address(Instant::ZERO, 0, v4(B));
     assert_eq!(hand(host, 0, 0), dropped(DropReason::Ipv4NotForUs));
     assert!(host.stats().is_conserved());
 }

@@ -1,6 +1,7 @@
 //! IGMP: the bytes of reports, how they are packed, and what is taken and ignored.
 
 use super::*;
+use crate::net::groups::FilterMode;
 use crate::wire::igmp::verify;
 use alloc::vec;
 
