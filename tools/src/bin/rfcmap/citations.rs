@@ -1,6 +1,7 @@
 //! Citations in comments of sources, tests and packet scripts.
 
 use super::rows::Numbered;
+use super::scripts;
 use std::fs;
 use std::path::Path;
 
@@ -54,20 +55,34 @@ impl Citation {
     }
 }
 
+/// What a repository cites.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cited {
+    pub(crate) all: Vec<Citation>,
+    /// Packet scripts that show nothing, and why; what they cite is not among the citations.
+    pub(crate) idle: Vec<String>,
+}
+
 /// All citations of the repository at `root`.
-pub(crate) fn read(root: &Path) -> Result<Vec<Citation>, String> {
+pub(crate) fn read(root: &Path) -> Result<Cited, String> {
     let mut files = Vec::new();
     for folder in ["stack/src", "stack/tests", "src", "tests"] {
         gather(root, folder, &mut files)?;
     }
     files.sort();
-    let mut all = Vec::new();
+    let mut cited = Cited::default();
     for path in files {
         let full = root.join(&path);
         let text = fs::read_to_string(&full).map_err(|e| format!("{}: {e}", full.display()))?;
-        all.extend(of_source(&path, &text));
+        if path.ends_with(".pkt")
+            && let Err(why) = scripts::shows(&full, &text)
+        {
+            cited.idle.push(format!("{path}: {why}"));
+            continue;
+        }
+        cited.all.extend(of_source(&path, &text));
     }
-    Ok(all)
+    Ok(cited)
 }
 
 fn gather(root: &Path, folder: &str, files: &mut Vec<String>) -> Result<(), String> {
@@ -131,22 +146,31 @@ pub(crate) fn of_source(path: &str, text: &str) -> Vec<Citation> {
     all
 }
 
-/// A script cites by its place, as `rfc9293/3.5-simultaneous-open.pkt`, and in its comments, where
-/// what the place says need not be said again.
+/// A script cites by its place, as `rfc9293/3.5-simultaneous-open.pkt`, and in the comment that it
+/// opens with, where what the place says need not be said again. What follows `We differ` there is
+/// not obeyed.
 fn of_script(path: &str, text: &str) -> Vec<Citation> {
     let home = home(path);
-    let notes = text.lines().filter_map(|line| {
-        let start = ["//", "/*", " *", "#"].iter();
-        let at = start.filter_map(|mark| line.find(mark)).min()?;
-        line.get(at..)
-    });
+    let head: Vec<&str> = text.lines().map_while(|l| l.strip_prefix("//")).collect();
+    let mut kind = match head.iter().any(|line| line.contains("We differ")) {
+        true => Kind::Differs,
+        false => Kind::Obeyed,
+    };
     let place = home
         .as_ref()
         .map(|(rfc, section)| format!("RFC {rfc} §{section}"));
+    let mut notes: Vec<(Kind, &str)> = place.iter().map(|p| (kind, p.as_str())).collect();
+    kind = Kind::Obeyed;
+    for line in head {
+        if line.contains("We differ") {
+            kind = Kind::Differs;
+        }
+        notes.push((kind, line));
+    }
     let mut all: Vec<Citation> = Vec::new();
-    for note in place.as_deref().into_iter().chain(notes) {
+    for (kind, note) in notes {
         let at = (path, Side::Script, "");
-        for found in statement_from(note, Kind::Obeyed, at, home.clone()) {
+        for found in statement_from(note, kind, at, home.clone()) {
             let same =
                 |c: &Citation| (c.rfc, &c.section, &c.id) == (found.rfc, &found.section, &found.id);
             if !all.iter().any(same) {
@@ -468,6 +492,11 @@ impl A {
             got.iter()
                 .all(|(_, kind, side, _)| (*kind, *side) == (Kind::Obeyed, Side::Script))
         );
+        let behind = "// A title.\n\n0 `true`\n+0 > S 0:0(0) // RFC 9293 §3.5 MUST-10\n";
+        assert_eq!(found("tests/scripts/tcp/a.pkt", behind).len(), 0);
+        let differs = "// RFC 9293 §3.5 MUST-10.\n// We differ: MUST-56 would not.\n";
+        let got = found("tests/scripts/tcp/a.pkt", differs);
+        assert_eq!((got[1].1, got[2].1), (Kind::Obeyed, Kind::Differs));
         assert_eq!(found("tests/a.rs", "// RFC 1 §2\n").len(), 1);
         // By its place.
         let script = "// MUST-36: probed. MUST-15 of RFC 1122 is another's.\n";

@@ -10,17 +10,19 @@
 //!
 //! `cargo run -p tools --bin rfcmap` prints the table, `-- --write` keeps it in
 //! `tests/requirements.md`, `-- --check` fails where a MUST of RFC 9293 has no row filled or a
-//! citation names a requirement wrongly. `-- --rfcs DIR [N…]` lists the MUSTs of those texts whose
-//! section nothing cites (and no row says why that need not be), and citations of sections that a text does not have; without numbers, of
-//! all texts that the rows are of.
+//! citation names a requirement wrongly, or a packet script shows nothing. `-- --rfcs DIR [N…]`
+//! counts the sentences of those texts that say MUST, by what covers them, lists those that nothing
+//! does, and citations of sections that a text does not have; without numbers, of all texts that the
+//! rows are of.
 //!
 //! What counts as a citation is a comment with `RFC N §S`, as style has it: `//=` where the rule is
 //! obeyed, `We differ` where it is not; what a module's head says is to be read counts for nothing.
-//! A packet script cites by its place as well: `tests/scripts/rfc9293/3.5-simultaneous-open.pkt`.
-//! Of other RFCs than 9293, whose requirements have no numbers, a section is the smallest thing.
+//! A packet script cites by its place and its head: `tests/scripts/rfc9293/3.5-simultaneous-open.pkt`;
+//! it counts where it passes and expects something. Of other RFCs than 9293, whose requirements have no numbers, a section is the smallest thing.
 
 mod citations;
 mod rows;
+mod scripts;
 mod table;
 mod texts;
 
@@ -90,15 +92,15 @@ fn run(request: &Request) -> Result<(), String> {
     let rows = Rows::read()?;
     let cited = citations::read(&root)?;
     if let Some(dir) = &request.rfcs {
-        return compare(&rows, &cited, dir, &request.numbers);
+        return compare(&rows, &cited.all, dir, &request.numbers);
     }
-    let text = table::markdown(&rows, &cited);
+    let text = table::markdown(&rows, &cited.all);
     if request.write {
         let kept = root.join(KEPT);
         return fs::write(&kept, text).map_err(|e| format!("{}: {e}", kept.display()));
     }
     if request.check {
-        return check(&rows, &cited);
+        return check(&rows, &cited.all, &cited.idle);
     }
     print!("{text}");
     Ok(())
@@ -114,8 +116,8 @@ fn root() -> PathBuf {
 }
 
 /// Whether every MUST has something to show, and every citation is of a row as it is.
-fn check(rows: &Rows, cited: &[Citation]) -> Result<(), String> {
-    let mut wrong = Vec::new();
+fn check(rows: &Rows, cited: &[Citation], idle: &[String]) -> Result<(), String> {
+    let mut wrong = idle.to_vec();
     for row in rows.numbered.iter().filter(|r| r.level.starts_with("MUST")) {
         if row.reason.is_none() && !cited.iter().any(|c| c.answers(row)) {
             wrong.push(format!("{}: nothing cites it: {}", row.id, row.what));
@@ -148,6 +150,10 @@ fn compare(rows: &Rows, cited: &[Citation], dir: &Path, numbers: &[u16]) -> Resu
         some => some.to_vec(),
     };
     let mut unreal = Vec::new();
+    println!(
+        "In RFC 9293 a sentence is covered by its number. Elsewhere coverage is by section: a citation\n\
+         covers all that its section says, whether or not each sentence is obeyed.\n"
+    );
     for rfc in all {
         let path = dir.join(format!("rfc{rfc}.txt"));
         if numbers.is_empty() && !path.is_file() {
@@ -156,14 +162,23 @@ fn compare(rows: &Rows, cited: &[Citation], dir: &Path, numbers: &[u16]) -> Resu
         }
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let text = texts::Text::parse(&text);
-        let open: Vec<_> = text
-            .musts
-            .iter()
-            .filter(|must| !cited.iter().any(|c| c.rfc == rfc && must.is_covered(c)))
-            .filter(|must| !rows.is_void(rfc, &must.section, must.ids()))
-            .collect();
-        let (n, all) = (open.len(), text.musts.len());
-        println!("RFC {rfc}: {n} of {all} MUSTs are in sections that nothing cites, or uncited");
+        let (mut by_number, mut by_section, mut by_row, mut open) = (0, 0, 0, Vec::new());
+        for must in &text.musts {
+            match must {
+                m if cited.iter().any(|c| c.rfc == rfc && m.is_covered(c)) => match m.ids() {
+                    [] => by_section += 1,
+                    _ => by_number += 1,
+                },
+                m if rows.is_void(rfc, &m.section, m.ids()) => by_row += 1,
+                m => open.push(m),
+            }
+        }
+        println!(
+            "RFC {rfc}: {} sentences with MUST: {by_number} cited by number, {by_section} in a section that is \
+             cited, {by_row} answered by a row's reason or a number of RFC 9293, {} open",
+            text.musts.len(),
+            open.len()
+        );
         for must in open {
             println!("  §{} {}", must.section, must.shortened());
         }
@@ -201,16 +216,21 @@ mod tests {
     #[test]
     fn a_must_without_a_citation_is_found() {
         let rows = Rows::read().unwrap();
-        let wrong = check(&rows, &[]).unwrap_err();
+        let wrong = check(&rows, &[], &[]).unwrap_err();
         assert!(wrong.contains("MUST-1: nothing cites it"), "{wrong}");
         assert!(!wrong.contains("MUST-68"), "it does not apply: {wrong}");
         let cite = |text: &str| citations::of_source("stack/src/a.rs", text);
-        let wrong = check(&rows, &cite("//= RFC 9293 §3.8.4 MUST-1 x\nfn f() {}\n")).unwrap_err();
+        let wrong = check(
+            &rows,
+            &cite("//= RFC 9293 §3.8.4 MUST-1 x\nfn f() {}\n"),
+            &[],
+        )
+        .unwrap_err();
         assert!(
             wrong.contains("f: MUST-1 is in §3.1, not §3.8.4"),
             "{wrong}"
         );
-        let wrong = check(&rows, &cite("//= RFC 9293 §3.1 MUST-99\n")).unwrap_err();
+        let wrong = check(&rows, &cite("//= RFC 9293 §3.1 MUST-99\n"), &[]).unwrap_err();
         assert!(wrong.contains("there is no MUST-99"), "{wrong}");
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Section {
     pub(crate) section: String,
     pub(crate) what: String,
     pub(crate) reason: Option<String>,
+    /// The numbered requirements that it is the same as.
+    pub(crate) same: Vec<String>,
 }
 
 /// All of them.
@@ -56,11 +58,15 @@ impl Rows {
             return Some(());
         }
         let mut parts = line.split(" | ").map(|p| p.trim().to_owned());
+        let (section, what) = (parts.next()?, parts.next()?);
+        let reason = parts.next();
+        let same = reason.as_deref().and_then(|r| r.strip_prefix("as "));
         self.sections.push(Section {
             rfc: self.titles.last()?.0,
-            section: parts.next()?,
-            what: parts.next()?,
-            reason: parts.next(),
+            section,
+            what,
+            same: same.map(identifiers).unwrap_or_default(),
+            reason,
         });
         Some(())
     }
@@ -77,6 +83,29 @@ impl Rows {
         let others = self.titles.iter().map(|(rfc, _)| *rfc);
         core::iter::once(9293).chain(others).collect()
     }
+}
+
+/// `MUST-4 to MUST-7, REC-1 and SHLD-5`: each of them.
+fn identifiers(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut up_to = false;
+    for word in text.split([' ', ',']).filter(|w| !w.is_empty()) {
+        let Some((kind, number)) = word.split_once('-') else {
+            up_to = word == "to";
+            continue;
+        };
+        let Ok(last) = number.parse::<u16>() else {
+            continue;
+        };
+        let before: Option<u16> = all.last().and_then(|id| id.split_once('-')?.1.parse().ok());
+        let first = match before {
+            Some(before) if up_to => before + 1,
+            _ => last,
+        };
+        all.extend((first..=last).map(|n| format!("{kind}-{n}")));
+        up_to = false;
+    }
+    all
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -103,6 +132,17 @@ fn numbered(line: &str) -> Option<Numbered> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_are_the_same_as_others() {
+        let ids = identifiers("MUST-4 to MUST-6, SHLD-5 and REC-1");
+        assert_eq!(ids, ["MUST-4", "MUST-5", "MUST-6", "SHLD-5", "REC-1"]);
+        let rows = Rows::read().unwrap();
+        let known = |id: &String| rows.numbered.iter().any(|r| r.id == *id);
+        assert!(rows.sections.iter().flat_map(|s| &s.same).all(known));
+        let same = rows.sections.iter().filter(|s| !s.same.is_empty());
+        assert!(same.count() > 25);
+    }
 
     #[test]
     fn every_number_once() {

@@ -1,7 +1,7 @@
 //! The table as markdown.
 
 use super::citations::{Citation, Kind, Side};
-use super::rows::{Numbered, Rows};
+use super::rows::{Numbered, Rows, Section};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -10,8 +10,9 @@ const HEAD: &str = "\
 
 Written by `cargo run -p tools --bin rfcmap -- --write` from citations in comments; not to be edited.
 A row names the functions, constants or fields whose comments cite it, the tests that do, and the packet
-scripts. Paths without a folder of the repository are of `stack/src`. What a row says is in our words;
-the RFC's are what counts.
+scripts whose head does; a script that does not pass, or expects nothing, counts for nothing. Paths
+without a folder of the repository are of `stack/src`. What a row says is in our words; the RFC's are
+what counts.
 
 ";
 
@@ -77,7 +78,8 @@ fn scripts(out: &mut String, cited: &[Citation]) {
 fn summary(out: &mut String, rows: &Rows, cited: &[Citation]) {
     for (kind, name) in [("MUST", "MUST"), ("SHLD", "SHOULD"), ("MAY", "MAY")] {
         let of_kind = |row: &&Numbered| row.id.starts_with(kind);
-        let (mut all, mut obeyed, mut differs, mut void, mut shown) = (0, 0, 0, 0, 0);
+        let (mut all, mut obeyed, mut differs, mut void) = (0, 0, 0, 0);
+        let (mut shown, mut scripted) = (0, 0);
         for row in rows.numbered.iter().filter(of_kind) {
             let own: Vec<&Citation> = cited.iter().filter(|c| c.answers(row)).collect();
             all += 1;
@@ -86,11 +88,13 @@ fn summary(out: &mut String, rows: &Rows, cited: &[Citation]) {
             let kept = |c: &&Citation| c.kind != Kind::Differs;
             obeyed += usize::from(own.iter().any(kept) && row.reason.is_none());
             shown += usize::from(own.iter().any(|c| c.side != Side::Code));
+            scripted += usize::from(own.iter().any(|c| c.side == Side::Script));
         }
         let _ = writeln!(
             out,
             "- {name}: {all} rows; {obeyed} obeyed, {differs} of which or beside which we differ in \
-             part or whole, {void} do not apply; {shown} shown by a test or script of their own",
+             part or whole, {void} do not apply; {shown} shown by a test or script of their own, {scripted} by a \
+             packet script",
         );
     }
     out.push('\n');
@@ -148,17 +152,27 @@ fn sections(out: &mut String, rows: &Rows, cited: &[Citation], (rfc, about): (u1
     let own: Vec<&Citation> = cited.iter().filter(|c| c.rfc == rfc).collect();
     for row in rows.sections.iter().filter(|row| row.rfc == rfc) {
         let here = own.iter().filter(|c| c.section == row.section);
-        let all: Vec<&Citation> = here.copied().collect();
-        let reason = row.reason.as_deref().filter(|_| all.is_empty());
+        let mut all: Vec<&Citation> = here.copied().collect();
+        let named =
+            |c: &&Citation| c.rfc == 9293 && c.id.as_ref().is_some_and(|id| row.same.contains(id));
+        all.extend(cited.iter().filter(named));
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} |",
             row.section,
             row.what,
-            status(&all, reason),
+            section_status(&all, row),
             places(&all, |side| side == Side::Code),
             places(&all, |side| side != Side::Code),
         );
     }
     out.push('\n');
+}
+
+fn section_status(all: &[&Citation], row: &Section) -> String {
+    match row.reason.as_deref() {
+        Some(same) if !row.same.is_empty() && all.is_empty() => format!("{same}: does not apply"),
+        Some(same) if !row.same.is_empty() => format!("{same}: {}", status(all, None)),
+        reason => status(all, reason.filter(|_| all.is_empty())),
+    }
 }
