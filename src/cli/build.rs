@@ -28,6 +28,7 @@ pub fn host(
     let policy = host::Config {
         forwarding: config.forwarding,
         tcp_memory: host::TcpMemory::around(u64::from(config.tcp_memory_mib) << 20),
+        max_time_waits: config.max_time_waits,
         ..host::Config::default()
     };
     let mut host = Host::new(policy, rng.clone());

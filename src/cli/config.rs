@@ -29,6 +29,7 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
                                   # "sink" checks what a bulk sender sends
   fast_open = false               # serve data that comes with a SYN, on TCP (RFC 7413)
   tcp_memory_mib = 128            # data of all connections: above it nothing grows; half more at most
+  max_time_waits = 262144         # connections in TIME-WAIT; one more, and the oldest goes
 
   [[device]]                      # none at all means this one, without what follows `kernel`
   name = "tap0"                   # what the kernel calls its end, or the interface for "raw"
@@ -79,6 +80,8 @@ pub struct Config {
     pub fast_open: bool,
     /// MiB of data that all TCP connections may hold before nothing grows; half more is the bound.
     pub tcp_memory_mib: u32,
+    /// Connections in TIME-WAIT; one more, and the oldest goes.
+    pub max_time_waits: usize,
     /// Attachments; port `i` is the `i`-th.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
@@ -101,6 +104,7 @@ impl Default for Config {
             ],
             fast_open: false,
             tcp_memory_mib: 128,
+            max_time_waits: 262_144,
             devices: Vec::new(),
             routes: Vec::new(),
         }

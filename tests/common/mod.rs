@@ -157,13 +157,23 @@ pub(crate) fn up(command: &str) -> Ran {
 
 /// Runs `tapline up -- sh -c SCRIPT` and reads the host's counters after it.
 pub(crate) fn up_with_status(script: &str) -> (Ran, Status) {
+    up_configured("", script)
+}
+
+/// The same, of a host as this configuration has it: keys before the first device.
+pub(crate) fn up_configured(config: &str, script: &str) -> (Ran, Status) {
     let script = &format!("set -e\n{script}");
     if stand_in() {
         return (beside_a_kernel(script), Status(Value::Null));
     }
     let file = TempFile::new("status.json", "");
-    let ran = run(&["up", "--status", file.path(), "--", "sh", "-c", script]);
-    (ran, Status::read(file.path()))
+    let toml = TempFile::new("up.toml", config);
+    let mut args = vec!["up", "--status", file.path()];
+    if !config.is_empty() {
+        args.extend(["--config", toml.path()]);
+    }
+    args.extend(["--", "sh", "-c", script]);
+    (run(&args), Status::read(file.path()))
 }
 
 /// Runs `tapline up -- sh -c SCRIPT`.

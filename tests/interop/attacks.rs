@@ -11,7 +11,7 @@
 //! in the documentation of `stack::host::tcp`. Here the attacker is another program, who sees what
 //! comes to him, and some of the frames have the kernel's addresses.
 
-use crate::common::{Ran, Status, TempFile, tapline, up_with_status};
+use crate::common::{Ran, Status, TempFile, tapline, up_configured};
 use crate::{Anyone, Test};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -29,9 +29,16 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Runs what an attacker does, between a look at the host before it and three after it: at a
 /// connection that was there all the time, at new ones, at the host's memory (in MiB, beyond what
-/// it took) and at what is left open.
+/// it took) and at what is left open. What a host grew by when this was written is said beside each;
+/// the limits are some three times that and a few MiB.
 #[track_caller]
 fn attacked(most: u32, attack: &str) -> (Ran, Status) {
+    attacked_as("", most, attack)
+}
+
+/// The same, of a host with this configuration.
+#[track_caller]
+fn attacked_as(config: &str, most: u32, attack: &str) -> (Ran, Status) {
     let script = format!(
         "{}
 victim = honest()
@@ -52,7 +59,7 @@ print('served')",
         tapline(),
         file.path()
     );
-    let (ran, status) = up_with_status(&script);
+    let (ran, status) = up_configured(config, &script);
     let ran = ran.exits(0).says("served");
     status.adds_up("the host");
     (ran, status)
@@ -61,7 +68,7 @@ print('served')",
 /// From stations that answer, from others that do not, from nowhere.
 fn attacks_syn_flood() {
     let (_, status) = attacked(
-        16,
+        10,
         "
 for i in range(60_000):
     near, far = f'10.7.0.{64 + i % 190}', f'198.18.{i >> 8 & 255}.{i & 255}'
@@ -96,7 +103,8 @@ assert not any(flags & RST for _, _, flags, _, _ in answers)",
     assert!(status.drops("tcp-bad-ack") >= 2000, "{status}");
 }
 
-/// Acknowledgments of what was never sent, to a host that could answer each.
+/// Acknowledgments of what was never sent, to a host that could answer each. Judged by what came
+/// there: a TAP drops what is faster than its reader.
 fn attacks_ack_storm() {
     let (_, status) = attacked(
         4,
@@ -110,13 +118,17 @@ answers = wire.came.pop((KERNEL, port), [])
 print(len(answers), 'answers')
 assert 0 < len(answers) < 1000, 'a storm needs two: too many answers'",
     );
-    assert!(status.drops("tcp-bad-ack") >= 4000, "{status}");
+    // Few of the frames are others' than the storm's, of whose segments every second is too new.
+    let came = status.count("frames_in");
+    assert!(came >= 2000, "no storm: {status}");
+    let refused = status.drops("tcp-bad-ack");
+    assert!(refused > came / 3 && refused <= 5000, "{status}");
 }
 
 /// Acknowledged before it came, and beyond what was ever sent; windows that are huge, then shut.
 fn attacks_lies() {
     attacked(
-        48,
+        6,
         "
 GET = b'GET /bytes/20000000 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'
 scaled = bytes([2, 4, 5, 180, 1, 3, 3, 14])
@@ -138,7 +150,7 @@ for n in range(20):
 /// Options that are none, in SYNs and on a connection.
 fn attacks_garbage() {
     attacked(
-        16,
+        6,
         "
 port, snd, rcv = overheard(wire, victim)
 for i in range(5000):
@@ -155,7 +167,7 @@ for i in range(5000):
 /// Five hundred who ask for a lot and take nothing.
 fn attacks_sockstress() {
     attacked(
-        160,
+        18,
         "
 GET = b'GET /bytes/20000000 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'
 opened = []
@@ -176,7 +188,7 @@ for src, sport, mine in opened:
 /// A peer who has room for one byte a segment.
 fn attacks_tiny_mss() {
     attacked(
-        16,
+        6,
         "
 GET = b'GET /bytes/100000 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'
 for n in range(5):
@@ -206,7 +218,7 @@ for n in range(5):
 /// Every other byte of a flight, one by one.
 fn attacks_sack_bomb() {
     attacked(
-        48,
+        6,
         "
 GET = b'GET /bytes/20000000 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'
 for n in range(5):
@@ -225,10 +237,11 @@ for n in range(5):
     );
 }
 
-/// Thousands whom the host closes first.
+/// Thousands whom the host closes first, of which it may keep five hundred.
 fn attacks_time_wait() {
-    attacked(
-        16,
+    let (_, status) = attacked_as(
+        "max_time_waits = 500",
+        12,
         "
 for n in range(3000):
     s = socket.create_connection((HOST, HTTP), timeout=30)
@@ -238,18 +251,20 @@ for n in range(3000):
     s.close()
 waiting = [row for row in status()['connections'] if row['state'] == 'TIME-WAIT']
 print(len(waiting), 'in TIME-WAIT')
-settles_to = 3100
-settles(settles_to)
+assert 400 <= len(waiting) <= 500, 'the bound was not reached, or not held'
+settles(500)
 settles = lambda most: None",
     );
+    assert!(status.tcp("time_wait_evicted") >= 2000, "{status}");
 }
 
-/// All ports there are, half open.
+/// All ports there are, half open; each until it answers.
 fn attacks_port_scan() {
     let (ran, status) = attacked(
-        16,
+        6,
         "
-scan = ['nmap', '-n', '-Pn', '-sS', '-p-', '-T5', '--min-rate', '20000', HOST]
+# What a busy host's TAP has dropped is asked for again.
+scan = ['nmap', '-n', '-Pn', '-sS', '-p-', '-T5', '--min-rate', '5000', '--max-retries', '10', HOST]
 out = subprocess.run(scan, stdout=subprocess.PIPE, check=True, text=True, timeout=100).stdout
 print(out)",
     );
