@@ -9,12 +9,13 @@
 )]
 
 use stack::frame::{Frame, Payload};
-use stack::host::{Config, Host, InterfaceConfig};
+use stack::host::{Config, Host, InterfaceConfig, ListenHandle, TcpHandle};
 use stack::machine::{Machine, Port};
 use stack::net::groups::FilterMode;
 use stack::net::route::Route;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
+use stack::transport::tcp::{Error, ListenOptions, Options};
 use stack::wire::arp::{Operation, Packet};
 use stack::wire::{EtherType, MacAddr, Protocol, Writer, ethernet, icmpv4, igmp, ipv4, tcp, udp};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -113,6 +114,24 @@ fn datagram(src: Ipv4Addr, dst: Ipv4Addr, port: u16, len: usize) -> Vec<u8> {
     [emit(8, |w| header.emit(w).unwrap()), data].concat()
 }
 
+/// A SYN of stranger `n`.
+fn syn(n: u32, port: u16) -> Frame {
+    let mut syn = tcp::Header {
+        src_port: 9,
+        dst_port: port,
+        seq: stack::wire::seq::SeqNum(n),
+        ack: stack::wire::seq::SeqNum(0),
+        flags: tcp::Flags::SYN,
+        window: 0,
+        checksum: 0,
+        urgent: 0,
+        options: &[],
+    };
+    syn.checksum = syn.checksum_over(IpAddr::V4(peer(n).1), IpAddr::V4(US), &[]);
+    let body = emit(20, |w| syn.emit(w).unwrap());
+    packet(n, US, Protocol::TCP, 0, None, &body)
+}
+
 /// How often a driver pulls while the flood comes in.
 #[derive(Clone, Copy)]
 struct Pull {
@@ -174,7 +193,9 @@ fn memory_is_flat_under_every_flood() {
         fragments(pull(N), how);
         answers(pull(N / 5), how);
         sockets(pull(N / 5), how);
+        listeners(pull(N), how);
     }
+    honest_clients_beside_syns();
 }
 
 fn links(pull: Pull, how: &str) {
@@ -256,20 +277,7 @@ fn answers(pull: Pull, how: &str) {
         host(false),
         pull,
         |host, now, n| {
-            let mut syn = tcp::Header {
-                src_port: 9,
-                dst_port: n as u16,
-                seq: stack::wire::seq::SeqNum(n),
-                ack: stack::wire::seq::SeqNum(0),
-                flags: tcp::Flags::SYN,
-                window: 0,
-                checksum: 0,
-                urgent: 0,
-                options: &[],
-            };
-            syn.checksum = syn.checksum_over(IpAddr::V4(peer(n).1), IpAddr::V4(US), &[]);
-            let body = emit(20, |w| syn.emit(w).unwrap());
-            host.handle_frame(now, Port(0), packet(n, US, Protocol::TCP, 0, None, &body));
+            host.handle_frame(now, Port(0), syn(n, n as u16));
         },
     );
     let data = vec![0; 1000];
@@ -382,4 +390,133 @@ fn sockets(pull: Pull, how: &str) {
             host.handle_frame(now, Port(0), packet(n, US, Protocol::IGMP, 0, None, &body));
         },
     );
+}
+
+fn listening() -> (Host, ListenHandle) {
+    let mut web = host(false);
+    let options = ListenOptions::default();
+    let listener = web.tcp_listen("0.0.0.0:80".parse().unwrap(), options);
+    (web, listener.unwrap())
+}
+
+fn listeners(pull: Pull, how: &str) {
+    let name = format!("SYNs of {} strangers to a listener{how}", pull.many);
+    flood(&name, LISTENER, listening().0, pull, |host, now, n| {
+        host.handle_frame(now, Port(0), syn(n, 80));
+    });
+}
+
+/// What a listener whose queues are full takes, with the neighbours that it looks for.
+const LISTENER: usize = 3 * MIB;
+
+/// Clients of another host on the link, who ask one after the other while the flood goes on.
+struct Honest {
+    station: Host,
+    web: ListenHandle,
+    /// Those who wait for their bytes to come back, with how many have.
+    waiting: Vec<(TcpHandle, usize)>,
+    /// The web's ends.
+    open: Vec<TcpHandle>,
+    served: u32,
+}
+
+/// What each of them sends.
+const ASKED: usize = 3000;
+
+impl Honest {
+    fn new(web: ListenHandle) -> Self {
+        let mut station = Host::new(Config::default(), Rng::from_seed(2));
+        let eth = InterfaceConfig::ethernet("eth", Port(0), MacAddr([2, 9, 0, 0, 0, 9]));
+        let eth = eth.with_address("10.0.0.9/8".parse().unwrap());
+        station.add_interface(Instant::ZERO, eth);
+        Self {
+            station,
+            web,
+            waiting: Vec::new(),
+            open: Vec::new(),
+            served: 0,
+        }
+    }
+
+    fn ask(&mut self, now: Instant) {
+        let to = SocketAddr::new(IpAddr::V4(US), 80);
+        let asked = self.station.tcp_connect(now, to, None, Options::default());
+        let asked = asked.unwrap();
+        let sent = self.station.tcp_send(now, asked, &[7; ASKED]);
+        assert_eq!(sent, Ok(ASKED));
+        self.waiting.push((asked, 0));
+    }
+
+    /// What both ends do about what came.
+    fn turn(&mut self, host: &mut Host, now: Instant) {
+        self.carry(host, now);
+        self.open.extend(std::iter::from_fn(|| {
+            host.tcp_accept(self.web).map(|(h, _)| h)
+        }));
+        let mut room = [0; 4096];
+        self.open
+            .retain(|h| match host.tcp_recv(now, *h, &mut room) {
+                Ok(n) if n > 0 => host.tcp_send(now, *h, &room[..n]) == Ok(n),
+                Err(Error::WouldBlock) => true,
+                _ => {
+                    host.tcp_close(now, *h);
+                    false
+                }
+            });
+        self.waiting.retain_mut(|(h, got)| {
+            if let Ok(n) = self.station.tcp_recv(now, *h, &mut room) {
+                *got += n;
+            }
+            if *got == ASKED {
+                self.served += 1;
+                self.station.tcp_close(now, *h);
+            }
+            *got < ASKED
+        });
+        self.carry(host, now);
+    }
+
+    /// Frames for others than the station are nobody's.
+    fn carry(&mut self, host: &mut Host, now: Instant) {
+        loop {
+            let mut moved = false;
+            while let Some(frame) = host.poll_transmit(now, Port(0)) {
+                moved = true;
+                self.station.handle_frame(now, Port(0), frame);
+            }
+            while let Some(frame) = self.station.poll_transmit(now, Port(0)) {
+                moved = true;
+                host.handle_frame(now, Port(0), frame);
+            }
+            while self.station.poll_event().is_some() {}
+            if self.station.poll_timeout().is_some_and(|t| t <= now) {
+                self.station.handle_timeout(now);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+}
+
+/// A thousand SYNs for each client, all of whom are served at once, by cookies.
+fn honest_clients_beside_syns() {
+    let (web, listener) = listening();
+    let mut honest = Honest::new(listener);
+    let mut cookies = 0;
+    let pull = Pull {
+        always: true,
+        many: N,
+    };
+    let name = format!("SYNs of {N} strangers, {} honest clients", N / 1000);
+    flood(&name, LISTENER, web, pull, |host, now, n| {
+        host.handle_frame(now, Port(0), syn(n, 80));
+        if n % 1000 == 500 {
+            honest.ask(now);
+        }
+        honest.turn(host, now);
+        cookies = host.stats().tcp.cookies_accepted;
+    });
+    assert_eq!(honest.served, N / 1000, "{} wait", honest.waiting.len());
+    assert!(cookies >= u64::from(N / 1000) - 1, "{cookies}");
 }
