@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!   original, small --> parts of the same name (lines of the same number) side by side
-//!                         left out, or less of it     nothing to tell
-//!                         otherwise                   a line
+//!                         left out                    nothing to tell
+//!                         otherwise, or less of it    a line
 //! ```
 
 use crate::lab::topology::{Client, Topology, Wire};
 use crate::lab::units::write_duration;
 use stack::link::impair::Config;
+use stack::time::Instant;
 
-/// Everything that is neither left out nor less of the same, a line each.
+/// Everything that is not only left out, a line each.
 pub(super) fn changes(original: &Topology, small: &Topology) -> Vec<String> {
     let mut told = Vec::new();
     if let (Some(was), Some(is)) = (original.seed, small.seed)
@@ -18,10 +19,22 @@ pub(super) fn changes(original: &Topology, small: &Topology) -> Vec<String> {
     {
         told.push(format!("the seed was {was}"));
     }
+    if small.end() != original.end() {
+        told.push(format!(
+            "it ends at {}, and did at {}",
+            end(small),
+            end(original)
+        ));
+    }
     let faults = &small.faults.lines;
     told.extend(faults.iter().filter_map(|is| {
         let was = original.faults.lines.iter().find(|l| l.line == is.line)?;
         (was.to_string() != is.to_string()).then(|| format!("`{is}` was `{was}`"))
+    }));
+    told.extend(small.nodes.iter().filter_map(|is| {
+        let was = original.nodes.iter().find(|n| n.name == is.name)?;
+        let (now, then) = (is.kind, was.kind);
+        (now != then).then(|| format!("{} is a {}, and was a {}", is.name, now.name(), then.name()))
     }));
     let wires = small.wires.iter();
     told.extend(wires.flat_map(|is| {
@@ -93,5 +106,65 @@ fn client(was: &Client, is: &Client) -> Vec<String> {
         let (now, then) = (write_duration(is.start), write_duration(was.start));
         told.push(format!("{name} starts at {now}, and did at {then}"));
     }
+    if was.kind != is.kind {
+        return told;
+    }
+    told.extend(value(name, "count", was.count, is.count, number));
+    told.extend(value(name, "bytes", was.bytes, is.bytes, number));
+    told.extend(value(name, "size", was.size, is.size, number));
+    told.extend(value(name, "ttl", was.ttl, is.ttl, number));
+    told.extend(value(
+        name,
+        "last port",
+        was.last_port,
+        is.last_port,
+        number,
+    ));
+    told.extend(value(
+        name,
+        "interval",
+        was.interval,
+        is.interval,
+        write_duration,
+    ));
+    told.extend(value(name, "stop", was.stop, is.stop, write_duration));
+    told.extend(value(
+        name,
+        "warm-up",
+        was.warm_up,
+        is.warm_up,
+        write_duration,
+    ));
+    if was.congestion != is.congestion {
+        told.push(format!("{name} has the congestion control of its node"));
+    }
+    if was.settings != is.settings {
+        told.push(format!("{name} has the settings of its node"));
+    }
     told
+}
+
+/// What a client is told, and was: where it was told nothing, or is not any more, it does what its
+/// kind usually does.
+fn value<T: PartialEq>(
+    client: &str,
+    what: &str,
+    was: Option<T>,
+    is: Option<T>,
+    write: fn(T) -> String,
+) -> Option<String> {
+    if was == is {
+        return None;
+    }
+    let write = |value: Option<T>| value.map_or_else(|| "not given".to_owned(), write);
+    let (now, then) = (write(is), write(was));
+    Some(format!("{client}: {what} is {now}, and was {then}"))
+}
+
+fn end(topology: &Topology) -> String {
+    write_duration(topology.end() - Instant::ZERO)
+}
+
+fn number<T: ToString>(n: T) -> String {
+    n.to_string()
 }

@@ -19,7 +19,11 @@
 //! that what is decided about the packets that are left stays as it was. What is changed beyond
 //! that is told ([`Shrunk::changed`]), and never does worse to a packet than the original did: no
 //! loss becomes likelier, nothing goes wrong for longer. Frames are dropped for reasons only for
-//! which the original run dropped some: what has no route any more fails of something else. Each
+//! which the original run dropped some: what has no route any more fails of something else. It is
+//! cut off early only where it fails in all the time of the original as well, and where it would have
+//! held by then without its faults (or, where it never holds, nothing is measured after that any more):
+//! what had no time to succeed fails of its end. The fault lines that are left make the original fail
+//! as well, without the others; where only others get small, that is told. Each
 //! candidate is built as it would be read back from its own TOML, so what is printed fails as well.
 //! Where the run holds without its faults (or else without whatever its wires do, which is also
 //! asked where it does not get small otherwise), so does every smaller one: five answers of no requests are too few, but that is no explanation of why five of
@@ -39,7 +43,7 @@ use smaller::{Control, PLAIN, join, keep_nodes, keep_only, keep_wires, without};
 use stack::link::impair::{Chance, Loss};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -219,6 +223,13 @@ enum Target<'a> {
     Check(&'a mut Check<'a>),
 }
 
+impl Target<'_> {
+    /// Whether it may fail for want of time: what is not accounted for is so at once.
+    const fn takes_time(&self) -> bool {
+        !matches!(self, Self::Audit)
+    }
+}
+
 /// What a failing run came to.
 #[derive(Clone)]
 struct Failed {
@@ -247,6 +258,10 @@ struct Search<'a> {
     tried_many: bool,
     /// The clients that know a way to whom they ask.
     ways: Option<BTreeSet<String>>,
+    /// Only fault lines that make the original fail are kept, without the others.
+    strict: bool,
+    /// Whether the original fails with only these lines.
+    blamed: BTreeMap<Vec<u32>, bool>,
     stage: &'static str,
     go_on: &'a mut GoOn<'a>,
     stopped: bool,
@@ -300,6 +315,8 @@ impl<'a> Search<'a> {
             seeds: 1,
             tried_many: false,
             ways: None,
+            strict: true,
+            blamed: BTreeMap::new(),
             stage: "nothing",
             go_on,
             stopped: false,
@@ -320,7 +337,7 @@ impl<'a> Search<'a> {
         search.reasons = Some(failed.reasons.clone());
         search.failed = failed;
         for control in [Control::Faults, Control::Wires] {
-            if search.failure(&without(&topology, control)).is_none() {
+            if !search.fails_without(&topology, control) {
                 search.control = control;
                 break;
             }
@@ -334,6 +351,11 @@ impl<'a> Search<'a> {
         self.pin();
         self.leave_out();
         self.change();
+        if !self.is_small() && !self.stopped {
+            self.strict = false;
+            self.leave_out();
+            self.change();
+        }
         if self.blames_wires() {
             self.leave_out();
             self.change();
@@ -342,9 +364,13 @@ impl<'a> Search<'a> {
         self.stage = "addresses";
         self.unpin();
         self.best.faults.renumber();
+        let mut changed = changed::changes(&self.original, &self.best);
+        if !self.stopped && !self.is_to_blame(&self.best.clone()) {
+            changed.push("the original holds with these fault lines alone".to_owned());
+        }
         Ok(Shrunk {
             seed: self.best.seed.unwrap_or_default(),
-            changed: changed::changes(&self.original, &self.best),
+            changed,
             topology: self.best,
             failure: self.failed.what,
             packets: self.failed.packets,
@@ -390,11 +416,7 @@ impl<'a> Search<'a> {
     /// others: the wires may be what it fails of.
     fn blames_wires(&mut self) -> bool {
         let may = self.control == Control::Faults && !self.is_small() && !self.stopped;
-        if !may
-            || self
-                .failure(&without(&self.best.clone(), Control::Wires))
-                .is_some()
-        {
+        if !may || self.fails_without(&self.best.clone(), Control::Wires) {
             return false;
         }
         self.control = Control::Wires;
@@ -510,19 +532,54 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// How it fails, and whether there was something to measure.
+    /// How it fails, and whether there was something to measure. What is cut off early fails in all
+    /// the time of the original as well.
     fn failure(&mut self, topology: &Topology) -> Option<(Failed, bool)> {
+        let mut world = self.begin_run(topology)?;
+        let (end, whole) = (topology.end(), self.original.end());
+        let failed = self.failure_at(topology, &mut world, end)?;
+        if end < whole {
+            let before = settled(&world);
+            self.failure_at(topology, &mut world, whole)?;
+            // Nothing tells by when it should have succeeded.
+            let never_holds = self.control == Control::None;
+            if never_holds && self.target.takes_time() && before != settled(&world) {
+                return None;
+            }
+        }
+        Some(failed)
+    }
+
+    /// Whether it fails without its faults, or whatever else, at its end or later.
+    fn fails_without(&mut self, topology: &Topology, control: Control) -> bool {
+        let clean = without(topology, control);
+        let Some(mut world) = self.begin_run(&clean) else {
+            return false;
+        };
+        let ends = [clean.end(), self.original.end()];
+        ends.into_iter()
+            .any(|end| self.failure_at(&clean, &mut world, end).is_some())
+    }
+
+    fn begin_run(&mut self, topology: &Topology) -> Option<World> {
         if self.stopped {
             return None;
         }
         self.runs += 1;
-        let seed = topology.seed.unwrap_or_default();
         let options = Options {
-            seed,
+            seed: topology.seed.unwrap_or_default(),
             ..Options::default()
         };
-        let mut world = topology.build(&options).ok()?;
-        let end = topology.end();
+        topology.build(&options).ok()
+    }
+
+    fn failure_at(
+        &mut self,
+        topology: &Topology,
+        world: &mut World,
+        end: Instant,
+    ) -> Option<(Failed, bool)> {
+        let seed = topology.seed.unwrap_or_default();
         while world.step_until(end) {
             if world.steps() > self.most_steps {
                 return None;
@@ -532,7 +589,7 @@ impl<'a> Search<'a> {
             }
         }
         world.run_until(end);
-        let outcome = topology.judge(seed, &mut world);
+        let outcome = topology.judge(seed, world);
         let mut measures = topology.asserts.iter().flat_map(|a| a.metrics());
         let measured = measures.all(|m| world.value(&m.subject, &m.name).is_some());
         let what = match &mut self.target {
@@ -544,9 +601,9 @@ impl<'a> Search<'a> {
                 judged.text.clone()
             }
             Target::Audit => outcome.unaccounted?,
-            Target::Check(check) => check(&world, &outcome).err()?,
+            Target::Check(check) => check(world, &outcome).err()?,
         };
-        let reasons = reasons(&world);
+        let reasons = reasons(world);
         let known = self.reasons.as_ref();
         if known.is_some_and(|known| !reasons.is_subset(known)) {
             return None;
@@ -573,14 +630,35 @@ impl<'a> Search<'a> {
         let Some((failed, _)) = self.failure(&candidate) else {
             return false;
         };
-        if self.control != Control::None
-            && self.failure(&without(&candidate, self.control)).is_some()
-        {
+        if self.control != Control::None && self.fails_without(&candidate, self.control) {
+            return false;
+        }
+        if self.strict && !self.is_to_blame(&candidate) {
             return false;
         }
         self.best = candidate;
         self.failed = failed;
         true
+    }
+
+    /// Whether the fault lines that a candidate has left make the original fail, as they were there
+    /// and without the others.
+    fn is_to_blame(&mut self, candidate: &Topology) -> bool {
+        let left = candidate.faults.lines.iter().map(|l| l.line);
+        let left: Vec<u32> = left.collect();
+        if left.len() == self.original.faults.lines.len() {
+            return true;
+        }
+        if let Some(&known) = self.blamed.get(&left) {
+            return known;
+        }
+        let mut alone = self.original.clone();
+        alone.faults.lines.retain(|l| left.contains(&l.line));
+        let fails = self.failure(&alone).is_some();
+        if !self.stopped {
+            self.blamed.insert(left, fails);
+        }
+        fails
     }
 
     /// Whether each client that knew a way to whom it asks still does: without one, whatever it
@@ -989,6 +1067,14 @@ fn has_chance(topology: &Topology) -> bool {
         })
 }
 
+/// Everything that programs have measured.
+fn settled(world: &World) -> Vec<Option<u64>> {
+    let nodes = world.nodes();
+    let programs = nodes.flat_map(|(_, node)| node.programs());
+    let measures = programs.flat_map(|(_, p)| p.metrics().iter().map(|metric| p.measure(metric)));
+    measures.collect()
+}
+
 /// For which reasons frames were dropped anywhere.
 fn reasons(world: &World) -> BTreeSet<DropReason> {
     let mut reasons = BTreeSet::new();
@@ -1006,6 +1092,7 @@ fn reasons(world: &World) -> BTreeSet<DropReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::units::write_duration;
 
     /// `a` and `b` with three routers between them, and others who have nothing to do with it.
     fn long() -> Topology {
@@ -1080,8 +1167,8 @@ mod tests {
         let shrunk = shrink_by(&topology, 1, &mut check, &mut |_| {}).unwrap();
         // Not at the beginning: then ARP would get no answer, which is another failure.
         assert_eq!(shrunk.topology.faults.to_string(), "at 1ms down *\n");
-        let first = shrunk.changed.first().map(String::as_str);
-        assert_eq!(first, Some("`at 1ms down *` was `at 1500ms down *`"));
+        let moved = "`at 1ms down *` was `at 1500ms down *`".to_owned();
+        assert!(shrunk.changed.contains(&moved), "{shrunk}");
         assert!(shrunk.packets <= ENOUGH, "{shrunk}");
     }
 
@@ -1105,7 +1192,11 @@ mod tests {
             .unwrap();
         let shrunk = shrink(&topology, 7, &mut |_| {}).unwrap();
         assert_eq!(shrunk.seed, 7);
-        assert_eq!(shrunk.changed, [""; 0], "{shrunk}");
+        let less = ["it ends at ", "p: count is "];
+        let told = shrunk.changed.iter();
+        for told in told {
+            assert!(less.iter().any(|less| told.starts_with(less)), "{shrunk}");
+        }
         assert_eq!(
             shrunk.topology.faults.to_string(),
             "between 500ms and 2500ms drop 70% of icmp on a-b from a\n"
@@ -1159,6 +1250,88 @@ mod tests {
         // Without a wire or a router that forwards, nothing comes back either: for want of a route.
         assert_eq!(shrunk.topology.wires.len(), 2, "{shrunk}");
         assert_eq!(shrunk.topology.nodes[1].kind, Kind::Router, "{shrunk}");
+    }
+
+    /// Either fault alone leaves time enough; cut off at its beginning, any would do.
+    #[test]
+    fn an_early_end_is_no_explanation() {
+        let script = "at 1s down a-b for 2s\nat 5s down a-b for 2s\nat 6s delay 1ms on a-b";
+        let slow = stack::link::impair::Config {
+            rate: Some(500_000),
+            queue: stack::link::impair::Queue::DropTail {
+                packets: Some(10),
+                bytes: None,
+                mark: None,
+            },
+            ..Default::default()
+        };
+        let mut topology = Topology::new()
+            .host("a")
+            .host("b")
+            .wire("a", "b", slow)
+            .client(Client::new("t", "a", ClientKind::Tcp, Party::from("b")))
+            .faults(script)
+            .unwrap()
+            .assert("t.finished == 1")
+            .unwrap();
+        topology.clients[0].bytes = Some(400_000);
+        topology.nodes[1].services = vec![crate::endpoint::services::Service::Sink];
+        // As long as it takes with one of them.
+        let alone = [0, 1].map(|line| {
+            let mut alone = topology.clone();
+            alone.faults.lines = vec![topology.faults.lines[line].clone()];
+            alone
+        });
+        topology.until = (60..200)
+            .map(|n| Duration::from_millis(100 * n))
+            .find(|until| {
+                alone.iter().all(|alone| {
+                    let alone = alone.clone().until(*until);
+                    alone.run(1).unwrap().holds()
+                })
+            });
+        assert!(topology.until.is_some());
+        let shrunk = shrink(&topology, 1, &mut |_| {}).unwrap();
+        let small = &shrunk.topology;
+        let held = "the original holds with these fault lines alone".to_owned();
+        let two = small.faults.lines.len() == 2;
+        assert!(two != shrunk.changed.contains(&held), "{shrunk}");
+        let mut whole = small.clone();
+        whole.until = topology.until;
+        assert!(!whole.run(shrunk.seed).unwrap().holds(), "{shrunk}");
+        for end in [small, &whole] {
+            let clean = without(end, Control::Faults);
+            assert!(clean.run(shrunk.seed).unwrap().holds(), "{shrunk}");
+        }
+    }
+
+    /// What never holds is cut off only when nothing is measured any more.
+    #[test]
+    fn what_never_holds_is_not_cut_off_before_it_could() {
+        let mut ping = Client::ping("p", "a", "b").count(5);
+        ping.start = Duration::from_millis(500);
+        let topology = Topology::new()
+            .host("a")
+            .host("b")
+            .link("a", "b")
+            .client(ping)
+            .until(Duration::from_secs(8))
+            .assert("p.received == 6")
+            .unwrap();
+        let shrunk = shrink(&topology, 1, &mut |_| {}).unwrap();
+        assert!(shrunk.failure.contains("it is 1"), "{shrunk}");
+        assert!(
+            shrunk.topology.until >= Some(Duration::from_millis(500)),
+            "{shrunk}"
+        );
+        let until = write_duration(shrunk.topology.until.unwrap());
+        let told = [
+            format!("it ends at {until}, and did at 8s"),
+            "p: count is 1, and was 5".to_owned(),
+        ];
+        for line in told {
+            assert!(shrunk.changed.contains(&line), "{line}: {shrunk}");
+        }
     }
 
     #[test]
