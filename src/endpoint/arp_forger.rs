@@ -19,7 +19,7 @@
 //! Left out: passing on what is caught, and answering the requests of others: a host only hears
 //! those for its own addresses.
 
-use super::{Endpoint, Note, StartError, Waiting};
+use super::{Endpoint, Hears, Note, StartError, Waiting};
 use stack::frame::Frame;
 use stack::host::{AskError, Event, Host};
 use stack::time::{Duration, Instant};
@@ -173,6 +173,10 @@ impl Endpoint for ArpForger {
         self.mac = Some(interface.ok_or(AskError::NoLink)?.config().mac);
         self.next_at = now + self.config.start;
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        Hears::Nothing
     }
 
     fn handle_event(&mut self, _: Instant, _: &mut Host, _: &Event) {}

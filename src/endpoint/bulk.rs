@@ -16,7 +16,7 @@
 //! a sender may send to any service that reads.
 
 use super::measure::Delays;
-use super::{Endpoint, Note, StartError, Waiting, count};
+use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use siphasher::sip::SipHasher13;
 use stack::host::{Event, Host, Readiness, TcpHandle};
@@ -478,6 +478,10 @@ impl Endpoint for Bulk {
         self.handle = Some(host.tcp_connect(now, to, from, options)?);
         self.state = State::Connecting;
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        self.handle.map_or(Hears::Nothing, Hears::Tcp)
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -32,7 +32,9 @@ pub mod traceroute;
 pub mod traffic;
 
 use stack::frame::Frame;
-use stack::host::{AskError, BindError, ConnectError, Event, Host, SendError};
+use stack::host::{
+    AskError, BindError, ConnectError, Event, Host, RawHandle, SendError, TcpHandle, UdpHandle,
+};
 use stack::time::{Duration, Instant};
 use stack::transport::{ErrorKind, SocketError};
 use std::collections::VecDeque;
@@ -56,6 +58,11 @@ pub trait Endpoint {
     /// # Errors
     /// Where the host has no room or no such port, or the settings make no sense.
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError>;
+
+    /// Of whose readiness it wants to hear now; a driver need not tell it that of others.
+    fn hears(&self) -> Hears {
+        Hears::All
+    }
 
     /// Takes something the host tells; what concerns others is left alone.
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event);
@@ -86,6 +93,21 @@ pub trait Endpoint {
     fn measure(&self, metric: &str) -> Option<u64>;
 }
 
+/// Of whose readiness a program wants to hear. News of addresses and paths is for everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hears {
+    /// Of nobody's.
+    Nothing,
+    /// Of a UDP socket's.
+    Udp(UdpHandle),
+    /// Of a raw or echo socket's.
+    Raw(RawHandle),
+    /// Of a connection's.
+    Tcp(TcpHandle),
+    /// Of everybody's.
+    All,
+}
+
 /// A large program, kept apart.
 impl<P: Endpoint> Endpoint for Box<P> {
     const METRICS: &'static [&'static str] = P::METRICS;
@@ -94,6 +116,10 @@ impl<P: Endpoint> Endpoint for Box<P> {
 
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         (**self).start(now, host)
+    }
+
+    fn hears(&self) -> Hears {
+        (**self).hears()
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -16,7 +16,7 @@
 //! Left out: names, and what is printed: the verb `ping` does both.
 
 use super::measure::{Delays, ppm};
-use super::{Endpoint, Note, StartError, Waiting};
+use super::{Endpoint, Hears, Note, StartError, Waiting};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::host::{Event, Host, RawHandle, SendError};
@@ -429,6 +429,10 @@ impl Endpoint for Pinger {
         self.started = now;
         self.next_at = now + self.config.start;
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        self.socket.map_or(Hears::Nothing, Hears::Raw)
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -17,7 +17,7 @@
 //! Left out: asking again, and slowing down to the limiter's pace, as scanners for use do.
 
 use super::measure::ppm;
-use super::{Endpoint, Note, StartError, Waiting, count};
+use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::host::{Event, Host, SendError, UdpHandle};
@@ -198,6 +198,10 @@ impl Endpoint for Scan {
         self.socket = Some(host.udp_bind(any)?);
         self.next_at = now + self.config.start;
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        self.socket.map_or(Hears::Nothing, Hears::Udp)
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -18,7 +18,7 @@
 //!
 //! Left out: IPv6, victims that are no neighbours, timestamps of its own.
 
-use super::{Endpoint, Note, StartError, Waiting, count};
+use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use serde::Deserialize;
 use stack::frame::Frame;
 use stack::host::{AskError, Event, Host};
@@ -803,6 +803,10 @@ impl Endpoint for TcpAttacker {
         self.mac = Some(interface.ok_or(AskError::NoLink)?.config().mac);
         self.next_at = now;
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        Hears::Nothing
     }
 
     fn handle_event(&mut self, _: Instant, _: &mut Host, _: &Event) {}

@@ -18,7 +18,7 @@
 //! Left out: TCP probes.
 
 use super::measure::Delays;
-use super::{Endpoint, Note, StartError, Waiting, count};
+use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::host::{Event, Host, RawHandle, SendError, UdpHandle};
@@ -420,6 +420,14 @@ impl Endpoint for Traceroute {
         });
         self.next_at = now + self.config.start;
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        match self.prober {
+            Some(Prober::Udp(socket)) => Hears::Udp(socket),
+            Some(Prober::Echo(socket)) => Hears::Raw(socket),
+            None => Hears::Nothing,
+        }
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -20,7 +20,7 @@
 //! growing again before the host's own path MTU does.
 
 use super::measure::{Arrivals, Delays, ppm};
-use super::{Endpoint, Note, StartError, Waiting, count};
+use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use stack::frame::Payload;
 use stack::host::{Event, Host, SendError, UdpHandle};
@@ -436,6 +436,10 @@ impl Endpoint for Sender {
         Ok(())
     }
 
+    fn hears(&self) -> Hears {
+        self.socket.map_or(Hears::Nothing, Hears::Udp)
+    }
+
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
         match *event {
             Event::Udp(handle, _) if Some(handle) == self.socket => {
@@ -631,6 +635,10 @@ impl Endpoint for Sink {
     fn start(&mut self, _: Instant, host: &mut Host) -> Result<(), StartError> {
         self.socket = Some(host.udp_bind(SocketAddr::new(any(), self.config.port))?);
         Ok(())
+    }
+
+    fn hears(&self) -> Hears {
+        self.socket.map_or(Hears::Nothing, Hears::Udp)
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -36,6 +36,7 @@ mod check;
 mod digest;
 mod known;
 mod queue;
+mod tasks;
 
 pub use history::History;
 pub use ids::{Lane, NodeId, WireId};

@@ -17,7 +17,7 @@ use crate::endpoint::services::Server;
 use crate::endpoint::tcp_attacker::TcpAttacker;
 use crate::endpoint::traceroute::Traceroute;
 use crate::endpoint::traffic::{Sender, Sink};
-use crate::endpoint::{Endpoint, Note, StartError};
+use crate::endpoint::{Endpoint, Hears, Note, StartError};
 use stack::frame::Frame;
 use stack::host::{Event, Host};
 use stack::time::{Duration, Instant};
@@ -49,6 +49,10 @@ macro_rules! programs {
 
             fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
                 match self { $(Self::$name(p) => p.start(now, host),)* }
+            }
+
+            pub(super) fn hears(&self) -> Hears {
+                match self { $(Self::$name(p) => p.hears(),)* }
             }
 
             fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -177,9 +177,7 @@ impl World {
             birth: Some(Arc::clone(&birth)),
             past,
         };
-        for task in &mut station.tasks {
-            task.begin_again(now);
-        }
+        station.tasks.begin_again(now);
         n.state = State::Running;
         if let Some(watch) = &mut self.watch {
             let fresh = station.host.stats();

@@ -7,6 +7,7 @@ use crate::lab::fault::{Run, Script};
 use crate::lab::ids::{NodeId, WireId};
 use crate::lab::program::{Program, Task};
 use crate::lab::queue::{Queue, What};
+use crate::lab::tasks::Tasks;
 use stack::host::{self, Host, InterfaceConfig};
 use stack::link::impair::{Config as Impair, Way};
 use stack::machine::Port;
@@ -64,7 +65,7 @@ impl World {
         let rng = self.rng.fork(&format!("node/{name}"));
         let station = Station {
             host: Host::new(config, rng),
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             birth: None,
             past: Vec::new(),
         };
@@ -171,10 +172,18 @@ impl World {
         let now = self.now;
         if let Some(Kind::Host(station)) = self.kind_mut(node) {
             let task = Task::new(name, now, delay, program.into());
-            // Most hosts run one program: a vector would begin with room for four.
-            station.tasks.reserve_exact(1);
             station.tasks.push(task);
             self.replan_node(node);
+        }
+    }
+
+    /// Has each event turn every program of its host.
+    #[cfg(test)]
+    pub(in crate::lab) fn ask_all_tasks(&mut self) {
+        for node in &mut self.nodes {
+            if let Kind::Host(station) = &mut node.kind {
+                station.tasks.ask_all();
+            }
         }
     }
 

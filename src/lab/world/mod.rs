@@ -37,8 +37,9 @@ pub use tcp_event::{Connection, TcpEvent, TcpTold};
 use super::digest::Digest;
 use super::fault::Run;
 use super::ids::{Lane, NodeId, WireId};
-use super::program::{Program, Task};
+use super::program::Program;
 use super::queue::{Queue, What};
+use super::tasks::Tasks;
 use super::trace::{Event, Kind as Told, Seq};
 use room::Room;
 use stack::frame::Frame;
@@ -170,7 +171,7 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Station {
     host: Host,
-    tasks: Vec<Task>,
+    tasks: Tasks,
     /// As it was before its first event, where it may have to begin again.
     birth: Option<Arc<Self>>,
     /// Counters of its former lives.
@@ -593,9 +594,7 @@ impl World {
         if station.host.poll_timeout().is_some_and(|at| at <= now) {
             station.host.handle_timeout(now);
         }
-        for task in &mut station.tasks {
-            task.handle_timeout(now, &mut station.host);
-        }
+        station.tasks.handle_timeout(now, &mut station.host);
         self.attend(id);
     }
 
@@ -623,8 +622,7 @@ impl World {
                 Fate::Dropped(DropReason::NodePaused)
             }
             (State::Running, Kind::Host(station)) => {
-                let mut tasks = station.tasks.iter_mut();
-                match tasks.any(|task| task.handle_frame(now, &frame)) {
+                match station.tasks.handle_frame(now, &frame) {
                     true => {
                         node.counters.passed += 1;
                         Fate::Delivered(Consumer::Raw)
@@ -709,9 +707,7 @@ impl World {
             if self.watch.is_some() {
                 views.extend(telling::view(&event));
             }
-            for task in &mut station.tasks {
-                task.handle_event(now, &mut station.host, &event);
-            }
+            station.tasks.handle_event(now, &mut station.host, &event);
         }
         for view in views {
             let cause = self.nodes[id.0 as usize].cause;
@@ -795,7 +791,7 @@ impl World {
             }
             // A program's own frames, where it makes such, leave by the first port.
             let made = match port {
-                0 => station.tasks.iter_mut().find_map(|t| t.poll_frame(now)),
+                0 => station.tasks.poll_frame(now),
                 _ => None,
             };
             let Some(frame) = made else { return };
@@ -881,7 +877,7 @@ impl World {
         let Kind::Host(station) = &node.kind else {
             return;
         };
-        let tasks = station.tasks.iter().filter_map(Task::poll_timeout).min();
+        let tasks = station.tasks.poll_timeout();
         if let Some(at) = earliest(station.host.poll_timeout(), tasks)
             && at < node.planned
         {

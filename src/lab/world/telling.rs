@@ -43,13 +43,11 @@ impl World {
             return;
         };
         let mut notes = Vec::new();
-        for task in &mut station.tasks {
-            while let Some((name, text)) = task.poll_note() {
-                if wanted {
-                    notes.push((task.name().to_owned(), name.to_owned(), text));
-                }
+        station.tasks.poll_notes(|program, name, text| {
+            if wanted {
+                notes.push((program.to_owned(), name.to_owned(), text));
             }
-        }
+        });
         for (program, name, text) in notes {
             let node = Arc::clone(&self.nodes[id.0 as usize].name);
             let script = self.script.as_mut();
