@@ -6,7 +6,7 @@
 //! ```
 
 use super::ids::NodeId;
-use super::plan::{Plan, plan};
+use super::plan::Plan;
 use super::program::Program;
 use super::topology::{Client, ClientKind, Kind, Node, Place, Topology, TopologyError};
 use super::world::World;
@@ -62,8 +62,15 @@ impl Topology {
     /// assert_eq!(world.measure("p", "received"), Some(3));
     /// ```
     pub fn build(&self, options: &Options) -> Result<World, TopologyError> {
-        self.check()?;
-        let plan = plan(self)?;
+        self.build_as(&self.check()?, options)
+    }
+
+    /// As [`build`](Self::build), where [`check`](Self::check) has said already what is decided: that
+    /// is the same for all seeds.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn build_as(&self, plan: &Plan, options: &Options) -> Result<World, TopologyError> {
         let mut world = World::new(options.seed);
         world.watch(options.watch);
         world.keep_tcp_log(options.tcp_log);
@@ -78,9 +85,9 @@ impl Topology {
             };
             world.connect(&wire.name, a, b, wire.ways.clone());
         }
-        self.add_interfaces(&mut world, &plan)?;
+        self.add_interfaces(&mut world, plan)?;
         for client in &self.clients {
-            self.add_client(&mut world, &plan, client)?;
+            self.add_client(&mut world, plan, client)?;
         }
         if self
             .faults
@@ -136,14 +143,15 @@ impl Topology {
             for interface in &planned.interfaces {
                 world.add_interface(id, interface.config(&node.settings));
             }
-            for route in &planned.routes {
-                let added = world.with_host(id, |host, _| host.add_route(*route));
-                if let Some(Err(e)) = added {
-                    return Err(refuse(format!(
-                        "{}: route to {}: {e}",
-                        node.name, route.destination
-                    )));
-                }
+            let added = world.with_host(id, |host, _| {
+                let mut routes = planned.routes.iter();
+                routes.try_for_each(|route| {
+                    let added = host.add_route(*route);
+                    added.map_err(|e| (route.destination, e))
+                })
+            });
+            if let Some(Err((to, e))) = added {
+                return Err(refuse(format!("{}: route to {to}: {e}", node.name)));
             }
             serve(world, id, node);
         }

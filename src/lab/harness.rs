@@ -10,6 +10,7 @@
 //!
 //! Promises: seeds are tried in order, so the failure that is told is always the same one.
 
+use super::plan::Plan;
 use super::run::Outcome;
 use super::shrink::{ShrinkError, Shrunk, shrink, shrink_by};
 use super::topology::{Topology, TopologyError};
@@ -103,8 +104,11 @@ pub fn first_failure(
     to_shrink: bool,
     expect: &mut dyn FnMut(&World, &Outcome) -> Result<(), String>,
 ) -> Option<Failure> {
+    let plan = topology.check();
     for seed in seeds {
-        let (what, own) = match try_seed(topology, seed, expect) {
+        let tried = plan.as_ref().map_err(Clone::clone);
+        let tried = tried.and_then(|plan| try_seed(topology, plan, seed, expect));
+        let (what, own) = match tried {
             Ok((what, own)) if !what.is_empty() => (what, own),
             Ok(_) => continue,
             Err(error) => (vec![error.to_string()], false),
@@ -127,10 +131,11 @@ pub fn first_failure(
 /// What is wrong with one seed, and whether only the test minds.
 fn try_seed(
     topology: &Topology,
+    plan: &Plan,
     seed: u64,
     expect: &mut dyn FnMut(&World, &Outcome) -> Result<(), String>,
 ) -> Result<(Vec<String>, bool), TopologyError> {
-    let (world, outcome) = topology.play(seed)?;
+    let (world, outcome) = topology.play_as(plan, seed)?;
     let mut what: Vec<String> = outcome.failures().map(str::to_owned).collect();
     let own = what.is_empty();
     what.extend(expect(&world, &outcome).err());

@@ -126,8 +126,9 @@ pub fn plan(topology: &Topology) -> Result<Plan, TopologyError> {
     let mut plan = lay_out(topology)?;
     give_addresses(topology, &mut plan)?;
     check_networks(topology, &mut plan)?;
+    let ways = Ways::of(topology, &plan);
     for node in 0..topology.nodes.len() {
-        let routes = routes_of(topology, &plan, node)?;
+        let routes = routes_of(topology, &plan, &ways, node)?;
         if let Some(node) = plan.nodes.get_mut(node) {
             node.routes = routes;
         }
@@ -452,7 +453,12 @@ fn no_duplicate(topology: &Topology, plan: &Plan) -> Result<(), TopologyError> {
     Ok(())
 }
 
-fn routes_of(topology: &Topology, plan: &Plan, node: usize) -> Result<Vec<Route>, TopologyError> {
+fn routes_of(
+    topology: &Topology,
+    plan: &Plan,
+    ways: &Ways,
+    node: usize,
+) -> Result<Vec<Route>, TopologyError> {
     let spec = &topology.nodes[node];
     let mut routes = Vec::new();
     for route in &spec.routes {
@@ -482,9 +488,9 @@ fn routes_of(topology: &Topology, plan: &Plan, node: usize) -> Result<Vec<Route>
     }
     if spec.auto_routes && spec.kind != Kind::Hub {
         let learned = if spec.forwards() {
-            shortest(topology, plan, node)
+            shortest(plan, ways, node)
         } else {
-            defaults(topology, plan, node)
+            defaults(plan, ways, node)
         };
         // Who says routes decides about those networks, as they are.
         let learned = match routes.as_slice() {
@@ -509,8 +515,33 @@ fn on_link(plan: &Plan, node: usize, addr: IpAddr) -> Option<Port> {
         .map(|i| i.port)
 }
 
+/// What the ways from all nodes have in common.
+struct Ways {
+    /// The routers that each node hears, by name.
+    hops: Vec<Vec<Hop>>,
+    /// All networks in order, each with its segment.
+    networks: Vec<(Cidr, usize)>,
+}
+
+impl Ways {
+    fn of(topology: &Topology, plan: &Plan) -> Self {
+        let nodes = 0..topology.nodes.len();
+        let segments = (0..).zip(&plan.segments);
+        let networks = segments.flat_map(|(s, segment)| {
+            let networks = segment.networks.iter();
+            networks.map(move |network| (*network, s))
+        });
+        let mut networks: Vec<(Cidr, usize)> = networks.collect();
+        networks.sort_by_key(|(network, s)| (network.addr(), network.prefix_len(), *s));
+        Self {
+            hops: nodes.map(|n| neighbours(topology, plan, n)).collect(),
+            networks,
+        }
+    }
+}
+
 /// A neighbour that forwards: itself, its port, and the port towards it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hop {
     router: usize,
     its_port: usize,
@@ -545,43 +576,48 @@ fn by(plan: &Plan, node: usize, hop: Hop, network: Cidr) -> Option<Route> {
 }
 
 /// Of a host: everything by the first router that it hears.
-fn defaults(topology: &Topology, plan: &Plan, node: usize) -> Vec<Route> {
+fn defaults(plan: &Plan, ways: &Ways, node: usize) -> Vec<Route> {
     let all = [
         Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         Cidr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
     ];
-    let hops = neighbours(topology, plan, node);
+    let hops = &ways.hops[node];
     let first = |network: Cidr| hops.iter().find_map(|hop| by(plan, node, *hop, network));
     all.into_iter().flatten().filter_map(first).collect()
 }
 
-/// Of a router: each segment by the fewest hops. Breadth first with neighbours by name, so that of
-/// equally long ways the one whose first router comes first by name is found first.
-fn shortest(topology: &Topology, plan: &Plan, node: usize) -> Vec<Route> {
+/// Of a router: each segment by the fewest hops, in the order of their networks. Breadth first with
+/// neighbours by name, so that of equally long ways the one whose first router comes first by name is
+/// found first. One walk over all wires for each router.
+fn shortest(plan: &Plan, ways: &Ways, node: usize) -> Vec<Route> {
     let segments_of = |n: usize| plan.nodes[n].interfaces.iter().map(|i| i.segment);
-    let mut reached: BTreeSet<usize> = segments_of(node).collect();
-    let mut seen = BTreeSet::from([node]);
+    // Where a segment is reached by one of the node's own hops; its own are by none.
+    let mut reached: Vec<Option<Option<Hop>>> = vec![None; plan.segments.len()];
+    for segment in segments_of(node) {
+        reached[segment] = Some(None);
+    }
+    let mut seen = vec![false; plan.nodes.len()];
+    seen[node] = true;
     let mut queue = VecDeque::new();
-    for hop in neighbours(topology, plan, node) {
-        if seen.insert(hop.router) {
-            queue.push_back((hop.router, hop));
+    for hop in &ways.hops[node] {
+        if !std::mem::replace(&mut seen[hop.router], true) {
+            queue.push_back((hop.router, *hop));
         }
     }
-    let mut routes = Vec::new();
     while let Some((router, first)) = queue.pop_front() {
         for segment in segments_of(router) {
-            if reached.insert(segment) {
-                let networks = plan.segments[segment].networks.iter();
-                routes.extend(networks.filter_map(|network| by(plan, node, first, *network)));
-            }
+            reached[segment].get_or_insert(Some(first));
         }
-        for hop in neighbours(topology, plan, router) {
-            if seen.insert(hop.router) {
+        for hop in &ways.hops[router] {
+            if !std::mem::replace(&mut seen[hop.router], true) {
                 queue.push_back((hop.router, first));
             }
         }
     }
-    routes
+    let networks = ways.networks.iter();
+    let far = networks.filter_map(|(network, segment)| Some((network, reached[*segment]??)));
+    far.filter_map(|(network, first)| by(plan, node, first, *network))
+        .collect()
 }
 
 /// The same ways in fewer routes: two halves of a prefix that lie the same way become one (RFC 4632

@@ -6,6 +6,7 @@
 
 use super::assertion::{Judged, Metrics};
 use super::build::Options;
+use super::plan::Plan;
 use super::topology::{Topology, TopologyError};
 use super::world::World;
 use stack::time::{Duration, Instant};
@@ -73,11 +74,20 @@ impl Topology {
     /// # Errors
     /// What cannot be built.
     pub fn play(&self, seed: u64) -> Result<(World, Outcome), TopologyError> {
-        let mut world = self.build(&Options {
+        self.play_as(&self.check()?, seed)
+    }
+
+    /// As [`play`](Self::play), with what [`check`](Self::check) has decided for all seeds.
+    ///
+    /// # Errors
+    /// What cannot be built.
+    pub fn play_as(&self, plan: &Plan, seed: u64) -> Result<(World, Outcome), TopologyError> {
+        let options = Options {
             seed,
             digest: true,
             ..Options::default()
-        })?;
+        };
+        let mut world = self.build_as(plan, &options)?;
         world.run_until(self.end());
         let outcome = self.judge(seed, &mut world);
         Ok((world, outcome))

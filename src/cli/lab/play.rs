@@ -72,7 +72,7 @@ pub(super) fn build(
         tcp_log: look.tcp_log,
         outside,
     };
-    let built = subject.topology.build(&options);
+    let built = subject.topology.build_as(&subject.plan, &options);
     built.map_err(|e| subject.locate(e))
 }
 
