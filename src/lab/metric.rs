@@ -87,6 +87,9 @@ pub const WIRE: &[&str] = &[
     "conserved",
 ];
 
+/// The name of a metric, and its value where anything was measured.
+pub type Measured = (&'static str, Option<i128>);
+
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -158,6 +161,24 @@ impl World {
         })
     }
 
+    /// Everything that can be asked of a node but its [`DropReason`]s, in the order of [`NODE`].
+    pub fn measures_of_node(&self, node: NodeId) -> impl Iterator<Item = Measured> {
+        let node = self.node(node);
+        let names = NODE.iter();
+        names.map(move |name| (*name, node.and_then(|node| measure_node(node, name))))
+    }
+
+    /// Everything that can be asked of a wire but its [`DropReason`]s, in the order of [`WIRE`]: of
+    /// what goes from one end, or of both directions.
+    pub fn measures_of_wire(
+        &self,
+        wire: WireId,
+        from: Option<u8>,
+    ) -> impl Iterator<Item = Measured> {
+        let names = WIRE.iter();
+        names.map(move |name| (*name, self.measure_lanes(wire, from, name)))
+    }
+
     fn measure_wire(&self, wire: WireId, metric: &str) -> Option<i128> {
         let ends = self.wires().nth(wire.0 as usize)?.1.ends;
         let one = metric.strip_prefix("from.").and_then(|rest| {
@@ -168,19 +189,22 @@ impl World {
             let direction = ends.iter().position(|(id, _)| from(*id).is_some())?;
             Some((direction, from(ends.get(direction)?.0)?))
         });
-        let lane = |from: usize| {
-            let from = u8::try_from(from).ok()?;
-            Some(Lane { wire, from })
-        };
-        let way = |from: usize| self.way(lane(from)?);
-        if let Some((what, which)) = delay_metric(one.map_or(metric, |(_, metric)| metric)) {
-            let both = one.is_none();
-            let froms = (0..2).filter(|from| both || one.is_some_and(|(f, _)| f == *from));
-            let delays = froms.filter_map(|from| self.delays(lane(from)?));
+        match one {
+            Some((from, metric)) => self.measure_lanes(wire, u8::try_from(from).ok(), metric),
+            None => self.measure_lanes(wire, None, metric),
+        }
+    }
+
+    /// Of one direction, or of both together.
+    fn measure_lanes(&self, wire: WireId, one: Option<u8>, metric: &str) -> Option<i128> {
+        let way = |from| self.way(Lane { wire, from });
+        if let Some((what, which)) = delay_metric(metric) {
+            let froms = (0..2).filter(|from| one.is_none_or(|one| one == *from));
+            let delays = froms.filter_map(|from| self.delays(Lane { wire, from }));
             return measure_delays(delays, what, which);
         }
         match one {
-            Some((from, metric)) => measure_way(way(from)?, metric),
+            Some(from) => measure_way(way(from)?, metric),
             None => {
                 let (there, back) = (measure_way(way(0)?, metric)?, measure_way(way(1)?, metric)?);
                 Some(match metric {

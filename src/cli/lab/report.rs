@@ -10,7 +10,7 @@
 
 use super::subject::Subject;
 use crate::lab::export::directory::short;
-use crate::lab::metric::{Unit, unit_of};
+use crate::lab::metric::{Measured, Unit, unit_of};
 use crate::lab::run::Outcome;
 use crate::lab::units::write_rate;
 use crate::lab::{self, Lane, World};
@@ -53,6 +53,7 @@ struct Node {
     sent: u64,
     forwarded: u64,
     drops: Vec<(&'static str, u64)>,
+    metrics: Vec<Measured>,
 }
 
 /// One direction of a wire.
@@ -62,6 +63,9 @@ struct Way {
     from: String,
     counts: Vec<(&'static str, u64)>,
     drops: Vec<(&'static str, u64)>,
+    metrics: Vec<Measured>,
+    /// Those of both directions together.
+    of_both: Vec<Measured>,
 }
 
 impl Report {
@@ -121,7 +125,8 @@ impl Report {
     fn wires_json(&self) -> Value {
         let mut wires = Map::new();
         for way in &self.ways {
-            let wire = wires.entry(&way.wire).or_insert_with(|| json!({}));
+            let both = || measured(&way.of_both);
+            let wire = wires.entry(&way.wire).or_insert_with(both);
             if let Value::Object(wire) = wire {
                 wire.insert(format!("from.{}", way.from), way.json());
             }
@@ -282,13 +287,14 @@ impl Program {
 
 impl Node {
     fn json(&self) -> Value {
-        json!({
-            "kind": self.kind,
-            "arrived": self.arrived,
-            "sent": self.sent,
-            "forwarded": self.forwarded,
-            "drops": object(self.drops.iter(), |(name, n)| (name, json!(n))),
-        })
+        let mut value = measured(&self.metrics);
+        if let Value::Object(map) = &mut value {
+            map.insert("kind".to_owned(), json!(self.kind));
+            // A hub repeats what comes.
+            map.insert("forwarded".to_owned(), json!(self.forwarded));
+            map.insert("drops".to_owned(), drops(&self.drops));
+        }
+        value
     }
 }
 
@@ -310,17 +316,24 @@ impl Way {
     }
 
     fn json(&self) -> Value {
-        let mut value = object(self.counts.iter(), |(name, n)| (name, json!(n)));
+        let mut value = measured(&self.metrics);
         if let Value::Object(map) = &mut value {
-            let drops = object(self.drops.iter(), |(name, n)| (name, json!(n)));
-            map.insert("drops".to_owned(), drops);
+            map.insert("drops".to_owned(), drops(&self.drops));
         }
         value
     }
 }
 
+fn measured(metrics: &[Measured]) -> Value {
+    object(metrics.iter(), |(name, value)| (name, json!(value)))
+}
+
+fn drops(by_reason: &[(&'static str, u64)]) -> Value {
+    object(by_reason.iter(), |(name, n)| (name, json!(n)))
+}
+
 fn nodes(world: &World) -> Vec<Node> {
-    let nodes = world.nodes().map(|(_, node)| {
+    let nodes = world.nodes().map(|(id, node)| {
         let counters = node.counters();
         let drops = DropReason::ALL.iter().map(|&reason| {
             let lost = match reason {
@@ -346,6 +359,7 @@ fn nodes(world: &World) -> Vec<Node> {
                 false => node.total(|s| s.forwarded),
             },
             drops: drops.filter(|(_, n)| *n > 0).collect(),
+            metrics: world.measures_of_node(id).collect(),
         }
     });
     nodes.collect()
@@ -377,6 +391,11 @@ fn ways(world: &World) -> Vec<Way> {
                 ("queue-peak", stats.queue_peak),
             ],
             drops: drops.filter(|(_, n)| *n > 0).collect(),
+            metrics: world.measures_of_wire(lane.wire, Some(lane.from)).collect(),
+            of_both: match lane.from {
+                0 => world.measures_of_wire(lane.wire, None).collect(),
+                _ => Vec::new(),
+            },
         })
     });
     ways.collect()
@@ -488,6 +507,35 @@ mod tests {
         let wire = &report.json(&subject)["metrics"]["wires"]["a-b"];
         let held = ["from.a", "from.b"].map(|way| wire[way]["queued"].as_u64().unwrap());
         assert_eq!(held.iter().sum::<u64>(), 1, "{wire}");
+    }
+
+    /// What the help says can be asked is in the JSON, and what came in can be added up from it.
+    #[test]
+    fn all_metrics_of_nodes_and_wires_are_in_the_json() {
+        use crate::lab::metric::{NODE, WIRE};
+        let lossy = TWO.replace("[[client]]", "loss = '20%'\n[[client]]");
+        let (subject, report) = report(&format!(
+            "{lossy}kind = 'ping'\ncount = 99\ninterval = '10ms'"
+        ));
+        let json = report.json(&subject);
+        let node = &json["metrics"]["nodes"]["a"];
+        for name in NODE {
+            assert!(node.get(name).is_some(), "{name} of {node}");
+        }
+        let of = |value: &Value, name: &str| value[name].as_u64().unwrap();
+        let sum = |value: &Value| {
+            let drops = value["drops"].as_object().unwrap();
+            drops.values().filter_map(Value::as_u64).sum::<u64>()
+        };
+        let out = of(node, "delivered") + of(node, "forwarded") + of(node, "held") + sum(node);
+        assert_eq!(of(node, "frames-in"), out, "{node}");
+        let wire = &json["metrics"]["wires"]["a-b"];
+        for name in WIRE {
+            assert!(wire.get(name).is_some(), "{name} of {wire}");
+            assert!(wire["from.a"].get(name).is_some(), "{name} of {wire}");
+        }
+        assert_eq!(of(&wire["from.a"], "lost"), sum(&wire["from.a"]));
+        assert!(of(wire, "lost") > 0 && of(wire, "conserved") == 1, "{wire}");
     }
 
     #[test]
