@@ -6,6 +6,15 @@ use stack::machine::Fate;
 use stack::time::Instant;
 use std::hash::Hasher as _;
 
+/// A short hash of a frame's bytes.
+pub(super) fn of_frame(frame: &Frame) -> u64 {
+    let mut hash = SipHasher13::new_with_keys(0, 0);
+    for piece in frame.pieces() {
+        hash.write(piece);
+    }
+    hash.finish()
+}
+
 /// A running hash of what is sent and of what becomes of it.
 #[derive(Clone, Debug)]
 pub(super) struct Digest(SipHasher13);

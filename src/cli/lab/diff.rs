@@ -102,6 +102,12 @@ enum Source {
 
 impl Source {
     fn open(word: &str) -> Result<Self, Failure> {
+        if Path::new(word).is_dir() {
+            return Err(Failure {
+                remedy: Some("a trace in it, or a topology".to_owned()),
+                ..Failure::usage(format!("{word} is a directory"))
+            });
+        }
         if Path::new(word).extension().is_some_and(|e| e == "jsonl") {
             return Lines::open(word).map(Self::File);
         }
@@ -211,8 +217,12 @@ impl Lines {
     fn open(word: &str) -> Result<Self, Failure> {
         let wrong = |e: io::Error| Failure::usage(format!("{word}: {e}"));
         let file = File::open(word).map_err(wrong)?;
+        let about = file.metadata().map_err(wrong)?;
+        if about.is_file() && about.len() == 0 {
+            return Err(Failure::usage(format!("{word}: an empty file is no trace")));
+        }
         Ok(Self {
-            len: file.metadata().map_or(0, |m| m.len()),
+            len: about.len(),
             word: word.to_owned(),
             file: BufReader::new(file),
             read: 0,

@@ -59,15 +59,21 @@ const CLAUSES: &str = "  \
   from NODE (who puts it on the wire), source NODE or ADDRESS, to NODE or ADDRESS, port N,
   for TIME";
 
+/// What numbers count in where no unit stands beside them.
+const UNITS: &str = "  \
+  in --json, times are nanoseconds, rates bits a second, sizes bytes, and shares (loss) millionths;
+  `drops` of a node or wire is an object there, by REASON, and null is what nothing was measured of
+";
+
 /// The trace in short; `lab::export::json` has the whole contract.
 const TRACE: &str = "\
 Trace (--trace), an object a line; keys stay, and more may come
   all      t (ns), seq (from 1), node (null: the world), kind, cause (seq of what made it happen;
            null: nothing within the run did)
   send     wire, from, to, text, packets [id, layer, src, dst, len, carries, carried_by, fragment],
-           why (of a retransmission or probe)
+           why (of a retransmission or probe), hash (of its bytes)
   arrive   wire, packet (id), sent, fate (delivered, forwarded, held, dropped), consumer, reason,
-           marks
+           hash, marks
   drop     wire (null: at the node), packet, reason, detail, count
   note     program, name, text
   state    view
@@ -94,7 +100,9 @@ pub fn text() -> String {
     notes(&mut out);
     metrics(&mut out);
     out.push_str("Settings of a node; of a tcp client, those that begin with tcp_\n");
-    for (key, about) in Settings::ABOUT {
+    // Bugs are planted by tests alone.
+    let settings = Settings::ABOUT.iter();
+    for (key, about) in settings.filter(|(key, _)| !key.starts_with("planted_")) {
         listed(&mut out, key, 30, about.split_whitespace(), " ");
     }
     out.push('\n');
@@ -131,6 +139,7 @@ fn metrics(out: &mut String) {
     listed(out, "world", 13, WORLD.iter().copied(), ", ");
     let reasons = DropReason::ALL.iter().map(|r| r.name());
     listed(out, "REASON", 13, reasons, ", ");
+    out.push_str(UNITS);
     out.push('\n');
 }
 

@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | `send` | `wire`, `from`, `to` | the wire, and the nodes at its ends in this direction |
 //! | | `text` | the frame in words |
+//! | | `hash` | of all its bytes, in 16 hexadecimal digits: equal where they are |
 //! | | `packets` | its packets from the outside in, see below |
 //! | `arrive` | `wire` | by which it came |
 //! | | `packet` | `id` of the frame; `null` where its sending was not watched |
@@ -33,6 +34,7 @@
 //! | | `fate` | `delivered`, `forwarded`, `held` (a fragment) or `dropped` |
 //! | | `consumer` | where delivered: to whom, as `icmp` or `udp` |
 //! | | `reason` | where dropped: why, as `ttl-expired` |
+//! | | `hash` | of its bytes as they arrived |
 //! | | `marks` | what befell it: `duplicate`, `corrupted`, `ce`, `reordered`, `delayed` |
 //! | `drop` | `wire` | which wire lost it; `null` where the node refused it or gave it up |
 //! | | `packet` | `id` of the frame; `null` where the node gave it up after it had taken it |
@@ -51,8 +53,10 @@
 use super::directory::Directory;
 use super::packet::{Id, Named, Namer};
 use super::text::phrase;
+use crate::lab::digest::of_frame;
 use crate::lab::trace::{Event, Kind, Seq};
 use serde::Serialize;
+use stack::frame::Frame;
 use stack::machine::Fate;
 
 /// Writes JSON lines.
@@ -84,6 +88,7 @@ enum Rest<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<String>,
         packets: Vec<Named>,
+        hash: String,
     },
     Arrive {
         wire: &'a str,
@@ -95,6 +100,7 @@ enum Rest<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
         marks: Vec<&'static str>,
+        hash: String,
     },
     Drop {
         wire: Option<&'a str>,
@@ -147,6 +153,10 @@ impl Json {
     }
 }
 
+fn hash(frame: &Frame) -> String {
+    format!("{:016x}", of_frame(frame))
+}
+
 fn number(seq: Seq) -> Option<Seq> {
     (seq > 0).then_some(seq)
 }
@@ -163,6 +173,7 @@ fn rest<'a>(names: &'a Directory, kind: &'a Kind, packets: Vec<Named>) -> Rest<'
                 to,
                 text: phrase(frame),
                 why: why.map(|why| why.to_string()),
+                hash: hash(frame),
                 packets,
             }
         }
@@ -170,9 +181,9 @@ fn rest<'a>(names: &'a Directory, kind: &'a Kind, packets: Vec<Named>) -> Rest<'
             lane,
             frame_id,
             sent,
+            frame,
             marks,
             fate,
-            ..
         } => Rest::Arrive {
             wire: names.wire(lane.wire),
             packet: number(*frame_id).map(Id::Frame),
@@ -191,6 +202,7 @@ fn rest<'a>(names: &'a Directory, kind: &'a Kind, packets: Vec<Named>) -> Rest<'
                 Fate::Dropped(reason) => Some(reason.name()),
                 _ => None,
             },
+            hash: hash(frame),
             marks: marks.names().collect(),
         },
         Kind::Drop {

@@ -211,8 +211,8 @@ fn lines(written: &Written) -> Vec<Value> {
 fn every_line_has_the_keys_of_its_kind() {
     let keys = |kind: &str| -> &[&str] {
         match kind {
-            "send" => &["wire", "from", "to", "text", "packets"],
-            "arrive" => &["wire", "packet", "sent", "fate", "marks"],
+            "send" => &["wire", "from", "to", "text", "packets", "hash"],
+            "arrive" => &["wire", "packet", "sent", "fate", "marks", "hash"],
             "drop" => &["wire", "packet", "reason", "detail", "count"],
             "timer" => &[],
             "note" => &["program", "name", "text"],
