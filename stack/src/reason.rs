@@ -285,6 +285,8 @@ reasons! {
     WireCodel = "wire-codel",
     /// Bits were flipped on the wire, and the frame check found it.
     WireFrameCheck = "wire-frame-check",
+    /// What is on the wire takes as much memory as it may.
+    WireMemoryFull = "wire-memory-full",
     /// The node has crashed.
     NodeDown = "node-down",
     /// The node sleeps.

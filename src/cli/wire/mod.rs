@@ -20,6 +20,7 @@ use super::{Failure, report, status};
 use crate::device::netlink::Netlink;
 use crate::device::tap::Tap;
 use crate::device::{Device, namespace};
+use crate::lab::units;
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
 use counts::View;
@@ -89,6 +90,11 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Options")]
     seed: Option<u64>,
 
+    /// What frames on their way may take of memory, each way; more are dropped (wire-memory-full).
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size,
+        help_heading = "Options")]
+    memory: u64,
+
     /// Faults and when they come; see below.
     #[arg(long, value_name = "FILE", help_heading = "Options")]
     script: Option<PathBuf>,
@@ -130,7 +136,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => os_rng()?.next_u64(),
     };
     let devices = open(&names, &settings)?;
-    let wire = Wire::new(configs.clone(), &Rng::from_seed(seed));
+    let mut wire = Wire::new(configs.clone(), &Rng::from_seed(seed));
+    for port in [Port(0), Port(1)] {
+        if let Some(way) = wire.way_mut(port) {
+            way.set_memory(args.memory);
+        }
+    }
     let mut driver = Driver::new(wire, clock, devices)?;
     driver.catch_signals()?;
     driver.catch_usr1()?;

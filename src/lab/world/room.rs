@@ -12,8 +12,8 @@ use stack::time::Instant;
 
 /// Bytes that the frames on all wires of a world may take.
 pub const ROOM: u64 = 1 << 30;
-/// What a frame takes besides its bytes: measured, with its place in the queue of its wire.
-const FRAME: u64 = 256;
+/// What a frame takes besides its bytes.
+const FRAME: u64 = stack::link::impair::FRAME_COST;
 /// Frames between two sums at most.
 const LOOK: u32 = 1 << 16;
 

@@ -21,6 +21,7 @@ pub(super) struct Flight {
     places: Vec<Option<Packet>>,
     free: Vec<usize>,
     next: u64,
+    bytes: u64,
 }
 
 impl Flight {
@@ -28,11 +29,9 @@ impl Flight {
         self.row.len() + self.heap.len()
     }
 
-    /// Bytes of its frames, counted one by one.
-    pub(super) fn bytes(&self) -> u64 {
-        let row = self.row.iter().map(|(_, _, packet)| packet);
-        let heap = self.places.iter().flatten();
-        row.chain(heap).map(|p| len64(&p.frame)).sum()
+    /// Bytes of its frames.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The next arrival.
@@ -49,6 +48,7 @@ impl Flight {
     pub(super) fn push(&mut self, arrival: Instant, packet: Packet) {
         let number = self.next;
         self.next += 1;
+        self.bytes += len64(&packet.frame);
         if self.row.back().is_none_or(|last| last.0 <= arrival) {
             self.row.push_back((arrival, number, packet));
         } else {
@@ -79,7 +79,9 @@ impl Flight {
         if row?.0 > now {
             return None;
         }
-        self.row.pop_front().map(|first| first.2)
+        let (_, _, packet) = self.row.pop_front()?;
+        self.bytes -= len64(&packet.frame);
+        Some(packet)
     }
 
     #[inline(never)]
@@ -90,7 +92,9 @@ impl Flight {
         }
         self.heap.pop();
         self.free.push(place);
-        self.places.get_mut(place)?.take()
+        let packet = self.places.get_mut(place)?.take()?;
+        self.bytes -= len64(&packet.frame);
+        Some(packet)
     }
 
     /// Takes out what has not arrived by `now`.

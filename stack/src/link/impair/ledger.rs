@@ -160,7 +160,7 @@ pub struct Stats {
 }
 
 /// The reasons for which a way drops.
-const REASONS: [DropReason; 7] = [
+const REASONS: [DropReason; 8] = [
     DropReason::FrameTooLong,
     DropReason::WireDown,
     DropReason::WireLoss,
@@ -168,6 +168,7 @@ const REASONS: [DropReason; 7] = [
     DropReason::WireQueueFull,
     DropReason::WireCodel,
     DropReason::WireFrameCheck,
+    DropReason::WireMemoryFull,
 ];
 
 impl Stats {

@@ -43,5 +43,5 @@ pub use chance::{Chance, ChanceError};
 pub use config::{Act, Config, Loss, Match, Matched, Rule};
 pub use ledger::{Lost, Marks, Stats};
 pub use queue::{Queue, codel, fq_codel};
-pub use way::{Arrival, Queued, Sent, Way};
+pub use way::{Arrival, FRAME_COST, Queued, Sent, Way};
 pub use wire::Wire;

@@ -40,6 +40,8 @@ pub struct Way {
     /// The rule that dropped a frame last.
     dropped_by: u64,
     up: bool,
+    /// Bytes that what waits and is in flight may take.
+    memory: u64,
     ledger: Ledger,
 }
 
@@ -90,6 +92,9 @@ pub struct Queued {
     pub limit_bytes: Option<u64>,
 }
 
+/// What a frame takes besides its bytes: measured, with its place in the queue.
+pub const FRAME_COST: u64 = 256;
+
 impl Way {
     /// A way that is up. `key` names seed, wire and direction: all chance comes from it.
     #[must_use]
@@ -107,6 +112,7 @@ impl Way {
             last_arrival: Instant::ZERO,
             dropped_by: 0,
             up: true,
+            memory: u64::MAX,
             ledger: Ledger::default(),
         };
         way.prepare();
@@ -190,6 +196,12 @@ impl Way {
         self.last_arrival = now;
     }
 
+    /// What waits and is in flight takes no more memory than so many bytes, its own and
+    /// [`FRAME_COST`] a frame: what comes then is dropped. Without this, there is no such bound.
+    pub const fn set_memory(&mut self, bytes: u64) {
+        self.memory = bytes;
+    }
+
     /// Whether it is up.
     #[must_use]
     pub const fn is_up(&self) -> bool {
@@ -225,6 +237,10 @@ impl Way {
                 return Sent::Dropped(reason);
             }
         };
+        if self.memory < u64::MAX && self.memory_with(&frame) > self.memory {
+            self.ledger.count(DropReason::WireMemoryFull);
+            return Sent::Dropped(DropReason::WireMemoryFull);
+        }
         if self.queue.is_empty() {
             if self.transmitter.free < now {
                 self.transmitter = Transmitter {
@@ -246,6 +262,14 @@ impl Way {
             }
         }
         self.enqueue(now, &key, Packet::new(frame, tag, now, plan))
+    }
+
+    /// What it would hold with one frame more.
+    fn memory_with(&self, frame: &Frame) -> u64 {
+        let held = self.queue.depth().0 + self.flight.len() + 1;
+        let held = u64::try_from(held).unwrap_or(u64::MAX);
+        let bytes = self.held_bytes().saturating_add(len64(frame));
+        bytes.saturating_add(held.saturating_mul(FRAME_COST))
     }
 
     fn enqueue(&mut self, now: Instant, key: &Key, packet: Packet) -> Sent {
@@ -524,7 +548,7 @@ impl Way {
         }
     }
 
-    /// Bytes of the frames that wait or are in flight. It takes a look at each.
+    /// Bytes of the frames that wait or are in flight.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
         self.queue.depth().1.saturating_add(self.flight.bytes())

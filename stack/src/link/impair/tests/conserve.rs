@@ -1,7 +1,8 @@
 //! Under anything at all, no frame is lost without a reason.
 
 use super::*;
-use crate::link::impair::{Act, Loss, Marks, Match, Queue, Rule, codel, fq_codel};
+use crate::link::impair::{Act, FRAME_COST, Loss, Marks, Match, Queue, Rule, codel, fq_codel};
+use crate::reason::DropReason;
 use crate::rng::Rng;
 
 fn some(rng: &mut Rng, of: u64) -> bool {
@@ -194,4 +195,30 @@ fn nothing_is_lost_without_a_reason() {
     }
     // Each reason came up: else this would prove less than it says.
     assert!(seen.values().all(|n| *n > 20), "{seen:?}");
+}
+
+#[test]
+fn what_takes_too_much_memory_is_dropped_and_counted() {
+    let far = Config {
+        delay: Duration::from_secs(3600),
+        jitter: Duration::from_secs(60),
+        duplicate: Chance::from_ppm(100_000),
+        ..Config::default()
+    };
+    let mut way = Way::new(far, KEY);
+    let memory = 1 << 20;
+    way.set_memory(memory);
+    for i in 0..10_000 {
+        way.send(Instant::from_nanos(i), udp(9, 1000, 0), 0);
+    }
+    let frames = u64::try_from(way.queued().in_flight).unwrap();
+    let held = way.held_bytes() + FRAME_COST * frames;
+    assert!((memory - 1256..=memory + 1256).contains(&held), "{held}");
+    let dropped = way.stats().dropped(DropReason::WireMemoryFull);
+    assert!(dropped > 9000 && way.is_conserved(), "{dropped}");
+    // What has left makes room.
+    let end = Instant::ZERO + Duration::from_secs(7200);
+    let left = core::iter::from_fn(|| way.poll_arrival(end)).count();
+    assert!(left > 800 && way.held_bytes() == 0, "{left}");
+    assert_eq!(way.send(end, udp(9, 1000, 0), 0), Sent::Queued);
 }
