@@ -554,3 +554,103 @@ impl Drop for Folder {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+#[test]
+fn no_file_is_written_twice_or_over_what_is_run() {
+    let folder = Folder::new();
+    let file = folder.write("lossy.toml", LOSSY);
+    let (x, dotted) = (folder.path("x"), folder.path("./x"));
+    for (words, why) in [
+        (["--trace", &file, "--ladder", &x], "that is what is run"),
+        (["--svg", &x, "--trace", &dotted], "that is --trace"),
+        (["--trace", "-", "--ladder", "-"], "that is --trace"),
+        (
+            [
+                "--svg",
+                &folder.path("d/all.pcapng"),
+                "--pcap",
+                &folder.path("d"),
+            ],
+            "that is --svg",
+        ),
+    ] {
+        let ran = tapline(&[&["lab", "run", &file], &words[..]].concat()).exits(2);
+        assert!(ran.err.contains(why), "{words:?}: {ran:?}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), LOSSY);
+    assert!(!Path::new(&x).exists());
+    tapline(&[
+        "lab",
+        "run",
+        &file,
+        "--trace",
+        "/dev/null",
+        "--svg",
+        "/dev/null",
+    ])
+    .exits(0);
+}
+
+#[test]
+fn traces_of_runs_that_differ_in_bytes_differ() {
+    let folder = Folder::new();
+    let trace = |seed: &str| {
+        let file = folder.path(&format!("{seed}.jsonl"));
+        tapline(&["lab", "run", "arp", "--seed", seed, "--trace", &file]).exits(0);
+        file
+    };
+    let (one, two) = (trace("1"), trace("2"));
+    let ran = tapline(&["lab", "diff", &one, &two]).exits(1);
+    assert!(ran.out.contains("differ in hash"), "{ran:?}");
+    let empty = folder.write("empty.jsonl", "");
+    let ran = tapline(&["lab", "diff", &empty, &empty]).exits(2);
+    assert!(ran.err.contains("an empty file is no trace"), "{ran:?}");
+    let ran = tapline(&["lab", "diff", &folder.path("."), &one]).exits(2);
+    assert!(ran.err.contains("is a directory"), "{ran:?}");
+}
+
+#[test]
+fn a_capture_for_each_wire_is_refused_before_it_fails() {
+    let folder = Folder::new();
+    let mut text = String::from("until = '1s'\n");
+    for i in 0..100 {
+        text.push_str(&format!(
+            "[[node]]\nname = 'a{i}'\n[[node]]\nname = 'b{i}'\n"
+        ));
+        text.push_str(&format!("[[wire]]\nbetween = ['a{i}', 'b{i}']\n"));
+    }
+    let file = folder.write("wide.toml", &text);
+    let limited = |limit: &str, to: &str| {
+        let line = format!("ulimit {limit}; exec \"$0\" lab run {file} --pcap {to}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &line, env!("CARGO_BIN_EXE_tapline")]);
+        command.output().unwrap()
+    };
+    let to = folder.path("wires");
+    let ran = limited("-n 64", &to);
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(3), "{err}");
+    assert!(err.contains("only 64 files may be open"), "{err}");
+    assert!(err.contains("--pcap all.pcapng"), "{err}");
+    assert!(!Path::new(&to).exists());
+    // Where it may have more, it takes them.
+    let ran = limited("-Sn 64", &to);
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 101);
+}
+
+#[test]
+fn a_topology_comes_by_standard_input_as_well() {
+    let folder = Folder::new();
+    let file = folder.write("lossy.toml", LOSSY);
+    let line = format!("\"$0\" lab run - --json < {file}");
+    let mut command = Command::new("sh");
+    let ran = command.args(["-c", &line, env!("CARGO_BIN_EXE_tapline")]);
+    let ran = ran.output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let read: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let named = tapline(&["lab", "run", &file, "--json"]).exits(0);
+    let named: Value = serde_json::from_str(&named.out).unwrap();
+    assert_eq!(read["digest"], named["digest"]);
+    tapline(&["lab", "run", &file, "--seeds", "0..2", "--jobs", "0"]).exits(2);
+}

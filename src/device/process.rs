@@ -38,6 +38,14 @@ pub fn signal(child: u32, is_leader: bool, signal: i32) {
     sys::kill(child, is_leader, signal);
 }
 
+/// Lets this process have so many files open, as far as it may; gives how many it may have.
+///
+/// # Errors
+/// What the OS says.
+pub fn raise_open_files(wanted: usize) -> io::Result<usize> {
+    sys::raise_open_files(wanted)
+}
+
 /// Makes the children of children ours once their parents have ended.
 ///
 /// # Errors

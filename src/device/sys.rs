@@ -354,6 +354,23 @@ pub(super) fn reap(child: u32) {
     }
 }
 
+/// Raises how many files may be open to `wanted`, or as far as this process may; gives how many.
+pub(super) fn raise_open_files(wanted: usize) -> io::Result<usize> {
+    let wanted = libc::rlim_t::try_from(wanted).unwrap_or(libc::rlim_t::MAX);
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a limit of ours, which lives as long as the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    if limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = wanted.min(limit.rlim_max);
+        // SAFETY: as above, and it is only read.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    }
+    Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
+}
+
 /// Orphans among the descendants become children of this process.
 pub(super) fn become_subreaper() -> io::Result<()> {
     const YES: c_ulong = 1;

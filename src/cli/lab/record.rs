@@ -6,11 +6,13 @@
 
 use super::super::Failure;
 use super::super::report::untold;
+use crate::device::process;
 use crate::lab::export::{Output, Recorder, Wanted, ladder};
 use crate::lab::{WireId, World};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// What is to be told of a world.
@@ -88,6 +90,72 @@ impl Files {
         all.into_iter().flatten().any(|path| is_stdout(path))
     }
 
+    /// That no file is written twice, nor what is read: `input` is the topology's file.
+    ///
+    /// # Errors
+    /// Exit code 2 with both names.
+    pub fn check(&self, input: &str) -> Result<(), Failure> {
+        let remedy = |what: String| Failure {
+            remedy: Some("choose another file".to_owned()),
+            ..Failure::usage(what)
+        };
+        let mut taken: Vec<(&str, Identity)> = Vec::new();
+        taken.extend(Identity::of(Path::new(input)).map(|file| ("what is run", file)));
+        for (option, path) in self.named() {
+            let shown = path.display();
+            let Some(file) = Identity::of(&path) else {
+                continue;
+            };
+            if let Some((other, _)) = taken.iter().find(|(_, other)| *other == file) {
+                let what = match file {
+                    Identity::Stdout => "to standard output".to_owned(),
+                    _ => format!("{shown}"),
+                };
+                return Err(remedy(format!("{option} {what}: that is {other}")));
+            }
+            taken.push((option, file));
+        }
+        Ok(())
+    }
+
+    /// The options with the files of theirs that are known by name.
+    fn named(&self) -> Vec<(&'static str, PathBuf)> {
+        let files = [
+            ("--trace", &self.trace),
+            ("--ladder", &self.ladder),
+            ("--shiviz", &self.shiviz),
+            ("--svg", &self.svg),
+        ];
+        let files = files.into_iter();
+        let files = files.filter_map(|(option, path)| Some((option, path.clone()?)));
+        let pcap = self.pcap.iter().map(|path| ("--pcap", capture_in(path)));
+        files.chain(pcap).collect()
+    }
+
+    /// That as many files as this may open can be open at once, which is made so as far as it may be:
+    /// before anything is written.
+    fn make_room(&self, wires: usize) -> Result<(), Failure> {
+        let Some(pcap) = self.pcap.as_ref().filter(|path| !is_capture(path)) else {
+            return Ok(());
+        };
+        let needed = wires + OTHERS;
+        let Ok(may) = process::raise_open_files(needed) else {
+            return Ok(());
+        };
+        if may >= needed {
+            return Ok(());
+        }
+        Err(Failure::lacks(
+            format!(
+                "--pcap {}: a file for each of {wires} wires, and only {may} files may be open",
+                pcap.display()
+            ),
+            format!(
+                "--pcap all.pcapng for one file of all; or ulimit -n {needed} before (as root)"
+            ),
+        ))
+    }
+
     /// Begins to write of `world`, which is complete and has been watched from its first event on;
     /// `None` where nothing is wanted.
     ///
@@ -97,6 +165,7 @@ impl Files {
         if !self.any() {
             return Ok(None);
         }
+        self.make_room(world.wires().count())?;
         let mut record = Record {
             recorder: Recorder::new(world, self.wanted(title)),
             outputs: BTreeMap::new(),
@@ -123,13 +192,53 @@ impl Files {
             if !is_capture(path) {
                 fs::create_dir_all(path).map_err(|e| unwritten(path, &e))?;
             }
-            let all = match is_capture(path) {
-                true => path.clone(),
-                false => path.join("all.pcapng"),
-            };
+            let all = capture_in(path);
             record.outputs.insert(Output::Pcapng, open(&all)?);
         }
         Ok(Some(record))
+    }
+}
+
+/// Files that are open besides a capture for each wire.
+const OTHERS: usize = 32;
+
+/// What makes two names the same file.
+#[derive(Debug, PartialEq, Eq)]
+enum Identity {
+    Stdout,
+    /// Device and number.
+    There(u64, u64),
+    /// In a folder that is there.
+    New(PathBuf),
+}
+
+impl Identity {
+    /// `None` where it may be written as often as one likes, as `/dev/null`, or cannot be at all.
+    fn of(path: &Path) -> Option<Self> {
+        if is_stdout(path) {
+            return Some(Self::Stdout);
+        }
+        match fs::metadata(path) {
+            Ok(file) if file.is_file() => Some(Self::There(file.dev(), file.ino())),
+            Ok(_) => None,
+            Err(_) => {
+                let folder = path.parent()?;
+                let here = folder.as_os_str().is_empty();
+                let folder = fs::canonicalize(if here { Path::new(".") } else { folder });
+                // A folder that is yet to be made has the name that it was given.
+                let folder =
+                    folder.unwrap_or_else(|_| path.parent().map_or_else(PathBuf::new, Into::into));
+                Some(Self::New(folder.join(path.file_name()?)))
+            }
+        }
+    }
+}
+
+/// Where all frames go.
+fn capture_in(path: &Path) -> PathBuf {
+    match is_capture(path) {
+        true => path.to_owned(),
+        false => path.join("all.pcapng"),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::lab::units;
 use crate::runtime::{Clock, interrupt};
 use stack::time::{Duration, Instant};
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -35,11 +36,11 @@ const EXAMPLES: &str = "Examples:
 /// With --attach the kernel takes the place of a node: a TAP (or a veth pair, where there is none
 /// to be had) with the node's addresses, station address, MTU and routes, in a private network as
 /// `up` makes one. The world then runs in real time until CMD ends (or the shell, on a terminal),
-/// ^C, or --until.
+/// ^C, or --until; the topology's own end is for virtual time only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A topology (TOML), or a scenario by its name.
+    /// A topology (TOML; "-" is standard input), or a scenario by its name.
     #[arg(value_name = "FILE|NAME")]
     subject: String,
 
@@ -56,7 +57,7 @@ pub struct Args {
 
     /// Threads for --seeds; the results do not depend on it [default: all cores].
     #[arg(long, value_name = "N", requires = "seeds")]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
 
     /// Virtual time at which it ends: 10s, 500ms [default: the topology's, else 60s].
     #[arg(long, value_name = "TIME", value_parser = virtual_time)]
@@ -83,12 +84,18 @@ pub struct Args {
 /// Exit code 2 for a bad topology, 3 where a file cannot be written or a device cannot be had.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut subject = Subject::find(&args.subject)?;
+    args.files.check(&subject.file())?;
     if let Some(cost) = costly(&subject) {
         eprintln!("tapline: {cost}");
     }
     subject.end_at(args.until);
     if let Some(seeds) = &args.seeds {
-        return seeds::run(&subject, seeds.clone(), args.jobs, args.json);
+        return seeds::run(
+            &subject,
+            seeds.clone(),
+            args.jobs.map(NonZeroUsize::get),
+            args.json,
+        );
     }
     let seed = subject.seed(args.seed);
     if args.attach.any() {

@@ -17,6 +17,8 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+/// Standard input, in a file's place.
+const STDIN: &str = "-";
 /// The seed where neither the topology nor anybody says one.
 const SEED: u64 = 1;
 
@@ -79,6 +81,16 @@ impl Subject {
         }
     }
 
+    /// The file that it was read from: of a scenario, and of standard input, one that nobody has.
+    #[must_use]
+    pub fn file(&self) -> String {
+        match self.word.as_str() {
+            STDIN => String::new(),
+            word if scenario::find(word).is_some() => String::new(),
+            word => word.to_owned(),
+        }
+    }
+
     /// It ends then, whatever it says itself.
     pub fn end_at(&mut self, until: Option<Duration>) {
         if let Some(until) = until {
@@ -116,7 +128,10 @@ const LARGEST: u64 = 16 << 20;
 
 fn read(word: &str) -> io::Result<String> {
     let mut text = String::new();
-    let file = fs::File::open(word)?;
+    let file: Box<dyn io::Read> = match word {
+        STDIN => Box::new(io::stdin()),
+        _ => Box::new(fs::File::open(word)?),
+    };
     let read = file.take(LARGEST + 1).read_to_string(&mut text)?;
     if read as u64 > LARGEST {
         let what = "more than 16 MiB: this is no topology";
