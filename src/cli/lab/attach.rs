@@ -20,6 +20,7 @@ use crate::device::netlink::Netlink;
 use crate::device::{self, namespace, process};
 use crate::lab::World;
 use crate::lab::export::directory::short as time;
+use crate::lab::fault::Fault;
 use crate::lab::names::unknown;
 use crate::lab::plan::InterfacePlan;
 use crate::lab::topology::{Kind as NodeKind, Topology};
@@ -87,6 +88,7 @@ struct Place {
 pub(super) fn run(wish: Wish<'_>) -> Result<ExitCode, Failure> {
     let private = !wish.options.here;
     let places = places(&wish)?;
+    check_faults(&wish, &places)?;
     let outside = places.iter().map(|p| (p.node.clone(), p.interface.port));
     let outside = outside.collect();
     let mut world = build(wish.subject, wish.seed, wish.files.look(), outside)?;
@@ -152,12 +154,7 @@ fn finish(wish: &Wish<'_>, mut live: Live, end: End) -> Result<ExitCode, Failure
     let report = Report::of(wish.subject, &live.world, outcome);
     // Standard output is the command's, where there is one.
     let taken = !matches!(end, End::Alone) || wish.files.talk();
-    let asserts = !topology.asserts.is_empty() || !report.outcome.holds();
-    if wish.json || !taken {
-        tell(wish.subject, &report, None, wish.json, taken)?;
-    } else if asserts || log::log_enabled!(log::Level::Info) {
-        eprint!("{}", report.text(wish.subject, None));
-    }
+    tell(wish.subject, &report, None, wish.json, taken)?;
     for (assertion, why) in skipped {
         eprintln!("tapline: not judged: {assertion} ({why})");
     }
@@ -233,6 +230,26 @@ fn words(wish: &Wish<'_>, private: bool) -> Vec<OsString> {
         return vec![shell.unwrap_or_else(|| "/bin/sh".into())];
     }
     Vec::new()
+}
+
+/// That no fault stops or restarts a node whose place the kernel has: the lab has no hold of it.
+fn check_faults(wish: &Wish<'_>, places: &[Place]) -> Result<(), Failure> {
+    for line in &wish.subject.topology.faults.lines {
+        let (Fault::Crash(node) | Fault::Restart(node) | Fault::Pause(node) | Fault::Resume(node)) =
+            &line.fault
+        else {
+            continue;
+        };
+        if places.iter().any(|place| place.node == *node) {
+            let what =
+                format!("--attach {node}: the script says `{line}`, but {node} is the kernel");
+            return Err(Failure {
+                remedy: Some("leave that line out, or attach to another node".to_owned()),
+                ..Failure::usage(what)
+            });
+        }
+    }
+    Ok(())
 }
 
 fn places(wish: &Wish<'_>) -> Result<Vec<Place>, Failure> {
