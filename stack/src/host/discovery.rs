@@ -210,6 +210,24 @@ impl Host {
                 (routers::Event::DefaultRouter(None), Some(to)) => {
                     self.routes.remove(to, LEARNED_METRIC, port);
                 }
+                (routers::Event::Route(to, Some(addr)), _) => {
+                    let route = Route {
+                        metric: LEARNED_METRIC + 1,
+                        ..Route::via(to, IpAddr::V6(addr), port)
+                    };
+                    let _ = self.routes.replace(route);
+                }
+                (routers::Event::Route(to, None), _) => {
+                    self.routes.remove(to, LEARNED_METRIC + 1, port);
+                }
+                (routers::Event::Link(link), _) => {
+                    let times = (link.reachable_time, link.retrans_timer);
+                    interface.neighbors.set_times6(times.0, times.1);
+                    if let Some(retrans_timer) = link.retrans_timer {
+                        //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
+                        interface.dad.set_retrans_timer(retrans_timer);
+                    }
+                }
                 (routers::Event::OnLink(prefix), _) => {
                     let _ = self.routes.replace(learned(Route::on_link(prefix, port)));
                 }
@@ -288,7 +306,7 @@ impl Host {
             interface: at,
             hop: Hop::Neighbor(IpAddr::V6(out.dst)),
             src: IpAddr::V6(out.src),
-            mtu: interface.config.mtu,
+            mtu: interface.mtu_for(IpAddr::V6(out.dst)),
             local: false,
             broadcast: false,
         };
@@ -449,7 +467,8 @@ impl Interface {
     }
 }
 
-/// Routes that are learned come after those that are configured.
+/// Routes that are learned come after those that are configured; of two to one prefix the link's
+/// comes before a router's, which has the next number.
 const LEARNED_METRIC: u32 = 1024;
 
 /// What discovery asks about the interface it serves, without borrowing the whole of it.

@@ -190,6 +190,15 @@ impl Interface {
         &self.config
     }
 
+    /// The longest packet to `dst` that its link carries: of IPv6 what routers say, where they do.
+    //= RFC 4861 §6.3.4 the MTU option's value is the LinkMTU, up to that of the link's kind.
+    #[must_use]
+    #[inline]
+    pub fn mtu_for(&self, dst: IpAddr) -> usize {
+        let said = self.routers.link().mtu.filter(|_| dst.is_ipv6());
+        said.map_or(self.config.mtu, |mtu| mtu.min(self.config.mtu))
+    }
+
     /// Whether it is up.
     #[must_use]
     pub const fn is_up(&self) -> bool {

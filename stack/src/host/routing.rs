@@ -157,7 +157,7 @@ impl Host {
         } else {
             Hop::Neighbor(dst)
         };
-        let mtu = interface.config.mtu;
+        let mtu = interface.mtu_for(dst);
         Ok(Way {
             interface: at,
             hop,
@@ -192,10 +192,10 @@ impl Host {
     /// carries, or the route where that is less, and what is known of the path where the packet is
     /// our own. What must not be cut is held up by the link alone: it was looked at before.
     pub(super) fn carries(&self, at: u16, packet: &Frame) -> usize {
-        let link = self.interface(at).map_or(0, |i| i.config.mtu);
         let Some((src, dst)) = self.may_be_cut(packet) else {
-            return link;
+            return self.interface(at).map_or(0, |i| i.config.mtu);
         };
+        let link = self.interface(at).map_or(0, |i| i.mtu_for(dst));
         let way = self.find_way(dst).ok();
         let route = way.filter(|w| w.interface == at).map(|w| w.mtu);
         //= RFC 1812 §4.2.2.7 a router SHOULD make as few fragments as it can: it cuts for the next

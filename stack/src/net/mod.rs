@@ -4,6 +4,7 @@
 //!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
 //!   icmp         what to say
+//!   routers        what they say    rdnss <- routers  whom to ask for names
 //!   groups listener <- igmp mld  what to hear and to tell        rate     how often
 //! ```
 //!
@@ -28,6 +29,7 @@ pub mod ndp;
 pub mod neighbor;
 pub mod pmtu;
 pub mod rate;
+pub mod rdnss;
 pub mod reassembly;
 pub mod route;
 pub mod routers;

@@ -4,11 +4,14 @@
 //! ```text
 //!   start() --> solicitations, farther and farther apart, until a router answers --> poll_transmit
 //!   advertisement --> [default routers] --the best of them--> Event::DefaultRouter
+//!                 --> [routes]  --the best of each prefix----> Event::Route
+//!                 --> hop limit, MTU, times -----------------> Event::Link
+//!                 --> [DNS servers, domains] (rdnss)
 //!                 --> [prefixes]  ---------------------------> Event::OnLink, OffLink
 //!                 --> [addresses] ---------------------------> Event::Address, Deprecated, AddressGone
 //! ```
 //!
-//! Read first: RFC 4861 §6.3; RFC 4862 §5.5; RFC 4191 §2 and §3 (preferences); RFC 7559 (asking
+//! Read first: RFC 4861 §6.3; RFC 4862 §5.5; RFC 4191 §2 and §3 (preferences, routes); RFC 7559 (asking
 //! again); RFC 5942 (what is on-link).
 //!
 //! Promises:
@@ -18,14 +21,19 @@
 //! - The default router changes when the one in use falls silent, goes, or a better one comes, and
 //!   at no other time.
 //!
-//! Left out: the hop limit, MTU and times of the link, which stay those configured; routes to other
-//! prefixes (RFC 4191 §2.3), DNS (RFC 8106), temporary addresses (RFC 8981), DHCPv6's flags, the
-//! router's own side. An address that is a duplicate is not made anew.
+//! - What is said of the link is taken within limits, so that no word of a stranger's keeps packets
+//!   from arriving (RFC 3756 §4.2.7).
+//!
+//! Left out: temporary addresses (RFC 8981), DHCPv6's flags, the router's own side; asking after
+//! better routers that have fallen silent (RFC 4191 §3.5), which are tried again when they next
+//! advertise. An address that is a duplicate is not made anew.
 
+use super::rdnss::Rdnss;
 use super::slaac;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::Cidr;
+use crate::wire::ipv6::MIN_MTU;
 use crate::wire::ndp::{
     NdpOption, Preference, PrefixInformation, RouterAdvertisement, options as list,
 };
@@ -48,6 +56,19 @@ pub struct Config {
     pub max_prefixes: usize,
     /// Addresses made from prefixes.
     pub max_addresses: usize,
+    /// Routes to prefixes beyond the link, by all routers together.
+    pub max_routes: usize,
+    /// DNS servers, and search domains, kept; RFC 8106 §5.3.1 wants three at least.
+    pub max_names: usize,
+    /// A hop limit below this is not taken over: it would keep packets from far hosts (RFC 3756
+    /// §4.2.7).
+    pub min_hop_limit: u8,
+    /// ReachableTime is taken as this where less is said, as each use would verify a neighbour.
+    pub min_reachable_time: Duration,
+    /// MAX_REACHABLE_TIME of RFC 4861 §10, and the most that a RetransTimer is taken to be.
+    pub max_time: Duration,
+    /// RetransTimer is taken as this where less is said.
+    pub min_retrans_timer: Duration,
 }
 
 impl Default for Config {
@@ -59,6 +80,12 @@ impl Default for Config {
             max_routers: 16,
             max_prefixes: 32,
             max_addresses: 16,
+            max_routes: 32,
+            max_names: 8,
+            min_hop_limit: 10,
+            min_reachable_time: Duration::from_secs(1),
+            max_time: Duration::from_secs(3600),
+            min_retrans_timer: Duration::from_millis(100),
         }
     }
 }
@@ -68,6 +95,10 @@ impl Default for Config {
 pub enum Event {
     /// What is beyond the link goes to this router, or has no way.
     DefaultRouter(Option<Ipv6Addr>),
+    /// What is for a prefix goes to this router, or as everything else.
+    Route(Cidr, Option<Ipv6Addr>),
+    /// What is said of the link has changed.
+    Link(Link),
     /// A prefix is on the link.
     OnLink(Cidr),
     /// It is so no more.
@@ -80,6 +111,19 @@ pub enum Event {
     AddressGone(Ipv6Addr),
 }
 
+/// What routers say of the link itself; `None` where they do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// CurHopLimit.
+    pub hop_limit: Option<u8>,
+    /// LinkMTU, 1280 at least.
+    pub mtu: Option<usize>,
+    /// BaseReachableTime.
+    pub reachable_time: Option<Duration>,
+    /// RetransTimer.
+    pub retrans_timer: Option<Duration>,
+}
+
 /// Counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -87,7 +131,7 @@ pub struct Stats {
     pub solicitations_out: u64,
     /// Advertisements received, and valid.
     pub advertisements_in: u64,
-    /// Routers, prefixes and addresses that found their list full.
+    /// Routers, prefixes, routes and addresses that found their list full.
     pub refused: u64,
 }
 
@@ -96,12 +140,21 @@ pub struct Stats {
 pub struct Router {
     /// Its address on the link.
     pub addr: Ipv6Addr,
-    /// When it is none any more.
-    pub until: Instant,
+    /// When it is none any more; `None`: never.
+    pub until: Option<Instant>,
     /// How it ranks.
     pub preference: Preference,
     /// It did not answer when it was asked last.
     pub silent: bool,
+}
+
+/// A router for one prefix (RFC 4191 §3.1: a type C host's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoreSpecific {
+    /// What is routed.
+    pub prefix: Cidr,
+    /// By whom, and for how long.
+    pub router: Router,
 }
 
 /// An address made from a prefix.
@@ -123,6 +176,11 @@ pub struct Routers {
     rng: Rng,
     routers: Vec<Router>,
     chosen: Option<Ipv6Addr>,
+    routes: Vec<MoreSpecific>,
+    /// The prefixes that have a route now, each with its router.
+    routed: Vec<(Cidr, Ipv6Addr)>,
+    link: Link,
+    dns: Rdnss,
     /// With the time until which each is on the link.
     prefixes: Vec<(Cidr, Option<Instant>)>,
     made: Vec<Made>,
@@ -145,10 +203,14 @@ impl Routers {
     pub fn new(config: Config, rng: Rng) -> Self {
         Self {
             interval: config.interval,
+            dns: Rdnss::new(config.max_names),
             config,
             rng,
             routers: Vec::new(),
             chosen: None,
+            routes: Vec::new(),
+            routed: Vec::new(),
+            link: Link::default(),
             prefixes: Vec::new(),
             made: Vec::new(),
             solicit_at: None,
@@ -205,10 +267,98 @@ impl Routers {
             self.solicit_at = None;
             self.due = false;
         }
+        let mut link = self.take_link(advertisement);
         for option in list(advertisement.options).flatten() {
-            if let NdpOption::PrefixInformation(prefix) = option {
-                self.take_prefix(now, &prefix, identifier);
+            match option {
+                NdpOption::PrefixInformation(prefix) => self.take_prefix(now, &prefix, identifier),
+                //= RFC 4861 §6.3.4 an MTU below the least of IPv6 is not one. (The most is the
+                //= interface's to know.)
+                NdpOption::Mtu { mtu, .. } => {
+                    let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
+                    link.mtu = Some(mtu).filter(|mtu| *mtu >= MIN_MTU).or(link.mtu);
+                }
+                NdpOption::RouteInformation {
+                    prefix_len,
+                    lifetime,
+                    ..
+                } => {
+                    let prefix = option.route_prefix().map(IpAddr::V6);
+                    let prefix = prefix.and_then(|addr| Cidr::new(addr, prefix_len));
+                    //= RFC 4191 §2.3 with the reserved preference it MUST be ignored.
+                    let preference = option.preference().filter(|p| *p != Preference::Reserved);
+                    if let (Some(prefix), Some(preference)) = (prefix, preference) {
+                        let until = end(now, lifetime);
+                        let router = Router {
+                            addr: src,
+                            until,
+                            preference,
+                            silent: false,
+                        };
+                        self.take_route(prefix.network(), (lifetime > 0).then_some(router), src);
+                    }
+                }
+                NdpOption::Rdnss {
+                    lifetime, servers, ..
+                } => self.dns.handle_servers(now, lifetime, servers),
+                NdpOption::Dnssl {
+                    lifetime, names, ..
+                } => self.dns.handle_domains(now, lifetime, names),
+                _ => {}
             }
+        }
+        if link != self.link {
+            self.link = link;
+            self.tell(Event::Link(link));
+        }
+        self.choose();
+    }
+
+    /// What is said of the link in front of the options.
+    //= RFC 4861 §6.3.4 a field of zero says nothing; what others say is taken over.
+    fn take_link(&self, said: &RouterAdvertisement<'_>) -> Link {
+        let within = |millis: u32, least: Duration| {
+            let said = Duration::from_millis(u64::from(millis));
+            (millis > 0).then(|| said.clamp(least, self.config.max_time))
+        };
+        let (known, config) = (self.link, &self.config);
+        let hop_limit = Some(said.cur_hop_limit);
+        let reachable_time = within(said.reachable_time, config.min_reachable_time);
+        let retrans_timer = within(said.retrans_timer, config.min_retrans_timer);
+        Link {
+            hop_limit: hop_limit
+                .filter(|n| *n >= config.min_hop_limit.max(1))
+                .or(known.hop_limit),
+            mtu: known.mtu,
+            reachable_time: reachable_time.or(known.reachable_time),
+            retrans_timer: retrans_timer.or(known.retrans_timer),
+        }
+    }
+
+    /// Takes what a router says of a prefix: that it routes it, or `None`, that it does not.
+    fn take_route(&mut self, prefix: Cidr, said: Option<Router>, by: Ipv6Addr) {
+        //= RFC 4191 §3.1 a route to everywhere overrides what the header says of the default router.
+        if prefix.prefix_len() == 0 {
+            self.take_default(by, said);
+            return;
+        }
+        let near = |a: Ipv6Addr| a.is_unicast_link_local() || a.is_multicast();
+        if prefix.addr6().is_none_or(near) {
+            return;
+        }
+        let same = |r: &MoreSpecific| r.prefix == prefix && r.router.addr == by;
+        let at = self.routes.iter().position(same);
+        match (at, said) {
+            (Some(at), None) => drop(self.routes.remove(at)),
+            (Some(at), Some(router)) => {
+                if let Some(known) = self.routes.get_mut(at) {
+                    known.router = router;
+                }
+            }
+            (None, None) => {}
+            (None, Some(_)) if self.routes.len() >= self.config.max_routes => {
+                self.stats.refused += 1;
+            }
+            (None, Some(router)) => self.routes.push(MoreSpecific { prefix, router }),
         }
     }
 
@@ -220,27 +370,38 @@ impl Routers {
             router.silent = true;
             // Behind the other silent ones, so that each has its turn.
             self.routers.push(router);
-            self.choose();
         }
+        let (heard, silent): (Vec<_>, Vec<_>) = core::mem::take(&mut self.routes)
+            .into_iter()
+            .partition(|r| r.router.addr != addr);
+        self.routes = heard;
+        self.routes.extend(silent.into_iter().map(|mut route| {
+            route.router.silent = true;
+            route
+        }));
+        self.choose();
     }
 
     /// Notes that a neighbour is a router no more (RFC 4861 §7.2.5).
     pub fn forget(&mut self, addr: Ipv6Addr) {
         self.routers.retain(|r| r.addr != addr);
+        self.routes.retain(|r| r.router.addr != addr);
         self.choose();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has work next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let routers = self.routers.iter().map(|r| Some(r.until));
+        let routes = self.routes.iter().map(|r| &r.router);
+        let routers = self.routers.iter().chain(routes).map(|r| r.until);
         let prefixes = self.prefixes.iter().map(|(_, until)| *until);
         let made = self.made.iter().flat_map(|m| {
             let preferred = m.preferred_until.filter(|_| !m.deprecated);
             [preferred, m.valid_until]
         });
         let all = routers.chain(prefixes).chain(made);
-        all.fold(self.solicit_at, earliest)
+        let rest = earliest(self.solicit_at, self.dns.poll_timeout());
+        all.fold(rest, earliest)
     }
 
     /// Does what is due at `now`.
@@ -251,11 +412,13 @@ impl Routers {
         }
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         //= RFC 4861 §6.3.5 what has lived its time is removed.
-        let before = self.routers.len();
-        self.routers.retain(|r| r.until > now);
-        if self.routers.len() != before {
+        let before = self.routers.len() + self.routes.len();
+        self.routers.retain(|r| !passed(r.until));
+        self.routes.retain(|r| !passed(r.router.until));
+        if self.routers.len() + self.routes.len() != before {
             self.choose();
         }
+        self.dns.handle_timeout(now);
         while let Some(at) = self.prefixes.iter().position(|(_, until)| passed(*until)) {
             let (prefix, _) = self.prefixes.remove(at);
             self.tell(Event::OffLink(prefix));
@@ -277,6 +440,25 @@ impl Routers {
         &self.routers
     }
 
+    /// Routes to prefixes beyond the link, in no order.
+    #[must_use]
+    pub fn routes(&self) -> &[MoreSpecific] {
+        &self.routes
+    }
+
+    /// What is said of the link itself.
+    #[must_use]
+    #[inline]
+    pub const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Whom to ask for names.
+    #[must_use]
+    pub const fn dns(&self) -> &Rdnss {
+        &self.dns
+    }
+
     /// Addresses made from prefixes.
     #[must_use]
     pub fn made(&self) -> &[Made] {
@@ -290,14 +472,10 @@ impl Routers {
     }
 
     fn take_router(&mut self, now: Instant, addr: Ipv6Addr, said: &RouterAdvertisement<'_>) {
-        let at = self.routers.iter().position(|r| r.addr == addr);
-        if said.router_lifetime == 0 {
-            self.forget(addr);
-            return;
-        }
+        let lifetime = u64::from(said.router_lifetime);
         let router = Router {
             addr,
-            until: now + Duration::from_secs(u64::from(said.router_lifetime)),
+            until: Some(now + Duration::from_secs(lifetime)),
             //= RFC 4191 §2.2 a reserved preference is medium.
             preference: match said.flags.preference() {
                 Preference::Reserved => Preference::Medium,
@@ -305,35 +483,67 @@ impl Routers {
             },
             silent: false,
         };
-        let full = self.routers.len() >= self.config.max_routers;
-        match at.and_then(|at| self.routers.get_mut(at)) {
-            Some(known) => *known = router,
-            None if full => self.stats.refused += 1,
-            None => self.routers.push(router),
+        // What routes a prefix has its own lifetime, and stays; it was heard, however.
+        for route in &mut self.routes {
+            route.router.silent &= route.router.addr != addr;
         }
-        self.choose();
+        self.take_default(addr, (lifetime > 0).then_some(router));
     }
 
-    /// Chooses among the default routers anew; the one in use stays where none is better.
+    /// Takes a default router, or `None`, that it is none.
+    fn take_default(&mut self, addr: Ipv6Addr, said: Option<Router>) {
+        let full = self.routers.len() >= self.config.max_routers;
+        let at = self.routers.iter().position(|r| r.addr == addr);
+        match (at.and_then(|at| self.routers.get_mut(at)), said) {
+            (_, None) => self.routers.retain(|r| r.addr != addr),
+            (Some(known), Some(router)) => *known = router,
+            (None, Some(_)) if full => self.stats.refused += 1,
+            (None, Some(router)) => self.routers.push(router),
+        }
+    }
+
+    /// Chooses among the routers anew; the ones in use stay where none is better.
     fn choose(&mut self) {
-        let rank = |r: &Router| {
-            let preference = match r.preference {
-                Preference::High => 2,
-                Preference::Low => 0,
-                Preference::Medium | Preference::Reserved => 1,
-            };
-            //= RFC 4191 §3.2 reachable ones come first, then those preferred.
-            (!r.silent, preference)
-        };
-        let best = self.routers.iter().map(rank).max();
-        let used = |r: &&Router| Some(r.addr) == self.chosen && Some(rank(r)) == best && !r.silent;
-        let stays = self.routers.iter().find(used);
-        let first = || self.routers.iter().find(|r| Some(rank(r)) == best);
-        let chosen = stays.or_else(first).map(|r| r.addr);
+        let chosen = best(self.chosen, self.routers.iter()).map(|r| r.addr);
         if chosen != self.chosen {
             self.chosen = chosen;
             self.tell(Event::DefaultRouter(chosen));
         }
+        let mut prefixes: Vec<Cidr> = self.routes.iter().map(|r| r.prefix).collect();
+        prefixes.extend(self.routed.iter().map(|(prefix, _)| *prefix));
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        for prefix in prefixes {
+            self.choose_route(prefix);
+        }
+    }
+
+    fn choose_route(&mut self, prefix: Cidr) {
+        let at = self.routed.iter().position(|(p, _)| *p == prefix);
+        let used = at.and_then(|at| self.routed.get(at)).map(|(_, by)| *by);
+        let all = self.routes.iter().filter(|r| r.prefix == prefix);
+        let chosen = best(used, all.map(|r| &r.router));
+        //= RFC 4191 §3.2 where all of a prefix's routers are silent, a shorter one's that is not
+        //= takes their place.
+        let chosen = chosen.filter(|r| !r.silent || !self.has_shorter(prefix));
+        let chosen = chosen.map(|r| r.addr);
+        if chosen == used {
+            return;
+        }
+        if let Some(at) = at {
+            self.routed.remove(at);
+        }
+        self.routed.extend(chosen.map(|by| (prefix, by)));
+        self.tell(Event::Route(prefix, chosen));
+    }
+
+    /// Whether a router that is not silent routes more than this prefix, and that with it.
+    fn has_shorter(&self, prefix: Cidr) -> bool {
+        let covers = |r: &&MoreSpecific| {
+            r.prefix.prefix_len() < prefix.prefix_len() && r.prefix.contains(prefix.addr())
+        };
+        let shorter = self.routes.iter().filter(covers).map(|r| &r.router);
+        self.routers.iter().chain(shorter).any(|r| !r.silent)
     }
 
     fn take_prefix(&mut self, now: Instant, said: &PrefixInformation, identifier: u64) {
@@ -449,6 +659,26 @@ impl Routers {
     fn tell(&mut self, event: Event) {
         self.events.push_back(event);
     }
+}
+
+/// The best of some routers: the one in use where none is better.
+fn best<'a>(
+    used: Option<Ipv6Addr>,
+    all: impl Iterator<Item = &'a Router> + Clone,
+) -> Option<&'a Router> {
+    let rank = |r: &Router| {
+        let preference = match r.preference {
+            Preference::High => 2,
+            Preference::Low => 0,
+            Preference::Medium | Preference::Reserved => 1,
+        };
+        //= RFC 4191 §3.2 reachable ones come first, then those preferred.
+        (!r.silent, preference)
+    };
+    let best = all.clone().map(rank).max();
+    let mut as_good = all.filter(|r| Some(rank(r)) == best);
+    let stays = as_good.clone().find(|r| Some(r.addr) == used && !r.silent);
+    stays.or_else(|| as_good.next())
 }
 
 fn end(now: Instant, lifetime: u32) -> Option<Instant> {

@@ -506,7 +506,12 @@ fn only_where_it_is_asked_for() {
 
 /// What the router at `fe80::9`, station 9, says of itself and of `fd09::/64`.
 fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
-    let prefix = wire::NdpOption::PrefixInformation(wire::PrefixInformation {
+    let prefix = wire::NdpOption::PrefixInformation(prefix("fd09::", valid, preferred));
+    advertising(lifetime, (64, 0, 0), &[prefix])
+}
+
+fn prefix(text: &str, valid: u32, preferred: u32) -> wire::PrefixInformation {
+    wire::PrefixInformation {
         prefix_len: 64,
         on_link: true,
         autonomous: true,
@@ -515,20 +520,30 @@ fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
         valid_lifetime: valid,
         preferred_lifetime: preferred,
         reserved2: 0,
-        prefix: ip("fd09::"),
-    });
+        prefix: ip(text),
+    }
+}
+
+/// The same router's advertisement, with these options and its link-layer address behind them.
+fn advertising(
+    lifetime: u16,
+    (hops, reachable, retrans): (u8, u32, u32),
+    said: &[wire::NdpOption<'_>],
+) -> Outgoing {
     let station = mac(9).0;
-    let mut options = vec![0; 40];
-    let mut w = crate::wire::Writer::new(&mut options);
-    prefix.emit(&mut w).unwrap();
     let here = wire::NdpOption::SourceLinkLayerAddress(&station);
-    here.emit(&mut w).unwrap();
+    let len = |o: &wire::NdpOption<'_>| o.emit_len();
+    let mut options = vec![0; said.iter().map(len).sum::<usize>() + 8];
+    let mut w = crate::wire::Writer::new(&mut options);
+    for option in said.iter().chain([&here]) {
+        option.emit(&mut w).unwrap();
+    }
     let message = icmpv6::Message::RouterAdvertisement(wire::RouterAdvertisement {
-        cur_hop_limit: 64,
+        cur_hop_limit: hops,
         flags: wire::RouterFlags(0),
         router_lifetime: lifetime,
-        reachable_time: 0,
-        retrans_timer: 0,
+        reachable_time: reachable,
+        retrans_timer: retrans,
         options: &options,
     });
     let (src, dst) = (ip("fe80::9"), ndp::ALL_NODES);
@@ -543,6 +558,78 @@ fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
         to: None,
         message: bytes,
     }
+}
+
+#[test]
+fn packets_leave_as_routers_say() {
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.duplicate_detection = DuplicateDetection::Off;
+    };
+    let hosts = vec![six(1, "fd07::1/64", listens), six(2, "fd07::2/64", at_once)];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    let hear = |net: &mut Net, fields, mtu, lifetime| {
+        let routed = ip("2001:db8::").octets();
+        let said = [
+            wire::NdpOption::Mtu { reserved: 0, mtu },
+            wire::NdpOption::RouteInformation {
+                prefix_len: 32,
+                flags: 0,
+                lifetime,
+                prefix: &routed[..8],
+            },
+        ];
+        let frame = frame(9, advertising(0, fields, &said), 255);
+        let fate = net.hosts[0].handle_frame(net.now, Port(0), frame);
+        assert_eq!(fate, Fate::Delivered(Consumer::Icmp));
+    };
+    let server = net.hosts[1].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    let long = |net: &mut Net, want: &[usize]| {
+        let socket = net.hosts[0].udp_bind("[::]:0".parse().unwrap()).unwrap();
+        let (now, to) = (net.now, Some("[fd07::2]:7".parse().unwrap()));
+        let data = Payload::from(Bytes::from(vec![7; 1400]));
+        say(net, "fd07::2");
+        net.settle();
+        net.log.clear();
+        net.hosts[0].udp_send(now, socket, data, to).unwrap();
+        net.settle();
+        let ours = net.log.iter().filter(|(to, ..)| *to == 1);
+        let lens: Vec<_> = ours.map(|(_, frame, _)| frame.len()).collect();
+        assert_eq!(lens, want);
+        net.log[0].1.to_bytes()[21]
+    };
+    assert_eq!(long(&mut net, &[1462]), 64);
+    hear(&mut net, (42, 30_000, 250), 1280, 600);
+    assert_eq!(long(&mut net, &[1294, 238]), 42, "cut for the MTU");
+    let neighbors = net.hosts[0].interfaces()[0].neighbors();
+    let times = (Duration::from_secs(30), Duration::from_millis(250));
+    assert_eq!(neighbors.times6(), times);
+    // An echo reply, a reset and an error have it too.
+    let closed = net.hosts[1].udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let (now, to) = (net.now, Some("[fd07::1]:99".parse().unwrap()));
+    net.hosts[1].udp_send(now, closed, hello(), to).unwrap();
+    net.log.clear();
+    net.settle();
+    let error = net.log.iter().find(|(to, ..)| *to == 1).unwrap();
+    assert_eq!(error.1.to_bytes()[21], 42);
+    // A socket's own wish goes before, and the link's MTU bounds what is said.
+    hear(&mut net, (0, 0, 0), 9000, 600);
+    assert_eq!(long(&mut net, &[1462]), 42);
+    assert!(net.hosts[1].udp_recv(server).is_some());
+    let leaves = |net: &Net| {
+        let dst = "2001:db8::1".parse().unwrap();
+        net.hosts[0]
+            .routes()
+            .lookup(dst)
+            .and_then(|r| r.next_hop(dst))
+    };
+    assert_eq!(leaves(&net), "fe80::9".parse().ok());
+    hear(&mut net, (0, 0, 0), 9000, 0);
+    assert_eq!(leaves(&net), None);
+    // Asked four times a second, a neighbour that is not there is soon known not to be.
+    let socket = say(&mut net, "fd07::9");
+    net.run(Duration::from_millis(800));
+    assert!(net.hosts[0].udp_take_error(socket).is_some());
 }
 
 #[test]
