@@ -339,6 +339,18 @@ impl Config {
         }
     }
 
+    /// Whether this is an address that the file gives to the host.
+    #[must_use]
+    pub fn holds(&self, addr: IpAddr) -> bool {
+        let vlans = |d: &Device| {
+            d.vlans
+                .iter()
+                .any(|v| v.addresses.iter().any(|a| a.0.addr() == addr))
+        };
+        let own = |d: &Device| d.addresses.iter().any(|a| a.0.addr() == addr);
+        self.devices.iter().any(|d| own(d) || vlans(d))
+    }
+
     /// Whether interface `name` has an address of IPv6: without one it does not speak it.
     fn has_ipv6(&self, name: &str) -> bool {
         let mut all = self.devices.iter().flat_map(|device| {

@@ -1,7 +1,7 @@
 //! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
 
 use super::asked::Asked;
-use super::config::{InterfaceConfig, Medium};
+use super::config::{InterfaceConfig, InterfaceId, Medium};
 use super::event::Who;
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
@@ -9,6 +9,7 @@ use crate::link::offload::longest;
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
+use crate::net::autoconf::Autoconf;
 use crate::net::dad::Dad;
 use crate::net::groups::{FilterMode, GroupError};
 use crate::net::igmp::{self, Igmp};
@@ -18,6 +19,7 @@ use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::net::routers::Routers;
+use crate::net::slaac::Identifiers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
@@ -60,6 +62,8 @@ pub struct Address {
     pub usable: bool,
     /// Another one is to be used for what is new (RFC 4862 §5.5.4).
     pub deprecated: bool,
+    /// One of those that follow one another (RFC 8981).
+    pub temporary: bool,
 }
 
 /// Traffic of one interface; bytes include link headers.
@@ -140,7 +144,18 @@ impl Interface {
         filter.promiscuous = config.promiscuous;
         //= RFC 1112 §7.2 every host is in 224.0.0.1, on every interface.
         filter.join(MacAddr::from_ipv4_multicast(Ipv4Addr::new(224, 0, 0, 1)));
+        let identifiers = match config.interface_id {
+            InterfaceId::Eui64 => Identifiers::Eui64(config.mac),
+            InterfaceId::Stable => Identifiers::Stable {
+                key: host
+                    .secret_key
+                    .unwrap_or_else(|| rng.fork("stable identifiers").hash_keys()),
+                interface: config.name.clone(),
+            },
+        };
         let rng = rng.fork(&config.name);
+        let (own, draws) = (host.autoconf.clone(), rng.fork("temporary addresses"));
+        let autoconf = Autoconf::new(own, identifiers, config.temporary, draws);
         let arp = arp::Config {
             proxy: config.proxy_arp.clone(),
             ..arp::Config::default()
@@ -159,7 +174,7 @@ impl Interface {
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
             ndp: Ndp::new(&host.ndp, rng.fork("ndp")),
             dad: Dad::new(host.dad.clone(), rng.fork("dad")),
-            routers: Routers::new(host.routers.clone(), rng.fork("routers")),
+            routers: Routers::new(host.routers.clone(), autoconf, rng.fork("routers")),
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             // What is left of a packet beside its header and one with router alert.

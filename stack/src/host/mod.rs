@@ -83,7 +83,9 @@ mod tcp;
 
 pub use crate::transport::Readiness;
 pub use asked::AskError;
-pub use config::{Config, DuplicateDetection, InterfaceConfig, Medium, ReversePath, TcpMemory};
+pub use config::{
+    Config, DuplicateDetection, InterfaceConfig, InterfaceId, Medium, ReversePath, TcpMemory,
+};
 pub use event::{Event, ListenHandle, RawHandle, TcpHandle, UdpHandle};
 pub use interface::{Address, Counters, Interface};
 pub use sockets::{BindError, SendError};
@@ -280,8 +282,8 @@ impl Host {
         }
         let wants = |i: &Interface| i.config.ipv6 || i.config.autoconfigure;
         let lacks = |i: &&Interface| wants(i) && !i.speaks_ipv6();
-        if let Some(mac) = self.interface(at).filter(lacks).map(|i| i.config.mac) {
-            self.add_link_local(now, at, mac);
+        if self.interface(at).is_some_and(|i| lacks(&i)) {
+            self.add_link_local(now, at);
         }
         self.ask_routers(now, at);
         at
@@ -322,6 +324,7 @@ impl Host {
             cidr,
             usable,
             deprecated: false,
+            temporary: false,
         });
         self.forget_routes();
         self.pump_claims(now, interface);

@@ -4,7 +4,7 @@
 //!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
 //!   icmp         what to say
-//!   routers        what they say    rdnss <- routers  whom to ask for names
+//!   routers        what they say    rdnss autoconf <- routers   names, addresses
 //!   groups listener <- igmp mld  what to hear and to tell        rate     how often
 //! ```
 //!
@@ -15,6 +15,7 @@
 mod accepted;
 pub mod acd;
 pub mod arp;
+pub mod autoconf;
 pub mod claim;
 pub mod dad;
 pub mod groups;

@@ -8,7 +8,7 @@
 //!                 --> hop limit, MTU, times -----------------> Event::Link
 //!                 --> [DNS servers, domains] (rdnss)
 //!                 --> [prefixes]  ---------------------------> Event::OnLink, OffLink
-//!                 --> [addresses] ---------------------------> Event::Address, Deprecated, AddressGone
+//!                 --> [addresses] (autoconf) ----------------> Event::Own
 //! ```
 //!
 //! Read first: RFC 4861 §6.3; RFC 4862 §5.5; RFC 4191 §2 and §3 (preferences, routes); RFC 7559 (asking
@@ -17,19 +17,17 @@
 //! Promises:
 //! - Each list has a limit; when it is full what is new is ignored and counted, since what is
 //!   there was there before whoever floods.
-//! - An address never lives shorter by an advertisement than two hours (RFC 4862 §5.5.3 (e)).
 //! - The default router changes when the one in use falls silent, goes, or a better one comes, and
 //!   at no other time.
 //!
 //! - What is said of the link is taken within limits, so that no word of a stranger's keeps packets
 //!   from arriving (RFC 3756 §4.2.7).
 //!
-//! Left out: temporary addresses (RFC 8981), DHCPv6's flags, the router's own side; asking after
-//! better routers that have fallen silent (RFC 4191 §3.5), which are tried again when they next
-//! advertise. An address that is a duplicate is not made anew.
+//! Left out: DHCPv6's flags, the router's own side; asking after better routers that have fallen silent
+//! (RFC 4191 §3.5), which are tried again when they next advertise.
 
+use super::autoconf::{self, Autoconf, end};
 use super::rdnss::Rdnss;
-use super::slaac;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::Cidr;
@@ -54,8 +52,6 @@ pub struct Config {
     pub max_routers: usize,
     /// Prefixes known to be on the link.
     pub max_prefixes: usize,
-    /// Addresses made from prefixes.
-    pub max_addresses: usize,
     /// Routes to prefixes beyond the link, by all routers together.
     pub max_routes: usize,
     /// DNS servers, and search domains, kept; RFC 8106 §5.3.1 wants three at least.
@@ -79,7 +75,6 @@ impl Default for Config {
             max_interval: Duration::from_secs(3600),
             max_routers: 16,
             max_prefixes: 32,
-            max_addresses: 16,
             max_routes: 32,
             max_names: 8,
             min_hop_limit: 10,
@@ -103,12 +98,8 @@ pub enum Event {
     OnLink(Cidr),
     /// It is so no more.
     OffLink(Cidr),
-    /// An address to be claimed, with the prefix it was made from.
-    Address(Cidr),
-    /// An address that new conversations should not use, or with `false` may use again.
-    Deprecated(Ipv6Addr, bool),
-    /// An address is valid no more.
-    AddressGone(Ipv6Addr),
+    /// Of addresses of our own.
+    Own(autoconf::Event),
 }
 
 /// What routers say of the link itself; `None` where they do not.
@@ -131,7 +122,7 @@ pub struct Stats {
     pub solicitations_out: u64,
     /// Advertisements received, and valid.
     pub advertisements_in: u64,
-    /// Routers, prefixes, routes and addresses that found their list full.
+    /// Routers, prefixes and routes that found their list full.
     pub refused: u64,
 }
 
@@ -157,18 +148,6 @@ pub struct MoreSpecific {
     pub router: Router,
 }
 
-/// An address made from a prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The address with its prefix.
-    pub cidr: Cidr,
-    /// When it is deprecated; `None`: never.
-    pub preferred_until: Option<Instant>,
-    /// When it is gone; `None`: never.
-    pub valid_until: Option<Instant>,
-    deprecated: bool,
-}
-
 /// What the routers of one link have said.
 #[derive(Clone, Debug)]
 pub struct Routers {
@@ -183,7 +162,7 @@ pub struct Routers {
     dns: Rdnss,
     /// With the time until which each is on the link.
     prefixes: Vec<(Cidr, Option<Instant>)>,
-    made: Vec<Made>,
+    autoconf: Autoconf,
     /// When to solicit next, and how long to wait after that.
     solicit_at: Option<Instant>,
     interval: Duration,
@@ -192,15 +171,10 @@ pub struct Routers {
     stats: Stats,
 }
 
-/// RFC 4862 §5.5.3 (e): what an advertisement cannot shorten.
-const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
-/// A lifetime that does not end (RFC 4861 §4.6.2).
-const FOR_EVER: u32 = u32::MAX;
-
 impl Routers {
     /// Nobody has said anything, and nobody is asked.
     #[must_use]
-    pub fn new(config: Config, rng: Rng) -> Self {
+    pub fn new(config: Config, autoconf: Autoconf, rng: Rng) -> Self {
         Self {
             interval: config.interval,
             dns: Rdnss::new(config.max_names),
@@ -212,7 +186,7 @@ impl Routers {
             routed: Vec::new(),
             link: Link::default(),
             prefixes: Vec::new(),
-            made: Vec::new(),
+            autoconf,
             solicit_at: None,
             due: false,
             events: VecDeque::new(),
@@ -252,13 +226,12 @@ impl Routers {
         true
     }
 
-    /// Takes a valid advertisement from `src`; the host makes addresses with this identifier.
+    /// Takes a valid advertisement from `src`.
     pub fn handle_advertisement(
         &mut self,
         now: Instant,
         src: Ipv6Addr,
         advertisement: &RouterAdvertisement<'_>,
-        identifier: u64,
     ) {
         self.stats.advertisements_in += 1;
         self.take_router(now, src, advertisement);
@@ -270,7 +243,7 @@ impl Routers {
         let mut link = self.take_link(advertisement);
         for option in list(advertisement.options).flatten() {
             match option {
-                NdpOption::PrefixInformation(prefix) => self.take_prefix(now, &prefix, identifier),
+                NdpOption::PrefixInformation(prefix) => self.take_prefix(now, &prefix),
                 //= RFC 4861 §6.3.4 an MTU below the least of IPv6 is not one. (The most is the
                 //= interface's to know.)
                 NdpOption::Mtu { mtu, .. } => {
@@ -395,12 +368,9 @@ impl Routers {
         let routes = self.routes.iter().map(|r| &r.router);
         let routers = self.routers.iter().chain(routes).map(|r| r.until);
         let prefixes = self.prefixes.iter().map(|(_, until)| *until);
-        let made = self.made.iter().flat_map(|m| {
-            let preferred = m.preferred_until.filter(|_| !m.deprecated);
-            [preferred, m.valid_until]
-        });
-        let all = routers.chain(prefixes).chain(made);
-        let rest = earliest(self.solicit_at, self.dns.poll_timeout());
+        let all = routers.chain(prefixes);
+        let own = earliest(self.autoconf.poll_timeout(), self.dns.poll_timeout());
+        let rest = earliest(self.solicit_at, own);
         all.fold(rest, earliest)
     }
 
@@ -423,15 +393,13 @@ impl Routers {
             let (prefix, _) = self.prefixes.remove(at);
             self.tell(Event::OffLink(prefix));
         }
-        while let Some(at) = self.made.iter().position(|m| passed(m.valid_until)) {
-            self.drop_made(at);
-        }
-        self.deprecate(now);
+        self.autoconf.handle_timeout(now);
     }
 
     /// What the host must do next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let own = || self.autoconf.poll_event().map(Event::Own);
+        self.events.pop_front().or_else(own)
     }
 
     /// Default routers, in no order.
@@ -459,10 +427,16 @@ impl Routers {
         &self.dns
     }
 
-    /// Addresses made from prefixes.
+    /// Addresses of our own.
     #[must_use]
-    pub fn made(&self) -> &[Made] {
-        &self.made
+    #[inline]
+    pub const fn autoconf(&self) -> &Autoconf {
+        &self.autoconf
+    }
+
+    /// The same, to be told of duplicates.
+    pub const fn autoconf_mut(&mut self) -> &mut Autoconf {
+        &mut self.autoconf
     }
 
     /// Counters.
@@ -546,7 +520,7 @@ impl Routers {
         self.routers.iter().chain(shorter).any(|r| !r.silent)
     }
 
-    fn take_prefix(&mut self, now: Instant, said: &PrefixInformation, identifier: u64) {
+    fn take_prefix(&mut self, now: Instant, said: &PrefixInformation) {
         let Some(prefix) = Cidr::new(IpAddr::V6(said.prefix), said.prefix_len) else {
             return;
         };
@@ -562,7 +536,8 @@ impl Routers {
         }
         //= RFC 4862 §5.5.3 (a) and (c).
         if said.autonomous && said.preferred_lifetime <= said.valid_lifetime {
-            self.take_autonomous(now, prefix, said, identifier);
+            let (valid, preferred) = (said.valid_lifetime, said.preferred_lifetime);
+            self.autoconf.handle_prefix(now, prefix, valid, preferred);
         }
     }
 
@@ -584,74 +559,6 @@ impl Routers {
                 self.prefixes.push((prefix, end(now, lifetime)));
                 self.tell(Event::OnLink(prefix));
             }
-        }
-    }
-
-    fn take_autonomous(
-        &mut self,
-        now: Instant,
-        prefix: Cidr,
-        said: &PrefixInformation,
-        identifier: u64,
-    ) {
-        let valid = end(now, said.valid_lifetime);
-        let preferred = end(now, said.preferred_lifetime);
-        if let Some(made) = self.made.iter_mut().find(|m| m.cidr.network() == prefix) {
-            made.preferred_until = preferred;
-            //= RFC 4862 §5.5.3 (e) the valid lifetime falls no lower than two hours, unless it is
-            //= lower already, and then it does not fall.
-            let floor = Some(now + TWO_HOURS);
-            let longer =
-                |a: Option<Instant>, b: Option<Instant>| a.is_none() || (b.is_some() && a > b);
-            if longer(valid, floor) || longer(valid, made.valid_until) {
-                made.valid_until = valid;
-            } else if longer(made.valid_until, floor) {
-                made.valid_until = floor;
-            }
-            self.deprecate(now);
-            return;
-        }
-        //= RFC 4862 §5.5.3 (d) a prefix that the identifier does not complete is ignored.
-        if said.valid_lifetime == 0 || prefix.prefix_len() != slaac::PREFIX_LEN {
-            return;
-        }
-        if self.made.len() >= self.config.max_addresses {
-            self.stats.refused += 1;
-            return;
-        }
-        let Some(cidr) = slaac::complete(prefix, identifier) else {
-            return;
-        };
-        self.made.push(Made {
-            cidr,
-            preferred_until: preferred,
-            valid_until: valid,
-            deprecated: false,
-        });
-        self.tell(Event::Address(cidr));
-        self.deprecate(now);
-    }
-
-    /// Tells of addresses that are preferred no more, or again.
-    //= RFC 4862 §5.5.4 an address is deprecated when its preferred lifetime ends.
-    fn deprecate(&mut self, now: Instant) {
-        let mut told = Vec::new();
-        for made in &mut self.made {
-            let deprecated = made.preferred_until.is_some_and(|at| at <= now);
-            if deprecated != core::mem::replace(&mut made.deprecated, deprecated)
-                && let Some(addr) = made.cidr.addr6()
-            {
-                told.push(Event::Deprecated(addr, deprecated));
-            }
-        }
-        for event in told {
-            self.tell(event);
-        }
-    }
-
-    fn drop_made(&mut self, at: usize) {
-        if let Some(addr) = self.made.remove(at).cidr.addr6() {
-            self.tell(Event::AddressGone(addr));
         }
     }
 
@@ -679,11 +586,6 @@ fn best<'a>(
     let mut as_good = all.filter(|r| Some(rank(r)) == best);
     let stays = as_good.clone().find(|r| Some(r.addr) == used && !r.silent);
     stays.or_else(|| as_good.next())
-}
-
-fn end(now: Instant, lifetime: u32) -> Option<Instant> {
-    let ends = lifetime != FOR_EVER;
-    ends.then(|| now + Duration::from_secs(u64::from(lifetime)))
 }
 
 #[cfg(test)]

@@ -890,3 +890,78 @@ fn routers_hear_what_is_listened_to() {
         net.hosts[0].udp_leave(now, socket, 0, group);
     }
 }
+
+/// Answers as station 9 to each probe that host 0 sends, for so many, that the address is taken.
+fn deny(net: &mut Net, mut count: usize) -> Vec<Ipv6Addr> {
+    let mut denied = vec![];
+    let end = net.now + Duration::from_secs(60);
+    while net.now < end {
+        net.log.clear();
+        net.run(Duration::from_millis(100));
+        let probed = net.log.iter().filter_map(|(to, frame, _)| {
+            let bytes = frame.to_bytes();
+            let probe = *to == 1 && bytes[54] == 135 && bytes[22..38] == [0; 16];
+            probe.then(|| Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[62..78]).unwrap()))
+        });
+        for addr in probed.collect::<Vec<_>>() {
+            if count > 0 {
+                count -= 1;
+                denied.push(addr);
+                let flags = ndp::Flags::default();
+                let says = ndp::advertisement(mac(9), addr, ndp::ALL_NODES, None, flags);
+                net.hosts[0].handle_frame(net.now, Port(0), frame(9, says, 255));
+            }
+        }
+    }
+    denied
+}
+
+#[test]
+fn opaque_and_temporary_addresses_outlive_duplicates() {
+    let dumb = || Host::new(Config::default(), Rng::from_seed(2));
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.addresses.clear();
+        eth.interface_id = InterfaceId::Stable;
+        eth.temporary = true;
+    };
+    let start = |denials| {
+        let hosts = vec![six(1, "fd07::1/64", listens), dumb()];
+        let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+        let denied = deny(&mut net, denials);
+        (net, denied)
+    };
+    let of_us = |net: &Net| net.hosts[0].interfaces()[0].addresses().to_vec();
+    let (mut net, denied) = start(2);
+    let [link] = of_us(&net)[..] else {
+        panic!("{:?}", of_us(&net));
+    };
+    assert!(link.usable && !denied.contains(&link.cidr.addr6().unwrap()));
+    assert_eq!(denied.len(), 2);
+    assert_ne!(link.cidr.addr(), slaac::link_local(slaac::eui64(mac(1))));
+    // As often as it must not be, and then IPv6 is spoken no more than without an address.
+    let (none, denied) = start(9);
+    assert_eq!(denied.len(), 4);
+    assert!(of_us(&none).iter().all(|a| !a.usable));
+    // A prefix: a stable address and a temporary one, of which one is denied each.
+    let now = net.now;
+    net.hosts[0].handle_frame(now, Port(0), frame(9, routed(1800, 90_000, 90_000), 255));
+    assert_eq!(deny(&mut net, 2).len(), 2);
+    let ours = of_us(&net);
+    let kinds: Vec<_> = ours.iter().map(|a| (a.temporary, a.usable)).collect();
+    let mut sorted = kinds.clone();
+    sorted.sort();
+    assert_eq!(sorted, [(false, true), (false, true), (true, true)]);
+    let addr = |temporary| {
+        let far = |a: &&Address| a.temporary == temporary && a.cidr.contains(ip("fd09::").into());
+        ours.iter().find(far).unwrap().cidr.addr()
+    };
+    let routers = net.hosts[0].interfaces()[0].routers();
+    let left = |addr| {
+        let made = routers.autoconf().lifetimes(addr).unwrap();
+        made.preferred_until.unwrap().since(now).as_secs()
+    };
+    assert_eq!(left(addr(false)), 90_000);
+    assert!((50_000..=86_400 + 60).contains(&left(addr(true))));
+    assert!(net.hosts[0].stats().is_conserved());
+}

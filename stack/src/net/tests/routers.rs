@@ -1,12 +1,11 @@
 //! What routers say, and what a host makes of it over time.
 
 use super::*;
+use crate::net::autoconf::Event as Own;
 use crate::wire::Writer;
 use crate::wire::ndp::RouterFlags;
 use std::vec;
 use std::vec::Vec;
-
-const ID: u64 = 0x00ff_fe00_0007;
 
 fn secs(n: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(n)
@@ -21,7 +20,9 @@ fn cidr(text: &str) -> Cidr {
 }
 
 fn machine() -> Routers {
-    Routers::new(Config::default(), Rng::from_seed(1))
+    let ids = crate::net::slaac::Identifiers::Eui64(crate::wire::MacAddr([2, 0, 0, 0, 0, 7]));
+    let own = Autoconf::new(autoconf::Config::default(), ids, false, Rng::from_seed(2));
+    Routers::new(Config::default(), own, Rng::from_seed(1))
 }
 
 fn prefix(text: &str, flags: &str, valid: u32, preferred: u32) -> PrefixInformation {
@@ -62,7 +63,7 @@ fn say(
         retrans_timer: 0,
         options: &bytes,
     };
-    m.handle_advertisement(now, ip(from), &advertisement, ID);
+    m.handle_advertisement(now, ip(from), &advertisement);
     events(m)
 }
 
@@ -140,7 +141,7 @@ fn the_best_router_is_used_and_stays() {
 #[test]
 fn what_prefixes_do() {
     let none = (0, Preference::Medium);
-    let made = Event::Address(cidr("fd09::ff:fe00:7/64"));
+    let made = Event::Own(Own::Address(cidr("fd09::ff:fe00:7/64")));
     let on = Event::OnLink(cidr("fd09::/64"));
     for (said, want) in [
         (prefix("fd09::/64", "LA", 900, 600), vec![on, made]),
@@ -167,41 +168,15 @@ fn what_prefixes_do() {
     let addr = ip("fd09::ff:fe00:7");
     assert_eq!(m.poll_timeout(), Some(secs(600)));
     m.handle_timeout(secs(600));
-    assert_eq!(events(&mut m), [Event::Deprecated(addr, true)]);
+    assert_eq!(events(&mut m), [Event::Own(Own::Deprecated(addr, true))]);
     assert_eq!(m.poll_timeout(), Some(secs(900)));
     // Preferred again.
     let again = say(&mut m, secs(700), "fe80::1", none, &[said]);
-    assert_eq!(again, [Event::Deprecated(addr, false)]);
+    assert_eq!(again, [Event::Own(Own::Deprecated(addr, false))]);
     m.handle_timeout(secs(1600));
     let off = Event::OffLink(cidr("fd09::/64"));
-    assert_eq!(events(&mut m), [off, Event::AddressGone(addr)]);
+    assert_eq!(events(&mut m), [off, Event::Own(Own::Gone(addr))]);
     assert_eq!(m.poll_timeout(), None);
-}
-
-#[test]
-fn an_advertisement_does_not_end_an_address() {
-    const HOUR: u32 = 3600;
-    let none = (0, Preference::Medium);
-    // Valid for so long, then told so: valid for so long (RFC 4862 §5.5.3 (e)).
-    for (had, told, want) in [
-        (HOUR, 3 * HOUR, Some(3 * HOUR)),
-        (HOUR, 60, Some(HOUR)),
-        (3 * HOUR, 60, Some(2 * HOUR)),
-        (3 * HOUR, 0, Some(2 * HOUR)),
-        (HOUR, 0, Some(HOUR)),
-        (HOUR, HOUR + 60, Some(HOUR + 60)),
-        (FOR_EVER, 60, Some(2 * HOUR)),
-        (HOUR, FOR_EVER, None),
-        (FOR_EVER, FOR_EVER, None),
-    ] {
-        let mut m = machine();
-        for lifetime in [had, told] {
-            let said = prefix("fd09::/64", "A", lifetime, lifetime.min(30));
-            say(&mut m, secs(0), "fe80::1", none, &[said]);
-        }
-        let until = want.map(|s| secs(u64::from(s)));
-        assert_eq!(m.made()[0].valid_until, until, "{had} {told}");
-    }
 }
 
 #[test]
@@ -212,9 +187,10 @@ fn floods_fill_no_more_than_the_lists() {
         let said = prefix(&std::format!("fd09:{:x}::/64", n % 0xffff), "LA", 900, 600);
         say(&mut m, secs(0), &from, (900, Preference::Medium), &[said]);
     }
-    assert_eq!((m.routers().len(), m.made().len()), (16, 16));
+    assert_eq!((m.routers().len(), m.autoconf().made().count()), (16, 16));
     assert_eq!(m.prefixes.len(), 32);
-    assert_eq!(m.stats().refused, 4984 + 4968 + 4984);
+    assert_eq!(m.stats().refused, 4984 + 4968);
+    assert_eq!(m.autoconf().stats().refused, 4984);
     m.handle_timeout(secs(1000));
     assert_eq!((m.poll_timeout(), m.routers().len()), (None, 0));
 }
@@ -241,7 +217,7 @@ fn told(
         retrans_timer: retrans,
         options: &bytes,
     };
-    m.handle_advertisement(now, ip(from), &advertisement, ID);
+    m.handle_advertisement(now, ip(from), &advertisement);
     events(m)
 }
 
