@@ -2,12 +2,13 @@
 
 use crate::machine::Port;
 use crate::net::{
-    acd, autoconf, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers,
+    acd, autoconf, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers, select,
 };
 use crate::time::Duration;
 use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -47,6 +48,12 @@ pub struct Config {
     pub routers: routers::Config,
     /// Addresses of our own that are made from it.
     pub autoconf: autoconf::Config,
+    /// The policy table by which source addresses are chosen and destinations ordered (RFC 6724
+    /// §2.1).
+    pub address_policy: Arc<select::Policy>,
+    /// Whether temporary addresses are preferred where there are some (RFC 6724 §5 rule 7's privacy
+    /// preference flag).
+    pub prefer_temporary: bool,
     /// What stable identifiers are made with (RFC 7217 §5), for nothing else; of 128 random bits,
     /// drawn once and kept. `None`: from the host's seed, and then they are as stable as that.
     pub secret_key: Option<[u64; 2]>,
@@ -147,6 +154,8 @@ impl Default for Config {
             ndp: ndp::Config::default(),
             routers: routers::Config::default(),
             autoconf: autoconf::Config::default(),
+            address_policy: Arc::default(),
+            prefer_temporary: true,
             secret_key: None,
             route: route::Config::default(),
             reassembly: reassembly::Config::default(),

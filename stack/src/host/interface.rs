@@ -19,12 +19,14 @@ use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::net::routers::Routers;
+use crate::net::select::{self, Candidate, Policy};
 use crate::net::slaac::Identifiers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
 use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -41,6 +43,9 @@ pub struct Interface {
     pub(super) ndp: Ndp,
     pub(super) dad: Dad,
     pub(super) routers: Routers,
+    /// How source addresses of IPv6 are chosen.
+    policy: Arc<Policy>,
+    prefer_temporary: bool,
     /// Another station has our MAC, and with it our addresses.
     pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
@@ -175,6 +180,8 @@ impl Interface {
             ndp: Ndp::new(&host.ndp, rng.fork("ndp")),
             dad: Dad::new(host.dad.clone(), rng.fork("dad")),
             routers: Routers::new(host.routers.clone(), autoconf, rng.fork("routers")),
+            policy: Arc::clone(&host.address_policy),
+            prefer_temporary: host.prefer_temporary,
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             // What is left of a packet beside its header and one with router alert.
@@ -376,9 +383,7 @@ impl Interface {
             .or_else(|| self.primary4())
     }
 
-    /// Its address towards `peer`, of the same family: [`source_for`](Self::source_for), or of IPv6
-    /// the one in the peer's network, else the first of its scope, else the first.
-    // RFC 6724's rules in full come with addresses that prefer and deprecate one another.
+    /// Its address towards `peer`, of the same family.
     pub(super) fn source_to(&self, peer: IpAddr) -> Option<IpAddr> {
         match peer {
             IpAddr::V4(peer) => self.source_for(peer).map(IpAddr::V4),
@@ -392,24 +397,25 @@ impl Interface {
         peer: Ipv6Addr,
         may: impl Fn(Ipv6Addr) -> bool,
     ) -> Option<Ipv6Addr> {
-        let fits = |a: &&Address| a.usable && a.cidr.addr6().is_some_and(&may);
-        let fresh = |a: &Address| is_link_scope(peer) || !a.deprecated;
-        //= RFC 6724 §5 rule 3 a deprecated address is taken where there is no other of its scope.
-        let one_of = |a: &Address| a.cidr.addr6().is_some_and(|a| !is_link_scope(a));
-        let any_fresh = self
-            .addresses
-            .iter()
-            .filter(fits)
-            .any(|a| fresh(a) && one_of(a));
-        let usable = || {
-            let all = self.addresses.iter().filter(fits);
-            all.filter(move |a| fresh(a) || !any_fresh)
-        };
-        let all = || usable().filter_map(|a| a.cidr.addr6());
-        let near = usable().find(|a| a.cidr.contains(IpAddr::V6(peer)));
-        near.and_then(|a| a.cidr.addr6())
-            .or_else(|| all().find(|a| is_link_scope(*a) == is_link_scope(peer)))
-            .or_else(|| all().next())
+        let fits = |c: &Candidate| c.cidr.addr6().is_some_and(&may);
+        let candidates = self.candidates(true).filter(fits);
+        let best = select::source(&self.policy, peer, self.prefer_temporary, candidates);
+        best.and_then(|c| c.cidr.addr6())
+    }
+
+    /// The addresses of IPv6 that packets may come from.
+    pub(super) fn candidates(&self, outgoing: bool) -> impl Iterator<Item = Candidate> {
+        let usable = self.addresses.iter().filter(|a| a.usable);
+        usable.filter_map(move |a| {
+            let addr = a.cidr.addr6()?;
+            Some(Candidate {
+                cidr: a.cidr,
+                //= RFC 4429 §2.1 an optimistic address is treated as a deprecated one here.
+                deprecated: a.deprecated || self.dad.is_probing(addr),
+                temporary: a.temporary,
+                outgoing,
+            })
+        })
     }
 
     /// Whether it has an IPv6 address: what has none does not speak IPv6.

@@ -25,7 +25,7 @@
 //! | packets parked for them | 64 and 256 KiB a neighbour, 4 MiB an interface | the neighbour's oldest; else the newest | 4 MiB |
 //! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
 //! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
-//! | routers, prefixes, routes, addresses from them, each interface | 16, 32, 32, 16 | the newest | 12 KiB |
+//! | routers, prefixes, routes, addresses from them and temporary ones, each interface | 16, 32, 32, 16, 32 | the newest | 16 KiB |
 //! | DNS servers and search domains, each interface | 8, 8 | the one that ends first | 3 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |

@@ -34,4 +34,5 @@ pub mod rdnss;
 pub mod reassembly;
 pub mod route;
 pub mod routers;
+pub mod select;
 pub mod slaac;

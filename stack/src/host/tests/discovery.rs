@@ -956,6 +956,16 @@ fn opaque_and_temporary_addresses_outlive_duplicates() {
         let far = |a: &&Address| a.temporary == temporary && a.cidr.contains(ip("fd09::").into());
         ours.iter().find(far).unwrap().cidr.addr()
     };
+    // What is sent leaves from the temporary one, where it goes far enough.
+    let mut from = |dst: &str| net.hosts[0].route_to(dst.parse().unwrap()).unwrap().1;
+    assert_eq!(from("2001:db8::1"), addr(true));
+    assert_eq!(from("fe80::9"), link.cidr.addr());
+    assert_eq!(from(&std::format!("{}", addr(false))), addr(false));
+    let far = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let mut names = ["10.0.0.1", "2001:db8::1", "fd77::1"].map(far);
+    net.hosts[0].order_destinations(&mut names);
+    // Of a label with our address, then by precedence; what has no way last.
+    assert_eq!(names, ["fd77::1", "2001:db8::1", "10.0.0.1"].map(far));
     let routers = net.hosts[0].interfaces()[0].routers();
     let left = |addr| {
         let made = routers.autoconf().lifetimes(addr).unwrap();
