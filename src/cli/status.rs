@@ -23,7 +23,7 @@ use stack::net::groups::{FilterMode, Version};
 use stack::net::neighbor::{self, Census, Neighbor};
 use stack::net::rdnss::Entry;
 use stack::net::route::{Route, RouteKind};
-use stack::net::{acd, arp, groups, ndp, pmtu, rate, reassembly, routers};
+use stack::net::{acd, arp, autoconf, groups, ndp, pmtu, rate, reassembly, routers};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
 use stack::transport::{raw, udp};
@@ -402,8 +402,13 @@ fn interface(i: &Interface, now: Instant) -> Value {
             Some(_) => "claimed",
             None => "configured",
         };
+        let made = i.routers().autoconf().lifetimes(a.cidr.addr());
+        let left = |until: Option<Option<Instant>>| seconds_left(until.flatten(), now);
         json!({
             "address": text(a.cidr), "usable": a.usable, "deprecated": a.deprecated, "state": state,
+            "made": made.map(|m| if m.temporary { "temporary" } else { "stable" }),
+            "preferred_seconds": left(made.map(|m| m.preferred_until)),
+            "valid_seconds": left(made.map(|m| m.valid_until)),
         })
     });
     let (groups, groups6) = (i.groups().groups(), i.groups6().groups());
@@ -440,6 +445,9 @@ fn interface(i: &Interface, now: Instant) -> Value {
             row["to"] = json!(text(r.prefix));
             row
         }).collect::<Value>(),
+        "own_addresses": counters!(i.routers().autoconf().stats(), autoconf::Stats {
+            refused, duplicates, gave_up,
+        }),
         "router_counters": counters!(i.routers().stats(), routers::Stats {
             solicitations_out, advertisements_in, refused,
         }),
@@ -725,9 +733,10 @@ fn render_interface(out: &mut String, i: &Value) {
             out,
             "  address",
             &[format!(
-                "{} {}{usable}",
+                "{} {}{usable}{}",
                 word(&a["address"]),
-                word(&a["state"])
+                word(&a["state"]),
+                life(a)
             )],
         );
     }
@@ -772,6 +781,7 @@ fn render_interface(out: &mut String, i: &Value) {
         ("  arp", "arp"),
         ("  ndp", "ndp"),
         ("  routers", "router_counters"),
+        ("  own addr", "own_addresses"),
         ("  claims", "claims"),
         ("  claims6", "claims6"),
         ("  groups", "group_counters"),
@@ -779,6 +789,23 @@ fn render_interface(out: &mut String, i: &Value) {
     ] {
         line(out, title, &[counts(&i[key])]);
     }
+}
+
+/// `, temporary, preferred for 30 s, valid for 60 s`, of an address that the host made.
+fn life(a: &Value) -> String {
+    let mut words = String::new();
+    if a["made"] == "temporary" {
+        words += ", temporary";
+    }
+    match a["preferred_seconds"].as_u64() {
+        _ if a["deprecated"] == true => words += ", deprecated",
+        Some(left) => words += &format!(", preferred for {left} s"),
+        None => {}
+    }
+    if let Some(left) = a["valid_seconds"].as_u64() {
+        words += &format!(", valid for {left} s");
+    }
+    words
 }
 
 /// What routers on the interface's link have said, and for how long it holds.
