@@ -10,10 +10,12 @@ use crate::device::{self, Medium};
 use stack::host::{self, Host, InterfaceConfig};
 use stack::machine::Port;
 use stack::net::route::{Route, RouteKind};
+use stack::net::{autoconf, select};
 use stack::rng::Rng;
-use stack::time::{Instant, UnixTime};
+use stack::time::{Duration, Instant, UnixTime};
 use stack::wire::ipv6::MIN_MTU;
 use stack::wire::{Cidr, MacAddr};
+use std::sync::Arc;
 
 /// Builds the host that `config` describes; port `i` is `devices[i]`.
 ///
@@ -25,12 +27,28 @@ pub fn host(
     (now, unix): (Instant, UnixTime),
     rng: &Rng,
 ) -> Result<Host, Failure> {
-    let policy = host::Config {
+    let seconds = |n: u32| Duration::from_secs(u64::from(n));
+    let mut policy = host::Config {
         forwarding: config.forwarding,
         tcp_memory: host::TcpMemory::around(u64::from(config.tcp_memory_mib) << 20),
         max_time_waits: config.max_time_waits,
+        secret_key: config.secret_key.map(|Text(config::Secret(key))| key),
+        prefer_temporary: config.prefer_temporary,
+        autoconf: autoconf::Config {
+            temp_preferred_lifetime: seconds(config.temporary_preferred_seconds),
+            temp_valid_lifetime: seconds(config.temporary_valid_seconds),
+            ..autoconf::Config::default()
+        },
         ..host::Config::default()
     };
+    if !config.policy.is_empty() {
+        let row = |r: &config::PolicyRow| select::Row {
+            prefix: r.prefix.0,
+            precedence: r.precedence,
+            label: r.label,
+        };
+        policy.address_policy = Arc::new(select::Policy(config.policy.iter().map(row).collect()));
+    }
     let mut host = Host::new(policy, rng.clone());
     host.set_unix_time(now, unix);
     let mut macs = rng.fork("mac");
@@ -101,6 +119,12 @@ fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
         },
         promiscuous: wanted.promiscuous,
         autoconfigure: wanted.autoconfigure,
+        interface_id: match (wanted.interface_id, config.secret_key) {
+            (Some(config::InterfaceId::Eui64), _) | (None, None) => host::InterfaceId::Eui64,
+            //= RFC 8064 §3 stable ones are the default, where there is what makes them stable.
+            (Some(config::InterfaceId::Stable), _) | (None, Some(_)) => host::InterfaceId::Stable,
+        },
+        temporary: wanted.temporary,
         reverse_path: match wanted.reverse_path {
             config::ReversePath::Off => host::ReversePath::Off,
             config::ReversePath::Strict => host::ReversePath::Strict,
@@ -218,6 +242,30 @@ via = 'fd01::1'
         let refused = host.routes().lookup("10.6.0.1".parse().unwrap());
         assert_eq!(refused.map(|r| r.kind), Some(RouteKind::Prohibited));
         assert!(host.config().forwarding);
+    }
+
+    #[test]
+    fn a_key_makes_stable_identifiers() {
+        let made = |toml: &str| {
+            let toml = format!(
+                "{toml}\n[[device]]\nname = 'a'\nautoconfigure = true\nmac = '02:00:00:00:00:07'"
+            );
+            let host = build(&toml).unwrap();
+            host.interfaces()[0].addresses()[0].cidr.to_string()
+        };
+        assert_eq!(made(""), "fe80::ff:fe00:7/64");
+        let key = "secret_key = '00112233445566778899aabbccddeeff'";
+        assert_eq!(made(key), made(key));
+        assert_ne!(made(key), made(""));
+        assert_ne!(made(key), made(&key.replace('f', "e")));
+        let host = build(
+            "prefer_temporary = false\n[[address_policy]]\nprefix = '::/0'\nprecedence = 7\nlabel = 9
+             [[device]]\nname = 'a'\nautoconfigure = true\ntemporary = true\ninterface_id = 'stable'",
+        )
+        .unwrap();
+        let any = "fd07::1".parse().unwrap();
+        assert_eq!(host.config().address_policy.of(any), (7, 9));
+        assert!(!host.config().prefer_temporary && host.interfaces()[0].config().temporary);
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   tcp_memory_mib = 128            # data of all connections: above it nothing grows; half more at most
   max_time_waits = 262144         # connections in TIME-WAIT; one more, and the oldest goes
 
+  secret_key = "00112233445566778899aabbccddeeff"  # what stable identifiers are made with: 32 random
+                                  # hex digits, the same at each start; without: random at each start
+  prefer_temporary = true         # send from temporary addresses where there are some (RFC 6724)
+  temporary_preferred_seconds = 86400   # how long one is used for what is new, less up to 40 % by
+  temporary_valid_seconds = 172800      # chance, and how long at all (RFC 8981)
+
   [[device]]                      # none at all means this one, without what follows `kernel`
   name = "tap0"                   # what the kernel calls its end, or the interface for "raw"
   kind = "tap"                    # tap, tun, veth or raw
@@ -42,12 +48,21 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027)
   reverse_path = "off"            # off, strict or loose (RFC 3704)
   promiscuous = false
-  autoconfigure = false           # addresses, prefixes and routers of IPv6 by what routers advertise
+  autoconfigure = false           # addresses, prefixes, routes, the MTU and hop limit of the link, and
+                                  # DNS servers of IPv6 by what routers advertise (RFC 4861, 4862)
+  interface_id = "eui64"          # what addresses made for itself end in: the MAC, or "stable", by
+                                  # secret_key and network (RFC 7217), as where that key is given
+  temporary = false               # with autoconfigure: temporary addresses as well (RFC 8981)
 
   [[device.vlan]]                 # a tagged sub-interface of the device above
   id = 10
   priority = 0
   addresses = ["10.10.0.2/24"]
+
+  [[address_policy]]              # with any, these rows are the whole table of RFC 6724 §2.1
+  prefix = "::/0"
+  precedence = 40
+  label = 1
 
   [[route]]
   to = "0.0.0.0/0"
@@ -82,6 +97,17 @@ pub struct Config {
     pub tcp_memory_mib: u32,
     /// Connections in TIME-WAIT; one more, and the oldest goes.
     pub max_time_waits: usize,
+    /// What stable identifiers are made with.
+    pub secret_key: Option<Text<Secret>>,
+    /// Send from temporary addresses where there are some.
+    pub prefer_temporary: bool,
+    /// How long a temporary address is preferred at most.
+    pub temporary_preferred_seconds: u32,
+    /// How long it is valid.
+    pub temporary_valid_seconds: u32,
+    /// The policy table of address selection, where it is not the usual one.
+    #[serde(rename = "address_policy")]
+    pub policy: Vec<PolicyRow>,
     /// Attachments; port `i` is the `i`-th.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
@@ -105,6 +131,11 @@ impl Default for Config {
             fast_open: false,
             tcp_memory_mib: 128,
             max_time_waits: 262_144,
+            secret_key: None,
+            prefer_temporary: true,
+            temporary_preferred_seconds: 86_400,
+            temporary_valid_seconds: 172_800,
+            policy: Vec::new(),
             devices: Vec::new(),
             routes: Vec::new(),
         }
@@ -124,6 +155,50 @@ pub enum Kind {
     Veth,
     /// An existing interface.
     Raw,
+}
+
+/// A key of 128 bits, in hex digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret(pub [u64; 2]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl FromStr for Secret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "a key is 32 hex digits";
+        let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let (high, low) = text.split_at_checked(16).filter(|_| digits).ok_or(WRONG)?;
+        let half = |text| u64::from_str_radix(text, 16).map_err(|_| WRONG);
+        Ok(Self([half(high)?, half(low)?]))
+    }
+}
+
+/// A row of RFC 6724's policy table.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRow {
+    /// To whom it applies.
+    pub prefix: Text<Cidr>,
+    /// What has more is tried first.
+    pub precedence: u8,
+    /// What has the same goes together.
+    pub label: u8,
+}
+
+/// What addresses that are made end in, by name.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum InterfaceId {
+    /// The MAC.
+    Eui64,
+    /// What a secret makes of the network.
+    Stable,
 }
 
 /// When duplicate address detection is done, by name.
@@ -185,6 +260,11 @@ pub struct Device {
     /// Do as IPv6's routers say.
     #[serde(default)]
     pub autoconfigure: bool,
+    /// What addresses that are made end in; where not given, stable if there is a key.
+    pub interface_id: Option<InterfaceId>,
+    /// Have temporary addresses.
+    #[serde(default)]
+    pub temporary: bool,
     /// Tagged sub-interfaces.
     #[serde(default, rename = "vlan")]
     pub vlans: Vec<Vlan>,
@@ -294,6 +374,11 @@ impl Config {
                     "device '{name}': autoconfigure is for hosts, and with forwarding this is a router"
                 )));
             }
+            if device.temporary && !device.autoconfigure {
+                return Err(wrong(format!(
+                    "device '{name}': temporary addresses are made of what routers advertise: set autoconfigure"
+                )));
+            }
             let vlans = device.vlans.iter().flat_map(|v| &v.addresses);
             for Text(cidr) in device.addresses.iter().chain(vlans) {
                 let what = format!("device '{name}': {cidr}");
@@ -304,6 +389,17 @@ impl Config {
                     return Err(wrong(format!("{what} is there twice")));
                 }
             }
+        }
+        if self.temporary_preferred_seconds >= self.temporary_valid_seconds {
+            let what = "temporary_preferred_seconds must be less than temporary_valid_seconds";
+            return Err(Wrong(Place::File, what.to_owned()));
+        }
+        if let Some(row) = self.policy.iter().find(|r| r.prefix.0.addr().is_ipv4()) {
+            let what = format!(
+                "address_policy: write {} as ::ffff:0:0/96 and on",
+                row.prefix.0
+            );
+            return Err(Wrong(Place::File, what));
         }
         for (i, service) in self.services.iter().enumerate() {
             if self.services[..i].contains(service) {
@@ -337,6 +433,18 @@ impl Config {
                 "route to {to}: give either `via`, `device` or `refuse`"
             )),
         }
+    }
+
+    /// Whether this is an address that the file gives to the host.
+    #[must_use]
+    pub fn holds(&self, addr: IpAddr) -> bool {
+        let vlans = |d: &Device| {
+            d.vlans
+                .iter()
+                .any(|v| v.addresses.iter().any(|a| a.0.addr() == addr))
+        };
+        let own = |d: &Device| d.addresses.iter().any(|a| a.0.addr() == addr);
+        self.devices.iter().any(|d| own(d) || vlans(d))
     }
 
     /// Whether interface `name` has an address of IPv6: without one it does not speak it.
@@ -433,6 +541,8 @@ impl Device {
             reverse_path: ReversePath::Off,
             promiscuous: false,
             autoconfigure: false,
+            interface_id: None,
+            temporary: false,
             vlans: Vec::new(),
         }
     }
@@ -592,6 +702,8 @@ mod tests {
             ),
             ("kind = 'tun'\n[[device.vlan]]\nid = 3", "no VLANs"),
             ("kind = 'tun'\nautoconfigure = true", "no routers"),
+            ("temporary = true", "set autoconfigure"),
+            ("interface_id = 'mac'", "unknown variant `mac`"),
             ("[[device.vlan]]\nid = 4095", "1 to 4094"),
             (
                 "[[device.vlan]]\nid = 5\n[[device.vlan]]\nid = 5",
@@ -614,6 +726,17 @@ mod tests {
         ] {
             let e = Config::parse(&format!("{device}{tail}")).unwrap_err();
             assert!(e.contains(want), "{tail}\n{e}");
+        }
+        for (text, want) in [
+            ("secret_key = '0011'", "a key is 32 hex digits"),
+            ("temporary_valid_seconds = 86400", "must be less"),
+            (
+                "[[address_policy]]\nprefix = '10.0.0.0/8'\nprecedence = 1\nlabel = 1",
+                "write 10.0.0.0/8 as ::ffff",
+            ),
+        ] {
+            let e = Config::parse(text).unwrap_err();
+            assert!(e.contains(want), "{text}\n{e}");
         }
         let e = Config::parse("services = ['echo', 'echo']").unwrap_err();
         assert!(e.contains("echo is there twice"), "{e}");

@@ -21,8 +21,9 @@ use stack::host::{Host, Interface, Stats, TcpStats};
 use stack::machine::Consumer;
 use stack::net::groups::{FilterMode, Version};
 use stack::net::neighbor::{self, Census, Neighbor};
+use stack::net::rdnss::Entry;
 use stack::net::route::{Route, RouteKind};
-use stack::net::{acd, arp, groups, ndp, pmtu, rate, reassembly};
+use stack::net::{acd, arp, autoconf, groups, ndp, pmtu, rate, reassembly, routers};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
 use stack::transport::{raw, udp};
@@ -401,8 +402,13 @@ fn interface(i: &Interface, now: Instant) -> Value {
             Some(_) => "claimed",
             None => "configured",
         };
+        let made = i.routers().autoconf().lifetimes(a.cidr.addr());
+        let left = |until: Option<Option<Instant>>| seconds_left(until.flatten(), now);
         json!({
             "address": text(a.cidr), "usable": a.usable, "deprecated": a.deprecated, "state": state,
+            "made": made.map(|m| if m.temporary { "temporary" } else { "stable" }),
+            "preferred_seconds": left(made.map(|m| m.preferred_until)),
+            "valid_seconds": left(made.map(|m| m.valid_until)),
         })
     });
     let (groups, groups6) = (i.groups().groups(), i.groups6().groups());
@@ -433,13 +439,56 @@ fn interface(i: &Interface, now: Instant) -> Value {
         "ndp": counters!(i.discovery().stats(), ndp::Stats {
             solicitations_in, advertisements_in, answers_out, limited,
         }),
-        "routers": i.routers().routers().iter().map(|r| text(r.addr)).collect::<Value>(),
+        "routers": i.routers().routers().iter().map(|r| router(r, now)).collect::<Value>(),
+        "router_routes": i.routers().routes().iter().map(|r| {
+            let mut row = router(&r.router, now);
+            row["to"] = json!(text(r.prefix));
+            row
+        }).collect::<Value>(),
+        "own_addresses": counters!(i.routers().autoconf().stats(), autoconf::Stats {
+            refused, duplicates, gave_up,
+        }),
+        "router_counters": counters!(i.routers().stats(), routers::Stats {
+            solicitations_out, advertisements_in, refused,
+        }),
+        "link": link(i.routers().link()),
+        "dns_servers": names(i.routers().dns().servers(), now),
+        "dns_search": names(i.routers().dns().domains(), now),
         "igmp": match groups.version() { Version::V1 => 1, Version::V2 => 2, Version::V3 => 3 },
         "mld": match groups6.version() { Version::V1 | Version::V2 => 1, Version::V3 => 2 },
         "groups": groups.iter().map(membership).chain(groups6.iter().map(membership)).collect::<Value>(),
         "group_counters": group_counters(groups.stats()),
         "group6_counters": group_counters(groups6.stats()),
     })
+}
+
+fn router(r: &routers::Router, now: Instant) -> Value {
+    json!({
+        "router": text(r.addr),
+        "preference": text(r.preference),
+        "silent": r.silent,
+        "seconds_left": seconds_left(r.until, now),
+    })
+}
+
+/// What routers say of the link; null where they do not.
+fn link(said: &routers::Link) -> Value {
+    json!({
+        "hop_limit": said.hop_limit,
+        "mtu": said.mtu,
+        "reachable_seconds": said.reachable_time.map(seconds),
+        "retrans_seconds": said.retrans_timer.map(seconds),
+    })
+}
+
+fn names<T: Display>(list: &[Entry<T>], now: Instant) -> Value {
+    let row = |e: &Entry<T>| json!({ "name": text(&e.value), "seconds_left": seconds_left(e.until, now) });
+    list.iter().map(row).collect()
+}
+
+/// Seconds to a time; null where it never comes.
+fn seconds_left(until: Option<Instant>, now: Instant) -> Option<u64> {
+    until.map(|until| until.since(now).as_secs())
 }
 
 fn membership<A: ToString>((group, filter): (A, &groups::Filter<A>)) -> Value {
@@ -684,9 +733,10 @@ fn render_interface(out: &mut String, i: &Value) {
             out,
             "  address",
             &[format!(
-                "{} {}{usable}",
+                "{} {}{usable}{}",
                 word(&a["address"]),
-                word(&a["state"])
+                word(&a["state"]),
+                life(a)
             )],
         );
     }
@@ -715,6 +765,7 @@ fn render_interface(out: &mut String, i: &Value) {
         }
         line(out, "  neighbor", &[words]);
     }
+    render_routers(out, i);
     for g in rows(&i["groups"]) {
         let sources: Vec<String> = rows(&g["sources"]).map(word).collect();
         let words = format!(
@@ -729,12 +780,78 @@ fn render_interface(out: &mut String, i: &Value) {
         ("  neighbors", "neighbor_counters"),
         ("  arp", "arp"),
         ("  ndp", "ndp"),
+        ("  routers", "router_counters"),
+        ("  own addr", "own_addresses"),
         ("  claims", "claims"),
         ("  claims6", "claims6"),
         ("  groups", "group_counters"),
         ("  groups6", "group6_counters"),
     ] {
         line(out, title, &[counts(&i[key])]);
+    }
+}
+
+/// `, temporary, preferred for 30 s, valid for 60 s`, of an address that the host made.
+fn life(a: &Value) -> String {
+    let mut words = String::new();
+    if a["made"] == "temporary" {
+        words += ", temporary";
+    }
+    match a["preferred_seconds"].as_u64() {
+        _ if a["deprecated"] == true => words += ", deprecated",
+        Some(left) => words += &format!(", preferred for {left} s"),
+        None => {}
+    }
+    if let Some(left) = a["valid_seconds"].as_u64() {
+        words += &format!(", valid for {left} s");
+    }
+    words
+}
+
+/// What routers on the interface's link have said, and for how long it holds.
+fn render_routers(out: &mut String, i: &Value) {
+    for r in rows(&i["routers"]) {
+        let silent = if r["silent"] == true { ", silent" } else { "" };
+        let words = format!(
+            "{} {}{silent}{}",
+            word(&r["router"]),
+            word(&r["preference"]),
+            for_how_long(r)
+        );
+        line(out, "  router", &[words]);
+    }
+    let said = &i["link"];
+    let mut words = Vec::new();
+    for (name, key, unit) in [
+        ("hop limit", "hop_limit", ""),
+        ("mtu", "mtu", ""),
+        ("reachable", "reachable_seconds", " s"),
+        ("retrans", "retrans_seconds", " s"),
+    ] {
+        if !said[key].is_null() {
+            words.push(format!("{name} {}{unit}", said[key]));
+        }
+    }
+    line(out, "  link", &words);
+    for (title, key) in [
+        ("  dns server", "dns_servers"),
+        ("  dns search", "dns_search"),
+    ] {
+        for n in rows(&i[key]) {
+            line(
+                out,
+                title,
+                &[format!("{}{}", word(&n["name"]), for_how_long(n))],
+            );
+        }
+    }
+}
+
+/// `, 30 s left`, where an end is known.
+fn for_how_long(row: &Value) -> String {
+    match row["seconds_left"].as_u64() {
+        Some(left) => format!(", {left} s left"),
+        None => String::new(),
     }
 }
 

@@ -357,8 +357,10 @@ impl Up {
                     addr, mac, lost, ..
                 } => {
                     let what = format!("{addr} is held by {mac} as well");
-                    // Without it, what was asked for cannot begin.
-                    if lost && self.services.is_none() {
+                    // Without it, what was asked for cannot begin. (Of those that the host makes for
+                    // itself another is tried.)
+                    let configured = self.config.holds(addr);
+                    if lost && configured && self.services.is_none() {
                         return Err(Failure::unmet(what));
                     }
                     eprintln!("tapline: {what}{}", if lost { "; given up" } else { "" });

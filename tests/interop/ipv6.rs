@@ -61,6 +61,11 @@ pub(crate) const TESTS: &[Test] = &[
         "ipv6_radvd_configures_the_host",
         radvd_configures_the_host,
     ),
+    (
+        Anyone,
+        "ipv6_radvd_renumbers_the_host",
+        radvd_renumbers_the_host,
+    ),
 ];
 
 fn ping_gets_every_answer() {
@@ -263,4 +268,96 @@ fn radvd_configures_the_host() {
     ] {
         assert!(said.contains(addr), "{addr}: {ran}");
     }
+}
+
+/// Stable and temporary addresses with their lifetimes, what the link is like, a route and DNS servers;
+/// then another prefix takes the first one's place, and what is sent leaves from it.
+fn radvd_renumbers_the_host() {
+    if stand_in() {
+        return;
+    }
+    let config = "secret_key = '00112233445566778899aabbccddeeff'
+        [[device]]\nname = 'tap0'\nmac = '02:00:00:00:00:07'\nautoconfigure = true\ntemporary = true
+        kernel = ['fd09::1/64', 'fd0a::1/64', 'fd0b::1/128']\nkernel_routes = []";
+    let file = crate::common::TempFile::new("renumber.toml", config);
+    let radvd = |old: u32, new: &str| {
+        format!(
+            "interface tap0 {{
+            AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;
+            AdvCurHopLimit 42; AdvLinkMTU 1400; AdvReachableTime 20000; AdvRetransTimer 500;
+            prefix fd09::/64 {{ AdvPreferredLifetime {old}; AdvValidLifetime 9000; }};
+            {new}
+            route fd0b::/48 {{ AdvRouteLifetime 600; AdvRoutePreference high; }};
+            RDNSS fd09::53 fd09::54 {{ AdvRDNSSLifetime 300; }};
+            DNSSL lab.example {{ AdvDNSSLLifetime 300; }};
+            }};"
+        )
+    };
+    let first = crate::common::TempFile::new("first.conf", &radvd(3000, ""));
+    let new = "prefix fd0a::/64 { AdvPreferredLifetime 3000; AdvValidLifetime 9000; };";
+    let second = crate::common::TempFile::new("second.conf", &radvd(0, new));
+    let script = format!(
+        "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        until_says() {{
+            for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+                {exe} status | grep -q \"$1\" && break
+                sleep 0.5
+            done
+            {exe} status
+        }}
+        radvd -C {first} -p {first}.pid -n -m stderr & radvd=$!
+        until_says 'fd09.*temporary, pref'
+        addr=$({exe} status | sed -n 's/.*address *\\(fd09[^/]*\\).*temporary.*/\\1/p')
+        ping -q -c 1 $addr || exit 1
+        kill -9 $radvd; wait
+        echo renumbering
+        radvd -C {second} -p {second}.pid -n -m stderr & radvd=$!
+        until_says 'fd0a.*temporary, pref'
+        kill $radvd; wait",
+        first = first.path(),
+        second = second.path(),
+        exe = crate::common::tapline(),
+    );
+    let ran = run(&["up", "--config", file.path(), "--", "sh", "-c", &script]).exits(0);
+    let (before, after) = ran.out.split_once("renumbering").unwrap();
+    // Each address: its prefix, whether temporary, and its state.
+    let addresses = |said: &str| -> Vec<(String, bool, bool)> {
+        let lines = said
+            .lines()
+            .filter_map(|l| l.trim().strip_prefix("address "));
+        let far = lines.map(str::trim).filter(|l| l.starts_with("fd0"));
+        let of = |l: &str| {
+            (
+                l[..4].to_owned(),
+                l.contains("temporary"),
+                l.contains("deprecated"),
+            )
+        };
+        let mut all: Vec<_> = far.map(of).collect();
+        all.sort();
+        all
+    };
+    let own = |prefix: &str, temporary, deprecated| (prefix.to_owned(), temporary, deprecated);
+    let one = [own("fd09", false, false), own("fd09", true, false)];
+    assert_eq!(addresses(before), one, "{ran}");
+    let both = [
+        own("fd09", false, true),
+        own("fd09", true, true),
+        own("fd0a", false, false),
+        own("fd0a", true, false),
+    ];
+    assert_eq!(addresses(after), both, "{ran}");
+    for want in [
+        "preferred for 29",
+        "valid for 89",
+        "hop limit 42  mtu 1400  reachable 20.0 s  retrans 0.5 s",
+        "dns server  fd09::53, 2",
+        "dns server  fd09::54, 2",
+        "dns search  lab.example, 2",
+        "fd0b::/48 via fe80::",
+    ] {
+        assert!(before.contains(want), "{want}: {ran}");
+    }
+    let of_mac = |l: &str| l.contains("address ") && l.contains("ff:fe00:7");
+    assert!(!before.lines().any(of_mac), "{ran}");
 }

@@ -1,11 +1,14 @@
 //! What a host is told at birth: limits, policies, interfaces. Plain data with defaults.
 
 use crate::machine::Port;
-use crate::net::{acd, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers};
+use crate::net::{
+    acd, autoconf, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers, select,
+};
 use crate::time::Duration;
 use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -43,6 +46,17 @@ pub struct Config {
     pub ndp: ndp::Config,
     /// What routers say of a link.
     pub routers: routers::Config,
+    /// Addresses of our own that are made from it.
+    pub autoconf: autoconf::Config,
+    /// The policy table by which source addresses are chosen and destinations ordered (RFC 6724
+    /// §2.1).
+    pub address_policy: Arc<select::Policy>,
+    /// Whether temporary addresses are preferred where there are some (RFC 6724 §5 rule 7's privacy
+    /// preference flag).
+    pub prefer_temporary: bool,
+    /// What stable identifiers are made with (RFC 7217 §5), for nothing else; of 128 random bits,
+    /// drawn once and kept. `None`: from the host's seed, and then they are as stable as that.
+    pub secret_key: Option<[u64; 2]>,
     /// Routes kept.
     pub route: route::Config,
     /// Reassembly limits.
@@ -139,6 +153,10 @@ impl Default for Config {
             dad: dad::Config::default(),
             ndp: ndp::Config::default(),
             routers: routers::Config::default(),
+            autoconf: autoconf::Config::default(),
+            address_policy: Arc::default(),
+            prefer_temporary: true,
+            secret_key: None,
             route: route::Config::default(),
             reassembly: reassembly::Config::default(),
             pmtu: pmtu::Config::default(),
@@ -196,6 +214,18 @@ pub enum DuplicateDetection {
     Off,
 }
 
+/// What the addresses that an interface makes for itself end in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InterfaceId {
+    /// Its station address (RFC 4291, appendix A). The default, and we differ: RFC 8064 §3 would have
+    /// stable ones. Those take a secret that is kept, which a host alone in a process or a lab has
+    /// not; made from a seed that is drawn at each start, they would only look stable.
+    #[default]
+    Eui64,
+    /// What a secret makes of the network: another in each, always the same there (RFC 7217).
+    Stable,
+}
+
 /// One interface.
 #[derive(Clone, Debug)]
 pub struct InterfaceConfig {
@@ -228,6 +258,11 @@ pub struct InterfaceConfig {
     /// Ask for routers, and take default routes, prefixes and addresses from them (RFC 4861 §6.3,
     /// RFC 4862 §5.5), unless the host itself forwards. Off: whoever is on the link could give them.
     pub autoconfigure: bool,
+    /// What the addresses end in that it makes for itself.
+    pub interface_id: InterfaceId,
+    /// Beside each address from a prefix, have temporary ones that follow one another, and prefer
+    /// them (RFC 8981). Off: RFC 8981 §3.7 leaves it to the user.
+    pub temporary: bool,
     /// How IPv6 addresses are taken.
     pub duplicate_detection: DuplicateDetection,
     /// Take frames for other stations.
@@ -257,6 +292,8 @@ impl InterfaceConfig {
             probe_addresses: false,
             ipv6: false,
             autoconfigure: false,
+            interface_id: InterfaceId::Eui64,
+            temporary: false,
             duplicate_detection: DuplicateDetection::Before,
             promiscuous: false,
             any_ip: false,

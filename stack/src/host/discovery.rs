@@ -13,7 +13,7 @@
 //!
 //! Left out: the router's own advertisements and redirects.
 
-use super::config::{DuplicateDetection, Medium};
+use super::config::{DuplicateDetection, InterfaceId, Medium};
 use super::interface::{Address, Hop, Interface};
 use super::routing::Way;
 use super::{Host, ingress};
@@ -26,7 +26,7 @@ use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
 use crate::net::neighbor::Claim;
 use crate::net::route::Route;
-use crate::net::{ipv6, mld, routers, slaac};
+use crate::net::{autoconf, ipv6, mld, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::icmpv6::Message;
@@ -123,7 +123,7 @@ impl Host {
                 let _ = neighbors.handle_claim(now, router, mac, Claim::Request);
             }
             neighbors.set_router(router, true);
-            routers.handle_advertisement(now, src, said, slaac::eui64(config.mac));
+            routers.handle_advertisement(now, src, said);
             self.pump_routers(now, at);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
@@ -210,35 +210,63 @@ impl Host {
                 (routers::Event::DefaultRouter(None), Some(to)) => {
                     self.routes.remove(to, LEARNED_METRIC, port);
                 }
+                (routers::Event::Route(to, Some(addr)), _) => {
+                    let route = Route {
+                        metric: LEARNED_METRIC + 1,
+                        ..Route::via(to, IpAddr::V6(addr), port)
+                    };
+                    let _ = self.routes.replace(route);
+                }
+                (routers::Event::Route(to, None), _) => {
+                    self.routes.remove(to, LEARNED_METRIC + 1, port);
+                }
+                (routers::Event::Link(link), _) => {
+                    let times = (link.reachable_time, link.retrans_timer);
+                    interface.neighbors.set_times6(times.0, times.1);
+                    if let Some(retrans_timer) = link.retrans_timer {
+                        //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
+                        interface.dad.set_retrans_timer(retrans_timer);
+                    }
+                }
                 (routers::Event::OnLink(prefix), _) => {
                     let _ = self.routes.replace(learned(Route::on_link(prefix, port)));
                 }
                 (routers::Event::OffLink(prefix), _) => {
                     self.routes.remove(prefix, LEARNED_METRIC, port);
                 }
-                //= RFC 5942 §4 an address says nothing about what is on the link.
-                (routers::Event::Address(cidr), _) => {
-                    if !interface
-                        .addresses
-                        .iter()
-                        .any(|a| a.cidr.addr() == cidr.addr())
-                    {
-                        self.hold_address(now, at, cidr);
-                    }
-                }
-                (routers::Event::AddressGone(addr), _) => {
-                    self.drop_address(now, at, IpAddr::V6(addr));
-                }
-                (routers::Event::Deprecated(addr, deprecated), _) => {
-                    for address in &mut interface.addresses {
-                        if address.cidr.addr() == IpAddr::V6(addr) {
-                            address.deprecated = deprecated;
-                        }
-                    }
-                }
+                (routers::Event::Own(event), _) => self.take_own(now, at, event),
                 (routers::Event::DefaultRouter(_), None) => {}
             }
             self.forget_routes();
+        }
+    }
+
+    /// Does what becomes of the addresses that an interface makes for itself.
+    fn take_own(&mut self, now: Instant, at: u16, event: autoconf::Event) {
+        let addr = match event {
+            autoconf::Event::Address(cidr) | autoconf::Event::Temporary(cidr) => {
+                let has = |a: &Address| a.cidr.addr() == cidr.addr();
+                let held = self.interface(at).map(|i| i.addresses.iter().any(has));
+                if held == Some(false) {
+                    //= RFC 5942 §4 an address says nothing about what is on the link.
+                    self.hold_address(now, at, cidr);
+                }
+                cidr.addr()
+            }
+            autoconf::Event::Gone(addr) => {
+                self.drop_address(now, at, IpAddr::V6(addr));
+                return;
+            }
+            autoconf::Event::Deprecated(addr, _) => IpAddr::V6(addr),
+        };
+        let interface = self.interface_mut(at).into_iter();
+        let all = interface.flat_map(|i| &mut i.addresses);
+        for address in all.filter(|a| a.cidr.addr() == addr) {
+            match event {
+                autoconf::Event::Deprecated(_, deprecated) => address.deprecated = deprecated,
+                autoconf::Event::Temporary(_) => address.temporary = true,
+                _ => {}
+            }
         }
     }
 
@@ -288,7 +316,7 @@ impl Host {
             interface: at,
             hop: Hop::Neighbor(IpAddr::V6(out.dst)),
             src: IpAddr::V6(out.src),
-            mtu: interface.config.mtu,
+            mtu: interface.mtu_for(IpAddr::V6(out.dst)),
             local: false,
             broadcast: false,
         };
@@ -305,7 +333,7 @@ impl Host {
         if at.config.medium != Medium::Ethernet {
             return;
         }
-        let (port, mac) = (at.config.port, at.config.mac);
+        let port = at.config.port;
         let has = |a: &Address| a.cidr.addr6().is_some_and(|a| a.is_unicast_link_local());
         let lacks = !at.addresses.iter().any(has);
         if let Some(filter) = self.filter_of(port) {
@@ -322,14 +350,14 @@ impl Host {
             let _ = at.mld.join(now, THE_HOST, group, FilterMode::Exclude, &[]);
         }
         if lacks {
-            self.add_link_local(now, interface, mac);
+            self.add_link_local(now, interface);
         }
     }
 
     //= RFC 4862 §5.3 an interface forms a link-local address whenever it becomes enabled.
-    pub(super) fn add_link_local(&mut self, now: Instant, interface: u16, mac: MacAddr) {
-        let addr = IpAddr::V6(slaac::link_local(slaac::eui64(mac)));
-        if let Some(cidr) = Cidr::new(addr, slaac::PREFIX_LEN) {
+    pub(super) fn add_link_local(&mut self, now: Instant, interface: u16) {
+        let made = |i: &mut Interface| i.routers.autoconf_mut().link_local();
+        if let Some(cidr) = self.interface_mut(interface).and_then(made) {
             self.add_address(now, interface, cidr);
         }
     }
@@ -417,7 +445,8 @@ impl Interface {
     /// somebody else's too.
     //= RFC 4862 §5.4.5 IP operation on the interface SHOULD be disabled.
     pub(super) fn note_lost(&mut self, addr: Ipv6Addr) {
-        if addr != slaac::link_local(slaac::eui64(self.config.mac)) {
+        let made = slaac::link_local(slaac::eui64(self.config.mac));
+        if addr != made || self.config.interface_id != InterfaceId::Eui64 {
             return;
         }
         self.ipv6_disabled = true;
@@ -449,7 +478,8 @@ impl Interface {
     }
 }
 
-/// Routes that are learned come after those that are configured.
+/// Routes that are learned come after those that are configured; of two to one prefix the link's
+/// comes before a router's, which has the next number.
 const LEARNED_METRIC: u32 = 1024;
 
 /// What discovery asks about the interface it serves, without borrowing the whole of it.

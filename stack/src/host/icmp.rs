@@ -258,7 +258,7 @@ impl Host {
             //= RFC 1349 §5.1 a reply has the type of service of the request.
             tos: header.tos,
             dont_fragment: false,
-            ttl: self.config.ttl,
+            ttl: self.ttl(0, way.interface, header.src),
             protocol: header.protocol,
             src,
             dst: header.src,
@@ -493,7 +493,7 @@ impl Host {
         let marks = Marks {
             tos,
             dont_fragment: false,
-            ttl: self.config.ttl,
+            ttl: self.ttl(0, way.interface, src),
             protocol,
             src: from,
             dst: src,
@@ -538,7 +538,7 @@ impl Host {
         let marks = Marks {
             tos: 0,
             dont_fragment: true,
-            ttl: self.config.ttl,
+            ttl: self.ttl(0, way.interface, dst),
             protocol: Protocol::TCP,
             src,
             dst,

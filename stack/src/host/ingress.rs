@@ -315,6 +315,7 @@ impl Host {
             };
             if let (IpAddr::V6(addr), Some(false)) = (addr, usable) {
                 interface.note_lost(addr);
+                interface.routers.autoconf_mut().note_duplicate(now, addr);
             }
             if let Some(usable) = usable {
                 for a in &mut interface.addresses {
@@ -332,6 +333,10 @@ impl Host {
                 self.forget_routes();
             }
             self.tell(told);
+            if usable == Some(false) {
+                // Another address may be tried.
+                self.pump_routers(now, at);
+            }
         }
     }
 

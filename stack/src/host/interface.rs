@@ -1,7 +1,7 @@
 //! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
 
 use super::asked::Asked;
-use super::config::{InterfaceConfig, Medium};
+use super::config::{InterfaceConfig, InterfaceId, Medium};
 use super::event::Who;
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
@@ -9,6 +9,7 @@ use crate::link::offload::longest;
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
 use crate::net::arp::{self, Arp};
+use crate::net::autoconf::Autoconf;
 use crate::net::dad::Dad;
 use crate::net::groups::{FilterMode, GroupError};
 use crate::net::igmp::{self, Igmp};
@@ -18,11 +19,14 @@ use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
 use crate::net::routers::Routers;
+use crate::net::select::{self, Candidate, Policy};
+use crate::net::slaac::Identifiers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
 use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,6 +43,9 @@ pub struct Interface {
     pub(super) ndp: Ndp,
     pub(super) dad: Dad,
     pub(super) routers: Routers,
+    /// How source addresses of IPv6 are chosen.
+    policy: Arc<Policy>,
+    prefer_temporary: bool,
     /// Another station has our MAC, and with it our addresses.
     pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
@@ -60,6 +67,8 @@ pub struct Address {
     pub usable: bool,
     /// Another one is to be used for what is new (RFC 4862 §5.5.4).
     pub deprecated: bool,
+    /// One of those that follow one another (RFC 8981).
+    pub temporary: bool,
 }
 
 /// Traffic of one interface; bytes include link headers.
@@ -140,7 +149,18 @@ impl Interface {
         filter.promiscuous = config.promiscuous;
         //= RFC 1112 §7.2 every host is in 224.0.0.1, on every interface.
         filter.join(MacAddr::from_ipv4_multicast(Ipv4Addr::new(224, 0, 0, 1)));
+        let identifiers = match config.interface_id {
+            InterfaceId::Eui64 => Identifiers::Eui64(config.mac),
+            InterfaceId::Stable => Identifiers::Stable {
+                key: host
+                    .secret_key
+                    .unwrap_or_else(|| rng.fork("stable identifiers").hash_keys()),
+                interface: config.name.clone(),
+            },
+        };
         let rng = rng.fork(&config.name);
+        let (own, draws) = (host.autoconf.clone(), rng.fork("temporary addresses"));
+        let autoconf = Autoconf::new(own, identifiers, config.temporary, draws);
         let arp = arp::Config {
             proxy: config.proxy_arp.clone(),
             ..arp::Config::default()
@@ -159,7 +179,9 @@ impl Interface {
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
             ndp: Ndp::new(&host.ndp, rng.fork("ndp")),
             dad: Dad::new(host.dad.clone(), rng.fork("dad")),
-            routers: Routers::new(host.routers.clone(), rng.fork("routers")),
+            routers: Routers::new(host.routers.clone(), autoconf, rng.fork("routers")),
+            policy: Arc::clone(&host.address_policy),
+            prefer_temporary: host.prefer_temporary,
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             // What is left of a packet beside its header and one with router alert.
@@ -188,6 +210,15 @@ impl Interface {
     #[must_use]
     pub const fn config(&self) -> &InterfaceConfig {
         &self.config
+    }
+
+    /// The longest packet to `dst` that its link carries: of IPv6 what routers say, where they do.
+    //= RFC 4861 §6.3.4 the MTU option's value is the LinkMTU, up to that of the link's kind.
+    #[must_use]
+    #[inline]
+    pub fn mtu_for(&self, dst: IpAddr) -> usize {
+        let said = self.routers.link().mtu.filter(|_| dst.is_ipv6());
+        said.map_or(self.config.mtu, |mtu| mtu.min(self.config.mtu))
     }
 
     /// Whether it is up.
@@ -352,9 +383,7 @@ impl Interface {
             .or_else(|| self.primary4())
     }
 
-    /// Its address towards `peer`, of the same family: [`source_for`](Self::source_for), or of IPv6
-    /// the one in the peer's network, else the first of its scope, else the first.
-    // RFC 6724's rules in full come with addresses that prefer and deprecate one another.
+    /// Its address towards `peer`, of the same family.
     pub(super) fn source_to(&self, peer: IpAddr) -> Option<IpAddr> {
         match peer {
             IpAddr::V4(peer) => self.source_for(peer).map(IpAddr::V4),
@@ -368,24 +397,25 @@ impl Interface {
         peer: Ipv6Addr,
         may: impl Fn(Ipv6Addr) -> bool,
     ) -> Option<Ipv6Addr> {
-        let fits = |a: &&Address| a.usable && a.cidr.addr6().is_some_and(&may);
-        let fresh = |a: &Address| is_link_scope(peer) || !a.deprecated;
-        //= RFC 6724 §5 rule 3 a deprecated address is taken where there is no other of its scope.
-        let one_of = |a: &Address| a.cidr.addr6().is_some_and(|a| !is_link_scope(a));
-        let any_fresh = self
-            .addresses
-            .iter()
-            .filter(fits)
-            .any(|a| fresh(a) && one_of(a));
-        let usable = || {
-            let all = self.addresses.iter().filter(fits);
-            all.filter(move |a| fresh(a) || !any_fresh)
-        };
-        let all = || usable().filter_map(|a| a.cidr.addr6());
-        let near = usable().find(|a| a.cidr.contains(IpAddr::V6(peer)));
-        near.and_then(|a| a.cidr.addr6())
-            .or_else(|| all().find(|a| is_link_scope(*a) == is_link_scope(peer)))
-            .or_else(|| all().next())
+        let fits = |c: &Candidate| c.cidr.addr6().is_some_and(&may);
+        let candidates = self.candidates(true).filter(fits);
+        let best = select::source(&self.policy, peer, self.prefer_temporary, candidates);
+        best.and_then(|c| c.cidr.addr6())
+    }
+
+    /// The addresses of IPv6 that packets may come from.
+    pub(super) fn candidates(&self, outgoing: bool) -> impl Iterator<Item = Candidate> {
+        let usable = self.addresses.iter().filter(|a| a.usable);
+        usable.filter_map(move |a| {
+            let addr = a.cidr.addr6()?;
+            Some(Candidate {
+                cidr: a.cidr,
+                //= RFC 4429 §2.1 an optimistic address is treated as a deprecated one here.
+                deprecated: a.deprecated || self.dad.is_probing(addr),
+                temporary: a.temporary,
+                outgoing,
+            })
+        })
     }
 
     /// Whether it has an IPv6 address: what has none does not speak IPv6.

@@ -25,7 +25,8 @@
 //! | packets parked for them | 64 and 256 KiB a neighbour, 4 MiB an interface | the neighbour's oldest; else the newest | 4 MiB |
 //! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
 //! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
-//! | routers, prefixes, addresses from them, each interface | 16, 32, 16 | the newest | 8 KiB |
+//! | routers, prefixes, routes, addresses from them and temporary ones, each interface | 16, 32, 32, 16, 32 | the newest | 16 KiB |
+//! | DNS servers and search domains, each interface | 8, 8 | the one that ends first | 3 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
@@ -82,7 +83,9 @@ mod tcp;
 
 pub use crate::transport::Readiness;
 pub use asked::AskError;
-pub use config::{Config, DuplicateDetection, InterfaceConfig, Medium, ReversePath, TcpMemory};
+pub use config::{
+    Config, DuplicateDetection, InterfaceConfig, InterfaceId, Medium, ReversePath, TcpMemory,
+};
 pub use event::{Event, ListenHandle, RawHandle, TcpHandle, UdpHandle};
 pub use interface::{Address, Counters, Interface};
 pub use sockets::{BindError, SendError};
@@ -107,7 +110,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::BuildHasher;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Identification counters; destinations share them by a keyed hash, so that what one peer sees
 /// tells nothing about another (RFC 7739 §5 has the same concern for IPv6).
@@ -279,8 +282,8 @@ impl Host {
         }
         let wants = |i: &Interface| i.config.ipv6 || i.config.autoconfigure;
         let lacks = |i: &&Interface| wants(i) && !i.speaks_ipv6();
-        if let Some(mac) = self.interface(at).filter(lacks).map(|i| i.config.mac) {
-            self.add_link_local(now, at, mac);
+        if self.interface(at).is_some_and(|i| lacks(&i)) {
+            self.add_link_local(now, at);
         }
         self.ask_routers(now, at);
         at
@@ -321,6 +324,7 @@ impl Host {
             cidr,
             usable,
             deprecated: false,
+            temporary: false,
         });
         self.forget_routes();
         self.pump_claims(now, interface);
@@ -443,6 +447,19 @@ impl Host {
     #[must_use]
     pub const fn path_mtus(&self) -> &PathMtus {
         &self.pmtu
+    }
+
+    /// Whom to ask for names, as routers say: with the interface by which, those to ask first in
+    /// front (RFC 8106).
+    pub fn dns_servers(&self) -> impl Iterator<Item = (u16, Ipv6Addr)> {
+        let each = self.interfaces.iter().zip(0..);
+        each.flat_map(|(i, at)| i.routers.dns().servers().iter().map(move |e| (at, e.value)))
+    }
+
+    /// The domains to try for short names, as routers say.
+    pub fn dns_search(&self) -> impl Iterator<Item = &str> {
+        let each = self.interfaces.iter();
+        each.flat_map(|i| i.routers.dns().domains().iter().map(|e| &*e.value))
     }
 
     /// First hops learned from redirects: destination, router, interface, and until when.

@@ -1,14 +1,16 @@
 //! Where a packet goes and which address it goes from: routes, redirects, own addresses.
 
-use super::interface::Hop;
+use super::interface::{Hop, is_link_scope};
 use super::{Host, Interface};
 use crate::frame::Frame;
 use crate::link::offload::longest;
 use crate::net::ip;
 use crate::net::route::{Route, RouteError, RouteKind, RouteTable};
+use crate::net::select::{self, Candidate, Destination};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::{Cidr, EtherType, Protocol};
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 /// The way to a destination.
@@ -142,11 +144,7 @@ impl Host {
         let src = match interface.source_to(dst) {
             Some(src) => src,
             //= RFC 1122 §3.3.4.3 the packet still needs an address of ours; any will do.
-            None => self
-                .interfaces
-                .iter()
-                .find_map(|i| i.source_to(dst))
-                .ok_or(DropReason::NoRoute)?,
+            None => self.source_elsewhere(dst).ok_or(DropReason::NoRoute)?,
         };
         let everyone = IpAddr::V4(Ipv4Addr::BROADCAST);
         let broadcast = dst == everyone || interface.is_directed_broadcast(dst);
@@ -157,7 +155,7 @@ impl Host {
         } else {
             Hop::Neighbor(dst)
         };
-        let mtu = interface.config.mtu;
+        let mtu = interface.mtu_for(dst);
         Ok(Way {
             interface: at,
             hop,
@@ -166,6 +164,43 @@ impl Host {
             local: false,
             broadcast,
         })
+    }
+
+    /// An address of ours for a packet to `dst` that leaves by an interface which has none.
+    fn source_elsewhere(&self, dst: IpAddr) -> Option<IpAddr> {
+        let IpAddr::V6(to) = dst else {
+            return self.interfaces.iter().find_map(|i| i.source_to(dst));
+        };
+        //= RFC 6724 §4 to one link or a group, a packet comes from that interface alone; and an
+        //= address of another link means nothing there.
+        if is_link_scope(to) || dst.is_multicast() {
+            return None;
+        }
+        let all = self.interfaces.iter().flat_map(|i| i.candidates(false));
+        let far = |c: &Candidate| c.cidr.addr6().is_some_and(|a| !is_link_scope(a));
+        let (policy, temporary) = (&self.config.address_policy, self.config.prefer_temporary);
+        let best = select::source(policy, to, temporary, all.filter(far));
+        best.map(|c| c.cidr.addr())
+    }
+
+    /// Puts those of a name's addresses in front that are to be tried first (RFC 6724 §6).
+    pub fn order_destinations(&self, all: &mut [IpAddr]) {
+        let destination = |addr: &IpAddr| {
+            let src = self.find_way(*addr).ok().map(|way| way.src);
+            let mut ours = self.interfaces.iter().flat_map(|i| i.addresses());
+            let from = src.and_then(|src| ours.find(|a| a.cidr.addr() == src));
+            Destination {
+                addr: *addr,
+                source: from.map(|a| a.cidr),
+                deprecated: from.is_some_and(|a| a.deprecated),
+                encapsulated: false,
+            }
+        };
+        let mut list: Vec<Destination> = all.iter().map(destination).collect();
+        select::order(&self.config.address_policy, &mut list);
+        for (place, found) in all.iter_mut().zip(&list) {
+            *place = found.addr;
+        }
     }
 
     /// Where a packet goes next on its way, and whether it must be cut for it. A super-frame is judged
@@ -192,10 +227,10 @@ impl Host {
     /// carries, or the route where that is less, and what is known of the path where the packet is
     /// our own. What must not be cut is held up by the link alone: it was looked at before.
     pub(super) fn carries(&self, at: u16, packet: &Frame) -> usize {
-        let link = self.interface(at).map_or(0, |i| i.config.mtu);
         let Some((src, dst)) = self.may_be_cut(packet) else {
-            return link;
+            return self.interface(at).map_or(0, |i| i.config.mtu);
         };
+        let link = self.interface(at).map_or(0, |i| i.mtu_for(dst));
         let way = self.find_way(dst).ok();
         let route = way.filter(|w| w.interface == at).map(|w| w.mtu);
         //= RFC 1812 §4.2.2.7 a router SHOULD make as few fragments as it can: it cuts for the next

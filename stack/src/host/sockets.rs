@@ -373,7 +373,7 @@ impl Host {
         }
         let src = source(local_addr, &way);
         let dont_fragment = self.may_cut(&way, dst_ip, len, &options)?;
-        let ttl = time_to_live(&options, dst_ip);
+        let ttl = self.time_to_live(&options, way.interface, dst_ip);
         let mut frame = Frame::from_payload(payload);
         udp::encapsulate(&mut frame, SocketAddr::new(src, port), dst);
         let marks = Marks {
@@ -423,7 +423,8 @@ impl Host {
         {
             return Err(payload);
         }
-        let (tos, ttl) = (options.tos, options.ttl.max(1));
+        let tos = options.tos;
+        let ttl = own_ttl(options.ttl, self.config.ttl);
         let IpAddr::V4(src) = way.src else {
             return Err(payload);
         };
@@ -767,7 +768,7 @@ impl Host {
         let marks = Marks {
             tos: options.tos,
             dont_fragment,
-            ttl: time_to_live(&options, dst),
+            ttl: self.time_to_live(&options, way.interface, dst),
             protocol,
             src: way.src,
             dst,
@@ -1064,13 +1065,34 @@ const fn max_len(dst: IpAddr) -> usize {
     }
 }
 
-/// The time to live of a packet to `dst`.
-fn time_to_live(options: &udp::Options, dst: IpAddr) -> u8 {
-    if dst.is_multicast() {
-        options.multicast_ttl
-    } else {
-        //= RFC 1122 §3.2.1.7: a host MUST NOT send with a time to live of zero.
-        options.ttl.max(1)
+/// A socket's time to live, or where it has none the host's.
+//= RFC 1122 §3.2.1.7: a host MUST NOT send with a time to live of zero.
+const fn own_ttl(wanted: u8, hosts: u8) -> u8 {
+    match (wanted, hosts) {
+        (0, 0) => 1,
+        (0, hosts) => hosts,
+        (wanted, _) => wanted,
+    }
+}
+
+impl Host {
+    /// The time to live of a socket's packet to `dst`.
+    fn time_to_live(&self, options: &udp::Options, at: u16, dst: IpAddr) -> u8 {
+        match dst.is_multicast() {
+            true => options.multicast_ttl,
+            false => self.ttl(options.ttl, at, dst),
+        }
+    }
+
+    /// The time to live of what leaves by an interface for `dst`; with `wanted` zero, the host's.
+    //= RFC 4861 §6.3.4 in IPv6 it is what routers say, where they do.
+    #[inline]
+    pub(super) fn ttl(&self, wanted: u8, at: u16, dst: IpAddr) -> u8 {
+        let said = match (wanted, dst) {
+            (0, IpAddr::V6(_)) => self.interface(at).and_then(|i| i.routers.link().hop_limit),
+            _ => None,
+        };
+        own_ttl(wanted, said.unwrap_or(self.config.ttl))
     }
 }
 

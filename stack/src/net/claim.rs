@@ -386,6 +386,13 @@ impl<A: Copy + Ord> Claims<A> {
         true
     }
 
+    /// Takes another time between probes, and between the last and the first announcement.
+    pub const fn set_interval(&mut self, interval: Duration) {
+        self.config.probe_min = interval;
+        self.config.probe_max = interval;
+        self.config.announce_wait = interval;
+    }
+
     /// Asks `more` times again, where no probe for `addr` is left to be sent: the last have told
     /// nothing.
     pub fn prolong(&mut self, addr: A, more: u32) {

@@ -146,6 +146,11 @@ impl Dad {
         self.claims.restart(now);
     }
 
+    /// Takes another RetransTimer, as routers give it.
+    pub const fn set_retrans_timer(&mut self, retrans_timer: Duration) {
+        self.claims.set_interval(retrans_timer);
+    }
+
     /// Where the claim of `addr` stands.
     #[must_use]
     pub fn state(&self, addr: Ipv6Addr) -> Option<State> {

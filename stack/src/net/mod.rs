@@ -4,6 +4,7 @@
 //!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
 //!   icmp         what to say
+//!   routers        what they say    rdnss autoconf <- routers   names, addresses
 //!   groups listener <- igmp mld  what to hear and to tell        rate     how often
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod accepted;
 pub mod acd;
 pub mod arp;
+pub mod autoconf;
 pub mod claim;
 pub mod dad;
 pub mod groups;
@@ -28,7 +30,9 @@ pub mod ndp;
 pub mod neighbor;
 pub mod pmtu;
 pub mod rate;
+pub mod rdnss;
 pub mod reassembly;
 pub mod route;
 pub mod routers;
+pub mod select;
 pub mod slaac;

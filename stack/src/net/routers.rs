@@ -4,28 +4,34 @@
 //! ```text
 //!   start() --> solicitations, farther and farther apart, until a router answers --> poll_transmit
 //!   advertisement --> [default routers] --the best of them--> Event::DefaultRouter
+//!                 --> [routes]  --the best of each prefix----> Event::Route
+//!                 --> hop limit, MTU, times -----------------> Event::Link
+//!                 --> [DNS servers, domains] (rdnss)
 //!                 --> [prefixes]  ---------------------------> Event::OnLink, OffLink
-//!                 --> [addresses] ---------------------------> Event::Address, Deprecated, AddressGone
+//!                 --> [addresses] (autoconf) ----------------> Event::Own
 //! ```
 //!
-//! Read first: RFC 4861 §6.3; RFC 4862 §5.5; RFC 4191 §2 and §3 (preferences); RFC 7559 (asking
+//! Read first: RFC 4861 §6.3; RFC 4862 §5.5; RFC 4191 §2 and §3 (preferences, routes); RFC 7559 (asking
 //! again); RFC 5942 (what is on-link).
 //!
 //! Promises:
 //! - Each list has a limit; when it is full what is new is ignored and counted, since what is
 //!   there was there before whoever floods.
-//! - An address never lives shorter by an advertisement than two hours (RFC 4862 §5.5.3 (e)).
 //! - The default router changes when the one in use falls silent, goes, or a better one comes, and
 //!   at no other time.
 //!
-//! Left out: the hop limit, MTU and times of the link, which stay those configured; routes to other
-//! prefixes (RFC 4191 §2.3), DNS (RFC 8106), temporary addresses (RFC 8981), DHCPv6's flags, the
-//! router's own side. An address that is a duplicate is not made anew.
+//! - What is said of the link is taken within limits, so that no word of a stranger's keeps packets
+//!   from arriving (RFC 3756 §4.2.7).
+//!
+//! Left out: DHCPv6's flags, the router's own side; asking after better routers that have fallen silent
+//! (RFC 4191 §3.5), which are tried again when they next advertise.
 
-use super::slaac;
+use super::autoconf::{self, Autoconf, end};
+use super::rdnss::Rdnss;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::Cidr;
+use crate::wire::ipv6::MIN_MTU;
 use crate::wire::ndp::{
     NdpOption, Preference, PrefixInformation, RouterAdvertisement, options as list,
 };
@@ -46,8 +52,19 @@ pub struct Config {
     pub max_routers: usize,
     /// Prefixes known to be on the link.
     pub max_prefixes: usize,
-    /// Addresses made from prefixes.
-    pub max_addresses: usize,
+    /// Routes to prefixes beyond the link, by all routers together.
+    pub max_routes: usize,
+    /// DNS servers, and search domains, kept; RFC 8106 §5.3.1 wants three at least.
+    pub max_names: usize,
+    /// A hop limit below this is not taken over: it would keep packets from far hosts (RFC 3756
+    /// §4.2.7).
+    pub min_hop_limit: u8,
+    /// ReachableTime is taken as this where less is said, as each use would verify a neighbour.
+    pub min_reachable_time: Duration,
+    /// MAX_REACHABLE_TIME of RFC 4861 §10, and the most that a RetransTimer is taken to be.
+    pub max_time: Duration,
+    /// RetransTimer is taken as this where less is said.
+    pub min_retrans_timer: Duration,
 }
 
 impl Default for Config {
@@ -58,7 +75,12 @@ impl Default for Config {
             max_interval: Duration::from_secs(3600),
             max_routers: 16,
             max_prefixes: 32,
-            max_addresses: 16,
+            max_routes: 32,
+            max_names: 8,
+            min_hop_limit: 10,
+            min_reachable_time: Duration::from_secs(1),
+            max_time: Duration::from_secs(3600),
+            min_retrans_timer: Duration::from_millis(100),
         }
     }
 }
@@ -68,16 +90,29 @@ impl Default for Config {
 pub enum Event {
     /// What is beyond the link goes to this router, or has no way.
     DefaultRouter(Option<Ipv6Addr>),
+    /// What is for a prefix goes to this router, or as everything else.
+    Route(Cidr, Option<Ipv6Addr>),
+    /// What is said of the link has changed.
+    Link(Link),
     /// A prefix is on the link.
     OnLink(Cidr),
     /// It is so no more.
     OffLink(Cidr),
-    /// An address to be claimed, with the prefix it was made from.
-    Address(Cidr),
-    /// An address that new conversations should not use, or with `false` may use again.
-    Deprecated(Ipv6Addr, bool),
-    /// An address is valid no more.
-    AddressGone(Ipv6Addr),
+    /// Of addresses of our own.
+    Own(autoconf::Event),
+}
+
+/// What routers say of the link itself; `None` where they do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// CurHopLimit.
+    pub hop_limit: Option<u8>,
+    /// LinkMTU, 1280 at least.
+    pub mtu: Option<usize>,
+    /// BaseReachableTime.
+    pub reachable_time: Option<Duration>,
+    /// RetransTimer.
+    pub retrans_timer: Option<Duration>,
 }
 
 /// Counters.
@@ -87,7 +122,7 @@ pub struct Stats {
     pub solicitations_out: u64,
     /// Advertisements received, and valid.
     pub advertisements_in: u64,
-    /// Routers, prefixes and addresses that found their list full.
+    /// Routers, prefixes and routes that found their list full.
     pub refused: u64,
 }
 
@@ -96,24 +131,21 @@ pub struct Stats {
 pub struct Router {
     /// Its address on the link.
     pub addr: Ipv6Addr,
-    /// When it is none any more.
-    pub until: Instant,
+    /// When it is none any more; `None`: never.
+    pub until: Option<Instant>,
     /// How it ranks.
     pub preference: Preference,
     /// It did not answer when it was asked last.
     pub silent: bool,
 }
 
-/// An address made from a prefix.
+/// A router for one prefix (RFC 4191 §3.1: a type C host's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The address with its prefix.
-    pub cidr: Cidr,
-    /// When it is deprecated; `None`: never.
-    pub preferred_until: Option<Instant>,
-    /// When it is gone; `None`: never.
-    pub valid_until: Option<Instant>,
-    deprecated: bool,
+pub struct MoreSpecific {
+    /// What is routed.
+    pub prefix: Cidr,
+    /// By whom, and for how long.
+    pub router: Router,
 }
 
 /// What the routers of one link have said.
@@ -123,9 +155,14 @@ pub struct Routers {
     rng: Rng,
     routers: Vec<Router>,
     chosen: Option<Ipv6Addr>,
+    routes: Vec<MoreSpecific>,
+    /// The prefixes that have a route now, each with its router.
+    routed: Vec<(Cidr, Ipv6Addr)>,
+    link: Link,
+    dns: Rdnss,
     /// With the time until which each is on the link.
     prefixes: Vec<(Cidr, Option<Instant>)>,
-    made: Vec<Made>,
+    autoconf: Autoconf,
     /// When to solicit next, and how long to wait after that.
     solicit_at: Option<Instant>,
     interval: Duration,
@@ -134,23 +171,22 @@ pub struct Routers {
     stats: Stats,
 }
 
-/// RFC 4862 §5.5.3 (e): what an advertisement cannot shorten.
-const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
-/// A lifetime that does not end (RFC 4861 §4.6.2).
-const FOR_EVER: u32 = u32::MAX;
-
 impl Routers {
     /// Nobody has said anything, and nobody is asked.
     #[must_use]
-    pub fn new(config: Config, rng: Rng) -> Self {
+    pub fn new(config: Config, autoconf: Autoconf, rng: Rng) -> Self {
         Self {
             interval: config.interval,
+            dns: Rdnss::new(config.max_names),
             config,
             rng,
             routers: Vec::new(),
             chosen: None,
+            routes: Vec::new(),
+            routed: Vec::new(),
+            link: Link::default(),
             prefixes: Vec::new(),
-            made: Vec::new(),
+            autoconf,
             solicit_at: None,
             due: false,
             events: VecDeque::new(),
@@ -190,13 +226,12 @@ impl Routers {
         true
     }
 
-    /// Takes a valid advertisement from `src`; the host makes addresses with this identifier.
+    /// Takes a valid advertisement from `src`.
     pub fn handle_advertisement(
         &mut self,
         now: Instant,
         src: Ipv6Addr,
         advertisement: &RouterAdvertisement<'_>,
-        identifier: u64,
     ) {
         self.stats.advertisements_in += 1;
         self.take_router(now, src, advertisement);
@@ -205,10 +240,98 @@ impl Routers {
             self.solicit_at = None;
             self.due = false;
         }
+        let mut link = self.take_link(advertisement);
         for option in list(advertisement.options).flatten() {
-            if let NdpOption::PrefixInformation(prefix) = option {
-                self.take_prefix(now, &prefix, identifier);
+            match option {
+                NdpOption::PrefixInformation(prefix) => self.take_prefix(now, &prefix),
+                //= RFC 4861 §6.3.4 an MTU below the least of IPv6 is not one. (The most is the
+                //= interface's to know.)
+                NdpOption::Mtu { mtu, .. } => {
+                    let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
+                    link.mtu = Some(mtu).filter(|mtu| *mtu >= MIN_MTU).or(link.mtu);
+                }
+                NdpOption::RouteInformation {
+                    prefix_len,
+                    lifetime,
+                    ..
+                } => {
+                    let prefix = option.route_prefix().map(IpAddr::V6);
+                    let prefix = prefix.and_then(|addr| Cidr::new(addr, prefix_len));
+                    //= RFC 4191 §2.3 with the reserved preference it MUST be ignored.
+                    let preference = option.preference().filter(|p| *p != Preference::Reserved);
+                    if let (Some(prefix), Some(preference)) = (prefix, preference) {
+                        let until = end(now, lifetime);
+                        let router = Router {
+                            addr: src,
+                            until,
+                            preference,
+                            silent: false,
+                        };
+                        self.take_route(prefix.network(), (lifetime > 0).then_some(router), src);
+                    }
+                }
+                NdpOption::Rdnss {
+                    lifetime, servers, ..
+                } => self.dns.handle_servers(now, lifetime, servers),
+                NdpOption::Dnssl {
+                    lifetime, names, ..
+                } => self.dns.handle_domains(now, lifetime, names),
+                _ => {}
             }
+        }
+        if link != self.link {
+            self.link = link;
+            self.tell(Event::Link(link));
+        }
+        self.choose();
+    }
+
+    /// What is said of the link in front of the options.
+    //= RFC 4861 §6.3.4 a field of zero says nothing; what others say is taken over.
+    fn take_link(&self, said: &RouterAdvertisement<'_>) -> Link {
+        let within = |millis: u32, least: Duration| {
+            let said = Duration::from_millis(u64::from(millis));
+            (millis > 0).then(|| said.clamp(least, self.config.max_time))
+        };
+        let (known, config) = (self.link, &self.config);
+        let hop_limit = Some(said.cur_hop_limit);
+        let reachable_time = within(said.reachable_time, config.min_reachable_time);
+        let retrans_timer = within(said.retrans_timer, config.min_retrans_timer);
+        Link {
+            hop_limit: hop_limit
+                .filter(|n| *n >= config.min_hop_limit.max(1))
+                .or(known.hop_limit),
+            mtu: known.mtu,
+            reachable_time: reachable_time.or(known.reachable_time),
+            retrans_timer: retrans_timer.or(known.retrans_timer),
+        }
+    }
+
+    /// Takes what a router says of a prefix: that it routes it, or `None`, that it does not.
+    fn take_route(&mut self, prefix: Cidr, said: Option<Router>, by: Ipv6Addr) {
+        //= RFC 4191 §3.1 a route to everywhere overrides what the header says of the default router.
+        if prefix.prefix_len() == 0 {
+            self.take_default(by, said);
+            return;
+        }
+        let near = |a: Ipv6Addr| a.is_unicast_link_local() || a.is_multicast();
+        if prefix.addr6().is_none_or(near) {
+            return;
+        }
+        let same = |r: &MoreSpecific| r.prefix == prefix && r.router.addr == by;
+        let at = self.routes.iter().position(same);
+        match (at, said) {
+            (Some(at), None) => drop(self.routes.remove(at)),
+            (Some(at), Some(router)) => {
+                if let Some(known) = self.routes.get_mut(at) {
+                    known.router = router;
+                }
+            }
+            (None, None) => {}
+            (None, Some(_)) if self.routes.len() >= self.config.max_routes => {
+                self.stats.refused += 1;
+            }
+            (None, Some(router)) => self.routes.push(MoreSpecific { prefix, router }),
         }
     }
 
@@ -220,27 +343,35 @@ impl Routers {
             router.silent = true;
             // Behind the other silent ones, so that each has its turn.
             self.routers.push(router);
-            self.choose();
         }
+        let (heard, silent): (Vec<_>, Vec<_>) = core::mem::take(&mut self.routes)
+            .into_iter()
+            .partition(|r| r.router.addr != addr);
+        self.routes = heard;
+        self.routes.extend(silent.into_iter().map(|mut route| {
+            route.router.silent = true;
+            route
+        }));
+        self.choose();
     }
 
     /// Notes that a neighbour is a router no more (RFC 4861 §7.2.5).
     pub fn forget(&mut self, addr: Ipv6Addr) {
         self.routers.retain(|r| r.addr != addr);
+        self.routes.retain(|r| r.router.addr != addr);
         self.choose();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has work next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let routers = self.routers.iter().map(|r| Some(r.until));
+        let routes = self.routes.iter().map(|r| &r.router);
+        let routers = self.routers.iter().chain(routes).map(|r| r.until);
         let prefixes = self.prefixes.iter().map(|(_, until)| *until);
-        let made = self.made.iter().flat_map(|m| {
-            let preferred = m.preferred_until.filter(|_| !m.deprecated);
-            [preferred, m.valid_until]
-        });
-        let all = routers.chain(prefixes).chain(made);
-        all.fold(self.solicit_at, earliest)
+        let all = routers.chain(prefixes);
+        let own = earliest(self.autoconf.poll_timeout(), self.dns.poll_timeout());
+        let rest = earliest(self.solicit_at, own);
+        all.fold(rest, earliest)
     }
 
     /// Does what is due at `now`.
@@ -251,24 +382,24 @@ impl Routers {
         }
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         //= RFC 4861 §6.3.5 what has lived its time is removed.
-        let before = self.routers.len();
-        self.routers.retain(|r| r.until > now);
-        if self.routers.len() != before {
+        let before = self.routers.len() + self.routes.len();
+        self.routers.retain(|r| !passed(r.until));
+        self.routes.retain(|r| !passed(r.router.until));
+        if self.routers.len() + self.routes.len() != before {
             self.choose();
         }
+        self.dns.handle_timeout(now);
         while let Some(at) = self.prefixes.iter().position(|(_, until)| passed(*until)) {
             let (prefix, _) = self.prefixes.remove(at);
             self.tell(Event::OffLink(prefix));
         }
-        while let Some(at) = self.made.iter().position(|m| passed(m.valid_until)) {
-            self.drop_made(at);
-        }
-        self.deprecate(now);
+        self.autoconf.handle_timeout(now);
     }
 
     /// What the host must do next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let own = || self.autoconf.poll_event().map(Event::Own);
+        self.events.pop_front().or_else(own)
     }
 
     /// Default routers, in no order.
@@ -277,10 +408,35 @@ impl Routers {
         &self.routers
     }
 
-    /// Addresses made from prefixes.
+    /// Routes to prefixes beyond the link, in no order.
     #[must_use]
-    pub fn made(&self) -> &[Made] {
-        &self.made
+    pub fn routes(&self) -> &[MoreSpecific] {
+        &self.routes
+    }
+
+    /// What is said of the link itself.
+    #[must_use]
+    #[inline]
+    pub const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Whom to ask for names.
+    #[must_use]
+    pub const fn dns(&self) -> &Rdnss {
+        &self.dns
+    }
+
+    /// Addresses of our own.
+    #[must_use]
+    #[inline]
+    pub const fn autoconf(&self) -> &Autoconf {
+        &self.autoconf
+    }
+
+    /// The same, to be told of duplicates.
+    pub const fn autoconf_mut(&mut self) -> &mut Autoconf {
+        &mut self.autoconf
     }
 
     /// Counters.
@@ -290,14 +446,10 @@ impl Routers {
     }
 
     fn take_router(&mut self, now: Instant, addr: Ipv6Addr, said: &RouterAdvertisement<'_>) {
-        let at = self.routers.iter().position(|r| r.addr == addr);
-        if said.router_lifetime == 0 {
-            self.forget(addr);
-            return;
-        }
+        let lifetime = u64::from(said.router_lifetime);
         let router = Router {
             addr,
-            until: now + Duration::from_secs(u64::from(said.router_lifetime)),
+            until: Some(now + Duration::from_secs(lifetime)),
             //= RFC 4191 §2.2 a reserved preference is medium.
             preference: match said.flags.preference() {
                 Preference::Reserved => Preference::Medium,
@@ -305,38 +457,70 @@ impl Routers {
             },
             silent: false,
         };
-        let full = self.routers.len() >= self.config.max_routers;
-        match at.and_then(|at| self.routers.get_mut(at)) {
-            Some(known) => *known = router,
-            None if full => self.stats.refused += 1,
-            None => self.routers.push(router),
+        // What routes a prefix has its own lifetime, and stays; it was heard, however.
+        for route in &mut self.routes {
+            route.router.silent &= route.router.addr != addr;
         }
-        self.choose();
+        self.take_default(addr, (lifetime > 0).then_some(router));
     }
 
-    /// Chooses among the default routers anew; the one in use stays where none is better.
+    /// Takes a default router, or `None`, that it is none.
+    fn take_default(&mut self, addr: Ipv6Addr, said: Option<Router>) {
+        let full = self.routers.len() >= self.config.max_routers;
+        let at = self.routers.iter().position(|r| r.addr == addr);
+        match (at.and_then(|at| self.routers.get_mut(at)), said) {
+            (_, None) => self.routers.retain(|r| r.addr != addr),
+            (Some(known), Some(router)) => *known = router,
+            (None, Some(_)) if full => self.stats.refused += 1,
+            (None, Some(router)) => self.routers.push(router),
+        }
+    }
+
+    /// Chooses among the routers anew; the ones in use stay where none is better.
     fn choose(&mut self) {
-        let rank = |r: &Router| {
-            let preference = match r.preference {
-                Preference::High => 2,
-                Preference::Low => 0,
-                Preference::Medium | Preference::Reserved => 1,
-            };
-            //= RFC 4191 §3.2 reachable ones come first, then those preferred.
-            (!r.silent, preference)
-        };
-        let best = self.routers.iter().map(rank).max();
-        let used = |r: &&Router| Some(r.addr) == self.chosen && Some(rank(r)) == best && !r.silent;
-        let stays = self.routers.iter().find(used);
-        let first = || self.routers.iter().find(|r| Some(rank(r)) == best);
-        let chosen = stays.or_else(first).map(|r| r.addr);
+        let chosen = best(self.chosen, self.routers.iter()).map(|r| r.addr);
         if chosen != self.chosen {
             self.chosen = chosen;
             self.tell(Event::DefaultRouter(chosen));
         }
+        let mut prefixes: Vec<Cidr> = self.routes.iter().map(|r| r.prefix).collect();
+        prefixes.extend(self.routed.iter().map(|(prefix, _)| *prefix));
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        for prefix in prefixes {
+            self.choose_route(prefix);
+        }
     }
 
-    fn take_prefix(&mut self, now: Instant, said: &PrefixInformation, identifier: u64) {
+    fn choose_route(&mut self, prefix: Cidr) {
+        let at = self.routed.iter().position(|(p, _)| *p == prefix);
+        let used = at.and_then(|at| self.routed.get(at)).map(|(_, by)| *by);
+        let all = self.routes.iter().filter(|r| r.prefix == prefix);
+        let chosen = best(used, all.map(|r| &r.router));
+        //= RFC 4191 §3.2 where all of a prefix's routers are silent, a shorter one's that is not
+        //= takes their place.
+        let chosen = chosen.filter(|r| !r.silent || !self.has_shorter(prefix));
+        let chosen = chosen.map(|r| r.addr);
+        if chosen == used {
+            return;
+        }
+        if let Some(at) = at {
+            self.routed.remove(at);
+        }
+        self.routed.extend(chosen.map(|by| (prefix, by)));
+        self.tell(Event::Route(prefix, chosen));
+    }
+
+    /// Whether a router that is not silent routes more than this prefix, and that with it.
+    fn has_shorter(&self, prefix: Cidr) -> bool {
+        let covers = |r: &&MoreSpecific| {
+            r.prefix.prefix_len() < prefix.prefix_len() && r.prefix.contains(prefix.addr())
+        };
+        let shorter = self.routes.iter().filter(covers).map(|r| &r.router);
+        self.routers.iter().chain(shorter).any(|r| !r.silent)
+    }
+
+    fn take_prefix(&mut self, now: Instant, said: &PrefixInformation) {
         let Some(prefix) = Cidr::new(IpAddr::V6(said.prefix), said.prefix_len) else {
             return;
         };
@@ -352,7 +536,8 @@ impl Routers {
         }
         //= RFC 4862 §5.5.3 (a) and (c).
         if said.autonomous && said.preferred_lifetime <= said.valid_lifetime {
-            self.take_autonomous(now, prefix, said, identifier);
+            let (valid, preferred) = (said.valid_lifetime, said.preferred_lifetime);
+            self.autoconf.handle_prefix(now, prefix, valid, preferred);
         }
     }
 
@@ -377,83 +562,30 @@ impl Routers {
         }
     }
 
-    fn take_autonomous(
-        &mut self,
-        now: Instant,
-        prefix: Cidr,
-        said: &PrefixInformation,
-        identifier: u64,
-    ) {
-        let valid = end(now, said.valid_lifetime);
-        let preferred = end(now, said.preferred_lifetime);
-        if let Some(made) = self.made.iter_mut().find(|m| m.cidr.network() == prefix) {
-            made.preferred_until = preferred;
-            //= RFC 4862 §5.5.3 (e) the valid lifetime falls no lower than two hours, unless it is
-            //= lower already, and then it does not fall.
-            let floor = Some(now + TWO_HOURS);
-            let longer =
-                |a: Option<Instant>, b: Option<Instant>| a.is_none() || (b.is_some() && a > b);
-            if longer(valid, floor) || longer(valid, made.valid_until) {
-                made.valid_until = valid;
-            } else if longer(made.valid_until, floor) {
-                made.valid_until = floor;
-            }
-            self.deprecate(now);
-            return;
-        }
-        //= RFC 4862 §5.5.3 (d) a prefix that the identifier does not complete is ignored.
-        if said.valid_lifetime == 0 || prefix.prefix_len() != slaac::PREFIX_LEN {
-            return;
-        }
-        if self.made.len() >= self.config.max_addresses {
-            self.stats.refused += 1;
-            return;
-        }
-        let Some(cidr) = slaac::complete(prefix, identifier) else {
-            return;
-        };
-        self.made.push(Made {
-            cidr,
-            preferred_until: preferred,
-            valid_until: valid,
-            deprecated: false,
-        });
-        self.tell(Event::Address(cidr));
-        self.deprecate(now);
-    }
-
-    /// Tells of addresses that are preferred no more, or again.
-    //= RFC 4862 §5.5.4 an address is deprecated when its preferred lifetime ends.
-    fn deprecate(&mut self, now: Instant) {
-        let mut told = Vec::new();
-        for made in &mut self.made {
-            let deprecated = made.preferred_until.is_some_and(|at| at <= now);
-            if deprecated != core::mem::replace(&mut made.deprecated, deprecated)
-                && let Some(addr) = made.cidr.addr6()
-            {
-                told.push(Event::Deprecated(addr, deprecated));
-            }
-        }
-        for event in told {
-            self.tell(event);
-        }
-    }
-
-    fn drop_made(&mut self, at: usize) {
-        if let Some(addr) = self.made.remove(at).cidr.addr6() {
-            self.tell(Event::AddressGone(addr));
-        }
-    }
-
     /// The host takes events after each call, so that there are as many as one message makes.
     fn tell(&mut self, event: Event) {
         self.events.push_back(event);
     }
 }
 
-fn end(now: Instant, lifetime: u32) -> Option<Instant> {
-    let ends = lifetime != FOR_EVER;
-    ends.then(|| now + Duration::from_secs(u64::from(lifetime)))
+/// The best of some routers: the one in use where none is better.
+fn best<'a>(
+    used: Option<Ipv6Addr>,
+    all: impl Iterator<Item = &'a Router> + Clone,
+) -> Option<&'a Router> {
+    let rank = |r: &Router| {
+        let preference = match r.preference {
+            Preference::High => 2,
+            Preference::Low => 0,
+            Preference::Medium | Preference::Reserved => 1,
+        };
+        //= RFC 4191 §3.2 reachable ones come first, then those preferred.
+        (!r.silent, preference)
+    };
+    let best = all.clone().map(rank).max();
+    let mut as_good = all.filter(|r| Some(rank(r)) == best);
+    let stays = as_good.clone().find(|r| Some(r.addr) == used && !r.silent);
+    stays.or_else(|| as_good.next())
 }
 
 #[cfg(test)]

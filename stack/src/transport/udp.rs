@@ -27,7 +27,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 /// How a socket sends and how much it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Time to live of unicast; RFC 1122 §3.2.1.7, value of RFC 1700.
+    /// Time to live of unicast; zero: the host's own, or in IPv6 what routers say (RFC 4861
+    /// §6.3.4).
     pub ttl: u8,
     /// Time to live of multicast; RFC 1112 §6.1 says 1 unless asked.
     pub multicast_ttl: u8,
@@ -65,7 +66,7 @@ pub enum PathMtu {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            ttl: 64,
+            ttl: 0,
             multicast_ttl: 1,
             multicast_loop: true,
             multicast_interface: None,

@@ -111,6 +111,17 @@ pub enum Preference {
     Reserved,
 }
 
+impl fmt::Display for Preference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+            Self::Reserved => "reserved",
+        })
+    }
+}
+
 impl Preference {
     const MASK: u8 = 0x18;
 

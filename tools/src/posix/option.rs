@@ -330,7 +330,7 @@ impl Process {
             }
             (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
                 settings.options.ttl = match n {
-                    -1 => 64,
+                    -1 => 0,
                     _ => byte?.max(1),
                 };
             }
@@ -474,7 +474,10 @@ impl Process {
                 i32::from(settings.options.tos)
             }
             (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
-                i32::from(settings.options.ttl)
+                match settings.options.ttl {
+                    0 => 64,
+                    ttl => i32::from(ttl),
+                }
             }
             (IPPROTO_IP, libc::IP_RECVERR) | (IPPROTO_IPV6, libc::IPV6_RECVERR) => {
                 i32::from(settings.recverr)

@@ -280,7 +280,8 @@ impl Host {
         let offset = self.tcp.isn.ts_offset(local, remote);
         // It says what a connection would say, and goes.
         let syn = as_kept(seg, &asked);
-        let marks = (options.tos & !3, options.ttl.max(1), self.label(&ends));
+        let ttl = self.ttl(options.ttl, link.interface, ends.remote);
+        let marks = (options.tos & !3, ttl, self.label(&ends));
         let mut answer = Connection::passive(now, options, &syn, iss, offset, link.path());
         let Some(mut out) = answer.poll_transmit(now, 0) else {
             return Err(DropReason::TcpSynQueueFull);

@@ -200,7 +200,7 @@ impl Host {
         let options = entry.connection.options();
         //= RFC 9293 §3.9.1.9 SHLD-22: as the user set it, but for the two bits of ECN.
         //= RFC 9293 §3.9.2 MUST-49: and the time to live.
-        let (tos, ttl) = (options.tos & !3 | out.ecn & 3, options.ttl.max(1));
+        let (tos, ttl) = (options.tos & !3 | out.ecn & 3, options.ttl);
         let (ends, link) = (entry.ends, entry.link);
         self.tcp.note = out.why;
         let stats = &mut self.stats.tcp;
@@ -212,6 +212,7 @@ impl Host {
         stats.retransmitted += if out.why.is_some() { wire } else { 0 };
         stats.resets_out += u64::from(out.flags.contains(Flags::RST));
         let label = self.label_of(key, &ends);
+        let ttl = self.ttl(ttl, link.interface, ends.remote);
         self.packet(&ends, &link, out, (tos, ttl, label), partial, frame)
     }
 

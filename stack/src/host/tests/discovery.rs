@@ -506,7 +506,12 @@ fn only_where_it_is_asked_for() {
 
 /// What the router at `fe80::9`, station 9, says of itself and of `fd09::/64`.
 fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
-    let prefix = wire::NdpOption::PrefixInformation(wire::PrefixInformation {
+    let prefix = wire::NdpOption::PrefixInformation(prefix("fd09::", valid, preferred));
+    advertising(lifetime, (64, 0, 0), &[prefix])
+}
+
+fn prefix(text: &str, valid: u32, preferred: u32) -> wire::PrefixInformation {
+    wire::PrefixInformation {
         prefix_len: 64,
         on_link: true,
         autonomous: true,
@@ -515,20 +520,30 @@ fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
         valid_lifetime: valid,
         preferred_lifetime: preferred,
         reserved2: 0,
-        prefix: ip("fd09::"),
-    });
+        prefix: ip(text),
+    }
+}
+
+/// The same router's advertisement, with these options and its link-layer address behind them.
+fn advertising(
+    lifetime: u16,
+    (hops, reachable, retrans): (u8, u32, u32),
+    said: &[wire::NdpOption<'_>],
+) -> Outgoing {
     let station = mac(9).0;
-    let mut options = vec![0; 40];
-    let mut w = crate::wire::Writer::new(&mut options);
-    prefix.emit(&mut w).unwrap();
     let here = wire::NdpOption::SourceLinkLayerAddress(&station);
-    here.emit(&mut w).unwrap();
+    let len = |o: &wire::NdpOption<'_>| o.emit_len();
+    let mut options = vec![0; said.iter().map(len).sum::<usize>() + 8];
+    let mut w = crate::wire::Writer::new(&mut options);
+    for option in said.iter().chain([&here]) {
+        option.emit(&mut w).unwrap();
+    }
     let message = icmpv6::Message::RouterAdvertisement(wire::RouterAdvertisement {
-        cur_hop_limit: 64,
+        cur_hop_limit: hops,
         flags: wire::RouterFlags(0),
         router_lifetime: lifetime,
-        reachable_time: 0,
-        retrans_timer: 0,
+        reachable_time: reachable,
+        retrans_timer: retrans,
         options: &options,
     });
     let (src, dst) = (ip("fe80::9"), ndp::ALL_NODES);
@@ -543,6 +558,78 @@ fn routed(lifetime: u16, valid: u32, preferred: u32) -> Outgoing {
         to: None,
         message: bytes,
     }
+}
+
+#[test]
+fn packets_leave_as_routers_say() {
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.duplicate_detection = DuplicateDetection::Off;
+    };
+    let hosts = vec![six(1, "fd07::1/64", listens), six(2, "fd07::2/64", at_once)];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    let hear = |net: &mut Net, fields, mtu, lifetime| {
+        let routed = ip("2001:db8::").octets();
+        let said = [
+            wire::NdpOption::Mtu { reserved: 0, mtu },
+            wire::NdpOption::RouteInformation {
+                prefix_len: 32,
+                flags: 0,
+                lifetime,
+                prefix: &routed[..8],
+            },
+        ];
+        let frame = frame(9, advertising(0, fields, &said), 255);
+        let fate = net.hosts[0].handle_frame(net.now, Port(0), frame);
+        assert_eq!(fate, Fate::Delivered(Consumer::Icmp));
+    };
+    let server = net.hosts[1].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    let long = |net: &mut Net, want: &[usize]| {
+        let socket = net.hosts[0].udp_bind("[::]:0".parse().unwrap()).unwrap();
+        let (now, to) = (net.now, Some("[fd07::2]:7".parse().unwrap()));
+        let data = Payload::from(Bytes::from(vec![7; 1400]));
+        say(net, "fd07::2");
+        net.settle();
+        net.log.clear();
+        net.hosts[0].udp_send(now, socket, data, to).unwrap();
+        net.settle();
+        let ours = net.log.iter().filter(|(to, ..)| *to == 1);
+        let lens: Vec<_> = ours.map(|(_, frame, _)| frame.len()).collect();
+        assert_eq!(lens, want);
+        net.log[0].1.to_bytes()[21]
+    };
+    assert_eq!(long(&mut net, &[1462]), 64);
+    hear(&mut net, (42, 30_000, 250), 1280, 600);
+    assert_eq!(long(&mut net, &[1294, 238]), 42, "cut for the MTU");
+    let neighbors = net.hosts[0].interfaces()[0].neighbors();
+    let times = (Duration::from_secs(30), Duration::from_millis(250));
+    assert_eq!(neighbors.times6(), times);
+    // An echo reply, a reset and an error have it too.
+    let closed = net.hosts[1].udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let (now, to) = (net.now, Some("[fd07::1]:99".parse().unwrap()));
+    net.hosts[1].udp_send(now, closed, hello(), to).unwrap();
+    net.log.clear();
+    net.settle();
+    let error = net.log.iter().find(|(to, ..)| *to == 1).unwrap();
+    assert_eq!(error.1.to_bytes()[21], 42);
+    // A socket's own wish goes before, and the link's MTU bounds what is said.
+    hear(&mut net, (0, 0, 0), 9000, 600);
+    assert_eq!(long(&mut net, &[1462]), 42);
+    assert!(net.hosts[1].udp_recv(server).is_some());
+    let leaves = |net: &Net| {
+        let dst = "2001:db8::1".parse().unwrap();
+        net.hosts[0]
+            .routes()
+            .lookup(dst)
+            .and_then(|r| r.next_hop(dst))
+    };
+    assert_eq!(leaves(&net), "fe80::9".parse().ok());
+    hear(&mut net, (0, 0, 0), 9000, 0);
+    assert_eq!(leaves(&net), None);
+    // Asked four times a second, a neighbour that is not there is soon known not to be.
+    let socket = say(&mut net, "fd07::9");
+    net.run(Duration::from_millis(800));
+    assert!(net.hosts[0].udp_take_error(socket).is_some());
 }
 
 #[test]
@@ -802,4 +889,89 @@ fn routers_hear_what_is_listened_to() {
         let now = net.now;
         net.hosts[0].udp_leave(now, socket, 0, group);
     }
+}
+
+/// Answers as station 9 to each probe that host 0 sends, for so many, that the address is taken.
+fn deny(net: &mut Net, mut count: usize) -> Vec<Ipv6Addr> {
+    let mut denied = vec![];
+    let end = net.now + Duration::from_secs(60);
+    while net.now < end {
+        net.log.clear();
+        net.run(Duration::from_millis(100));
+        let probed = net.log.iter().filter_map(|(to, frame, _)| {
+            let bytes = frame.to_bytes();
+            let probe = *to == 1 && bytes[54] == 135 && bytes[22..38] == [0; 16];
+            probe.then(|| Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[62..78]).unwrap()))
+        });
+        for addr in probed.collect::<Vec<_>>() {
+            if count > 0 {
+                count -= 1;
+                denied.push(addr);
+                let flags = ndp::Flags::default();
+                let says = ndp::advertisement(mac(9), addr, ndp::ALL_NODES, None, flags);
+                net.hosts[0].handle_frame(net.now, Port(0), frame(9, says, 255));
+            }
+        }
+    }
+    denied
+}
+
+#[test]
+fn opaque_and_temporary_addresses_outlive_duplicates() {
+    let dumb = || Host::new(Config::default(), Rng::from_seed(2));
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.addresses.clear();
+        eth.interface_id = InterfaceId::Stable;
+        eth.temporary = true;
+    };
+    let start = |denials| {
+        let hosts = vec![six(1, "fd07::1/64", listens), dumb()];
+        let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+        let denied = deny(&mut net, denials);
+        (net, denied)
+    };
+    let of_us = |net: &Net| net.hosts[0].interfaces()[0].addresses().to_vec();
+    let (mut net, denied) = start(2);
+    let [link] = of_us(&net)[..] else {
+        panic!("{:?}", of_us(&net));
+    };
+    assert!(link.usable && !denied.contains(&link.cidr.addr6().unwrap()));
+    assert_eq!(denied.len(), 2);
+    assert_ne!(link.cidr.addr(), slaac::link_local(slaac::eui64(mac(1))));
+    // As often as it must not be, and then IPv6 is spoken no more than without an address.
+    let (none, denied) = start(9);
+    assert_eq!(denied.len(), 4);
+    assert!(of_us(&none).iter().all(|a| !a.usable));
+    // A prefix: a stable address and a temporary one, of which one is denied each.
+    let now = net.now;
+    net.hosts[0].handle_frame(now, Port(0), frame(9, routed(1800, 90_000, 90_000), 255));
+    assert_eq!(deny(&mut net, 2).len(), 2);
+    let ours = of_us(&net);
+    let kinds: Vec<_> = ours.iter().map(|a| (a.temporary, a.usable)).collect();
+    let mut sorted = kinds.clone();
+    sorted.sort();
+    assert_eq!(sorted, [(false, true), (false, true), (true, true)]);
+    let addr = |temporary| {
+        let far = |a: &&Address| a.temporary == temporary && a.cidr.contains(ip("fd09::").into());
+        ours.iter().find(far).unwrap().cidr.addr()
+    };
+    // What is sent leaves from the temporary one, where it goes far enough.
+    let mut from = |dst: &str| net.hosts[0].route_to(dst.parse().unwrap()).unwrap().1;
+    assert_eq!(from("2001:db8::1"), addr(true));
+    assert_eq!(from("fe80::9"), link.cidr.addr());
+    assert_eq!(from(&std::format!("{}", addr(false))), addr(false));
+    let far = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let mut names = ["10.0.0.1", "2001:db8::1", "fd77::1"].map(far);
+    net.hosts[0].order_destinations(&mut names);
+    // Of a label with our address, then by precedence; what has no way last.
+    assert_eq!(names, ["fd77::1", "2001:db8::1", "10.0.0.1"].map(far));
+    let routers = net.hosts[0].interfaces()[0].routers();
+    let left = |addr| {
+        let made = routers.autoconf().lifetimes(addr).unwrap();
+        made.preferred_until.unwrap().since(now).as_secs()
+    };
+    assert_eq!(left(addr(false)), 90_000);
+    assert!((50_000..=86_400 + 60).contains(&left(addr(true))));
+    assert!(net.hosts[0].stats().is_conserved());
 }

@@ -106,9 +106,21 @@ pub struct Cache {
     ready: VecDeque<Ready>,
     failures: VecDeque<Failure>,
     parked_bytes: usize,
-    reachable_time: Duration,
-    redraw_at: Instant,
+    /// IPv4's and IPv6's: routers set the latter's.
+    times: [Times; 2],
     stats: Stats,
+}
+
+/// The times of one family.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// BaseReachableTime.
+    base: Duration,
+    /// RetransTimer.
+    retrans: Duration,
+    /// ReachableTime, as it was drawn last.
+    reachable: Duration,
+    redraw_at: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -178,7 +190,14 @@ impl Cache {
     #[must_use]
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let [k0, k1] = rng.hash_keys();
+        let times = Times {
+            base: config.base_reachable_time,
+            retrans: config.retrans_timer,
+            reachable: Duration::ZERO,
+            redraw_at: Instant::ZERO,
+        };
         Self {
+            times: [times; 2],
             bucket: TokenBucket::new(config.solicit_rate, config.solicit_burst),
             config,
             rng,
@@ -193,8 +212,6 @@ impl Cache {
             ready: VecDeque::new(),
             failures: VecDeque::new(),
             parked_bytes: 0,
-            reachable_time: Duration::ZERO,
-            redraw_at: Instant::ZERO,
             stats: Stats::default(),
         }
     }
@@ -277,7 +294,7 @@ impl Cache {
     #[inline]
     pub fn confirm(&mut self, now: Instant, ip: IpAddr) {
         let Some(slot) = self.find(ip) else { return };
-        let reachable_time = self.reachable_time(now);
+        let reachable_time = self.reachable_time(now, ip);
         let Some(e) = self.entry(slot) else { return };
         match e.state {
             //= RFC 4861 §7.3.3: A hint says nothing where no MAC is known.
@@ -553,7 +570,10 @@ impl Cache {
     }
 
     fn make_reachable(&mut self, now: Instant, slot: usize) {
-        let until = now + self.reachable_time(now);
+        let Some(ip) = self.entry(slot).map(|e| e.ip) else {
+            return;
+        };
+        let until = now + self.reachable_time(now, ip);
         let Some(e) = self.entry(slot) else { return };
         let defended = e.rival.take().is_some();
         e.confirmed = true;
@@ -563,15 +583,50 @@ impl Cache {
         self.enter(now, slot, State::Reachable, Some(until));
     }
 
-    /// BaseReachableTime times 0.5 to 1.5, drawn anew every two hours.
-    fn reachable_time(&mut self, now: Instant) -> Duration {
-        //= RFC 4861 §6.3.4: ReachableTime is drawn at random and again every few hours.
-        if now >= self.redraw_at {
-            let base = self.config.base_reachable_time;
-            self.reachable_time = self.rng.between(base / 2, base.saturating_add(base / 2));
-            self.redraw_at = now + REDRAW;
+    /// Takes the times that routers give to IPv6's neighbours on this link; `None`: as they are.
+    //= RFC 4861 §6.3.4 BaseReachableTime and RetransTimer are taken over where they are given.
+    pub fn set_times6(&mut self, base_reachable: Option<Duration>, retrans: Option<Duration>) {
+        let [_, times] = &mut self.times;
+        times.retrans = retrans.unwrap_or(times.retrans);
+        if let Some(base) = base_reachable.filter(|base| *base != times.base) {
+            times.base = base;
+            //= RFC 4861 §6.3.4 a new one is drawn from when next it is asked for.
+            times.redraw_at = Instant::ZERO;
         }
-        self.reachable_time
+    }
+
+    /// BaseReachableTime and RetransTimer of IPv6's neighbours.
+    #[must_use]
+    pub const fn times6(&self) -> (Duration, Duration) {
+        let [_, times] = &self.times;
+        (times.base, times.retrans)
+    }
+
+    const fn times(&mut self, ip: IpAddr) -> &mut Times {
+        let [four, six] = &mut self.times;
+        match ip {
+            IpAddr::V4(_) => four,
+            IpAddr::V6(_) => six,
+        }
+    }
+
+    /// BaseReachableTime times 0.5 to 1.5, drawn anew every two hours.
+    fn reachable_time(&mut self, now: Instant, ip: IpAddr) -> Duration {
+        let Times {
+            base,
+            reachable,
+            redraw_at,
+            ..
+        } = *self.times(ip);
+        //= RFC 4861 §6.3.4: ReachableTime is drawn at random and again every few hours.
+        if now < redraw_at {
+            return reachable;
+        }
+        let drawn = self.rng.between(base / 2, base.saturating_add(base / 2));
+        let times = self.times(ip);
+        times.reachable = drawn;
+        times.redraw_at = now + REDRAW;
+        drawn
     }
 
     fn expire(&mut self, now: Instant, slot: usize) {
@@ -629,7 +684,10 @@ impl Cache {
 
     /// Asks for a solicitation, no sooner than RetransTimer after the last one.
     fn want(&mut self, now: Instant, slot: usize) {
-        let retrans_timer = self.config.retrans_timer;
+        let Some(ip) = self.entry(slot).map(|e| e.ip) else {
+            return;
+        };
+        let retrans_timer = self.times(ip).retrans;
         let order = self.next_want;
         let Some(e) = self.entry(slot) else { return };
         //= RFC 4861 §7.3.3: No neighbour is solicited twice within RetransTimer.
@@ -656,7 +714,8 @@ impl Cache {
         }
         self.wanting.remove(&(rank, order, slot));
         let multicast = rank != Rank::Probe;
-        let next = now + self.config.retrans_timer;
+        let ip = self.entry(slot)?.ip;
+        let next = now + self.times(ip).retrans;
         let e = self.entry(slot)?;
         e.want = None;
         e.sent += 1;

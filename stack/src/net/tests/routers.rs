@@ -1,12 +1,11 @@
 //! What routers say, and what a host makes of it over time.
 
 use super::*;
+use crate::net::autoconf::Event as Own;
 use crate::wire::Writer;
 use crate::wire::ndp::RouterFlags;
 use std::vec;
 use std::vec::Vec;
-
-const ID: u64 = 0x00ff_fe00_0007;
 
 fn secs(n: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(n)
@@ -21,7 +20,9 @@ fn cidr(text: &str) -> Cidr {
 }
 
 fn machine() -> Routers {
-    Routers::new(Config::default(), Rng::from_seed(1))
+    let ids = crate::net::slaac::Identifiers::Eui64(crate::wire::MacAddr([2, 0, 0, 0, 0, 7]));
+    let own = Autoconf::new(autoconf::Config::default(), ids, false, Rng::from_seed(2));
+    Routers::new(Config::default(), own, Rng::from_seed(1))
 }
 
 fn prefix(text: &str, flags: &str, valid: u32, preferred: u32) -> PrefixInformation {
@@ -62,7 +63,7 @@ fn say(
         retrans_timer: 0,
         options: &bytes,
     };
-    m.handle_advertisement(now, ip(from), &advertisement, ID);
+    m.handle_advertisement(now, ip(from), &advertisement);
     events(m)
 }
 
@@ -140,7 +141,7 @@ fn the_best_router_is_used_and_stays() {
 #[test]
 fn what_prefixes_do() {
     let none = (0, Preference::Medium);
-    let made = Event::Address(cidr("fd09::ff:fe00:7/64"));
+    let made = Event::Own(Own::Address(cidr("fd09::ff:fe00:7/64")));
     let on = Event::OnLink(cidr("fd09::/64"));
     for (said, want) in [
         (prefix("fd09::/64", "LA", 900, 600), vec![on, made]),
@@ -167,41 +168,15 @@ fn what_prefixes_do() {
     let addr = ip("fd09::ff:fe00:7");
     assert_eq!(m.poll_timeout(), Some(secs(600)));
     m.handle_timeout(secs(600));
-    assert_eq!(events(&mut m), [Event::Deprecated(addr, true)]);
+    assert_eq!(events(&mut m), [Event::Own(Own::Deprecated(addr, true))]);
     assert_eq!(m.poll_timeout(), Some(secs(900)));
     // Preferred again.
     let again = say(&mut m, secs(700), "fe80::1", none, &[said]);
-    assert_eq!(again, [Event::Deprecated(addr, false)]);
+    assert_eq!(again, [Event::Own(Own::Deprecated(addr, false))]);
     m.handle_timeout(secs(1600));
     let off = Event::OffLink(cidr("fd09::/64"));
-    assert_eq!(events(&mut m), [off, Event::AddressGone(addr)]);
+    assert_eq!(events(&mut m), [off, Event::Own(Own::Gone(addr))]);
     assert_eq!(m.poll_timeout(), None);
-}
-
-#[test]
-fn an_advertisement_does_not_end_an_address() {
-    const HOUR: u32 = 3600;
-    let none = (0, Preference::Medium);
-    // Valid for so long, then told so: valid for so long (RFC 4862 §5.5.3 (e)).
-    for (had, told, want) in [
-        (HOUR, 3 * HOUR, Some(3 * HOUR)),
-        (HOUR, 60, Some(HOUR)),
-        (3 * HOUR, 60, Some(2 * HOUR)),
-        (3 * HOUR, 0, Some(2 * HOUR)),
-        (HOUR, 0, Some(HOUR)),
-        (HOUR, HOUR + 60, Some(HOUR + 60)),
-        (FOR_EVER, 60, Some(2 * HOUR)),
-        (HOUR, FOR_EVER, None),
-        (FOR_EVER, FOR_EVER, None),
-    ] {
-        let mut m = machine();
-        for lifetime in [had, told] {
-            let said = prefix("fd09::/64", "A", lifetime, lifetime.min(30));
-            say(&mut m, secs(0), "fe80::1", none, &[said]);
-        }
-        let until = want.map(|s| secs(u64::from(s)));
-        assert_eq!(m.made()[0].valid_until, until, "{had} {told}");
-    }
 }
 
 #[test]
@@ -212,9 +187,144 @@ fn floods_fill_no_more_than_the_lists() {
         let said = prefix(&std::format!("fd09:{:x}::/64", n % 0xffff), "LA", 900, 600);
         say(&mut m, secs(0), &from, (900, Preference::Medium), &[said]);
     }
-    assert_eq!((m.routers().len(), m.made().len()), (16, 16));
+    assert_eq!((m.routers().len(), m.autoconf().made().count()), (16, 16));
     assert_eq!(m.prefixes.len(), 32);
-    assert_eq!(m.stats().refused, 4984 + 4968 + 4984);
+    assert_eq!(m.stats().refused, 4984 + 4968);
+    assert_eq!(m.autoconf().stats().refused, 4984);
     m.handle_timeout(secs(1000));
     assert_eq!((m.poll_timeout(), m.routers().len()), (None, 0));
+}
+
+/// What the machine tells after an advertisement that says all this.
+fn told(
+    m: &mut Routers,
+    now: Instant,
+    from: &str,
+    (hops, reachable, retrans): (u8, u32, u32),
+    said: &[NdpOption<'_>],
+) -> Vec<Event> {
+    let mut bytes = Vec::new();
+    for option in said {
+        let mut room = vec![0; option.emit_len()];
+        option.emit(&mut Writer::new(&mut room)).unwrap();
+        bytes.extend(room);
+    }
+    let advertisement = RouterAdvertisement {
+        cur_hop_limit: hops,
+        flags: RouterFlags(0),
+        router_lifetime: 0,
+        reachable_time: reachable,
+        retrans_timer: retrans,
+        options: &bytes,
+    };
+    m.handle_advertisement(now, ip(from), &advertisement);
+    events(m)
+}
+
+#[test]
+fn the_link_is_as_routers_say_within_limits() {
+    let mut m = machine();
+    let mtu = |mtu| [NdpOption::Mtu { reserved: 0, mtu }];
+    let ms = Duration::from_millis;
+    let mut want = Link {
+        hop_limit: Some(42),
+        mtu: Some(1400),
+        reachable_time: Some(ms(10_000)),
+        retrans_timer: Some(ms(500)),
+    };
+    let got = told(&mut m, secs(0), "fe80::1", (42, 10_000, 500), &mtu(1400));
+    assert_eq!(got, [Event::Link(want)]);
+    // What is not said, or is absurd, changes nothing.
+    for (fields, option) in [((0, 0, 0), 1400), ((1, 0, 0), 1279), ((9, 0, 0), 0)] {
+        let got = told(&mut m, secs(1), "fe80::1", fields, &mtu(option));
+        assert_eq!(got, [], "{fields:?} {option}");
+    }
+    want.reachable_time = Some(Duration::from_secs(1));
+    want.retrans_timer = Some(Duration::from_secs(3600));
+    let got = told(&mut m, secs(1), "fe80::1", (42, 1, u32::MAX), &[]);
+    assert_eq!(got, [Event::Link(want)]);
+}
+
+#[test]
+fn more_specific_routes_by_preference_and_reach() {
+    use Preference::{High, Low, Medium};
+    let flags = |preference| RouterFlags(0).with_preference(preference).0;
+    let octets = |text: &str| cidr(text).addr6().unwrap().octets();
+    let say = |m: &mut Routers, now: u64, from: &str, to: &str, preference, lifetime| {
+        let prefix = octets(to);
+        let option = NdpOption::RouteInformation {
+            prefix_len: cidr(to).prefix_len(),
+            flags: flags(preference),
+            lifetime,
+            prefix: &prefix,
+        };
+        told(m, secs(now), from, (0, 0, 0), &[option])
+    };
+    let route = |to: &str, by: &str| Event::Route(cidr(to), (!by.is_empty()).then(|| ip(by)));
+    // RFC 4191 §3.6's example, with its host.
+    let mut m = machine();
+    let (w, x, y, z) = ("fe80::a", "fe80::b", "fe80::c", "fe80::d");
+    let (two, db8) = ("2002::/16", "2001:db8::/32");
+    let everywhere = say(&mut m, 0, w, "::/0", Medium, 600);
+    assert_eq!(everywhere, [Event::DefaultRouter(Some(ip(w)))]);
+    assert_eq!(say(&mut m, 0, x, two, Medium, 600), [route(two, x)]);
+    assert_eq!(say(&mut m, 0, z, db8, Low, 900), [route(db8, z)]);
+    assert_eq!(say(&mut m, 0, y, db8, High, 600), [route(db8, y)]);
+    m.note_silent(ip(y));
+    assert_eq!(events(&mut m), [route(db8, z)]);
+    m.note_silent(ip(z));
+    assert_eq!(events(&mut m), [route(db8, "")], "to W");
+    m.note_silent(ip(w));
+    assert_eq!(events(&mut m), [route(db8, y)], "the best after all");
+    // Who is heard is not silent.
+    assert_eq!(say(&mut m, 9, z, db8, Low, 900), [route(db8, z)]);
+    m.handle_timeout(secs(600));
+    let gone = [Event::DefaultRouter(None), route(two, "")];
+    assert_eq!(events(&mut m), gone);
+    assert_eq!(say(&mut m, 601, z, db8, Low, 0), [route(db8, "")]);
+    // What may not be.
+    let reserved = Preference::Reserved;
+    assert_eq!(say(&mut m, 700, x, two, reserved, 600), []);
+    assert_eq!(say(&mut m, 700, x, "fe80::/10", High, 600), []);
+    assert_eq!(say(&mut m, 700, x, "ff00::/8", High, 600), []);
+    for n in 0..100 {
+        say(
+            &mut m,
+            700,
+            x,
+            &std::format!("2001:db8:{n:x}::/48"),
+            High,
+            60,
+        );
+    }
+    assert_eq!((m.routes().len(), m.stats().refused), (32, 68));
+    m.forget(ip(x));
+    assert_eq!((m.routes().len(), events(&mut m).len()), (0, 32));
+    assert_eq!(m.poll_timeout(), None);
+}
+
+#[test]
+fn names_are_learned_and_end() {
+    let mut m = machine();
+    let servers = ip("fd09::53").octets();
+    let said = [
+        NdpOption::Rdnss {
+            reserved: 0,
+            lifetime: 60,
+            servers: crate::wire::ipv6::Addresses::new(&servers).unwrap(),
+        },
+        NdpOption::Dnssl {
+            reserved: 0,
+            lifetime: 90,
+            names: b"\x03lab\0\0\0\0",
+        },
+    ];
+    told(&mut m, secs(0), "fe80::1", (0, 0, 0), &said);
+    assert_eq!(m.dns().servers()[0].value, ip("fd09::53"));
+    assert_eq!(m.dns().domains()[0].value, "lab");
+    assert_eq!(m.poll_timeout(), Some(secs(60)));
+    m.handle_timeout(secs(60));
+    assert_eq!((m.dns().servers().len(), m.dns().domains().len()), (0, 1));
+    m.handle_timeout(secs(90));
+    assert_eq!((m.dns().domains().len(), m.poll_timeout()), (0, None));
 }

@@ -317,7 +317,7 @@ pub struct Options {
     /// Path MTU discovery without ICMP.
     pub mtu_probing: MtuProbing,
     //= RFC 9293 §3.9.2 MUST-49: the time to live, for each connection.
-    /// Time to live.
+    /// Time to live; zero: the host's own, or in IPv6 what routers say (RFC 4861 §6.3.4).
     pub ttl: u8,
     //= RFC 9293 §3.9.1.9 MUST-48, SHLD-21: the Diffserv field, at any time.
     /// The six upper bits of the traffic class; the lower two are ECN's.
@@ -410,7 +410,7 @@ impl Default for Options {
             max_pacing_rate: u64::MAX,
             burst_segments: None,
             mtu_probing: MtuProbing::BlackHole,
-            ttl: 64,
+            ttl: 0,
             tos: 0,
             fast_open: false,
             fast_open_without_cookie: false,
