@@ -50,6 +50,8 @@ impl Sender {
         } else if seg.ack.after(probe.end) {
             self.track.tail_probe = None;
             if matches!(self.phase, Phase::Open | Phase::Disorder) {
+                // An episode that has passed says nothing about this loss.
+                self.track.doubt = None;
                 self.cc
                     .on_congestion(cx.now, Congestion::Loss, self.flight());
                 self.cc.set_window(self.cc.ssthresh());

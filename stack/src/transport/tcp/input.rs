@@ -349,6 +349,10 @@ impl Connection {
         }
         if seg.seq_len() > 0 {
             self.rcv.need = Need::Now;
+            if seg.seq.before(self.rcv.nxt) {
+                //= RFC 2883 §4 what comes late, after it was sent again, is a duplicate as well.
+                self.rcv.note_duplicate(seg);
+            }
         } else {
             self.challenge(now);
         }
@@ -482,7 +486,13 @@ impl Connection {
         if seg.ack.before(self.snd.una) {
             //= RFC 9293 §3.10.7.4 MAY-12: it guards against blind injection.
             //= RFC 5961 §5.2: too old an acknowledgment is no peer's.
-            if seg.ack.before(self.snd.una - self.snd.max_wnd.max(1)) {
+            // Nor is one of what was never sent, however large the window, as Linux has it.
+            let acked = u32::try_from(self.snd.buffer.start()).unwrap_or(u32::MAX);
+            let acked = acked.saturating_add(1);
+            if seg
+                .ack
+                .before(self.snd.una - self.snd.max_wnd.max(1).min(acked))
+            {
                 self.challenge(now);
                 return Err(DropReason::TcpBadAck);
             }

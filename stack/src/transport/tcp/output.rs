@@ -89,7 +89,8 @@ impl Connection {
         {
             return !matches!(self.state, State::Listen);
         }
-        let paced = self.timers.at(Timer::Pacing).is_some_and(|at| at > now);
+        // A cork has the same timer, and keeps back no more than what fills no segment.
+        let paced = !self.options.cork && self.timers.at(Timer::Pacing).is_some_and(|at| at > now);
         if paced || !self.may_talk() {
             return false;
         }

@@ -654,7 +654,7 @@ impl Receiver {
     /// Notes old data as a duplicate to be reported.
     pub(super) fn note_duplicate(&mut self, seg: &Segment) {
         self.hurry();
-        let end = (seg.seq + seg.len).earlier(self.nxt);
+        let end = (seg.seq + seg.seq_len()).earlier(self.nxt);
         self.dsack = Some((seg.seq, end));
     }
 

@@ -537,8 +537,11 @@ impl Sender {
         let flight = self.flight().div_ceil(u32::from(self.mss.max(1)));
         let flight = u16::try_from(flight).unwrap_or(u16::MAX);
         let over = !self.una.before(self.usage_end);
-        if over || !self.cwnd_limited && flight > self.peak {
-            self.cwnd_limited = false;
+        // With no room for one more the window limits, and whoever asks for room will not come by
+        // here again to be told so.
+        let limited = self.congestion_room() < u32::from(self.mss);
+        if over || limited || !self.cwnd_limited && flight > self.peak {
+            self.cwnd_limited = limited;
             self.peak = flight;
             self.usage_end = end;
         }

@@ -213,7 +213,7 @@ impl Controller for Cubic {
         }
     }
 
-    fn on_congestion(&mut self, _now: Instant, _event: Congestion, _in_flight: u32) {
+    fn on_congestion(&mut self, _now: Instant, event: Congestion, _in_flight: u32) {
         self.undo = self.curve;
         let cwnd = self.window.cwnd;
         //= RFC 9438 §4.7 a flow that did not get back to where it was leaves room for a new one.
@@ -225,7 +225,7 @@ impl Controller for Cubic {
         self.curve.cwnd_prior = cwnd;
         self.curve.epoch = None;
         //= RFC 9438 §4.6 threshold and window fall to beta of the window.
-        self.window.reduce(self.beta());
+        self.window.reduce(self.beta(), event);
     }
 
     fn on_recovery_exit(&mut self, _now: Instant) {

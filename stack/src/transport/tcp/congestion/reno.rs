@@ -73,9 +73,9 @@ impl Controller for Reno {
         }
     }
 
-    fn on_congestion(&mut self, _now: Instant, _event: Congestion, _in_flight: u32) {
+    fn on_congestion(&mut self, _now: Instant, event: Congestion, _in_flight: u32) {
         self.bytes_acked = 0;
-        self.window.reduce(self.window.cwnd / 2);
+        self.window.reduce(self.window.cwnd / 2, event);
     }
 
     fn on_recovery_exit(&mut self, _now: Instant) {

@@ -136,6 +136,19 @@ fn an_unused_window_never_grows() {
 }
 
 #[test]
+fn a_mark_is_not_undone() {
+    //= RFC 3168 §6.1.2
+    for mut controller in all() {
+        controller.on_congestion(at(1), Congestion::Loss, MSS);
+        controller.on_recovery_exit(at(2));
+        controller.on_congestion(at(3), Congestion::Ecn, MSS);
+        let marked = (controller.window(), controller.ssthresh());
+        controller.on_undo(at(4));
+        assert_eq!((controller.window(), controller.ssthresh()), marked);
+    }
+}
+
+#[test]
 fn undo_restores_what_was() {
     for mut controller in all() {
         let (window, ssthresh) = (controller.window(), controller.ssthresh());

@@ -15,7 +15,7 @@
 //! and decays over idle time as RFC 2861 has it, which is what Linux does.
 
 use super::hystart::{CSS_GROWTH_DIVISOR, HyStart};
-use super::{Ack, saturate};
+use super::{Ack, Congestion, saturate};
 use crate::time::{Duration, nanos};
 
 /// Which episode lasts.
@@ -120,8 +120,12 @@ impl Window {
     ///
     /// RFC 5681 §3.2 takes the threshold from the flight size. We differ, as Linux does, and take
     /// it from the window (RFC 9438 §4.6 allows it to those whose window does not grow unused).
-    pub fn reduce(&mut self, ssthresh: u32) {
-        self.keep();
+    pub fn reduce(&mut self, ssthresh: u32, event: Congestion) {
+        match event {
+            Congestion::Loss => self.keep(),
+            //= RFC 3168 §6.1.2 a mark tells of congestion, whatever turns out about losses beside it.
+            Congestion::Ecn => self.prior_cwnd = 0,
+        }
         self.ssthresh = self.floor(ssthresh);
         // Where PRR governs it sets its own at once; where it does not, this is the reduction.
         self.cwnd = self.cwnd.min(self.ssthresh);

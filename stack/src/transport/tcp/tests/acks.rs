@@ -240,6 +240,9 @@ fn paws() {
     //= RFC 7323 §5.3 R1: dropped, and answered.
     s.drops("P. 11:21 ack 1 ts -500/0", DropReason::TcpPaws);
     s.tx(&[". 1:1 ack 11"]);
+    //= RFC 2883 §4: of what is there already, its sender hears that it came twice.
+    s.drops("P. 1:11 ack 1 ts -500/0", DropReason::TcpPaws);
+    s.tx(&[". 1:1 ack 11 sack 1:11"]);
     // A reset is not looked at so.
     let mut t = s.clone();
     t.rx("R. 11:11 ack 1 ts -500/0");

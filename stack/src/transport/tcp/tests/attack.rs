@@ -79,6 +79,12 @@ fn acknowledgments_too_new_and_too_old() {
     let got = t.c.handle_segment(t.now, &seg, data);
     assert_eq!(got, Err(DropReason::TcpBadAck));
     assert_eq!(t.drain().len(), 1);
+    // Nothing was ever sent that this could acknowledge, though the window would have it.
+    let mut t = Script::open(plain());
+    let (mut seg, data) = t.parse("P. 1:11 ack 1");
+    seg.ack -= 2;
+    let got = t.c.handle_segment(t.now, &seg, data);
+    assert_eq!((got, t.read(10)), (Err(DropReason::TcpBadAck), 0));
     // No acknowledgment at all: dropped.
     s.drops("P 1:11", DropReason::TcpUnexpected);
     s.tx(&[]);

@@ -132,7 +132,43 @@ fn newreno() {
     s.rx(". 1:1 ack 15001");
     assert_eq!(s.c.phase(), Phase::Open);
     assert_eq!(s.c.status(s.now).recoveries, 1);
-    assert_eq!(s.cwnd(), s.c.status(s.now).ssthresh);
+    // What ends recovery is news like any other, and counts for growth (RFC 3465), as in Linux.
+    assert_eq!(s.cwnd(), s.c.status(s.now).ssthresh + 1000);
+}
+
+#[test]
+fn a_window_of_whole_segments_grows() {
+    //= RFC 5681 §3.1; RFC 9438 §4.3
+    // Ten segments, of which the first is lost: seven remain, to the byte, and so nothing is left
+    // of the window that less than a segment could be told apart from.
+    for (algorithm, after) in [(Algorithm::Cubic, 7000), (Algorithm::Reno, 5000)] {
+        let mut s = Script::sent(
+            Options {
+                congestion: algorithm,
+                ..sack_only()
+            },
+            10,
+        );
+        s.write(2000);
+        s.run(100);
+        s.rx(". 1:1 ack 1 sack 1001:10001");
+        s.drain();
+        s.run(100);
+        let mut acked = s.c.snd.nxt.since(s.c.snd.iss);
+        s.rx(&format!(". 1:1 ack {acked}"));
+        s.drain();
+        assert_eq!(s.c.status(s.now).ssthresh, after);
+        for _ in 0..40 {
+            // As much as the buffer takes.
+            let _ = s.c.send(s.now, &[0; 30_000]);
+            s.drain();
+            s.run(100);
+            acked = s.c.snd.nxt.since(s.c.snd.iss);
+            s.rx(&format!(". 1:1 ack {acked}"));
+            s.drain();
+        }
+        assert!(s.cwnd() > after + 5000, "{algorithm:?}: {}", s.cwnd());
+    }
 }
 
 #[test]
