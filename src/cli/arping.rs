@@ -38,7 +38,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The address.
-    #[arg(value_parser = attach::destination)]
+    #[arg(value_parser = of_ipv4)]
     dest: Ipv4Addr,
 
     /// Stop after this many requests.
@@ -76,6 +76,13 @@ pub struct Args {
 
     #[command(flatten)]
     attach: Attach,
+}
+
+fn of_ipv4(text: &str) -> Result<Ipv4Addr, String> {
+    match attach::destination(text)? {
+        IpAddr::V4(addr) => Ok(addr),
+        IpAddr::V6(_) => Err("ARP finds IPv4 addresses alone: `ping` it".to_owned()),
+    }
 }
 
 /// RFC 5227 §1.1, PROBE_NUM.

@@ -28,10 +28,6 @@ const OURS: &str = "10.7.0.2/24";
 const KERNEL6: &str = "fd07::1/64";
 const OURS6: &str = "fd07::2/64";
 
-/// What a verb that has IPv4 alone says of an IPv6 address.
-pub const NO_IPV6: &str =
-    "this verb has no IPv6 yet (`ping` and `traceroute` have): give an IPv4 address";
-
 /// Where the host attaches; every client has these.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
@@ -84,13 +80,14 @@ pub struct Attached {
 }
 
 impl Attach {
-    /// Attaches a host that holds its address.
+    /// Attaches a host that holds its address: of IPv4, unless another is given.
     ///
     /// # Errors
     /// Exit code 2 where an address is missing or makes no sense, 3 with a remedy where the machine
     /// lacks something.
     pub fn open(&self) -> Result<Attached, Failure> {
-        self.open_family(true, true)
+        let ipv4 = self.address.is_none_or(|ours| ours.addr().is_ipv4());
+        self.open_family(true, ipv4)
     }
 
     /// The same, with an address of the family of whom it is to speak to.
@@ -218,10 +215,14 @@ impl Attach {
         let usual = || usual.parse().map_err(|e| Failure::usage(format!("{e}")));
         match (self.address, &self.raw) {
             (Some(cidr), _) if cidr.addr().is_ipv4() == ipv4 => Ok(cidr),
-            (Some(cidr), _) if ipv4 => Err(Failure::usage(format!("{cidr}: {NO_IPV6}"))),
-            (Some(cidr), _) => Err(Failure::usage(format!(
-                "{cidr} is of IPv4, and whom it is to speak to of IPv6"
-            ))),
+            (Some(cidr), _) => {
+                let [own, other] = match ipv4 {
+                    true => ["IPv6", "IPv4"],
+                    false => ["IPv4", "IPv6"],
+                };
+                let said = format!("{cidr} is of {own}, and whom it is to speak to of {other}");
+                Err(Failure::usage(said))
+            }
             (None, Some(name)) if hold => Err(Failure {
                 remedy: Some(format!(
                     "--address CIDR with an unused address of {name}'s network \
@@ -303,23 +304,11 @@ fn exists(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
 }
 
-/// Parses a destination; names wait for a resolver.
+/// Parses a destination of either family; names wait for a resolver.
 ///
 /// # Errors
 /// What to give instead.
-pub fn destination(text: &str) -> Result<Ipv4Addr, String> {
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(addr)) => Ok(addr),
-        Ok(IpAddr::V6(_)) => Err(NO_IPV6.to_owned()),
-        Err(_) => Err("not an IPv4 address, as 10.7.0.1 (names are not looked up yet)".to_owned()),
-    }
-}
-
-/// The same of either family.
-///
-/// # Errors
-/// What to give instead.
-pub fn any_destination(text: &str) -> Result<IpAddr, String> {
+pub fn destination(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| {
         "not an IP address, as 10.7.0.1 or fd07::1 (names are not looked up yet)".to_owned()
     })
@@ -344,7 +333,6 @@ pub fn warn(event: &Event) {
 pub fn cannot_connect(to: SocketAddr, error: ConnectError) -> Failure {
     let failure = Failure::usage(format!("{to}: {error}"));
     match error {
-        ConnectError::NoRoute if to.is_ipv6() => Failure::usage(format!("{to}: {NO_IPV6}")),
         ConnectError::NoRoute => Failure {
             remedy: Some("--gateway IP, or --address CIDR with a network that has it".to_owned()),
             ..failure
@@ -553,7 +541,10 @@ mod tests {
                 &["--raw", "eth0"][..],
                 "--address CIDR with an unused address of eth0's network",
             ),
-            (&["--address", "fd07::2/64"], "has no IPv6 yet"),
+            (
+                &["--address", "fd07::2/64"],
+                "whom it is to speak to of IPv4",
+            ),
             (&["--address", "10.0.0.1/32"], "give --kernel"),
             (&["--raw", "a", "--tap", "b"], "cannot be used with"),
             (&["--vlan", "4095"], "4095 is not in 1..=4094"),

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "Examples:
   tapline fetch --tap tap0 http://10.7.0.1:8000/
   tapline fetch -o disk.img --raw veth0 --address 10.1.0.9/24 http://10.1.0.1/disk.img
+  tapline fetch --tap tap0 http://[fd07::1]:8000/
   tapline fetch --json -o /dev/null --tap tap0 10.7.0.1:8000/file | jq .bytes_per_second";
 
 /// How long the end of a connection may take.
@@ -97,7 +98,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn go(args: &Args) -> Result<ExitCode, Failure> {
-    let mut attached = args.attach.open()?;
+    let mut attached = args.attach.open_to(args.url.to.ip())?;
     let path = args.output.clone();
     let open = move || -> Result<Box<dyn Write>, Failure> {
         let Some(path) = path else {

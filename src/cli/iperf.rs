@@ -21,7 +21,7 @@ use stack::time::{Duration, Instant};
 use stack::transport::tcp;
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ pub struct Args {
     /// Measure to this server.
     #[arg(short, long, value_name = "HOST", value_parser = attach::destination,
           required_unless_present = "server", conflicts_with = "server")]
-    client: Option<Ipv4Addr>,
+    client: Option<IpAddr>,
 
     /// Be the server.
     #[arg(short, long)]
@@ -128,7 +128,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn go(args: &Args) -> Result<ExitCode, Failure> {
-    let mut attached = args.attach.open()?;
+    let mut attached = match args.client {
+        Some(to) => args.attach.open_to(to)?,
+        None => args.attach.open()?,
+    };
     let out = io::stdout().lock();
     let code = match args.client {
         Some(to) => {
@@ -156,9 +159,9 @@ fn go(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code?))
 }
 
-fn config(args: &Args, to: Ipv4Addr) -> client::Config {
+fn config(args: &Args, to: IpAddr) -> client::Config {
     client::Config {
-        to: SocketAddr::new(to.into(), args.port),
+        to: SocketAddr::new(to, args.port),
         params: Params {
             time: match args.bytes {
                 Some(_) => Duration::ZERO,
@@ -220,11 +223,8 @@ impl<W: Write> Asking<W> {
     fn step(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         if !self.begun {
             self.begun = true;
-            let to = config(
-                &self.args,
-                self.args.client.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            )
-            .to;
+            let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let to = config(&self.args, self.args.client.unwrap_or(nobody)).to;
             let started = self.client.start(now, host);
             started.map_err(|e| attach::cannot_connect(to, e))?;
         }
@@ -459,7 +459,7 @@ mod tests {
         let args: Args = simulated::args("iperf", line).unwrap();
         let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
         let mut server = Server::open(&mut peer, PORT, &tcp::Options::default()).unwrap();
-        let to = config(&args, Ipv4Addr::new(10, 7, 0, 1));
+        let to = config(&args, Ipv4Addr::new(10, 7, 0, 1).into());
         let client = Client::new(to, &Rng::from_seed(1));
         let mut asking = Asking::new(args, client, Vec::new());
         let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];

@@ -47,7 +47,7 @@ const FLOOD_INTERVAL: Duration = Duration::from_millis(10);
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Whom to ask.
-    #[arg(value_parser = attach::any_destination)]
+    #[arg(value_parser = attach::destination)]
     dest: IpAddr,
 
     /// Stop after this many requests.

@@ -45,7 +45,7 @@ const fn headers(dest: IpAddr) -> usize {
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Where to.
-    #[arg(value_parser = attach::any_destination)]
+    #[arg(value_parser = attach::destination)]
     dest: IpAddr,
 
     /// Size of the probes with their headers.

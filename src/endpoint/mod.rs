@@ -39,7 +39,7 @@ use stack::time::{Duration, Instant};
 use stack::transport::{ErrorKind, SocketError};
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What every program has in common, so that one driver holds any of them.
 ///
@@ -380,15 +380,9 @@ fn count(n: usize) -> u64 {
 }
 
 /// Two hosts and more in memory, for the tests of the programs.
-/// The unspecified address of each family that the host has an address of: IPv4 in any case.
-fn everywhere(host: &Host) -> Vec<IpAddr> {
-    let mut addresses = host.interfaces().iter().flat_map(|i| i.addresses());
-    let v6 = addresses.any(|a| a.cidr.addr().is_ipv6());
-    let v6 = v6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    [IpAddr::V4(Ipv4Addr::UNSPECIFIED)]
-        .into_iter()
-        .chain(v6)
-        .collect()
+/// A port at all addresses of both families, whatever addresses come and go.
+const fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ use stack::host::{BindError, Event, Host, ListenHandle, Readiness, TcpHandle};
 use stack::time::{Duration, Instant};
 use stack::transport::tcp::{self, ListenOptions};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 /// Connections open at a time, of all services together.
 pub const MAX_TALKS: usize = 16_384;
@@ -121,11 +120,9 @@ impl Streams {
     ) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for &service in wanted.iter().filter(|s| **s != Service::Iperf) {
-            for any in super::everywhere(host) {
-                let at = SocketAddr::new(any, service.port());
-                let handle = host.tcp_listen(at, listening(service, options))?;
-                listeners.push((handle, service));
-            }
+            let at = super::everywhere(service.port());
+            let handle = host.tcp_listen(at, listening(service, options))?;
+            listeners.push((handle, service));
         }
         Ok(Self {
             listeners,
@@ -496,6 +493,7 @@ fn chargen(
 mod tests {
     use super::super::pair::hosts;
     use super::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn who_spoke_last_is_not_the_one_that_makes_room() {

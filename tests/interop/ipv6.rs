@@ -1,7 +1,9 @@
 //! IPv6 on a TAP: the kernel and its tools find the host, and the host them.
 
-use crate::common::{loses_nothing, run, stand_in, udp_echo, up, up_sh, up_with_status};
-use crate::{Anyone, Test};
+use crate::common::{
+    World, loses_nothing, run, stand_in, tapline, udp_echo, up, up_sh, up_with_status,
+};
+use crate::{Anyone, Root, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -50,6 +52,12 @@ pub(crate) const TESTS: &[Test] = &[
         Anyone,
         "ipv6_ping_and_traceroute_of_ours",
         ping_and_traceroute_of_ours,
+    ),
+    (Root, "ipv6_clients_of_ours", clients_of_ours),
+    (
+        Root,
+        "ipv6_a_bridge_hears_what_is_listened_to",
+        a_bridge_hears_what_is_listened_to,
     ),
     (
         Anyone,
@@ -195,6 +203,129 @@ fn ping_and_traceroute_of_ours() {
         .says("Destination Host Unreachable");
 }
 
+/// `nc`, `fetch` and `iperf` with kernels, which listen to one family or both.
+fn clients_of_ours() {
+    let world = World::new(
+        &["kernel", "stack"],
+        "ip link add w0 netns kernel type veth peer name w1 netns stack
+         ip -n kernel addr add fd01::1/64 dev w0 nodad
+         ip -n kernel addr add 10.1.0.1/24 dev w0
+         ip -n kernel link set w0 up
+         ip -n stack link set w1 up",
+    );
+    let server = "exec python3 -u - <<'END'
+import socket, threading
+def listen(kind):
+    s = socket.socket(socket.AF_INET6, kind)
+    s.bind(('::', 5000))
+    return s
+tcp, udp = listen(socket.SOCK_STREAM), listen(socket.SOCK_DGRAM)
+tcp.listen()
+def datagrams():
+    while True:
+        data, who = udp.recvfrom(2048)
+        udp.sendto(data.upper() + who[0].encode(), who)
+threading.Thread(target=datagrams, daemon=True).start()
+print('ready')
+for _ in range(3):
+    s, who = tcp.accept()
+    data = b''.join(iter(lambda: s.recv(2048), b''))
+    if data.startswith(b'GET'): raise SystemExit(data)
+    s.sendall(data.upper() + who[0].encode())
+    s.close()
+page, who = tcp.accept()
+page.recv(2048)
+page.sendall(b'HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello')
+page.close()
+END";
+    let server = world.start("kernel", server, "ready");
+    let at = "--raw w1 --address fd01::2/64";
+    let ours = tapline();
+    let say = |rest: &str| world.sh("stack", &format!("echo hello | {ours} {rest}"));
+    say(&format!("nc -w 5 {at} fd01::1 5000"))
+        .exits(0)
+        .says("HELLO\nfd01::2");
+    say(&format!("nc -u -w 1 {at} fd01::1 5000"))
+        .exits(0)
+        .says("HELLO\nfd01::2");
+    // The mapped form of an IPv4 address is that address (RFC 3493 §3.7).
+    let four = "--raw w1 --address 10.1.0.2/24";
+    for to in ["10.1.0.1", "::ffff:10.1.0.1"] {
+        say(&format!("nc -w 5 {four} {to} 5000"))
+            .exits(0)
+            .says("HELLO\n::ffff:10.1.0.2");
+    }
+    say(&format!("fetch {at} http://[fd01::1]:5000/"))
+        .exits(0)
+        .says("hello");
+    drop(server);
+    let iperf = world.start("kernel", "exec iperf3 -s --forceflush", "Server listening");
+    say(&format!("iperf -c fd01::1 -n 20MB {at}"))
+        .exits(0)
+        .says("20.0 MB");
+    drop(iperf);
+    // A listener of ours takes both families.
+    let both = format!("exec {ours} nc -l -k -w 20 -p 5000 {four} </dev/null 2>&1");
+    let listener = world.start("stack", &both, "");
+    let talk = "for i in $(seq 50); do echo to all | nc -4 -N -w 2 10.1.0.2 5000 && exit; sleep 0.1; done; exit 1";
+    world.sh("kernel", talk).exits(0);
+    assert!(listener.stop().contains("to all"));
+}
+
+/// RFC 3810: what a bridge that looks notes of whom a port listens to, with sources, and in version 1.
+fn a_bridge_hears_what_is_listened_to() {
+    for (version, source) in [(2, "--source fd01::1"), (1, "")] {
+        let world = World::new(
+            &["kernel", "stack"],
+            &format!(
+                "ip link add w0 netns kernel type veth peer name w1 netns stack
+                 ip -n kernel link add br0 type bridge mcast_snooping 1 mcast_querier 1 \
+                     mcast_mld_version {version} mcast_startup_query_interval 50 \
+                     mcast_query_response_interval 50 mcast_last_member_interval 20
+                 ip -n kernel link set w0 master br0
+                 ip -n kernel addr add fd01::1/64 dev br0 nodad
+                 ip -n kernel link set w0 up
+                 ip -n kernel link set br0 up
+                 ip -n stack link set w1 up"
+            ),
+        );
+        let join = format!(
+            "exec {} nc -u -l -k -w 8 -p 5000 --join ff05::7 {source} --raw w1 \
+             --address fd01::2/64 </dev/null 2>&1",
+            tapline()
+        );
+        let member = world.start("stack", &join, "");
+        let wait = |test: &str| {
+            format!(
+                "for i in $(seq 150); do {test} && exit; sleep 0.1; done; \
+                 bridge -d mdb show dev br0; exit 1"
+            )
+        };
+        let listed = match source {
+            "" => "bridge mdb show dev br0 | grep -q 'grp ff05::7 '",
+            _ => "bridge -d mdb show dev br0 | grep -q 'grp ff05::7 .*fd01::1'",
+        };
+        world.sh("kernel", &wait(listed)).exits(0);
+        world
+            .sh(
+                "kernel",
+                &wait("bridge mdb show dev br0 | grep -q 'grp ff02::1:ff00:2 '"),
+            )
+            .exits(0);
+        let send = "echo to the group | nc -6 -u -w 1 ff05::7%br0 5000";
+        world.sh("kernel", send).exits(0);
+        let said = member.ended();
+        assert!(said.contains("to the group"), "{said}");
+        // It has said that it leaves.
+        world
+            .sh(
+                "kernel",
+                &wait("! bridge mdb show dev br0 | grep -q 'grp ff05::7 '"),
+            )
+            .exits(0);
+    }
+}
+
 /// Advertisements that nobody asked for, of us and of strangers, from afar, malformed, and denials
 /// of every address: the host answers after them, and counts each.
 fn forgeries_change_little() {
@@ -255,7 +386,7 @@ fn radvd_configures_the_host() {
         echo radvd has ended
         {exe} status",
         conf = said.path(),
-        exe = crate::common::tapline(),
+        exe = tapline(),
     );
     let ran = run(&["up", "--config", file.path(), "--", "sh", "-c", &script]).exits(0);
     let (before, after) = ran.out.split_once("radvd has ended").unwrap();

@@ -5,11 +5,12 @@ use crate::cli::report;
 use crate::runtime::stdin::{Chunk, Input};
 use stack::time::Duration;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 const EXAMPLES: &str = "Examples:
   echo hello | tapline nc 10.7.0.1 7              # the kernel refuses: nobody listens there
   tapline nc --tap tap0 10.7.0.1 5000             # lines typed here, answers from there
+  tapline nc --tap tap0 fd07::1 5000              # the same over IPv6
   tapline nc -l -p 5000 --raw veth0 --address 10.1.0.9/24 >file
   tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24
   tapline nc -u -l -k -p 5000 --tap tap0 --join 239.1.2.3 --source 10.7.0.1   # only from there";
@@ -70,20 +71,20 @@ pub struct Args {
 
     /// With -l, be in this multicast group too.
     #[arg(long, value_name = "GROUP", requires_all = ["listen", "udp"], value_parser = group)]
-    pub(super) join: Option<Ipv4Addr>,
+    pub(super) join: Option<IpAddr>,
 
     /// Of the group, hear only this source; give it again for more.
     #[arg(long, value_name = "IP", requires = "join")]
-    pub(super) source: Vec<Ipv4Addr>,
+    pub(super) source: Vec<IpAddr>,
 
     #[command(flatten)]
     pub(super) attach: Attach,
 }
 
-fn group(text: &str) -> Result<Ipv4Addr, String> {
+fn group(text: &str) -> Result<IpAddr, String> {
     let addr = text.parse().ok();
-    let group = addr.filter(Ipv4Addr::is_multicast);
-    group.ok_or_else(|| "a group is 224.0.0.0 to 239.255.255.255".to_owned())
+    let group = addr.filter(IpAddr::is_multicast);
+    group.ok_or_else(|| "a group is 224.0.0.0 to 239.255.255.255, or begins with ff".to_owned())
 }
 
 /// Our port, and the peer's end where there is one from the start.

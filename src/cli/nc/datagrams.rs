@@ -5,6 +5,7 @@
 //!   stdout <--a datagram-- udp_recv               ICMP errors --> a line on standard error
 //! ```
 
+use super::EVERYWHERE;
 use super::args::{Args, Ends, Source};
 use crate::cli::{Failure, attach, report};
 use crate::runtime::stdin::Chunk;
@@ -15,7 +16,7 @@ use stack::host::{Host, SendError, UdpHandle};
 use stack::net::groups::FilterMode;
 use stack::time::Instant;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
 /// The two streams and the socket between them.
@@ -88,7 +89,7 @@ impl<S: Source, W: Write> Cat<S, W> {
     }
 
     fn open(&mut self, host: &mut Host, now: Instant) -> Result<UdpHandle, Failure> {
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.ends.port);
+        let any = SocketAddr::new(EVERYWHERE, self.ends.port);
         let refused = |e| Failure::usage(format!("port {}: {e}", self.ends.port));
         let socket = host.udp_bind(any).map_err(refused)?;
         if let Some(options) = host.udp_options(socket) {
@@ -99,8 +100,7 @@ impl<S: Source, W: Write> Cat<S, W> {
                 [] => FilterMode::Exclude,
                 _ => FilterMode::Include,
             };
-            let sources: Vec<IpAddr> = self.args.source.iter().map(|&s| s.into()).collect();
-            host.udp_join(now, socket, self.interface, group, mode, &sources)
+            host.udp_join(now, socket, self.interface, group, mode, &self.args.source)
                 .map_err(|e| Failure::usage(format!("{group}: {e}")))?;
         }
         if let Some(peer) = self.ends.peer {
@@ -194,7 +194,6 @@ fn cannot_send(peer: SocketAddr, error: SendError) -> Failure {
             remedy: Some("nc -b, if everyone shall hear it".to_owned()),
             ..Failure::usage(format!("{peer}: {error}"))
         },
-        (addr @ IpAddr::V4(_), error) => attach::cannot_send(addr, error),
-        (IpAddr::V6(_), error) => Failure::usage(format!("{peer}: {error}")),
+        (addr, error) => attach::cannot_send(addr, error),
     }
 }

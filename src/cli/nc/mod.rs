@@ -16,7 +16,7 @@ pub use args::Args;
 use args::Ends;
 use datagrams::Cat;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 /// The most that one read becomes: what fits a datagram.
@@ -31,7 +31,11 @@ const PIECE: usize = 64 << 10;
 /// Exit code 2 for bad usage, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let ends = ends(args)?;
-    let mut attached = args.attach.open()?;
+    let whom = ends.peer.map(|peer| peer.ip()).or(args.join);
+    let mut attached = match whom {
+        Some(whom) => args.attach.open_to(whom)?,
+        None => args.attach.open()?,
+    };
     if args.listen {
         args.attach.warn_if_alone();
     }
@@ -54,6 +58,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code?))
 }
 
+/// All addresses of both families.
+const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 fn ends(args: &Args) -> Result<Ends, Failure> {
     let port = |text: &str| match text.parse() {
         Ok(0) | Err(_) => Err(Failure::usage(format!("'{text}' is no port (1 to 65535)"))),
@@ -66,7 +73,7 @@ fn ends(args: &Args) -> Result<Ends, Failure> {
     let wanted = |what: &str| Failure::usage(format!("{what}; `tapline help nc` has examples"));
     match (args.listen, args.dest.as_slice()) {
         (false, [to, at]) => {
-            let peer = SocketAddr::new(host(to)?.into(), port(at)?);
+            let peer = SocketAddr::new(host(to)?, port(at)?);
             let port = args.port.unwrap_or(0);
             Ok(Ends {
                 port,
@@ -86,7 +93,7 @@ fn ends(args: &Args) -> Result<Ends, Failure> {
         }),
         (true, [from, at]) if args.port.is_some() => Ok(Ends {
             port: args.port.unwrap_or(0),
-            peer: Some(SocketAddr::new(host(from)?.into(), port(at)?)),
+            peer: Some(SocketAddr::new(host(from)?, port(at)?)),
         }),
         (true, _) => Err(wanted("with -l, give -p PORT or just PORT")),
     }

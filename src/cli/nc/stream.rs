@@ -6,6 +6,7 @@
 //!                       both --> close, and stay until the peer has acknowledged it
 //! ```
 
+use super::EVERYWHERE;
 use super::args::{Args, Ends, Source};
 use crate::cli::{Failure, attach, report};
 use crate::runtime::stdin::Chunk;
@@ -13,10 +14,11 @@ use crate::runtime::{Next, Wake};
 use bytes::{Buf as _, Bytes};
 use stack::host::{Host, ListenHandle, TcpHandle};
 use stack::time::{Duration, Instant, earliest};
+use stack::transport::any_of;
 use stack::transport::tcp::{self, Error, ListenOptions};
 use stack::wire::Cidr;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 
 /// How long the end of a connection may take: the host goes with this process.
@@ -190,7 +192,7 @@ impl<S: Source, W: Write> Line<S, W> {
     fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         self.begun = true;
         self.last_active = now;
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.ends.port);
+        let any = SocketAddr::new(EVERYWHERE, self.ends.port);
         if self.args.listen {
             let only = self.ends.peer.and_then(|peer| match peer.ip() {
                 ip @ IpAddr::V4(_) => Cidr::new(ip, 32),
@@ -209,7 +211,7 @@ impl<S: Source, W: Write> Line<S, W> {
         let Some(peer) = self.ends.peer else {
             return Err(Failure::usage("nobody to connect to"));
         };
-        let from = (self.ends.port != 0).then_some(any);
+        let from = (self.ends.port != 0).then_some(SocketAddr::new(any_of(peer.ip()), any.port()));
         let options = tcp::Options {
             fast_open: self.args.fast_open,
             ..tcp::Options::default()

@@ -81,8 +81,7 @@ struct Test {
 /// A server.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// One for each family.
-    listeners: Vec<ListenHandle>,
+    listener: ListenHandle,
     guests: Vec<Guest>,
     test: Option<Test>,
     outcomes: VecDeque<Outcome>,
@@ -103,13 +102,8 @@ impl Server {
             options: options.clone(),
             ..ListenOptions::default()
         };
-        let mut listeners = Vec::new();
-        for any in everywhere(host) {
-            let at = SocketAddr::new(any, port);
-            listeners.push(host.tcp_listen(at, listening.clone())?);
-        }
         Ok(Self {
-            listeners,
+            listener: host.tcp_listen(everywhere(port), listening)?,
             guests: Vec::new(),
             test: None,
             outcomes: VecDeque::new(),
@@ -131,7 +125,7 @@ impl Server {
     /// Takes an event that concerns one of our connections.
     pub fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
         match *event {
-            Event::Listener(handle) if self.listeners.contains(&handle) => {
+            Event::Listener(handle) if self.listener == handle => {
                 self.accept(now, host, handle);
             }
             Event::Tcp(handle, ready) => {

@@ -19,7 +19,7 @@ use crate::transport::Readiness;
 use crate::transport::raw::{self, Kind as RawKind};
 use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
-use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError, any_of};
+use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError};
 use crate::wire::checksum::Sum;
 use crate::wire::{Protocol, icmpv4, icmpv6, udp as udp_wire};
 use alloc::boxed::Box;
@@ -231,8 +231,8 @@ impl core::error::Error for SendError {}
 const OVERHEAD: usize = 256;
 
 impl Host {
-    /// Opens a UDP socket on an address of this host and a port (zero: an ephemeral one); the unspecified
-    /// address is all of its family.
+    /// Opens a UDP socket on an address of this host and a port (zero: an ephemeral one). `0.0.0.0` is
+    /// all of IPv4, `[::]` all there are, unless [`only_v6`](udp::Options::only_v6).
     ///
     /// # Errors
     /// See [`BindError`].
@@ -249,7 +249,7 @@ impl Host {
         local: SocketAddr,
         options: udp::Options,
     ) -> Result<UdpHandle, BindError> {
-        let addr = local.ip();
+        let addr = local.ip().to_canonical();
         if !addr.is_unspecified() && !ip::is_group(addr) && self.own(addr).is_none() {
             return Err(BindError::NotAvailable);
         }
@@ -257,24 +257,28 @@ impl Host {
             0 => self.ephemeral_port(None).ok_or(BindError::NoPort)?,
             port => port,
         };
-        if !self.may_bind(addr, port, options.reuse) {
+        let socket = udp::Socket::new(addr, port, options);
+        if !self.may_bind(&socket) {
             return Err(BindError::InUse);
         }
-        let kind = Kind::Udp(udp::Socket::new(addr, port, options));
-        let key = self.open(kind)?;
-        self.udp.bind(addr, port, key);
+        let dual = socket.is_dual();
+        let key = self.open(Kind::Udp(socket))?;
+        match dual {
+            true => self.udp.bind_dual(port, key),
+            false => self.udp.bind(addr, port, key),
+        }
         Ok(UdpHandle(key))
     }
 
     /// Whether a binding is free: nobody overlaps it, or all agreed to share.
-    fn may_bind(&self, addr: IpAddr, port: u16, reuse: bool) -> bool {
+    fn may_bind(&self, new: &udp::Socket) -> bool {
         // Most ports have no or one socket; those with thousands share or are connected.
-        self.udp.on_port(port).iter().all(|&key| {
+        self.udp.on_port(new.port).iter().all(|&key| {
             let Some(socket) = self.udp_socket(key) else {
                 return true;
             };
-            let overlaps = socket.is_at(addr) || addr == any_of(socket.local_addr);
-            !overlaps || (reuse && socket.options.reuse)
+            let overlaps = socket.is_at(new.local_addr) || new.is_at(socket.local_addr);
+            !overlaps || (new.options.reuse && socket.options.reuse)
         })
     }
 
@@ -289,9 +293,10 @@ impl Host {
     /// # Errors
     /// No way to `remote`, or another socket has the same pair of ends.
     pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SendError> {
+        let remote = canonical(remote);
         let way = self.way(remote.ip()).map_err(refusal)?;
         let socket = self.udp_socket(handle.0).ok_or(SendError::NoSocket)?;
-        if socket.local_addr.is_ipv4() != remote.is_ipv4() {
+        if !socket.speaks(remote.ip()) {
             return Err(SendError::NoRoute);
         }
         if way.broadcast && !socket.options.broadcast {
@@ -353,14 +358,15 @@ impl Host {
         if let Some(error) = socket.take_hard_error() {
             return Err(SendError::Failed(error));
         }
-        let dst = to.or(socket.remote).ok_or(SendError::NotConnected)?;
+        let dst = canonical(to.or(socket.remote).ok_or(SendError::NotConnected)?);
+        let speaks = socket.speaks(dst.ip());
         let (local_addr, port, options) = (socket.local_addr, socket.port, socket.options);
         if entry.tx_bytes + len + OVERHEAD > options.send_limit.max(len + OVERHEAD) {
             entry.wants_room = true;
             return Err(SendError::WouldBlock);
         }
         let dst_ip = dst.ip();
-        if dst_ip.is_ipv4() != local_addr.is_ipv4() {
+        if !speaks {
             return Err(SendError::NoRoute);
         }
         let way = match options.multicast_interface {
@@ -1049,6 +1055,15 @@ impl Host {
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The address that a socket sends from: its own, where that is one host's.
+/// An end with its address in the form that goes onto a wire: `::ffff:10.0.0.1` is 10.0.0.1.
+#[inline]
+pub(super) fn canonical(end: SocketAddr) -> SocketAddr {
+    match end {
+        SocketAddr::V4(_) => end,
+        SocketAddr::V6(_) => SocketAddr::new(end.ip().to_canonical(), end.port()),
+    }
+}
+
 fn source(local: IpAddr, way: &Way) -> IpAddr {
     match local.is_unspecified() || ip::is_group(local) {
         true => way.src,

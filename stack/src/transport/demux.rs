@@ -3,7 +3,7 @@
 //! ```text
 //!   (local addr, port, remote addr, port)   connected        first match wins
 //!   (local addr, port)                      bound to an address
-//!   (any of a family, port)                 bound to the port: no hash, a page of ports
+//!   (any of a family or two, port)          bound to the port: no hash, a page of ports
 //! ```
 //!
 //! Read first: RFC 768; RFC 1122 §4.1.3.5 and §4.1.4 (multihoming).
@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash, Hasher};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hashbrown::HashMap;
 use siphasher::sip::SipHasher13;
 
@@ -167,9 +167,22 @@ impl Demux {
         }
     }
 
+    /// Adds a socket that is bound to all addresses of both families.
+    pub fn bind_dual(&mut self, port: u16, key: Key) {
+        let four = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.bind(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port, key);
+        let bound = self.bound.entry(local_key(four, port));
+        bound.or_default().push(key);
+        self.any[family(&four)].set(port, Some(key));
+    }
+
     /// Takes a bound socket out.
     pub fn unbind(&mut self, addr: IpAddr, port: u16, key: Key) {
         self.unlist(addr, port, key);
+        if super::is_any6(addr) {
+            // Where it was bound to both.
+            self.unlist(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, key);
+        }
         if let Some(keys) = self.by_port.get_mut(&port) {
             keys.retain(|&k| k != key);
             if keys.is_empty() {
@@ -207,7 +220,8 @@ impl Demux {
         self.connected.insert(flow, key);
         // It hears its peer only: who shares its port gets the others.
         self.unlist(local.ip(), local.port(), key);
-        self.unlist(super::any_of(local.ip()), local.port(), key);
+        self.unlist(IpAddr::V4(Ipv4Addr::UNSPECIFIED), local.port(), key);
+        self.unlist(IpAddr::V6(Ipv6Addr::UNSPECIFIED), local.port(), key);
         true
     }
 

@@ -39,6 +39,25 @@ pub const fn any_of(like: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether this is the unspecified address of IPv6, which may stand for IPv4's as well.
+#[must_use]
+#[inline]
+pub const fn is_any6(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unspecified())
+}
+
+/// Whether what is sent to `addr` is for who is bound to `bound`: all of a family where that is
+/// unspecified, or with `dual` all there are.
+//= RFC 3493 §5.3 a socket at all addresses of IPv6 is one at those of IPv4, too, unless it is told
+//= otherwise.
+// We differ: RFC 3493 §3.7 a peer of IPv4 is told as such and not as `::ffff:a.b.c.d`, since a
+// [`SocketAddr`] says of which family it is. Who calls may give either form.
+#[must_use]
+#[inline]
+pub fn covers(bound: IpAddr, dual: bool, addr: IpAddr) -> bool {
+    bound == addr || bound == any_of(addr) || (dual && addr.is_ipv4())
+}
+
 /// An ICMP error that came back for something a socket sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketError {

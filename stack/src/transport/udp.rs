@@ -44,6 +44,9 @@ pub struct Options {
     pub path_mtu: PathMtu,
     /// Other sockets with this set may take the same address and port.
     pub reuse: bool,
+    /// Bound to `[::]`, the socket speaks IPv6 alone (`IPV6_V6ONLY`, RFC 3493 §5.3). It is taken at
+    /// the bind; off, such a socket is at all addresses of both families.
+    pub only_v6: bool,
     /// Most bytes that wait to be read, each datagram counted with its overhead.
     pub receive_limit: usize,
     /// Most bytes that wait to be sent.
@@ -74,6 +77,7 @@ impl Default for Options {
             broadcast: false,
             path_mtu: PathMtu::Want,
             reuse: false,
+            only_v6: false,
             receive_limit: 256 * 1024,
             send_limit: 256 * 1024,
         }
@@ -178,7 +182,21 @@ impl Socket {
     #[must_use]
     #[inline]
     pub fn is_at(&self, addr: IpAddr) -> bool {
-        self.local_addr == addr || self.local_addr == super::any_of(addr)
+        super::covers(self.local_addr, self.is_dual(), addr)
+    }
+
+    /// Whether it speaks both families.
+    #[must_use]
+    #[inline]
+    pub const fn is_dual(&self) -> bool {
+        !self.options.only_v6 && super::is_any6(self.local_addr)
+    }
+
+    /// Whether it can send to an address of this family.
+    #[must_use]
+    #[inline]
+    pub const fn speaks(&self, addr: IpAddr) -> bool {
+        self.local_addr.is_ipv4() == addr.is_ipv4() || (addr.is_ipv4() && self.is_dual())
     }
 
     /// Queues a datagram of `len` bytes for the user: the place in the host's store where it goes.

@@ -2,6 +2,7 @@
 
 use super::{Ends, Entry, Owner, Tcp};
 use crate::host::event::{TcpHandle, Who};
+use crate::host::sockets::canonical;
 use crate::host::{Host, Readiness};
 use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
@@ -118,6 +119,7 @@ impl Host {
         from: Option<SocketAddr>,
         options: tcp::Options,
     ) -> Result<TcpHandle, ConnectError> {
+        let (to, from) = (canonical(to), from.map(canonical));
         let way = self.way(to.ip()).map_err(|reason| match reason {
             DropReason::RouteProhibited => ConnectError::Prohibited,
             _ => ConnectError::NoRoute,

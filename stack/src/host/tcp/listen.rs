@@ -15,20 +15,20 @@ use crate::machine::{Consumer, Fate};
 use crate::net::ip::Accepted;
 use crate::reason::DropReason;
 use crate::time::Instant;
-use crate::transport::Key;
 use crate::transport::tcp::options::{Ecn, SynFin};
 use crate::transport::tcp::{self, Connection, CookieOptions, ListenOptions, Segment, cookies};
+use crate::transport::{Key, is_any6};
 use crate::wire::Cidr;
 use crate::wire::tcp::{Flags, OptionBuffer, Options, TcpOption};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A listener.
 #[derive(Clone, Debug)]
 pub(super) struct Listener {
-    /// Address it is bound to; the unspecified one is any of its family.
+    /// Address it is bound to; the unspecified one is any of its family, or of both.
     addr: IpAddr,
     port: u16,
     options: Arc<tcp::Options>,
@@ -62,9 +62,9 @@ impl Listener {
 }
 
 impl Host {
-    /// Listens on an address of this host and a port (zero: an ephemeral one); the unspecified address
-    /// is all of its family, `[::]` those of IPv6 alone. Of several
-    /// listeners on a port, the one that is bound to the segment's address gets it.
+    /// Listens on an address of this host and a port (zero: an ephemeral one). `0.0.0.0` is all of
+    /// IPv4, `[::]` all there are, unless [`only_v6`](ListenOptions::only_v6). Of several listeners
+    /// on a port, the one that is bound to the segment's address gets it.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -73,7 +73,8 @@ impl Host {
         addr: SocketAddr,
         options: ListenOptions,
     ) -> Result<ListenHandle, BindError> {
-        let bound = addr.ip();
+        let bound = addr.ip().to_canonical();
+        let dual = !options.only_v6 && is_any6(bound);
         if !bound.is_unspecified() && !self.may_be_local(bound) {
             return Err(BindError::NotAvailable);
         }
@@ -87,7 +88,8 @@ impl Host {
         };
         //= RFC 9293 §3.9.1.1 MUST-41, MUST-42: only another listener there is in the way; connections of
         //= that port, however far they are, go on and leave it free.
-        if !tcp.bound.at(bound, port).is_empty() {
+        let four = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        if !tcp.bound.at(bound, port).is_empty() || (dual && !tcp.bound.at(four, port).is_empty()) {
             return Err(BindError::InUse);
         }
         let listener = Listener {
@@ -112,7 +114,10 @@ impl Host {
             .listeners
             .insert(listener)
             .map_err(|_| BindError::TooMany)?;
-        tcp.bound.bind(bound, port, key);
+        match dual {
+            true => tcp.bound.bind_dual(port, key),
+            false => tcp.bound.bind(bound, port, key),
+        }
         Ok(ListenHandle(key))
     }
 

@@ -122,39 +122,57 @@ fn the_mss_is_what_the_link_leaves() {
 }
 
 #[test]
-fn a_listener_hears_its_own_family() {
+fn a_listener_hears_both_families_or_its_own() {
+    //= RFC 3493 §5.3
     let mut net = pair();
     let now = net.now;
     net.hosts[1].add_address(now, 0, "10.7.0.2/24".parse().unwrap());
     net.hosts[0].add_address(now, 0, "10.7.0.1/24".parse().unwrap());
-    let six = net.hosts[1].tcp_listen(sock("[::]:80"), ListenOptions::default());
-    let h = net.hosts[0].tcp_connect(now, sock("10.7.0.2:80"), None, Options::default());
-    net.settle();
-    assert_eq!(
-        net.hosts[0].tcp_take_error(h.unwrap()),
-        Some(Error::Refused)
-    );
-    // One of each may be on a port.
-    let four = net.hosts[1].tcp_listen(sock("0.0.0.0:80"), ListenOptions::default());
-    for to in ["10.7.0.2:80", "[fd07::2]:80"] {
+    let call = |net: &mut Net, to: &str| {
         let h = net.hosts[0].tcp_connect(now, sock(to), None, Options::default());
         net.settle();
-        let state = net.hosts[0].tcp_state(h.unwrap());
-        assert_eq!(state, Some(State::Established), "{to}");
+        net.hosts[0].tcp_state(h.unwrap()) == Some(State::Established)
+    };
+    let both = net.hosts[1].tcp_listen(sock("[::]:80"), ListenOptions::default());
+    let both = both.unwrap();
+    for (to, four) in [
+        ("10.7.0.2:80", true),
+        ("[::ffff:10.7.0.2]:80", true),
+        ("[fd07::2]:80", false),
+    ] {
+        assert!(call(&mut net, to), "{to}");
+        let (_, from) = net.hosts[1].tcp_accept(both).unwrap();
+        assert_eq!(from.is_ipv4(), four, "{to}");
     }
-    let (_, from) = net.hosts[1].tcp_accept(six.unwrap()).unwrap();
+    let listen = |net: &mut Net, at: &str, only_v6| {
+        let options = ListenOptions {
+            only_v6,
+            ..ListenOptions::default()
+        };
+        net.hosts[1].tcp_listen(sock(at), options)
+    };
+    for taken in ["0.0.0.0:80", "[::]:80", "[::ffff:0.0.0.0]:80"] {
+        assert_eq!(listen(&mut net, taken, true), Err(BindError::InUse));
+    }
+    assert_eq!(net.hosts[1].tcp_listener_local(both), Some(sock("[::]:80")));
+    net.hosts[1].tcp_stop_listening(now, both);
+    assert!(!call(&mut net, "10.7.0.2:80") && !call(&mut net, "[fd07::2]:80"));
+    // One of each may be on a port, but not one of one and one of both.
+    let six = listen(&mut net, "[::]:80", true).unwrap();
+    assert!(!call(&mut net, "10.7.0.2:80"));
+    let four = listen(&mut net, "0.0.0.0:80", false).unwrap();
+    assert!(call(&mut net, "10.7.0.2:80") && call(&mut net, "[fd07::2]:80"));
+    let (_, from) = net.hosts[1].tcp_accept(six).unwrap();
     assert!(from.is_ipv6());
-    let (_, from) = net.hosts[1].tcp_accept(four.unwrap()).unwrap();
+    let (_, from) = net.hosts[1].tcp_accept(four).unwrap();
     assert!(from.is_ipv4());
-    assert_eq!(
-        net.hosts[1].tcp_listener_local(six.unwrap()),
-        Some(sock("[::]:80"))
-    );
+    net.hosts[1].tcp_stop_listening(now, six);
+    assert_eq!(listen(&mut net, "[::]:80", false), Err(BindError::InUse));
+    assert!(call(&mut net, "10.7.0.2:80"));
     for (to, from, error) in [
         ("[fd08::1]:80", None, ConnectError::NoRoute),
         ("[ff02::1]:80", None, ConnectError::BadPeer),
         ("[::1]:80", None, ConnectError::NoRoute),
-        ("[::ffff:10.7.0.2]:80", None, ConnectError::NoRoute),
         (
             "[fd07::2]:80",
             Some("[fd07::3]:0"),
@@ -275,9 +293,61 @@ fn payload(len: usize) -> Payload {
 }
 
 #[test]
+fn a_socket_of_both_families() {
+    //= RFC 3493 §3.7, §5.3
+    let mut net = pair();
+    let now = net.now;
+    net.hosts[1].add_address(now, 0, "10.7.0.2/24".parse().unwrap());
+    net.hosts[0].add_address(now, 0, "10.7.0.1/24".parse().unwrap());
+    let server = net.hosts[1].udp_bind(sock("[::]:7")).unwrap();
+    let taken = net.hosts[1].udp_bind(sock("0.0.0.0:7"));
+    assert_eq!(taken, Err(BindError::InUse));
+    let client = net.hosts[0].udp_bind(sock("[::]:0")).unwrap();
+    for (to, from) in [
+        ("[fd07::2]:7", "fd07::1"),
+        ("10.7.0.2:7", "10.7.0.1"),
+        ("[::ffff:10.7.0.2]:7", "10.7.0.1"),
+    ] {
+        let to = Some(sock(to));
+        net.hosts[0].udp_send(now, client, payload(9), to).unwrap();
+        net.settle();
+        let got = net.hosts[1].udp_recv(server).unwrap();
+        assert_eq!(got.from.ip().to_string(), from);
+        let back = Some(got.from);
+        net.hosts[1]
+            .udp_send(now, server, payload(5), back)
+            .unwrap();
+        net.settle();
+        assert_eq!(net.hosts[0].udp_recv(client).unwrap().payload, payload(5));
+    }
+    // Connected, it is at neither family's port any longer.
+    net.hosts[1]
+        .udp_connect(server, sock("10.7.0.1:9"))
+        .unwrap();
+    let to = Some(sock("[fd07::2]:7"));
+    net.hosts[0].udp_send(now, client, payload(9), to).unwrap();
+    net.settle();
+    assert!(net.hosts[1].udp_recv(server).is_none());
+    net.hosts[1].udp_close(now, server);
+    let only = crate::transport::udp::Options {
+        only_v6: true,
+        ..crate::transport::udp::Options::default()
+    };
+    let six = net.hosts[1].udp_bind_with(sock("[::]:7"), only).unwrap();
+    let four = Some(sock("10.7.0.1:7"));
+    let refused = net.hosts[1].udp_send(now, six, payload(1), four);
+    assert_eq!(refused, Err(SendError::NoRoute));
+    assert!(net.hosts[1].udp_bind(sock("0.0.0.0:7")).is_ok());
+}
+
+#[test]
 fn udp_there_and_back_short_and_long() {
     let mut net = pair();
-    let server = net.hosts[1].udp_bind(sock("[::]:7")).unwrap();
+    let six = crate::transport::udp::Options {
+        only_v6: true,
+        ..crate::transport::udp::Options::default()
+    };
+    let server = net.hosts[1].udp_bind_with(sock("[::]:7"), six).unwrap();
     let four = net.hosts[1].udp_bind(sock("0.0.0.0:7")).unwrap();
     let client = net.hosts[0].udp_bind(sock("[::]:0")).unwrap();
     let now = net.now;

@@ -42,6 +42,9 @@ pub struct ListenOptions {
     /// So many timeouts of a SYN-ACK long an acknowledgment without data opens nothing: the user
     /// hears of the connection when there is something to read. Zero: at once.
     pub defer: u8,
+    /// On `[::]` it takes connections of IPv6 alone (`IPV6_V6ONLY`, RFC 3493 §5.3). Off, of both
+    /// families.
+    pub only_v6: bool,
 }
 
 impl Default for ListenOptions {
@@ -56,6 +59,7 @@ impl Default for ListenOptions {
             fast_open_without_cookie: false,
             reset_on_overflow: false,
             defer: 0,
+            only_v6: false,
         }
     }
 }
