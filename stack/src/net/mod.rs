@@ -13,6 +13,8 @@
 
 mod accepted;
 pub mod acd;
+pub mod advertisement;
+pub mod advertiser;
 pub mod arp;
 pub mod claim;
 pub mod dad;
