@@ -1,7 +1,9 @@
 //! What a host is told at birth: limits, policies, interfaces. Plain data with defaults.
 
 use crate::machine::Port;
-use crate::net::{acd, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers};
+use crate::net::{
+    acd, advertiser, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers,
+};
 use crate::time::Duration;
 use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
@@ -228,6 +230,9 @@ pub struct InterfaceConfig {
     /// Ask for routers, and take default routes, prefixes and addresses from them (RFC 4861 §6.3,
     /// RFC 4862 §5.5), unless the host itself forwards. Off: whoever is on the link could give them.
     pub autoconfigure: bool,
+    /// Advertise ourselves as a router of IPv6 (RFC 4861 §6.2), where the host forwards: what, and how
+    /// often. Nothing is advertised where RFC 4861 §6.2.1 wants it off by default.
+    pub advertise: Option<advertiser::Config>,
     /// How IPv6 addresses are taken.
     pub duplicate_detection: DuplicateDetection,
     /// Take frames for other stations.
@@ -257,6 +262,7 @@ impl InterfaceConfig {
             probe_addresses: false,
             ipv6: false,
             autoconfigure: false,
+            advertise: None,
             duplicate_detection: DuplicateDetection::Before,
             promiscuous: false,
             any_ip: false,

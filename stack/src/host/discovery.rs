@@ -6,17 +6,17 @@
 //!   egress <--discovery_frame-- Dad, Ndp, and what the cache asks of IPv6
 //! ```
 //!
-//! Read first: RFC 4861 §7, RFC 4862 §5.3 and §5.4.
+//! Read first: RFC 4861 §6.2 and §7, RFC 4862 §5.3 and §5.4.
 //!
 //! Promises: a message counts only directly behind the fixed header, on a link with stations, and
 //! where the frame was addressed as the packet.
 //!
-//! Left out: the router's own advertisements and redirects.
+//! Left out: redirects, which are forwarding's.
 
 use super::config::{DuplicateDetection, Medium};
 use super::interface::{Address, Hop, Interface};
 use super::routing::Way;
-use super::{Host, ingress};
+use super::{Event, Host, ingress};
 use crate::frame::Frame;
 use crate::link::ethernet::Cast;
 use crate::machine::{Consumer, Fate, Port};
@@ -26,7 +26,7 @@ use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
 use crate::net::neighbor::Claim;
 use crate::net::route::Route;
-use crate::net::{ipv6, mld, routers, slaac};
+use crate::net::{advertiser, ipv6, mld, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::icmpv6::Message;
@@ -110,6 +110,7 @@ impl Host {
             ndp,
             neighbors,
             routers,
+            advertiser,
             config,
             ..
         } = interface;
@@ -127,6 +128,21 @@ impl Host {
             self.pump_routers(now, at);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
+        if let Some(advertiser) = advertiser
+            && advertiser.is_advertising()
+        {
+            match &valid.message {
+                Message::RouterSolicitation(_) => {
+                    return Ok(self.hear_solicitation(now, at, src, valid.source_mac));
+                }
+                Message::RouterAdvertisement(said) => {
+                    advertiser.handle_advertisement(now, src, said);
+                    self.pump_advertiser(at);
+                    return Ok(Fate::Delivered(Consumer::Icmp));
+                }
+                _ => {}
+            }
+        }
         if let Message::Redirect(said) = &valid.message {
             let (to, dst) = (IpAddr::V6(said.target), IpAddr::V6(said.destination));
             self.redirect(now, at, header.src, dst, to)?;
@@ -141,6 +157,72 @@ impl Host {
             self.pump_routers(now, at);
         }
         Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// Takes a router solicitation where we advertise ourselves.
+    fn hear_solicitation(
+        &mut self,
+        now: Instant,
+        at: u16,
+        src: Ipv6Addr,
+        mac: Option<MacAddr>,
+    ) -> Fate {
+        let Some(interface) = self.interface_mut(at) else {
+            return Fate::Dropped(DropReason::InterfaceDown);
+        };
+        //= RFC 4861 §6.2.6 who asks from the unspecified address MUST NOT change the cache; who has an
+        //= address is recorded, STALE where that is new, and is no router.
+        if !src.is_unspecified() {
+            let near = src.is_unicast_link_local()
+                || ingress::is_own_net(&interface.addresses, IpAddr::V6(src));
+            if let Some(mac) = mac.filter(|_| near) {
+                let _ = interface
+                    .neighbors
+                    .handle_claim(now, src.into(), mac, Claim::Request);
+            }
+            interface.neighbors.set_router(src.into(), false);
+        }
+        if let Some(advertiser) = &mut interface.advertiser {
+            advertiser.handle_solicitation(now);
+        }
+        Fate::Delivered(Consumer::Icmp)
+    }
+
+    /// Begins to advertise on an interface that shall, once it has an address to do so from.
+    pub(super) fn start_advertising(&mut self, now: Instant, at: u16) {
+        if let Some(interface) = self.interface_mut(at)
+            && interface.up
+            && interface.link_local().is_some()
+            && let Some(advertiser) = &mut interface.advertiser
+        {
+            advertiser.start(now);
+        }
+    }
+
+    /// Ends advertising on all interfaces, as before an interface is taken down or the host goes: who
+    /// listens is told that there is no router any more (RFC 4861 §6.2.5), at once and, while it is
+    /// driven, twice more.
+    pub fn stop_advertising(&mut self, now: Instant) {
+        self.calm = None;
+        let all = self.interfaces.iter_mut().filter(|i| i.up);
+        for advertiser in all.filter_map(|i| i.advertiser.as_mut()) {
+            advertiser.stop(now);
+        }
+    }
+
+    /// Takes the news of our advertisements.
+    fn pump_advertiser(&mut self, at: u16) {
+        while let Some(interface) = self.interfaces.get_mut(usize::from(at))
+            && let Some(advertiser) = &mut interface.advertiser
+            && let Some(event) = advertiser.poll_event()
+        {
+            let advertiser::Event::Disagrees(router, what) = event;
+            self.tell(Event::RouterDisagrees {
+                interface: at,
+                router,
+                what,
+            });
+        }
     }
 
     /// Records what a redirect says of its target.
@@ -254,11 +336,27 @@ impl Host {
             return claim;
         }
         let answer = interface.ndp.poll_transmit(mac, router);
-        if answer.is_some() || !interface.routers.poll_transmit(now) {
+        if answer.is_some() {
             return answer;
         }
+        //= RFC 4861 §4.2 an advertisement's source MUST be the link-local address.
+        let link_local = interface.link_local();
+        if let Some(advertiser) = &mut interface.advertiser {
+            match link_local {
+                Some(src) => {
+                    let said = advertiser.poll_transmit(now, mac, src);
+                    if said.is_some() {
+                        return said;
+                    }
+                }
+                None => advertiser.halt(),
+            }
+        }
+        if !interface.routers.poll_transmit(now) {
+            return None;
+        }
         //= RFC 4429 §3.2 no optimistic address tells where it is.
-        Some(ndp::router_solicitation(mac, interface.link_local()))
+        Some(ndp::router_solicitation(mac, link_local))
     }
 
     /// A message of discovery's as a frame; `None` where its receiver has to be found first.
@@ -313,6 +411,21 @@ impl Host {
             //= all nodes and of the address.
             for group in groups_of(addr) {
                 filter.join(MacAddr::from_ipv6_multicast(group));
+            }
+        }
+        let routes = self.config.forwarding;
+        if routes
+            && self
+                .interface(interface)
+                .is_some_and(|i| !i.mld.is_member(ndp::ALL_ROUTERS))
+        {
+            //= RFC 4861 §6.2.2 a router MUST join the group of all routers.
+            if let Some(filter) = self.filter_of(port) {
+                filter.join(MacAddr::from_ipv6_multicast(ndp::ALL_ROUTERS));
+            }
+            if let Some(at) = self.interface_mut(interface) {
+                let all = FilterMode::Exclude;
+                let _ = at.mld.join(now, THE_HOST, ndp::ALL_ROUTERS, all, &[]);
             }
         }
         if let Some(at) = self.interface_mut(interface) {

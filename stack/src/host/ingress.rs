@@ -328,6 +328,7 @@ impl Host {
                 {
                     //= RFC 3590 §4 what was told from the unspecified address is told again.
                     interface.mld.announce(now);
+                    self.start_advertising(now, at);
                 }
                 self.forget_routes();
             }

@@ -8,6 +8,7 @@ use crate::link::ethernet::{self, Filter};
 use crate::link::offload::longest;
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
+use crate::net::advertiser::{self, Advertiser};
 use crate::net::arp::{self, Arp};
 use crate::net::dad::Dad;
 use crate::net::groups::{FilterMode, GroupError};
@@ -21,7 +22,9 @@ use crate::net::routers::Routers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
+use crate::wire::ipv6::HEADER_LEN;
 use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -39,6 +42,8 @@ pub struct Interface {
     pub(super) ndp: Ndp,
     pub(super) dad: Dad,
     pub(super) routers: Routers,
+    /// Where we advertise ourselves; few interfaces do.
+    pub(super) advertiser: Option<Box<Advertiser>>,
     /// Another station has our MAC, and with it our addresses.
     pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
@@ -150,6 +155,7 @@ impl Interface {
             max_message: config.mtu.saturating_sub(24),
             ..host.igmp
         };
+        let advertiser = advertiser(&config, host.forwarding, &rng);
         Self {
             up: true,
             filter,
@@ -160,6 +166,7 @@ impl Interface {
             ndp: Ndp::new(&host.ndp, rng.fork("ndp")),
             dad: Dad::new(host.dad.clone(), rng.fork("dad")),
             routers: Routers::new(host.routers.clone(), rng.fork("routers")),
+            advertiser,
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             // What is left of a packet beside its header and one with router alert.
@@ -300,6 +307,12 @@ impl Interface {
     #[must_use]
     pub const fn routers(&self) -> &Routers {
         &self.routers
+    }
+
+    /// Its advertisements as a router, where there are any.
+    #[must_use]
+    pub fn advertiser(&self) -> Option<&Advertiser> {
+        self.advertiser.as_deref()
     }
 
     /// Its neighbour discovery.
@@ -458,7 +471,8 @@ impl Interface {
     /// Whether neighbour discovery has something to say itself.
     #[inline]
     pub(super) fn has_discovery(&self) -> bool {
-        self.dad.has_output() || self.ndp.has_output() || self.routers.has_output()
+        let advertises = self.advertiser.as_ref().is_some_and(|a| a.has_output());
+        self.dad.has_output() || self.ndp.has_output() || self.routers.has_output() || advertises
     }
 
     /// When there is work next. Down, nothing can leave, and what is due waits for the link.
@@ -467,7 +481,9 @@ impl Interface {
             return None;
         }
         let claims = earliest(self.acd.poll_timeout(), self.dad.poll_timeout());
-        let claims = earliest(claims, self.routers.poll_timeout());
+        let routers = self.advertiser.as_ref().and_then(|a| a.poll_timeout());
+        let routers = earliest(self.routers.poll_timeout(), routers);
+        let claims = earliest(claims, routers);
         let link = earliest(self.neighbors.poll_timeout(), claims);
         let groups = earliest(self.igmp.poll_timeout(), self.mld.poll_timeout());
         earliest(link, groups)
@@ -478,9 +494,34 @@ impl Interface {
         self.acd.handle_timeout(now);
         self.dad.handle_timeout(now);
         self.routers.handle_timeout(now);
+        if let Some(advertiser) = &mut self.advertiser {
+            advertiser.handle_timeout(now);
+        }
         self.igmp.handle_timeout(now);
         self.mld.handle_timeout(now);
     }
+}
+
+/// What an interface advertises; its own prefixes where no others are named.
+//= RFC 4861 §6.2.4 a host MUST NOT send router advertisements at any time.
+fn advertiser(config: &InterfaceConfig, forwards: bool, rng: &Rng) -> Option<Box<Advertiser>> {
+    let medium = config.medium == Medium::Ethernet;
+    let mut said = config.advertise.clone().filter(|_| forwards && medium)?;
+    //= RFC 4861 §6.2.1 the default is every prefix that is on the link; the link-local one SHOULD NOT
+    //= be among them.
+    said.prefixes.get_or_insert_with(|| {
+        let own = config.addresses.iter();
+        let mut own: Vec<_> = own
+            .filter(|c| c.addr6().is_some_and(|a| !a.is_unicast_link_local()))
+            .filter(|c| c.prefix_len() < 127)
+            .map(|c| c.network())
+            .collect();
+        own.dedup();
+        own.into_iter().map(advertiser::Prefix::new).collect()
+    });
+    let room = config.mtu.saturating_sub(HEADER_LEN);
+    let rng = rng.fork("advertiser");
+    Some(Box::new(Advertiser::new(said, room, rng)))
 }
 
 /// Link header and padding for a packet of an interface.

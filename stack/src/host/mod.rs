@@ -44,8 +44,8 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: of IPv6 what a router advertises and redirects (RFC 4861 §6.2, §8.2), and telling routers of
-//! groups (RFC 3810). Fragments of it whose headers in front exceed what a [`Head`] holds.
+//! Left out: of IPv6 what a router redirects (RFC 4861 §8.2). Fragments of it whose headers in front
+//! exceed what a [`Head`] holds.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};
@@ -283,6 +283,7 @@ impl Host {
             self.add_link_local(now, at, mac);
         }
         self.ask_routers(now, at);
+        self.start_advertising(now, at);
         at
     }
 
@@ -393,6 +394,9 @@ impl Host {
             }
         } else {
             at.neighbors.flush(DropReason::InterfaceDown);
+            if let Some(advertiser) = &mut at.advertiser {
+                advertiser.halt();
+            }
             let mut queues = core::mem::take(&mut at.queues);
             self.waiting.retain(|w| *w != interface);
             let dropped = self.packets.clear(&mut queues.replies)
@@ -407,6 +411,7 @@ impl Host {
         self.forget_routes();
         if up {
             self.ask_routers(now, interface);
+            self.start_advertising(now, interface);
         }
         // Connections stay: they may find another way, or wait for this one.
         self.requeue(now, turns);

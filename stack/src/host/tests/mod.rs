@@ -12,6 +12,7 @@ mod memory;
 mod ports;
 mod queues;
 mod requirements;
+mod router;
 mod tcp;
 mod udp;
 

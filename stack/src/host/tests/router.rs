@@ -1,0 +1,240 @@
+//! What a host does for its neighbours as a router of IPv6: it advertises itself.
+
+use super::*;
+use crate::machine::Consumer;
+use crate::net::advertisement::Disagreement;
+use crate::net::advertiser;
+use crate::net::ndp::{self, Outgoing};
+use crate::reason::DropReason;
+use crate::wire::ndp::{NdpOption, options};
+use crate::wire::{Cidr, EtherType, Protocol, icmpv6, ipv6};
+use core::net::Ipv6Addr;
+use std::vec;
+
+fn ip(text: &str) -> Ipv6Addr {
+    text.parse().unwrap()
+}
+
+fn cidr(text: &str) -> Cidr {
+    text.parse().unwrap()
+}
+
+fn station(last: u8, address: &str, change: impl FnOnce(&mut InterfaceConfig)) -> InterfaceConfig {
+    let mut eth = InterfaceConfig::ethernet("eth0", Port(0), mac(last));
+    eth.duplicate_detection = DuplicateDetection::Off;
+    if !address.is_empty() {
+        eth = eth.with_address(cidr(address));
+    }
+    change(&mut eth);
+    eth
+}
+
+fn with(last: u8, forwarding: bool, eth: InterfaceConfig) -> Host {
+    let config = Config {
+        forwarding,
+        ..Config::default()
+    };
+    let mut host = Host::new(config, Rng::from_seed(u64::from(last)));
+    host.add_interface(Instant::ZERO, eth);
+    host
+}
+
+/// A router at fd07::1 that advertises what its addresses say.
+fn router(last: u8, change: impl FnOnce(&mut advertiser::Config)) -> Host {
+    let mut config = advertiser::Config::default();
+    change(&mut config);
+    let address = std::format!("fd07::{last}/64");
+    let eth = station(last, &address, |eth| eth.advertise = Some(config));
+    with(last, true, eth)
+}
+
+fn learner(last: u8) -> Host {
+    with(
+        last,
+        false,
+        station(last, "", |eth| eth.autoconfigure = true),
+    )
+}
+
+/// What crossed of one type, with its source and destination.
+fn crossed(net: &Net, kind: u8) -> Vec<(Ipv6Addr, Ipv6Addr, Vec<u8>)> {
+    let all = net.log.iter().filter_map(|(_, frame, _)| {
+        let bytes = frame.to_bytes();
+        let (header, rest) = ipv6::Header::parse(bytes.get(14..)?).ok()?;
+        let is = header.next_header == Protocol::ICMPV6 && rest.first() == Some(&kind);
+        is.then(|| (header.src, header.dst, rest.to_vec()))
+    });
+    all.collect()
+}
+
+fn default_route(host: &Host) -> Option<IpAddr> {
+    let far: IpAddr = "2001:db8::1".parse().unwrap();
+    host.routes().lookup(far).and_then(|r| r.next_hop(far))
+}
+
+/// A message of discovery's as a frame to host 0 of a net, and its fate there.
+fn hear(host: &mut Host, now: Instant, from: u8, out: Outgoing) -> Fate {
+    let mut frame = Frame::from_bytes(out.message.into());
+    let marks = crate::net::ipv6::Outgoing {
+        tos: 0,
+        flow_label: 0,
+        hop_limit: 255,
+        protocol: Protocol::ICMPV6,
+        src: out.src,
+        dst: out.dst,
+    };
+    assert!(crate::net::ipv6::encapsulate(&mut frame, &marks));
+    let dst = match out.dst.is_multicast() {
+        true => MacAddr::from_ipv6_multicast(out.dst),
+        false => out.to.unwrap_or(host.interfaces()[0].config().mac),
+    };
+    crate::link::ethernet::encapsulate(&mut frame, dst, mac(from), None, EtherType::IPV6);
+    host.handle_frame(now, Port(0), frame)
+}
+
+#[test]
+fn a_host_configures_itself_by_our_advertisements() {
+    let mut net = Net::new(vec![router(1, |_| {}), learner(2)], vec![[(0, 0), (1, 0)]]);
+    net.run(Duration::from_secs(2));
+    let host = &net.hosts[1];
+    assert_eq!(default_route(host), Some(ip("fe80::ff:fe00:1").into()));
+    let made = ip("fd07::ff:fe00:2");
+    assert!(
+        host.interfaces()[0].holds(made),
+        "of the router's own prefix"
+    );
+    let said = crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT);
+    assert!(!said.is_empty());
+    for (src, dst, _) in &said {
+        assert_eq!((*src, *dst), (ip("fe80::ff:fe00:1"), ndp::ALL_NODES));
+    }
+    // It says that it goes, and is gone.
+    net.log.clear();
+    let now = net.now;
+    net.hosts[0].stop_advertising(now);
+    net.settle();
+    assert_eq!(crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT).len(), 1);
+    assert_eq!(default_route(&net.hosts[1]), None);
+    assert!(net.hosts[1].interfaces()[0].holds(made), "addresses stay");
+    net.run(Duration::from_secs(3600));
+    assert_eq!(crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT).len(), 3);
+}
+
+#[test]
+fn who_asks_is_answered_and_remembered() {
+    let mut host = router(1, |c| c.mtu = Some(1400));
+    let mut net = Net::new(vec![host.clone(), learner(2)], vec![[(0, 0), (1, 0)]]);
+    net.run(Duration::from_secs(60));
+    net.log.clear();
+    let now = net.now;
+    host = net.hosts.remove(0);
+    let asks = |mac, src: Option<&str>| ndp::router_solicitation(mac, src.map(ip));
+    let taken = Fate::Delivered(Consumer::Icmp);
+    assert_eq!(hear(&mut host, now, 9, asks(mac(9), None)), taken);
+    let known = |host: &Host| {
+        let at = host.interfaces()[0].neighbors();
+        at.neighbor(ip("fe80::9").into()).map(|n| (n.mac, n.router))
+    };
+    assert_eq!(known(&host), None, "from nobody");
+    assert_eq!(
+        hear(&mut host, now, 9, asks(mac(9), Some("fe80::9"))),
+        taken
+    );
+    assert_eq!(known(&host), Some((Some(mac(9)), false)));
+    net.hosts.insert(0, host);
+    net.run(Duration::from_millis(500));
+    let said = crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT);
+    assert_eq!(said.len(), 1, "one answer for both");
+    let (_, message) = icmpv6::Message::parse(&said[0].2).unwrap();
+    let icmpv6::Message::RouterAdvertisement(said) = message else {
+        panic!("{message:?}")
+    };
+    let all: Vec<_> = options(said.options).map(Result::unwrap).collect();
+    let mtu = NdpOption::Mtu {
+        reserved: 0,
+        mtu: 1400,
+    };
+    assert!(
+        all.contains(&mtu) && all[0].mac() == Some(mac(1)),
+        "{all:?}"
+    );
+    let stats = net.hosts[0].interfaces()[0].advertiser().unwrap().stats();
+    // The learner heard of us before it asked.
+    assert_eq!(stats.solicitations_in, 2);
+}
+
+#[test]
+fn hosts_and_those_who_shall_not_are_silent() {
+    let shall = |eth: &mut InterfaceConfig| eth.advertise = Some(advertiser::Config::default());
+    for (forwarding, change) in [
+        (false, &shall as &dyn Fn(&mut InterfaceConfig)),
+        (true, &|_: &mut InterfaceConfig| {}),
+    ] {
+        let host = with(1, forwarding, station(1, "fd07::1/64", change));
+        let mut net = Net::new(vec![host, learner(2)], vec![[(0, 0), (1, 0)]]);
+        net.run(Duration::from_secs(600));
+        assert_eq!(crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT), []);
+        let now = net.now;
+        let asked = ndp::router_solicitation(mac(9), Some(ip("fe80::9")));
+        // A host is not even in the group.
+        let want = match forwarding {
+            true => DropReason::IcmpIgnored,
+            false => DropReason::LinkGroupNotJoined,
+        };
+        let fate = hear(&mut net.hosts[0], now, 9, asked);
+        assert_eq!(fate, Fate::Dropped(want));
+    }
+}
+
+#[test]
+fn nothing_is_said_from_an_address_that_may_be_anothers() {
+    for how in [DuplicateDetection::Before, DuplicateDetection::Optimistic] {
+        let eth = station(1, "fd07::1/64", |eth| {
+            eth.advertise = Some(advertiser::Config::default());
+            eth.duplicate_detection = how;
+        });
+        let mut net = Net::new(vec![with(1, true, eth), learner(2)], vec![[(0, 0), (1, 0)]]);
+        net.run(Duration::from_millis(900));
+        let said = |net: &Net| crossed(net, icmpv6::kind::ROUTER_ADVERTISEMENT).len();
+        assert_eq!(said(&net), 0, "{how:?}");
+        net.run(Duration::from_secs(3));
+        assert!(said(&net) > 0, "{how:?}");
+        // Down it falls silent, and up again it begins anew.
+        let now = net.now;
+        net.hosts[0].set_up(now, 0, false);
+        net.log.clear();
+        net.run(Duration::from_secs(100));
+        assert_eq!(said(&net), 0, "{how:?}");
+        let now = net.now;
+        net.hosts[0].set_up(now, 0, true);
+        net.run(Duration::from_secs(4));
+        assert!(said(&net) > 0, "{how:?}");
+        assert!(
+            !net.hosts[0].interfaces()[0]
+                .advertiser()
+                .unwrap()
+                .has_output()
+        );
+    }
+}
+
+#[test]
+fn another_router_that_contradicts_is_told_of() {
+    let hosts = vec![router(1, |_| {}), router(2, |c| c.hop_limit = 32)];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    net.run(Duration::from_secs(60));
+    let events: Vec<_> = core::iter::from_fn(|| net.hosts[0].poll_event())
+        .filter(|e| matches!(e, Event::RouterDisagrees { .. }))
+        .collect();
+    let want = Event::RouterDisagrees {
+        interface: 0,
+        router: ip("fe80::ff:fe00:2"),
+        what: Disagreement::HopLimit,
+    };
+    assert_eq!(events, [want]);
+    let stats = net.hosts[0].interfaces()[0].advertiser().unwrap().stats();
+    assert!(
+        stats.advertisements_in >= 3 && stats.disagreements >= 3,
+        "{stats:?}"
+    );
+}
