@@ -11,21 +11,24 @@
 //! Promises: a message counts only directly behind the fixed header, on a link with stations, and
 //! where the frame was addressed as the packet.
 //!
-//! Left out: redirects, which are forwarding's.
+//! Left out: telling a router of which only a global address is known from others as a redirect's
+//! target, where no neighbour of its station has a link-local one.
 
 use super::config::{DuplicateDetection, Medium};
+use super::icmp::whose;
 use super::interface::{Address, Hop, Interface};
 use super::routing::Way;
 use super::{Event, Host, ingress};
 use crate::frame::Frame;
 use crate::link::ethernet::Cast;
+use crate::link::offload;
 use crate::machine::{Consumer, Fate, Port};
 use crate::net::dad::{Dad, Policy, Start};
 use crate::net::groups::FilterMode;
 use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
-use crate::net::neighbor::Claim;
-use crate::net::route::Route;
+use crate::net::neighbor::{self, Claim};
+use crate::net::route::{Route, RouteKind};
 use crate::net::{advertiser, ipv6, mld, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
@@ -247,6 +250,52 @@ impl Host {
                 interface.neighbors.set_router(to, true);
             }
         }
+    }
+
+    /// Tells a neighbour that forwards a packet from `src` to `dst` by us that `hop`, on the same link, is
+    /// the better first hop. The packet is as it came.
+    //= RFC 4861 §8.2 a router SHOULD redirect where the source is a neighbour and a better first hop
+    //= is on its link.
+    pub(super) fn send_redirect(
+        &mut self,
+        now: Instant,
+        at: u16,
+        (src, dst): (Ipv6Addr, Ipv6Addr),
+        hop: Ipv6Addr,
+        packet: &Frame,
+    ) {
+        //= RFC 5942 §4 who has an address of a prefix is a neighbour only where that is on the link.
+        let back = self.routes.lookup(IpAddr::V6(src));
+        if !back.is_some_and(|r| r.kind == RouteKind::OnLink && r.port == Port(at)) {
+            return;
+        }
+        let Some(interface) = self.interface(at) else {
+            return;
+        };
+        let station = |addr: Ipv6Addr| interface.neighbors.neighbor(addr.into())?.mac;
+        //= RFC 4861 §8.2 a router's link-local address MUST be the target; a host is its own target.
+        let target = match hop == dst || hop.is_unicast_link_local() {
+            true => Some(hop),
+            false => station(hop).and_then(|mac| link_local_at(&interface.neighbors, mac)),
+        };
+        //= RFC 4861 §4.5 the source MUST be the link-local address.
+        let (Some(target), Some(from)) = (target, interface.link_local()) else {
+            return;
+        };
+        let mac = station(hop);
+        //= RFC 4861 §8.2 a router MUST limit the rate of redirects: as that of errors.
+        if self.limiter.take(now, whose(IpAddr::V6(src))).is_err() {
+            self.stats.drop_out(DropReason::IcmpRateLimited, 1);
+            return;
+        }
+        let mut quote = offload::first(packet.clone());
+        quote.complete_checksum();
+        let better = (dst, target, mac);
+        let out = ndp::redirect(from, src, better, &quote.to_bytes());
+        self.stats.icmp_errors_out += 1;
+        // Its receiver is asked for where it is not known, so that nothing is to be sent here.
+        let frame = self.discovery_frame(at, out);
+        debug_assert!(frame.is_none(), "it waits with the replies");
     }
 
     /// Begins to ask for routers, where an interface shall.
@@ -560,6 +609,16 @@ impl Interface {
         its.filter(|addr| settled(*addr))
             .or_else(|| self.source_among(target, settled))
     }
+}
+
+/// The link-local address of the router at a station, where that is known.
+fn link_local_at(neighbors: &neighbor::Cache, mac: MacAddr) -> Option<Ipv6Addr> {
+    let all = neighbors.neighbors();
+    let mut there = all.iter().filter(|n| n.mac == Some(mac));
+    there.find_map(|n| match n.ip {
+        IpAddr::V6(addr) if addr.is_unicast_link_local() => Some(addr),
+        _ => None,
+    })
 }
 
 /// Routes that are learned come after those that are configured.

@@ -590,7 +590,7 @@ impl Host {
 
 /// Whose rate of errors a packet's sender shares: of IPv6 a whole link has one, since whoever is on it
 /// has as many addresses as it likes.
-fn whose(src: IpAddr) -> IpAddr {
+pub(super) fn whose(src: IpAddr) -> IpAddr {
     match src {
         IpAddr::V4(_) => src,
         IpAddr::V6(src) => IpAddr::V6((src.to_bits() >> 64 << 64).into()),

@@ -44,8 +44,7 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: of IPv6 what a router redirects (RFC 4861 §8.2). Fragments of it whose headers in front
-//! exceed what a [`Head`] holds.
+//! Left out: fragments of IPv6 whose headers in front exceed what a [`Head`] holds.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};

@@ -31,6 +31,7 @@ use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::icmpv6::{self, Message};
+use crate::wire::ipv6::{HEADER_LEN, MIN_MTU};
 use crate::wire::ndp::{
     NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, RouterSolicitation, options,
     solicited_node,
@@ -462,6 +463,38 @@ pub fn advertisement(
         options: &bytes,
     });
     outgoing(target, dst, to, &message)
+}
+
+/// Tells `neighbour`, whose packet this is, that what goes to a destination had better go to a
+/// target, which is at a station where that is known.
+//= RFC 4861 §8.2 with the target's link-layer address, if known, and as much of the packet as fits
+//= the minimum MTU.
+#[must_use]
+pub fn redirect(
+    src: Ipv6Addr,
+    neighbour: Ipv6Addr,
+    (destination, target, mac): (Ipv6Addr, Ipv6Addr, Option<MacAddr>),
+    packet: &[u8],
+) -> Outgoing {
+    // Behind the IPv6 header, the fixed part, the station's option and the quote's own header.
+    const ROOM: usize = MIN_MTU - HEADER_LEN - 40 - 8 - 8;
+    let mut list = mac.map_or_else(Vec::new, |mac| {
+        option_bytes(&NdpOption::TargetLinkLayerAddress(&mac.0))
+    });
+    //= RFC 4861 §4.6.3 the option is a multiple of eight long: what is longer is cut, else padded.
+    let mut quote: Vec<u8> = packet.get(..ROOM).unwrap_or(packet).into();
+    quote.resize(quote.len().next_multiple_of(8), 0);
+    list.extend(option_bytes(&NdpOption::RedirectedHeader {
+        reserved: [0; 6],
+        packet: &quote,
+    }));
+    let message = Message::Redirect(Redirect {
+        reserved: 0,
+        target,
+        destination,
+        options: &list,
+    });
+    outgoing(src, neighbour, None, &message)
 }
 
 fn option_bytes(option: &NdpOption<'_>) -> Vec<u8> {

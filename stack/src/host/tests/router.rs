@@ -1,10 +1,11 @@
-//! What a host does for its neighbours as a router of IPv6: it advertises itself.
+//! What a host does for its neighbours as a router of IPv6: it advertises itself, and redirects.
 
 use super::*;
 use crate::machine::Consumer;
 use crate::net::advertisement::Disagreement;
 use crate::net::advertiser;
 use crate::net::ndp::{self, Outgoing};
+use crate::net::route::Route;
 use crate::reason::DropReason;
 use crate::wire::ndp::{NdpOption, options};
 use crate::wire::{Cidr, EtherType, Protocol, icmpv6, ipv6};
@@ -58,7 +59,11 @@ fn learner(last: u8) -> Host {
 
 /// What crossed of one type, with its source and destination.
 fn crossed(net: &Net, kind: u8) -> Vec<(Ipv6Addr, Ipv6Addr, Vec<u8>)> {
-    let all = net.log.iter().filter_map(|(_, frame, _)| {
+    let all = net.log.iter().filter_map(|(_, frame, fate)| {
+        // On a hub all hear it.
+        if *fate == Fate::Dropped(DropReason::LinkNotForUs) {
+            return None;
+        }
         let bytes = frame.to_bytes();
         let (header, rest) = ipv6::Header::parse(bytes.get(14..)?).ok()?;
         let is = header.next_header == Protocol::ICMPV6 && rest.first() == Some(&kind);
@@ -237,4 +242,136 @@ fn another_router_that_contradicts_is_told_of() {
         stats.advertisements_in >= 3 && stats.disagreements >= 3,
         "{stats:?}"
     );
+}
+
+/// A host (0) whose default router (1) is not the best one (2): fd09::/64 is behind that, and fd08::/64
+/// on the link, as only the routers know.
+fn detour(change: impl FnOnce(&mut Config)) -> Net {
+    let via = |host: &mut Host, to: &str, hop: &str| {
+        let route = Route::via(cidr(to), ip(hop).into(), Port(0));
+        host.add_route(route).unwrap();
+    };
+    let mut host = with(5, false, station(5, "fd07::5/64", |_| {}));
+    via(&mut host, "::/0", "fe80::ff:fe00:1");
+    let mut config = Config {
+        forwarding: true,
+        ..Config::default()
+    };
+    change(&mut config);
+    let mut router = Host::new(config, Rng::from_seed(1));
+    router.add_interface(Instant::ZERO, station(1, "fd07::1/64", |_| {}));
+    router
+        .add_route(Route::on_link(cidr("fd08::/64"), Port(0)))
+        .unwrap();
+    via(&mut router, "fd09::/64", "fe80::ff:fe00:2");
+    via(&mut router, "fd0a::/64", "fd07::2");
+    let mut better = with(2, true, station(2, "fd07::2/64", |_| {}));
+    better.add_address(Instant::ZERO, 0, cidr("fd08::2/64"));
+    let mut far = station(3, "fd09::1/64", |_| {});
+    far.port = Port(1);
+    far.name = "eth1".into();
+    better.add_interface(Instant::ZERO, far);
+    let end = with(4, false, station(4, "fd09::2/64", |_| {}));
+    let link = vec![(0, 0), (1, 0), (2, 0)];
+    Net::wired(
+        vec![host, router, better, end],
+        vec![link, vec![(2, 1), (3, 0)]],
+    )
+}
+
+fn ping(net: &mut Net, to: &str, len: usize) {
+    let (ping, _) = net.hosts[0].echo_open(0).unwrap();
+    let data = crate::frame::Payload::from(bytes::Bytes::from(vec![7; len]));
+    let now = net.now;
+    let to: IpAddr = ip(to).into();
+    net.hosts[0].echo_send(now, ping, to, 1, data, &[]).unwrap();
+    net.settle();
+}
+
+fn redirected(net: &Net) -> Vec<(IpAddr, IpAddr)> {
+    net.hosts[0]
+        .redirects()
+        .map(|(to, hop, ..)| (to, hop))
+        .collect()
+}
+
+#[test]
+fn a_better_first_hop_is_told_of_and_taken() {
+    for (to, hop) in [
+        ("fd09::2", "fe80::ff:fe00:2"),
+        // Known by its address of the network alone; its station has a link-local one as well.
+        ("fd0a::7", "fe80::ff:fe00:2"),
+        ("fd08::2", "fd08::2"),
+    ] {
+        let mut net = detour(|_| {});
+        if to == "fd0a::7" {
+            ping(&mut net, "fd09::2", 8);
+            let now = net.now;
+            let router = &mut net.hosts[1];
+            let fate = hear(
+                router,
+                now,
+                2,
+                ndp::solicitation(mac(2), ip("fd07::2"), ip("fd07::1"), None),
+            );
+            assert_eq!(fate, Fate::Delivered(Consumer::Icmp));
+        }
+        net.log.clear();
+        ping(&mut net, to, 2000);
+        let want = (ip(to).into(), ip(hop).into());
+        assert!(
+            redirected(&net).contains(&want),
+            "{to}: {:?}",
+            redirected(&net)
+        );
+        let told = crossed(&net, icmpv6::kind::REDIRECT);
+        let (src, dst, message) = &told[0];
+        assert_eq!((*src, *dst), (ip("fe80::ff:fe00:1"), ip("fd07::5")));
+        assert!(message.len() <= 1280 - 40 && message.len() > 1200);
+        let (_, parsed) = icmpv6::Message::parse(message).unwrap();
+        let icmpv6::Message::Redirect(said) = parsed else {
+            panic!("{parsed:?}")
+        };
+        let all: Vec<_> = options(said.options).map(Result::unwrap).collect();
+        let station = all.iter().find_map(NdpOption::mac);
+        // What was not asked for before is not known yet.
+        assert!(station.is_none_or(|s| s == mac(2)), "{station:?}");
+        let quoted = all.iter().find_map(|o| match o {
+            NdpOption::RedirectedHeader { packet, .. } => Some(*packet),
+            _ => None,
+        });
+        let (quoted, _) = ipv6::Header::parse(quoted.unwrap()).unwrap();
+        assert_eq!((quoted.dst, quoted.hop_limit), (ip(to), 64), "as it came");
+        // From then on the packets do not come by.
+        let before = net.hosts[1].stats().forwarded;
+        ping(&mut net, to, 8);
+        assert_eq!(net.hosts[1].stats().forwarded, before, "{to}");
+    }
+}
+
+#[test]
+fn redirects_have_a_rate_and_a_switch() {
+    let mut net = detour(|c| c.send_redirects = false);
+    ping(&mut net, "fd09::2", 8);
+    assert_eq!(crossed(&net, icmpv6::kind::REDIRECT), []);
+    let mut net = detour(|_| {});
+    net.hosts[0].config.accept_redirects = false;
+    for _ in 0..2000 {
+        ping(&mut net, "fd09::2", 8);
+    }
+    let told = crossed(&net, icmpv6::kind::REDIRECT).len();
+    let held = net.hosts[1]
+        .stats()
+        .dropped_out(DropReason::IcmpRateLimited);
+    assert!((1..=200).contains(&told), "{told}");
+    assert_eq!(told as u64 + held, 2000);
+    // Who is no neighbour is not told.
+    let mut net = detour(|_| {});
+    net.hosts[1].remove_route(cidr("fd07::/64"), 0, 0).unwrap();
+    let mut back = Route::via(cidr("fd07::/64"), ip("fe80::ff:fe00:5").into(), Port(0));
+    back.metric = 1;
+    net.hosts[1].add_route(back).unwrap();
+    ping(&mut net, "fd09::2", 8);
+    assert!(net.hosts[1].stats().forwarded > 0);
+    assert_eq!(crossed(&net, icmpv6::kind::REDIRECT), []);
 }
