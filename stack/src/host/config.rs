@@ -9,6 +9,7 @@ use crate::transport::{ports, udp};
 use crate::wire::{Cidr, MacAddr};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::Ipv6Addr;
 use core::ops::RangeInclusive;
 
 /// Policies and limits of a whole host.
@@ -241,8 +242,13 @@ pub struct InterfaceConfig {
     pub any_ip: bool,
     /// Reverse path check.
     pub reverse_path: ReversePath,
-    /// Networks that we answer ARP for on behalf of others (RFC 1027).
+    /// Networks that we answer for on behalf of others: ARP (RFC 1027), and of IPv6 neighbour
+    /// solicitations (RFC 4861 §7.2.8), where our route leads there by another interface.
     pub proxy_arp: Vec<Cidr>,
+    /// Addresses that others have as well, the nearest of whom is to be reached (RFC 4291 §2.6): no
+    /// duplicates are looked for, and nothing is sent from them. Those of all routers of a network
+    /// (RFC 4291 §2.6.1) a host that forwards has without being told.
+    pub anycast: Vec<Ipv6Addr>,
 }
 
 impl InterfaceConfig {
@@ -268,6 +274,7 @@ impl InterfaceConfig {
             any_ip: false,
             reverse_path: ReversePath::Off,
             proxy_arp: Vec::new(),
+            anycast: Vec::new(),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::net::groups::FilterMode;
 use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
 use crate::net::neighbor::{self, Claim};
-use crate::net::route::{Route, RouteKind};
+use crate::net::route::{Route, RouteKind, RouteTable};
 use crate::net::{advertiser, ipv6, mld, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
@@ -46,7 +46,10 @@ impl Host {
         }
         let kind = packet.pull_up(header.header_len + 1);
         let kind = kind.get(header.header_len);
-        let ours = |i: &Interface| i.holds(header.dst) || i.hears(header.dst, header.src);
+        let (src, dst) = (header.src, header.dst);
+        let ours = |i: &Interface| {
+            i.holds(dst) || i.hears(dst, src) || i.is_anycast(dst) || self.is_proxied(i, dst)
+        };
         kind.is_some_and(|kind| ndp::is_discovery(*kind)) && self.interface(at).is_some_and(ours)
     }
 
@@ -110,6 +113,7 @@ impl Host {
         let Interface {
             dad,
             addresses,
+            anycast,
             ndp,
             neighbors,
             routers,
@@ -152,7 +156,14 @@ impl Host {
             self.note_target(now, at, to, valid.target_mac, to != dst);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
-        let local = LocalView { addresses, dad };
+        let local = LocalView {
+            addresses,
+            dad,
+            anycast,
+            proxied: &config.proxy_arp,
+            routes: &self.routes,
+            port: Port(at),
+        };
         let gone = ndp.handle_message(now, &heard, &valid, &local, neighbors)?;
         if let Some(addr) = gone {
             //= RFC 4861 §7.2.5 who routes no more is a default router no more.
@@ -496,6 +507,66 @@ impl Host {
         }
     }
 
+    /// Whether a packet for `dst` may be one for whom we are a proxy of.
+    fn is_proxied(&self, at: &Interface, dst: IpAddr) -> bool {
+        dst.is_ipv6() && at.config.proxy_arp.iter().any(|net| net.contains(dst))
+    }
+
+    /// Takes the anycast addresses of an interface anew, since its addresses have changed.
+    pub(super) fn update_anycast(&mut self, now: Instant, interface: u16) {
+        let routes = self.config.forwarding;
+        let Some(at) = self.interface_mut(interface) else {
+            return;
+        };
+        let mut wanted = at.config.anycast.clone();
+        //= RFC 4291 §2.6.1 all routers MUST support the anycast address of each subnet they are on;
+        //= RFC 6164 §5.1 but not where that is one of two hosts'.
+        let networks = at
+            .addresses
+            .iter()
+            .filter(|a| routes && a.cidr.prefix_len() < 127);
+        for addr in networks.filter_map(|a| a.cidr.network().addr6()) {
+            if !wanted.contains(&addr) {
+                wanted.push(addr);
+            }
+        }
+        let ethernet = at.config.medium == Medium::Ethernet;
+        let before = core::mem::replace(&mut at.anycast, wanted.clone());
+        let port = at.config.port;
+        if !ethernet || before == wanted {
+            return;
+        }
+        for addr in wanted.iter().filter(|a| !before.contains(a)) {
+            let group = solicited_node(*addr);
+            if let Some(at) = self.interface_mut(interface) {
+                let all = FilterMode::Exclude;
+                let _ = at.mld.join(now, THE_HOST, group, all, &[]);
+            }
+            if let Some(filter) = self.filter_of(port) {
+                filter.join(MacAddr::from_ipv6_multicast(group));
+            }
+        }
+        for addr in before.iter().filter(|a| !wanted.contains(a)) {
+            let group = solicited_node(*addr);
+            if let Some(filter) = self.filter_of(port) {
+                filter.leave(MacAddr::from_ipv6_multicast(group));
+            }
+            self.leave_group_of(now, interface, group);
+        }
+    }
+
+    /// Leaves a group that went with an address, unless another address shares it.
+    fn leave_group_of(&mut self, now: Instant, interface: u16, group: Ipv6Addr) {
+        if let Some(at) = self.interface_mut(interface) {
+            let of = |a: &Address| a.cidr.addr6().map(solicited_node);
+            let shared = at.addresses.iter().any(|a| of(a) == Some(group))
+                || at.anycast.iter().any(|a| solicited_node(*a) == group);
+            if !shared {
+                let _ = at.mld.leave(now, THE_HOST, group);
+            }
+        }
+    }
+
     /// The groups of an address that was removed are heard for its sake no more.
     pub(super) fn leave_ipv6(&mut self, now: Instant, interface: u16, addr: Ipv6Addr) {
         let at = self.interface(interface);
@@ -508,13 +579,7 @@ impl Host {
                 filter.leave(MacAddr::from_ipv6_multicast(group));
             }
         }
-        if let Some(at) = self.interface_mut(interface) {
-            let group = solicited_node(addr);
-            let of = |a: &Address| a.cidr.addr6().map(solicited_node);
-            if !at.addresses.iter().any(|a| of(a) == Some(group)) {
-                let _ = at.mld.leave(now, THE_HOST, group);
-            }
-        }
+        self.leave_group_of(now, interface, solicited_node(addr));
     }
 }
 
@@ -628,12 +693,18 @@ const LEARNED_METRIC: u32 = 1024;
 struct LocalView<'a> {
     addresses: &'a [Address],
     dad: &'a Dad,
+    anycast: &'a [Ipv6Addr],
+    proxied: &'a [Cidr],
+    routes: &'a RouteTable,
+    port: Port,
 }
 
 impl ndp::Local for LocalView<'_> {
     fn standing(&self, addr: Ipv6Addr) -> Option<Standing> {
         let has = |a: &&Address| a.cidr.addr() == IpAddr::V6(addr);
-        let address = self.addresses.iter().find(has)?;
+        let Some(address) = self.addresses.iter().find(has) else {
+            return self.anycast.contains(&addr).then_some(Standing::Anycast);
+        };
         Some(match (address.usable, self.dad.is_probing(addr)) {
             (false, _) => Standing::Tentative,
             (true, true) => Standing::Optimistic,
@@ -643,5 +714,24 @@ impl ndp::Local for LocalView<'_> {
 
     fn is_on_link(&self, addr: Ipv6Addr) -> bool {
         addr.is_unicast_link_local() || ingress::is_own_net(self.addresses, IpAddr::V6(addr))
+    }
+
+    fn proxies(&self, addr: Ipv6Addr, asker: Ipv6Addr) -> bool {
+        // As of ARP: only for what a route leads to by another interface. On the asker's own link the
+        // owner answers.
+        let elsewhere = |addr: Ipv6Addr| {
+            let route = self.routes.lookup(IpAddr::V6(addr));
+            route.is_some_and(|r| r.port != self.port)
+        };
+        let near = asker.is_unicast_link_local() || !elsewhere(asker);
+        let listed = |net: &Cidr| net.contains(IpAddr::V6(addr));
+        self.proxied.iter().any(listed) && elsewhere(addr) && near
+    }
+
+    fn source_to(&self, asker: Ipv6Addr) -> Option<Ipv6Addr> {
+        let usable = || self.addresses.iter().filter(|a| a.usable);
+        let near = usable().find(|a| a.cidr.contains(IpAddr::V6(asker)));
+        let any = || usable().find(|a| a.cidr.addr().is_ipv6());
+        near.or_else(any).and_then(|a| a.cidr.addr6())
     }
 }

@@ -227,7 +227,9 @@ impl Host {
             IpAddr::V4(_) => self.config.echo_broadcast,
             IpAddr::V6(_) => self.config.echo_group,
         };
-        if !unicast && !groups {
+        // What is asked of an anycast address is asked of one alone.
+        let anycast = header.dst.is_ipv6() && !header.dst.is_multicast();
+        if !unicast && !groups && !anycast {
             return Err(DropReason::IcmpIgnored);
         }
         let mut options = [0; 40];

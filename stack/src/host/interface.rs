@@ -36,6 +36,8 @@ pub struct Interface {
     pub(super) up: bool,
     pub(super) filter: Filter,
     pub(super) addresses: Vec<Address>,
+    /// Addresses that others have as well: those configured, and as a router those of its networks.
+    pub(super) anycast: Vec<Ipv6Addr>,
     pub(super) neighbors: neighbor::Cache,
     pub(super) arp: Arp,
     pub(super) acd: Acd,
@@ -143,6 +145,9 @@ impl Interface {
     pub(super) fn new(config: InterfaceConfig, host: &super::Config, rng: &Rng) -> Self {
         let mut filter = Filter::new(config.mac);
         filter.promiscuous = config.promiscuous;
+        // We differ from RFC 4861 §7.2.8, where a proxy tells with MLD which groups it hears: those of a
+        // network are more than can be told, and switches that look at MLD may keep them from us.
+        filter.all_solicited = config.proxy_arp.iter().any(|c| c.addr().is_ipv6());
         //= RFC 1112 §7.2 every host is in 224.0.0.1, on every interface.
         filter.join(MacAddr::from_ipv4_multicast(Ipv4Addr::new(224, 0, 0, 1)));
         let rng = rng.fork(&config.name);
@@ -160,6 +165,7 @@ impl Interface {
             up: true,
             filter,
             addresses: Vec::new(),
+            anycast: Vec::new(),
             neighbors: neighbor::Cache::new(host.neighbor.clone(), rng.fork("neighbor")),
             arp: Arp::new(arp, rng.fork("arp")),
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
@@ -207,6 +213,21 @@ impl Interface {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Its anycast addresses of IPv6.
+    #[must_use]
+    pub fn anycast(&self) -> &[Ipv6Addr] {
+        &self.anycast
+    }
+
+    /// Whether `addr` is one of its anycast addresses.
+    #[inline]
+    pub(super) fn is_anycast(&self, addr: IpAddr) -> bool {
+        match addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(addr) => self.anycast.contains(&addr) && self.speaks_ipv6(),
+        }
     }
 
     /// Its neighbours.
@@ -422,7 +443,10 @@ impl Interface {
     //= RFC 4291 §2.8 a host recognises the groups of all nodes, and those that go with its addresses.
     fn is_own_group(&self, group: Ipv6Addr) -> bool {
         let of = |a: &Address| a.cidr.addr6().map(solicited_node);
-        group == ndp::ALL_NODES || self.addresses.iter().any(|a| of(a) == Some(group))
+        group == ndp::ALL_NODES
+            || self.addresses.iter().any(|a| of(a) == Some(group))
+            || self.anycast.iter().any(|a| solicited_node(*a) == group)
+            || self.filter.all_solicited && solicited_node(group) == group
     }
 
     /// Whether `addr` is one of its addresses, usable.
@@ -483,7 +507,7 @@ impl Interface {
         let claims = earliest(self.acd.poll_timeout(), self.dad.poll_timeout());
         let routers = self.advertiser.as_ref().and_then(|a| a.poll_timeout());
         let routers = earliest(self.routers.poll_timeout(), routers);
-        let claims = earliest(claims, routers);
+        let claims = earliest(earliest(claims, routers), self.ndp.poll_timeout());
         let link = earliest(self.neighbors.poll_timeout(), claims);
         let groups = earliest(self.igmp.poll_timeout(), self.mld.poll_timeout());
         earliest(link, groups)
@@ -493,6 +517,7 @@ impl Interface {
         self.neighbors.handle_timeout(now);
         self.acd.handle_timeout(now);
         self.dad.handle_timeout(now);
+        self.ndp.handle_timeout(now);
         self.routers.handle_timeout(now);
         if let Some(advertiser) = &mut self.advertiser {
             advertiser.handle_timeout(now);

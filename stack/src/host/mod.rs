@@ -326,6 +326,7 @@ impl Host {
         self.pump_claims(now, interface);
         if let Some(addr) = cidr.addr6() {
             self.join_ipv6(now, interface, addr);
+            self.update_anycast(now, interface);
         }
     }
 
@@ -361,6 +362,7 @@ impl Host {
         }
         for addr in gone.iter().filter_map(|cidr| cidr.addr6()) {
             self.leave_ipv6(now, interface, addr);
+            self.update_anycast(now, interface);
         }
         self.forget_routes();
         gone

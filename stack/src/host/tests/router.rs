@@ -79,6 +79,10 @@ fn default_route(host: &Host) -> Option<IpAddr> {
 
 /// A message of discovery's as a frame to host 0 of a net, and its fate there.
 fn hear(host: &mut Host, now: Instant, from: u8, out: Outgoing) -> Fate {
+    hear_at(host, now, 0, from, out)
+}
+
+fn hear_at(host: &mut Host, now: Instant, port: u16, from: u8, out: Outgoing) -> Fate {
     let mut frame = Frame::from_bytes(out.message.into());
     let marks = crate::net::ipv6::Outgoing {
         tos: 0,
@@ -91,10 +95,12 @@ fn hear(host: &mut Host, now: Instant, from: u8, out: Outgoing) -> Fate {
     assert!(crate::net::ipv6::encapsulate(&mut frame, &marks));
     let dst = match out.dst.is_multicast() {
         true => MacAddr::from_ipv6_multicast(out.dst),
-        false => out.to.unwrap_or(host.interfaces()[0].config().mac),
+        false => out
+            .to
+            .unwrap_or(host.interfaces()[usize::from(port)].config().mac),
     };
     crate::link::ethernet::encapsulate(&mut frame, dst, mac(from), None, EtherType::IPV6);
-    host.handle_frame(now, Port(0), frame)
+    host.handle_frame(now, Port(port), frame)
 }
 
 #[test]
@@ -374,4 +380,159 @@ fn redirects_have_a_rate_and_a_switch() {
     ping(&mut net, "fd09::2", 8);
     assert!(net.hosts[1].stats().forwarded > 0);
     assert_eq!(crossed(&net, icmpv6::kind::REDIRECT), []);
+}
+
+/// An answer's source, target, flags and station, of those that crossed.
+fn answers(net: &Net) -> Vec<(Ipv6Addr, Ipv6Addr, (bool, bool))> {
+    let all = crossed(net, icmpv6::kind::NEIGHBOR_ADVERTISEMENT);
+    let of = all.iter().filter_map(|(src, _, message)| {
+        let icmpv6::Message::NeighborAdvertisement(m) = icmpv6::Message::parse(message).ok()?.1
+        else {
+            return None;
+        };
+        Some((*src, m.target, (m.solicited, m.override_)))
+    });
+    of.collect()
+}
+
+#[test]
+fn an_anycast_address_is_answered_from_another_and_takes_its_time() {
+    let anycast = ip("fd07::aaaa");
+    let server = with(
+        1,
+        false,
+        station(1, "fd07::1/64", |eth| eth.anycast.push(anycast)),
+    );
+    let host = with(2, false, station(2, "fd07::2/64", |_| {}));
+    let mut net = Net::new(vec![host, server], vec![[(0, 0), (1, 0)]]);
+    let now = net.now;
+    let (echo, _) = net.hosts[0].echo_open(0).unwrap();
+    let data = || crate::frame::Payload::from(bytes::Bytes::from_static(b"hello"));
+    net.hosts[0]
+        .echo_send(now, echo, anycast, 1, data(), &[])
+        .unwrap();
+    net.settle();
+    assert_eq!(answers(&net), [], "not at once");
+    assert!(net.hosts[1].poll_timeout().is_some());
+    net.run(Duration::from_secs(1));
+    assert_eq!(answers(&net), [(ip("fd07::1"), anycast, (true, false))]);
+    let reply = net.hosts[0].raw_recv(echo).unwrap();
+    assert_eq!(reply.from, IpAddr::V6(ip("fd07::1")), "never a source");
+    // A socket that is bound to no address hears it as well.
+    let socket = net.hosts[1].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    let asks = net.hosts[0].udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let to = Some(core::net::SocketAddr::new(anycast.into(), 7));
+    let now = net.now;
+    net.hosts[0].udp_send(now, asks, data(), to).unwrap();
+    net.settle();
+    assert!(net.hosts[1].udp_recv(socket).is_some());
+    // Whom a probe names alone answers at once, and nobody looks for duplicates of it.
+    let probe = ndp::solicitation(mac(2), ip("fd07::2"), anycast, Some(mac(1)));
+    net.log.clear();
+    let taken = hear(&mut net.hosts[1], now, 2, probe);
+    assert_eq!(taken, Fate::Delivered(Consumer::Icmp));
+    net.settle();
+    assert_eq!(answers(&net).len(), 1);
+    assert_eq!(net.hosts[1].interfaces()[0].claims6().state(anycast), None);
+    let of_all = net.hosts[1].interfaces()[0].anycast();
+    assert_eq!(of_all, [anycast], "a host has not those of routers");
+}
+
+#[test]
+fn routers_have_the_anycast_address_of_each_network() {
+    let mut net = detour(|_| {});
+    let at = net.hosts[2].interfaces();
+    let all = [at[0].anycast(), at[1].anycast()];
+    assert_eq!(all[0], [ip("fd07::"), ip("fe80::"), ip("fd08::")]);
+    assert_eq!(all[1], [ip("fd09::"), ip("fe80::")]);
+    // From afar by a router on the link, and from the link itself.
+    for to in ["fd09::", "fd07::"] {
+        let (echo, _) = net.hosts[0].echo_open(0).unwrap();
+        let data = crate::frame::Payload::from(bytes::Bytes::from_static(b"hello"));
+        let now = net.now;
+        net.hosts[0]
+            .echo_send(now, echo, ip(to), 1, data, &[])
+            .unwrap();
+        net.run(Duration::from_secs(2));
+        let reply = net.hosts[0].raw_recv(echo).expect(to);
+        assert_ne!(reply.from, IpAddr::V6(ip(to)));
+    }
+    // They go with their networks.
+    let now = net.now;
+    net.hosts[2].remove_address(now, 0, ip("fd08::2").into());
+    let left = net.hosts[2].interfaces()[0].anycast();
+    assert_eq!(left, [ip("fd07::"), ip("fe80::")]);
+    assert!(net.hosts[2].interfaces()[0].is_member(ip("ff02::1:ff00:0").into()));
+}
+
+/// Two halves of one network, and a router between them that answers for each on the other.
+fn halves() -> Net {
+    let near = with(2, false, station(2, "fd07::2/64", |_| {}));
+    let far = with(3, false, station(3, "fd07::1:3/64", |_| {}));
+    let config = Config {
+        forwarding: true,
+        ..Config::default()
+    };
+    let mut proxy = Host::new(config, Rng::from_seed(1));
+    for (port, address, behind) in [
+        (0, "fd07::1/112", "fd07::1:0/112"),
+        (1, "fd07::1:1/112", "fd07::0/112"),
+    ] {
+        let eth = station(10 + port as u8, address, |eth| {
+            eth.port = Port(port);
+            eth.name = std::format!("eth{port}");
+            eth.proxy_arp.push(cidr(behind));
+        });
+        proxy.add_interface(Instant::ZERO, eth);
+    }
+    let wires = vec![[(0, 0), (1, 0)], [(1, 1), (2, 0)]];
+    Net::new(vec![near, proxy, far], wires)
+}
+
+#[test]
+fn a_proxy_answers_for_the_other_half() {
+    let mut net = halves();
+    let (echo, _) = net.hosts[0].echo_open(0).unwrap();
+    let data = crate::frame::Payload::from(bytes::Bytes::from_static(b"hello"));
+    let (now, far) = (net.now, ip("fd07::1:3"));
+    net.hosts[0]
+        .echo_send(now, echo, far, 1, data, &[])
+        .unwrap();
+    net.run(Duration::from_secs(5));
+    assert!(net.hosts[0].raw_recv(echo).is_some());
+    let told: Vec<_> = answers(&net).into_iter().filter(|a| a.1 == far).collect();
+    let by_proxy = (ip("fd07::1"), far, (true, false));
+    assert!(told.contains(&by_proxy), "{told:?}");
+    let stats = net.hosts[1].interfaces()[0].discovery().stats();
+    assert!(stats.proxied_out > 0, "{stats:?}");
+    // A neighbour that verifies the proxy is answered for.
+    net.run(Duration::from_secs(60));
+    net.log.clear();
+    let now = net.now;
+    let data = crate::frame::Payload::from(bytes::Bytes::from_static(b"hello"));
+    net.hosts[0]
+        .echo_send(now, echo, far, 2, data, &[])
+        .unwrap();
+    net.run(Duration::from_secs(10));
+    assert!(answers(&net).contains(&by_proxy), "{:?}", answers(&net));
+    // Who looks whether it may have the address is not kept from it, nor who is where the owner is.
+    net.log.clear();
+    let now = net.now;
+    for (port, out, want) in [
+        (0, ndp::probe(far, &[1; 6]), DropReason::NdpNotForUs),
+        (
+            1,
+            ndp::solicitation(mac(3), ip("fd07::1:4"), far, None),
+            DropReason::NdpNotForUs,
+        ),
+        (
+            0,
+            ndp::solicitation(mac(2), ip("fd07::2"), ip("fd09::9"), None),
+            DropReason::NdpNotForUs,
+        ),
+    ] {
+        let router = &mut net.hosts[1];
+        let fate = hear_at(router, now, port, 9, out);
+        assert_eq!(fate, Fate::Dropped(want));
+    }
 }
