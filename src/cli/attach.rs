@@ -183,6 +183,7 @@ impl Attach {
                     id,
                     priority: 0,
                     addresses: held,
+                    advertise: None,
                 };
                 (Vec::new(), vec![tagged])
             }

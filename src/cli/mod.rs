@@ -3,7 +3,7 @@
 //! ```text
 //!   tapline VERB ...  -->  cli/VERB.rs  run(&Args) -> Result<ExitCode, Failure>
 //!                             |
-//!            sandbox  config  build  command     what `up` is made of
+//!            sandbox  config  advertise  build  command     what `up` is made of
 //!            guest                               what it shares with `lab run --attach`
 //!            attach   report                     what the clients (ping, nc, ...) share
 //!                             |
@@ -18,6 +18,7 @@
 //! message. What a verb reports goes to standard output, what it says about itself to standard
 //! error.
 
+pub mod advertise;
 pub mod arping;
 pub mod attach;
 pub mod build;
@@ -35,6 +36,7 @@ pub mod replay;
 pub mod report;
 pub mod sandbox;
 pub mod status;
+pub mod text;
 pub mod tour;
 pub mod traceroute;
 pub mod up;
