@@ -32,6 +32,7 @@ pub mod lab;
 pub mod nc;
 pub mod ping;
 pub mod progress;
+pub mod rdisc;
 pub mod replay;
 pub mod report;
 pub mod sandbox;
@@ -74,6 +75,7 @@ enum Verb {
     Ping(ping::Args),
     Traceroute(traceroute::Args),
     Arping(arping::Args),
+    Rdisc(rdisc::Args),
     Nc(nc::Args),
     Fetch(fetch::Args),
     Iperf(iperf::Args),
@@ -162,6 +164,7 @@ pub fn main() -> ExitCode {
         Verb::Ping(args) => ping::run(args),
         Verb::Traceroute(args) => traceroute::run(args),
         Verb::Arping(args) => arping::run(args),
+        Verb::Rdisc(args) => rdisc::run(args),
         Verb::Nc(args) => nc::run(args),
         Verb::Fetch(args) => fetch::run(args),
         Verb::Iperf(args) => iperf::run(args),
