@@ -26,6 +26,7 @@
 //! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
 //! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
 //! | routers, prefixes, addresses from them, each interface | 16, 32, 16 | the newest | 8 KiB |
+//! | other routers' contradictions, each interface that advertises | 64 | the newest | 4 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
