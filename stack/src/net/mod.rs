@@ -3,7 +3,8 @@
 //! ```text
 //!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
-//!   icmp         what to say
+//!   icmp         what to say          routers slaac    who routes, which addresses
+//!   advertiser <- advertisement  what we say as a router, and when
 //!   groups listener <- igmp mld  what to hear and to tell        rate     how often
 //! ```
 //!
