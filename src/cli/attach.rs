@@ -106,6 +106,14 @@ impl Attach {
         self.open_family(hold, true)
     }
 
+    /// The same on IPv6, for what is asked from an address of the link.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_unnumbered6(&self) -> Result<Attached, Failure> {
+        self.open_family(false, false)
+    }
+
     fn open_family(&self, hold: bool, ipv4: bool) -> Result<Attached, Failure> {
         let private = self.tap.is_none() && self.raw.is_none();
         let made = self.tap.as_deref().is_none_or(|name| !exists(name));
@@ -180,6 +188,7 @@ impl Attach {
                     id,
                     priority: 0,
                     addresses: held,
+                    advertise: None,
                 };
                 (Vec::new(), vec![tagged])
             }

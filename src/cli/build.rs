@@ -5,6 +5,7 @@
 //! ```
 
 use super::Failure;
+use super::advertise::Advertise;
 use super::config::{self, Config, Text};
 use crate::device::{self, Medium};
 use stack::host::{self, Host, InterfaceConfig};
@@ -73,6 +74,8 @@ pub fn host(
                 vlan: Some(vlan.id),
                 priority: vlan.priority,
                 addresses: plain(&vlan.addresses),
+                anycast: Vec::new(),
+                advertise: vlan.advertise.as_ref().map(Advertise::settings),
                 ..base.clone()
             };
             host.add_interface(now, without_ipv6_where_short(tagged));
@@ -102,6 +105,7 @@ fn without_ipv6_where_short(mut wanted: InterfaceConfig) -> InterfaceConfig {
         );
         wanted.addresses.retain(|c| !six(c));
         wanted.autoconfigure = false;
+        wanted.advertise = None;
     }
     wanted
 }
@@ -125,12 +129,14 @@ fn interface(config: &Config, wanted: &config::Device) -> InterfaceConfig {
             (Some(config::InterfaceId::Stable), _) | (None, Some(_)) => host::InterfaceId::Stable,
         },
         temporary: wanted.temporary,
+        advertise: wanted.advertise.as_ref().map(Advertise::settings),
         reverse_path: match wanted.reverse_path {
             config::ReversePath::Off => host::ReversePath::Off,
             config::ReversePath::Strict => host::ReversePath::Strict,
             config::ReversePath::Loose => host::ReversePath::Loose,
         },
         proxy_arp: wanted.proxy_arp.iter().map(|Text(c)| *c).collect(),
+        anycast: wanted.anycast.clone(),
         ..InterfaceConfig::ethernet(&wanted.name, Port(0), MacAddr::ZERO)
     }
 }

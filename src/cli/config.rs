@@ -8,19 +8,21 @@
 //! Unknown keys are errors: a misspelt one must not be silently without effect.
 
 use super::Failure;
+use super::advertise::Advertise;
+pub use super::text::Text;
 use crate::endpoint::services::Service;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use stack::wire::{Cidr, MacAddr};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::str::FromStr;
 
 /// The example that `up --help` shows; a test parses it.
 pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or an example:
-  forwarding = false              # be a router (RFC 1812)
+  forwarding = true               # be a router (RFC 1812, RFC 8200 §3); false where not given
   probe_addresses = false         # look for other holders before using an address (RFC 5227)
   duplicate_detection = "off"     # the same of IPv6 (RFC 4862): "before" use, "optimistic" for
                                   # meanwhile (RFC 4429), or "off"; where not given, optimistic,
@@ -45,7 +47,9 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   addresses = ["10.7.0.2/24", "fd07::2/64"]  # the host's
   kernel = ["10.7.0.1/24", "fd07::1/64"]     # the kernel's end; not for raw
   kernel_routes = ["10.9.0.0/16"] # what the kernel reaches through the host
-  proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027)
+  proxy_arp = ["10.8.0.0/24"]     # answer ARP for these as well (RFC 1027), and of IPv6
+                                  # neighbour solicitations (RFC 4861 §7.2.8)
+  anycast = ["fd07::53"]          # addresses that others have as well (RFC 4291 §2.6)
   reverse_path = "off"            # off, strict or loose (RFC 3704)
   promiscuous = false
   autoconfigure = false           # addresses, prefixes, routes, the MTU and hop limit of the link, and
@@ -53,6 +57,37 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   interface_id = "eui64"          # what addresses made for itself end in: the MAC, or "stable", by
                                   # secret_key and network (RFC 7217), as where that key is given
   temporary = false               # with autoconfigure: temporary addresses as well (RFC 8981)
+
+  [device.advertise]              # with `forwarding`: be a router that IPv6 hosts find (RFC 4861 §6.2);
+                                  # the same as [device.vlan.advertise]
+  min_interval = 198              # seconds between two that nobody asked for, at least,
+  max_interval = 600              # and at most
+  lifetime = 1800                 # seconds as a default router; 0: as none
+  preference = "medium"           # high, medium or low (RFC 4191)
+  hop_limit = 64                  # 0: not said
+  managed = false                 # addresses by DHCPv6
+  other_config = false            # other things by DHCPv6
+  reachable_time_ms = 0           # 0: not said
+  retrans_timer_ms = 0            # 0: not said
+  mtu = 1500                      # not said where not given
+  source_mac = true
+  interval_option = false         # say max_interval (RFC 6275)
+  dns = ["fd07::2"]               # DNS servers, and domains to search in (RFC 8106)
+  search = ["lab.example"]
+  dns_lifetime = 1800
+  captive_portal = "https://portal.lab.example/"     # RFC 8910
+  nat64 = "64:ff9b::/96"          # RFC 8781
+  [[device.advertise.prefix]]     # those of the device's addresses where there is none of these
+  prefix = "fd07::/64"
+  on_link = true
+  autonomous = true               # hosts make addresses from it
+  valid_lifetime = 2592000        # 4294967295: for ever
+  preferred_lifetime = 604800
+  decrement = false               # let both run down
+  [[device.advertise.route]]      # besides the default one (RFC 4191)
+  to = "fd08::/48"
+  preference = "medium"
+  lifetime = 1800
 
   [[device.vlan]]                 # a tagged sub-interface of the device above
   id = 10
@@ -248,9 +283,12 @@ pub struct Device {
     /// What the kernel reaches through the host's first address of that family.
     #[serde(default)]
     pub kernel_routes: Vec<Text<Cidr>>,
-    /// Networks to answer ARP for.
+    /// Networks to answer for, whose hosts are elsewhere.
     #[serde(default)]
     pub proxy_arp: Vec<Text<Cidr>>,
+    /// Addresses of IPv6 that others have as well.
+    #[serde(default)]
+    pub anycast: Vec<Ipv6Addr>,
     /// Reverse path check.
     #[serde(default)]
     pub reverse_path: ReversePath,
@@ -265,6 +303,8 @@ pub struct Device {
     /// Have temporary addresses.
     #[serde(default)]
     pub temporary: bool,
+    /// Be a router that IPv6 hosts find.
+    pub advertise: Option<Advertise>,
     /// Tagged sub-interfaces.
     #[serde(default, rename = "vlan")]
     pub vlans: Vec<Vlan>,
@@ -282,6 +322,8 @@ pub struct Vlan {
     /// The host's addresses there.
     #[serde(default)]
     pub addresses: Vec<Text<Cidr>>,
+    /// Be a router that IPv6 hosts find.
+    pub advertise: Option<Advertise>,
 }
 
 /// A route of the host.
@@ -311,19 +353,6 @@ pub enum Refusal {
     Prohibited,
     /// Nothing.
     Silently,
-}
-
-/// A value written as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text<T>(pub T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        text.parse()
-            .map(Self)
-            .map_err(|e| serde::de::Error::custom(format!("'{text}': {e}")))
-    }
 }
 
 impl Config {
@@ -377,6 +406,11 @@ impl Config {
             if device.temporary && !device.autoconfigure {
                 return Err(wrong(format!(
                     "device '{name}': temporary addresses are made of what routers advertise: set autoconfigure"
+                )));
+            }
+            if device.advertised().next().is_some() && !self.forwarding {
+                return Err(wrong(format!(
+                    "device '{name}': advertise is for routers: give forwarding = true"
                 )));
             }
             let vlans = device.vlans.iter().flat_map(|v| &v.addresses);
@@ -538,11 +572,13 @@ impl Device {
             kernel: cidrs(["10.7.0.1/24", "fd07::1/64"]),
             kernel_routes: Vec::new(),
             proxy_arp: Vec::new(),
+            anycast: Vec::new(),
             reverse_path: ReversePath::Off,
             promiscuous: false,
             autoconfigure: false,
             interface_id: None,
             temporary: false,
+            advertise: None,
             vlans: Vec::new(),
         }
     }
@@ -562,6 +598,12 @@ impl Device {
     #[must_use]
     pub fn vlan_name(&self, vlan: &Vlan) -> String {
         format!("{}.{}", self.name, vlan.id)
+    }
+
+    /// What it and its sub-interfaces advertise.
+    fn advertised(&self) -> impl Iterator<Item = &Advertise> {
+        let vlans = self.vlans.iter().filter_map(|v| v.advertise.as_ref());
+        self.advertise.iter().chain(vlans)
     }
 
     /// The host's first address of a family.
@@ -588,12 +630,22 @@ impl Device {
         if self.kind == Kind::Tun && self.autoconfigure {
             return wrong("a TUN has no routers to autoconfigure by".to_owned());
         }
+        if self.kind == Kind::Tun && self.advertise.is_some() {
+            return wrong("a TUN has no hosts to advertise to".to_owned());
+        }
+        for advertise in self.advertised() {
+            advertise.check().or_else(wrong)?;
+        }
         self.check_ipv6().or_else(wrong)?;
         if let Some(Text(mac)) = self.mac.filter(|Text(mac)| !mac.is_unicast()) {
             return wrong(format!("{mac} is no station's address"));
         }
-        if let Some(Text(net)) = self.proxy_arp.iter().find(|n| n.0.addr().is_ipv6()) {
-            return wrong(format!("proxy_arp: {net} is not IPv4"));
+        let one = |a: &Ipv6Addr| !(a.is_unspecified() || a.is_loopback() || a.is_multicast());
+        let own = |a: &Ipv6Addr| self.addresses.iter().any(|c| c.0.addr6() == Some(*a));
+        if let Some(addr) = self.anycast.iter().find(|a| !one(a) || own(a)) {
+            return wrong(format!(
+                "anycast: {addr} is no address to share with others"
+            ));
         }
         if self.mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
             return wrong(format!("an MTU is {} to {}", MTU.start(), MTU.end()));
@@ -685,7 +737,11 @@ mod tests {
                 "addresses = ['10.0.0.1/24']\n[[device.vlan]]\nid = 3\naddresses = ['10.0.0.1/8']",
                 "10.0.0.1/8 is there twice",
             ),
-            ("proxy_arp = ['fd00::/8']", "fd00::/8 is not IPv4"),
+            ("anycast = ['ff02::1']", "ff02::1 is no address to share"),
+            (
+                "addresses = ['fd07::2/64']\nanycast = ['fd07::2']",
+                "fd07::2 is no address to share",
+            ),
             ("[[device]]\nname = 'a:b'", "no interface name"),
             (
                 "addresses = ['10.0.0.1/24']\n[[route]]\nto = '0.0.0.0/0'\nvia = '10.0.0.1'",
@@ -704,6 +760,16 @@ mod tests {
             ("kind = 'tun'\nautoconfigure = true", "no routers"),
             ("temporary = true", "set autoconfigure"),
             ("interface_id = 'mac'", "unknown variant `mac`"),
+            (
+                "kind = 'tun'\n[device.advertise]",
+                "no hosts to advertise to",
+            ),
+            ("[device.advertise]", "give forwarding = true"),
+            ("[device.advertise]\nmax_interval = 3", "4 to 1800 seconds"),
+            (
+                "[device.advertise]\nnat64 = '10.0.0.0/8'",
+                "10.0.0.0/8 is not IPv6",
+            ),
             ("[[device.vlan]]\nid = 4095", "1 to 4094"),
             (
                 "[[device.vlan]]\nid = 5\n[[device.vlan]]\nid = 5",

@@ -3,7 +3,7 @@
 //! ```text
 //!   tapline VERB ...  -->  cli/VERB.rs  run(&Args) -> Result<ExitCode, Failure>
 //!                             |
-//!            sandbox  config  build  command     what `up` is made of
+//!            sandbox  config  advertise  build  command     what `up` is made of
 //!            guest                               what it shares with `lab run --attach`
 //!            attach   report                     what the clients (ping, nc, ...) share
 //!                             |
@@ -18,6 +18,7 @@
 //! message. What a verb reports goes to standard output, what it says about itself to standard
 //! error.
 
+pub mod advertise;
 pub mod arping;
 pub mod attach;
 pub mod build;
@@ -31,10 +32,12 @@ pub mod lab;
 pub mod nc;
 pub mod ping;
 pub mod progress;
+pub mod rdisc;
 pub mod replay;
 pub mod report;
 pub mod sandbox;
 pub mod status;
+pub mod text;
 pub mod tour;
 pub mod traceroute;
 pub mod up;
@@ -72,6 +75,7 @@ enum Verb {
     Ping(ping::Args),
     Traceroute(traceroute::Args),
     Arping(arping::Args),
+    Rdisc(rdisc::Args),
     Nc(nc::Args),
     Fetch(fetch::Args),
     Iperf(iperf::Args),
@@ -160,6 +164,7 @@ pub fn main() -> ExitCode {
         Verb::Ping(args) => ping::run(args),
         Verb::Traceroute(args) => traceroute::run(args),
         Verb::Arping(args) => arping::run(args),
+        Verb::Rdisc(args) => rdisc::run(args),
         Verb::Nc(args) => nc::run(args),
         Verb::Fetch(args) => fetch::run(args),
         Verb::Iperf(args) => iperf::run(args),

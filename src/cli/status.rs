@@ -19,6 +19,7 @@ use crate::runtime::PortStats;
 use serde_json::{Map, Value, json};
 use stack::host::{Host, Interface, Stats, TcpStats};
 use stack::machine::Consumer;
+use stack::net::advertiser::{self, Advertiser};
 use stack::net::groups::{FilterMode, Version};
 use stack::net::neighbor::{self, Census, Neighbor};
 use stack::net::rdnss::Entry;
@@ -421,6 +422,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
         "mtu": config.mtu,
         "promiscuous": config.promiscuous,
         "addresses": addresses.collect::<Value>(),
+        "anycast": i.anycast().iter().map(text).collect::<Value>(),
         "rx": { "frames": traffic.rx_frames, "bytes": traffic.rx_bytes },
         "tx": { "frames": traffic.tx_frames, "bytes": traffic.tx_bytes },
         "queued": { "replies": replies, "forwarded": forwarded, "sockets": sockets },
@@ -437,7 +439,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
             probes_out, announcements_out, conflicts, refused, defended, lost,
         }),
         "ndp": counters!(i.discovery().stats(), ndp::Stats {
-            solicitations_in, advertisements_in, answers_out, limited,
+            solicitations_in, advertisements_in, answers_out, proxied_out, limited,
         }),
         "routers": i.routers().routers().iter().map(|r| router(r, now)).collect::<Value>(),
         "router_routes": i.routers().routes().iter().map(|r| {
@@ -454,6 +456,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
         "link": link(i.routers().link()),
         "dns_servers": names(i.routers().dns().servers(), now),
         "dns_search": names(i.routers().dns().domains(), now),
+        "advertises": i.advertiser().map(|a| advertiser(a, now)),
         "igmp": match groups.version() { Version::V1 => 1, Version::V2 => 2, Version::V3 => 3 },
         "mld": match groups6.version() { Version::V1 | Version::V2 => 1, Version::V3 => 2 },
         "groups": groups.iter().map(membership).chain(groups6.iter().map(membership)).collect::<Value>(),
@@ -489,6 +492,25 @@ fn names<T: Display>(list: &[Entry<T>], now: Instant) -> Value {
 /// Seconds to a time; null where it never comes.
 fn seconds_left(until: Option<Instant>, now: Instant) -> Option<u64> {
     until.map(|until| until.since(now).as_secs())
+}
+
+fn advertiser(a: &Advertiser, now: Instant) -> Value {
+    let config = a.config();
+    let (next, last) = a.times();
+    json!({
+        "now": a.is_advertising(),
+        "lifetime": config.router_lifetime(),
+        "min_interval_seconds": seconds(config.shortest()),
+        "max_interval_seconds": seconds(config.max_interval),
+        "next_in_seconds": next.map(|at| seconds(at.since(now))),
+        "last_seconds_ago": last.map(|at| seconds(now.since(at))),
+        "prefixes": config.prefixes.iter().flatten().map(|p| text(p.prefix)).collect::<Value>(),
+        "routes": config.routes.iter().map(|r| text(r.to)).collect::<Value>(),
+        "dns": config.dns.iter().map(text).collect::<Value>(),
+        "counters": counters!(a.stats(), advertiser::Stats {
+            solicitations_in, advertisements_out, advertisements_in, disagreements,
+        }),
+    })
 }
 
 fn membership<A: ToString>((group, filter): (A, &groups::Filter<A>)) -> Value {
@@ -740,6 +762,10 @@ fn render_interface(out: &mut String, i: &Value) {
             )],
         );
     }
+    let anycast: Vec<String> = rows(&i["anycast"]).map(word).collect();
+    if !anycast.is_empty() {
+        line(out, "  anycast", &[anycast.join(" ")]);
+    }
     for (title, key) in [("  in", "rx"), ("  out", "tx"), ("  queued", "queued")] {
         line(out, title, &[counts(&i[key])]);
     }
@@ -766,6 +792,17 @@ fn render_interface(out: &mut String, i: &Value) {
         line(out, "  neighbor", &[words]);
     }
     render_routers(out, i);
+    let said = &i["advertises"];
+    if said["now"] == true {
+        let prefixes: Vec<String> = rows(&said["prefixes"]).map(word).collect();
+        let words = format!(
+            "{} for {} s, next in {} s",
+            prefixes.join(" "),
+            said["lifetime"],
+            said["next_in_seconds"]
+        );
+        line(out, "  advertises", &[words, counts(&said["counters"])]);
+    }
     for g in rows(&i["groups"]) {
         let sources: Vec<String> = rows(&g["sources"]).map(word).collect();
         let words = format!(

@@ -170,6 +170,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         .status
         .as_ref()
         .map(|path| (path, snapshot(&driver, up.services.as_ref())));
+    say_goodbye(&mut driver);
     attach::reset_all(&mut driver);
     if let (Some(trace), Some(path)) = (&trace, &args.pcap) {
         trace.flush().map_err(|e| unwritten(path, &e))?;
@@ -178,6 +179,24 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         status::write(path, snapshot)?;
     }
     outcome
+}
+
+/// Tells hosts that we are their router no more.
+//= RFC 4861 §6.2.5 at the end a router SHOULD advertise a lifetime of zero.
+fn say_goodbye(driver: &mut Driver<Host>) {
+    let now = driver.now();
+    if driver
+        .machine
+        .interfaces()
+        .iter()
+        .any(|i| i.advertiser().is_some())
+    {
+        driver.machine.stop_advertising(now);
+        // Who does not hear it finds out when the router's lifetime ends.
+        if let Err(e) = driver.flush() {
+            log::info!("nobody hears that the router goes: {e}");
+        }
+    }
 }
 
 fn snapshot(driver: &Driver<Host>, services: Option<&Services>) -> serde_json::Value {
@@ -364,6 +383,15 @@ impl Up {
                         return Err(Failure::unmet(what));
                     }
                     eprintln!("tapline: {what}{}", if lost { "; given up" } else { "" });
+                }
+                Event::RouterDisagrees {
+                    interface,
+                    router,
+                    what,
+                } => {
+                    let at = host.interfaces().get(usize::from(interface));
+                    let at = at.map_or("-", |i| i.name());
+                    eprintln!("tapline: {at}: {router} advertises otherwise: {what}");
                 }
                 other => log::info!("{other:?}"),
             }

@@ -27,6 +27,7 @@ mod oddities;
 mod offload;
 mod peer;
 mod routers;
+mod routers6;
 mod streams;
 mod tools;
 mod up;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         wires::TESTS,
         clients::TESTS,
         routers::TESTS,
+        routers6::TESTS,
         verbs::TESTS,
         wire_verb::TESTS,
         streams::TESTS,

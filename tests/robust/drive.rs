@@ -7,6 +7,7 @@ use stack::frame::{Checksum, Frame, Gso, GsoKind, Head, Payload};
 use stack::host::{Config, Host, InterfaceConfig, RawHandle, ReversePath, UdpHandle};
 use stack::link::offload::{self, Joiner};
 use stack::machine::{Consumer, Fate, Machine, Port};
+use stack::net::advertiser;
 use stack::net::groups::FilterMode;
 use stack::net::mld;
 use stack::net::route::{Route, RouteKind};
@@ -144,9 +145,12 @@ fn interfaces(kind: &str) -> Vec<InterfaceConfig> {
                 .with_address(cidr("10.5.0.1/31")),
             ];
             let change = |i: InterfaceConfig| match kind {
-                "router" if i.port == Port(0) && i.vlan.is_none() => {
-                    i.with_address(cidr("fd08::2/64"))
-                }
+                "router" if i.port == Port(0) && i.vlan.is_none() => InterfaceConfig {
+                    advertise: Some(advertiser::Config::default()),
+                    proxy_arp: vec![cidr("fd07::/64")],
+                    anycast: vec!["fd08::53".parse().unwrap()],
+                    ..i.with_address(cidr("fd08::2/64"))
+                },
                 "strict" => InterfaceConfig {
                     reverse_path: ReversePath::Strict,
                     ..i

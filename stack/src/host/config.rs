@@ -2,7 +2,8 @@
 
 use crate::machine::Port;
 use crate::net::{
-    acd, autoconf, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route, routers, select,
+    acd, advertiser, autoconf, dad, groups, igmp, ndp, neighbor, pmtu, rate, reassembly, route,
+    routers, select,
 };
 use crate::time::Duration;
 use crate::transport::{ports, udp};
@@ -10,6 +11,7 @@ use crate::wire::{Cidr, MacAddr};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::Ipv6Addr;
 use core::ops::RangeInclusive;
 
 /// Policies and limits of a whole host.
@@ -263,6 +265,9 @@ pub struct InterfaceConfig {
     /// Beside each address from a prefix, have temporary ones that follow one another, and prefer
     /// them (RFC 8981). Off: RFC 8981 §3.7 leaves it to the user.
     pub temporary: bool,
+    /// Advertise ourselves as a router of IPv6 (RFC 4861 §6.2), where the host forwards: what, and how
+    /// often. Nothing is advertised where RFC 4861 §6.2.1 wants it off by default.
+    pub advertise: Option<advertiser::Config>,
     /// How IPv6 addresses are taken.
     pub duplicate_detection: DuplicateDetection,
     /// Take frames for other stations.
@@ -271,8 +276,13 @@ pub struct InterfaceConfig {
     pub any_ip: bool,
     /// Reverse path check.
     pub reverse_path: ReversePath,
-    /// Networks that we answer ARP for on behalf of others (RFC 1027).
+    /// Networks that we answer for on behalf of others: ARP (RFC 1027), and of IPv6 neighbour
+    /// solicitations (RFC 4861 §7.2.8), where our route leads there by another interface.
     pub proxy_arp: Vec<Cidr>,
+    /// Addresses that others have as well, the nearest of whom is to be reached (RFC 4291 §2.6): no
+    /// duplicates are looked for, and nothing is sent from them. Those of all routers of a network
+    /// (RFC 4291 §2.6.1) a host that forwards has without being told.
+    pub anycast: Vec<Ipv6Addr>,
 }
 
 impl InterfaceConfig {
@@ -294,11 +304,13 @@ impl InterfaceConfig {
             autoconfigure: false,
             interface_id: InterfaceId::Eui64,
             temporary: false,
+            advertise: None,
             duplicate_detection: DuplicateDetection::Before,
             promiscuous: false,
             any_ip: false,
             reverse_path: ReversePath::Off,
             proxy_arp: Vec::new(),
+            anycast: Vec::new(),
         }
     }
 

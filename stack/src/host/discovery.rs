@@ -6,27 +6,30 @@
 //!   egress <--discovery_frame-- Dad, Ndp, and what the cache asks of IPv6
 //! ```
 //!
-//! Read first: RFC 4861 §7, RFC 4862 §5.3 and §5.4.
+//! Read first: RFC 4861 §6.2 and §7, RFC 4862 §5.3 and §5.4.
 //!
 //! Promises: a message counts only directly behind the fixed header, on a link with stations, and
 //! where the frame was addressed as the packet.
 //!
-//! Left out: the router's own advertisements and redirects.
+//! Left out: telling a router of which only a global address is known from others as a redirect's
+//! target, where no neighbour of its station has a link-local one.
 
 use super::config::{DuplicateDetection, InterfaceId, Medium};
+use super::icmp::whose;
 use super::interface::{Address, Hop, Interface};
 use super::routing::Way;
-use super::{Host, ingress};
+use super::{Event, Host, ingress};
 use crate::frame::Frame;
 use crate::link::ethernet::Cast;
+use crate::link::offload;
 use crate::machine::{Consumer, Fate, Port};
 use crate::net::dad::{Dad, Policy, Start};
 use crate::net::groups::FilterMode;
 use crate::net::ip::Accepted;
 use crate::net::ndp::{self, Heard, Outgoing, Standing};
-use crate::net::neighbor::Claim;
-use crate::net::route::Route;
-use crate::net::{autoconf, ipv6, mld, routers, slaac};
+use crate::net::neighbor::{self, Claim};
+use crate::net::route::{Route, RouteKind, RouteTable};
+use crate::net::{advertiser, autoconf, ipv6, mld, routers, slaac};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::icmpv6::Message;
@@ -43,7 +46,10 @@ impl Host {
         }
         let kind = packet.pull_up(header.header_len + 1);
         let kind = kind.get(header.header_len);
-        let ours = |i: &Interface| i.holds(header.dst) || i.hears(header.dst, header.src);
+        let (src, dst) = (header.src, header.dst);
+        let ours = |i: &Interface| {
+            i.holds(dst) || i.hears(dst, src) || i.is_anycast(dst) || self.is_proxied(i, dst)
+        };
         kind.is_some_and(|kind| ndp::is_discovery(*kind)) && self.interface(at).is_some_and(ours)
     }
 
@@ -107,9 +113,11 @@ impl Host {
         let Interface {
             dad,
             addresses,
+            anycast,
             ndp,
             neighbors,
             routers,
+            advertiser,
             config,
             ..
         } = interface;
@@ -127,13 +135,35 @@ impl Host {
             self.pump_routers(now, at);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
+        if let Some(advertiser) = advertiser
+            && advertiser.is_advertising()
+        {
+            match &valid.message {
+                Message::RouterSolicitation(_) => {
+                    return Ok(self.hear_solicitation(now, at, src, valid.source_mac));
+                }
+                Message::RouterAdvertisement(said) => {
+                    advertiser.handle_advertisement(now, src, said);
+                    self.pump_advertiser(at);
+                    return Ok(Fate::Delivered(Consumer::Icmp));
+                }
+                _ => {}
+            }
+        }
         if let Message::Redirect(said) = &valid.message {
             let (to, dst) = (IpAddr::V6(said.target), IpAddr::V6(said.destination));
             self.redirect(now, at, header.src, dst, to)?;
             self.note_target(now, at, to, valid.target_mac, to != dst);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
-        let local = LocalView { addresses, dad };
+        let local = LocalView {
+            addresses,
+            dad,
+            anycast,
+            proxied: &config.proxy_arp,
+            routes: &self.routes,
+            port: Port(at),
+        };
         let gone = ndp.handle_message(now, &heard, &valid, &local, neighbors)?;
         if let Some(addr) = gone {
             //= RFC 4861 §7.2.5 who routes no more is a default router no more.
@@ -141,6 +171,72 @@ impl Host {
             self.pump_routers(now, at);
         }
         Ok(Fate::Delivered(Consumer::Icmp))
+    }
+
+    /// Takes a router solicitation where we advertise ourselves.
+    fn hear_solicitation(
+        &mut self,
+        now: Instant,
+        at: u16,
+        src: Ipv6Addr,
+        mac: Option<MacAddr>,
+    ) -> Fate {
+        let Some(interface) = self.interface_mut(at) else {
+            return Fate::Dropped(DropReason::InterfaceDown);
+        };
+        //= RFC 4861 §6.2.6 who asks from the unspecified address MUST NOT change the cache; who has an
+        //= address is recorded, STALE where that is new, and is no router.
+        if !src.is_unspecified() {
+            let near = src.is_unicast_link_local()
+                || ingress::is_own_net(&interface.addresses, IpAddr::V6(src));
+            if let Some(mac) = mac.filter(|_| near) {
+                let _ = interface
+                    .neighbors
+                    .handle_claim(now, src.into(), mac, Claim::Request);
+            }
+            interface.neighbors.set_router(src.into(), false);
+        }
+        if let Some(advertiser) = &mut interface.advertiser {
+            advertiser.handle_solicitation(now);
+        }
+        Fate::Delivered(Consumer::Icmp)
+    }
+
+    /// Begins to advertise on an interface that shall, once it has an address to do so from.
+    pub(super) fn start_advertising(&mut self, now: Instant, at: u16) {
+        if let Some(interface) = self.interface_mut(at)
+            && interface.up
+            && interface.link_local().is_some()
+            && let Some(advertiser) = &mut interface.advertiser
+        {
+            advertiser.start(now);
+        }
+    }
+
+    /// Ends advertising on all interfaces, as before an interface is taken down or the host goes: who
+    /// listens is told that there is no router any more (RFC 4861 §6.2.5), at once and, while it is
+    /// driven, twice more.
+    pub fn stop_advertising(&mut self, now: Instant) {
+        self.calm = None;
+        let all = self.interfaces.iter_mut().filter(|i| i.up);
+        for advertiser in all.filter_map(|i| i.advertiser.as_mut()) {
+            advertiser.stop(now);
+        }
+    }
+
+    /// Takes the news of our advertisements.
+    fn pump_advertiser(&mut self, at: u16) {
+        while let Some(interface) = self.interfaces.get_mut(usize::from(at))
+            && let Some(advertiser) = &mut interface.advertiser
+            && let Some(event) = advertiser.poll_event()
+        {
+            let advertiser::Event::Disagrees(router, what) = event;
+            self.tell(Event::RouterDisagrees {
+                interface: at,
+                router,
+                what,
+            });
+        }
     }
 
     /// Records what a redirect says of its target.
@@ -165,6 +261,52 @@ impl Host {
                 interface.neighbors.set_router(to, true);
             }
         }
+    }
+
+    /// Tells a neighbour that forwards a packet from `src` to `dst` by us that `hop`, on the same link, is
+    /// the better first hop. The packet is as it came.
+    //= RFC 4861 §8.2 a router SHOULD redirect where the source is a neighbour and a better first hop
+    //= is on its link.
+    pub(super) fn send_redirect(
+        &mut self,
+        now: Instant,
+        at: u16,
+        (src, dst): (Ipv6Addr, Ipv6Addr),
+        hop: Ipv6Addr,
+        packet: &Frame,
+    ) {
+        //= RFC 5942 §4 who has an address of a prefix is a neighbour only where that is on the link.
+        let back = self.routes.lookup(IpAddr::V6(src));
+        if !back.is_some_and(|r| r.kind == RouteKind::OnLink && r.port == Port(at)) {
+            return;
+        }
+        let Some(interface) = self.interface(at) else {
+            return;
+        };
+        let station = |addr: Ipv6Addr| interface.neighbors.neighbor(addr.into())?.mac;
+        //= RFC 4861 §8.2 a router's link-local address MUST be the target; a host is its own target.
+        let target = match hop == dst || hop.is_unicast_link_local() {
+            true => Some(hop),
+            false => station(hop).and_then(|mac| link_local_at(&interface.neighbors, mac)),
+        };
+        //= RFC 4861 §4.5 the source MUST be the link-local address.
+        let (Some(target), Some(from)) = (target, interface.link_local()) else {
+            return;
+        };
+        let mac = station(hop);
+        //= RFC 4861 §8.2 a router MUST limit the rate of redirects: as that of errors.
+        if self.limiter.take(now, whose(IpAddr::V6(src))).is_err() {
+            self.stats.drop_out(DropReason::IcmpRateLimited, 1);
+            return;
+        }
+        let mut quote = offload::first(packet.clone());
+        quote.complete_checksum();
+        let better = (dst, target, mac);
+        let out = ndp::redirect(from, src, better, &quote.to_bytes());
+        self.stats.icmp_errors_out += 1;
+        // Its receiver is asked for where it is not known, so that nothing is to be sent here.
+        let frame = self.discovery_frame(at, out);
+        debug_assert!(frame.is_none(), "it waits with the replies");
     }
 
     /// Begins to ask for routers, where an interface shall.
@@ -282,11 +424,27 @@ impl Host {
             return claim;
         }
         let answer = interface.ndp.poll_transmit(mac, router);
-        if answer.is_some() || !interface.routers.poll_transmit(now) {
+        if answer.is_some() {
             return answer;
         }
+        //= RFC 4861 §4.2 an advertisement's source MUST be the link-local address.
+        let link_local = interface.link_local();
+        if let Some(advertiser) = &mut interface.advertiser {
+            match link_local {
+                Some(src) => {
+                    let said = advertiser.poll_transmit(now, mac, src);
+                    if said.is_some() {
+                        return said;
+                    }
+                }
+                None => advertiser.halt(),
+            }
+        }
+        if !interface.routers.poll_transmit(now) {
+            return None;
+        }
         //= RFC 4429 §3.2 no optimistic address tells where it is.
-        Some(ndp::router_solicitation(mac, interface.link_local()))
+        Some(ndp::router_solicitation(mac, link_local))
     }
 
     /// A message of discovery's as a frame; `None` where its receiver has to be found first.
@@ -343,6 +501,21 @@ impl Host {
                 filter.join(MacAddr::from_ipv6_multicast(group));
             }
         }
+        let routes = self.config.forwarding;
+        if routes
+            && self
+                .interface(interface)
+                .is_some_and(|i| !i.mld.is_member(ndp::ALL_ROUTERS))
+        {
+            //= RFC 4861 §6.2.2 a router MUST join the group of all routers.
+            if let Some(filter) = self.filter_of(port) {
+                filter.join(MacAddr::from_ipv6_multicast(ndp::ALL_ROUTERS));
+            }
+            if let Some(at) = self.interface_mut(interface) {
+                let all = FilterMode::Exclude;
+                let _ = at.mld.join(now, THE_HOST, ndp::ALL_ROUTERS, all, &[]);
+            }
+        }
         if let Some(at) = self.interface_mut(interface) {
             // Addresses that end alike share a group, which has been joined then. Where there is no
             // room for it, the address is heard all the same: only routers are not told.
@@ -362,6 +535,66 @@ impl Host {
         }
     }
 
+    /// Whether a packet for `dst` may be one for whom we are a proxy of.
+    fn is_proxied(&self, at: &Interface, dst: IpAddr) -> bool {
+        dst.is_ipv6() && at.config.proxy_arp.iter().any(|net| net.contains(dst))
+    }
+
+    /// Takes the anycast addresses of an interface anew, since its addresses have changed.
+    pub(super) fn update_anycast(&mut self, now: Instant, interface: u16) {
+        let routes = self.config.forwarding;
+        let Some(at) = self.interface_mut(interface) else {
+            return;
+        };
+        let mut wanted = at.config.anycast.clone();
+        //= RFC 4291 §2.6.1 all routers MUST support the anycast address of each subnet they are on;
+        //= RFC 6164 §5.1 but not where that is one of two hosts'.
+        let networks = at
+            .addresses
+            .iter()
+            .filter(|a| routes && a.cidr.prefix_len() < 127);
+        for addr in networks.filter_map(|a| a.cidr.network().addr6()) {
+            if !wanted.contains(&addr) {
+                wanted.push(addr);
+            }
+        }
+        let ethernet = at.config.medium == Medium::Ethernet;
+        let before = core::mem::replace(&mut at.anycast, wanted.clone());
+        let port = at.config.port;
+        if !ethernet || before == wanted {
+            return;
+        }
+        for addr in wanted.iter().filter(|a| !before.contains(a)) {
+            let group = solicited_node(*addr);
+            if let Some(at) = self.interface_mut(interface) {
+                let all = FilterMode::Exclude;
+                let _ = at.mld.join(now, THE_HOST, group, all, &[]);
+            }
+            if let Some(filter) = self.filter_of(port) {
+                filter.join(MacAddr::from_ipv6_multicast(group));
+            }
+        }
+        for addr in before.iter().filter(|a| !wanted.contains(a)) {
+            let group = solicited_node(*addr);
+            if let Some(filter) = self.filter_of(port) {
+                filter.leave(MacAddr::from_ipv6_multicast(group));
+            }
+            self.leave_group_of(now, interface, group);
+        }
+    }
+
+    /// Leaves a group that went with an address, unless another address shares it.
+    fn leave_group_of(&mut self, now: Instant, interface: u16, group: Ipv6Addr) {
+        if let Some(at) = self.interface_mut(interface) {
+            let of = |a: &Address| a.cidr.addr6().map(solicited_node);
+            let shared = at.addresses.iter().any(|a| of(a) == Some(group))
+                || at.anycast.iter().any(|a| solicited_node(*a) == group);
+            if !shared {
+                let _ = at.mld.leave(now, THE_HOST, group);
+            }
+        }
+    }
+
     /// The groups of an address that was removed are heard for its sake no more.
     pub(super) fn leave_ipv6(&mut self, now: Instant, interface: u16, addr: Ipv6Addr) {
         let at = self.interface(interface);
@@ -374,13 +607,7 @@ impl Host {
                 filter.leave(MacAddr::from_ipv6_multicast(group));
             }
         }
-        if let Some(at) = self.interface_mut(interface) {
-            let group = solicited_node(addr);
-            let of = |a: &Address| a.cidr.addr6().map(solicited_node);
-            if !at.addresses.iter().any(|a| of(a) == Some(group)) {
-                let _ = at.mld.leave(now, THE_HOST, group);
-            }
-        }
+        self.leave_group_of(now, interface, solicited_node(addr));
     }
 }
 
@@ -478,6 +705,16 @@ impl Interface {
     }
 }
 
+/// The link-local address of the router at a station, where that is known.
+fn link_local_at(neighbors: &neighbor::Cache, mac: MacAddr) -> Option<Ipv6Addr> {
+    let all = neighbors.neighbors();
+    let mut there = all.iter().filter(|n| n.mac == Some(mac));
+    there.find_map(|n| match n.ip {
+        IpAddr::V6(addr) if addr.is_unicast_link_local() => Some(addr),
+        _ => None,
+    })
+}
+
 /// Routes that are learned come after those that are configured; of two to one prefix the link's
 /// comes before a router's, which has the next number.
 const LEARNED_METRIC: u32 = 1024;
@@ -486,12 +723,18 @@ const LEARNED_METRIC: u32 = 1024;
 struct LocalView<'a> {
     addresses: &'a [Address],
     dad: &'a Dad,
+    anycast: &'a [Ipv6Addr],
+    proxied: &'a [Cidr],
+    routes: &'a RouteTable,
+    port: Port,
 }
 
 impl ndp::Local for LocalView<'_> {
     fn standing(&self, addr: Ipv6Addr) -> Option<Standing> {
         let has = |a: &&Address| a.cidr.addr() == IpAddr::V6(addr);
-        let address = self.addresses.iter().find(has)?;
+        let Some(address) = self.addresses.iter().find(has) else {
+            return self.anycast.contains(&addr).then_some(Standing::Anycast);
+        };
         Some(match (address.usable, self.dad.is_probing(addr)) {
             (false, _) => Standing::Tentative,
             (true, true) => Standing::Optimistic,
@@ -501,5 +744,24 @@ impl ndp::Local for LocalView<'_> {
 
     fn is_on_link(&self, addr: Ipv6Addr) -> bool {
         addr.is_unicast_link_local() || ingress::is_own_net(self.addresses, IpAddr::V6(addr))
+    }
+
+    fn proxies(&self, addr: Ipv6Addr, asker: Ipv6Addr) -> bool {
+        // As of ARP: only for what a route leads to by another interface. On the asker's own link the
+        // owner answers.
+        let elsewhere = |addr: Ipv6Addr| {
+            let route = self.routes.lookup(IpAddr::V6(addr));
+            route.is_some_and(|r| r.port != self.port)
+        };
+        let near = asker.is_unicast_link_local() || !elsewhere(asker);
+        let listed = |net: &Cidr| net.contains(IpAddr::V6(addr));
+        self.proxied.iter().any(listed) && elsewhere(addr) && near
+    }
+
+    fn source_to(&self, asker: Ipv6Addr) -> Option<Ipv6Addr> {
+        let usable = || self.addresses.iter().filter(|a| a.usable);
+        let near = usable().find(|a| a.cidr.contains(IpAddr::V6(asker)));
+        let any = || usable().find(|a| a.cidr.addr().is_ipv6());
+        near.or_else(any).and_then(|a| a.cidr.addr6())
     }
 }

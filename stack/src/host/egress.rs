@@ -498,9 +498,16 @@ impl Host {
         way: &super::routing::Way,
         packet: &Frame,
     ) {
-        // Of IPv6 they are neighbour discovery's.
-        let Hop::Neighbor(IpAddr::V4(hop)) = way.hop else {
+        if !self.config.send_redirects || way.interface != at {
             return;
+        }
+        let hop = match (way.hop, header.src, header.dst) {
+            (Hop::Neighbor(IpAddr::V4(hop)), ..) => hop,
+            (Hop::Neighbor(IpAddr::V6(hop)), IpAddr::V6(src), IpAddr::V6(dst)) => {
+                self.send_redirect(now, at, (src, dst), hop, packet);
+                return;
+            }
+            _ => return,
         };
         //= RFC 1812 §5.2.7.2 when the packet leaves where it came from, and the sender is on the
         //= next hop's net, and there is no source route (those are refused).
@@ -509,10 +516,7 @@ impl Host {
                 .iter()
                 .any(|a| a.cidr.contains(header.src) && a.cidr.contains(IpAddr::V4(hop)))
         };
-        if self.config.send_redirects
-            && way.interface == at
-            && self.interface(at).is_some_and(same_net)
-        {
+        if self.interface(at).is_some_and(same_net) {
             self.report(now, at, Error::Redirect(hop), packet.clone());
         }
     }

@@ -1,9 +1,10 @@
 //! What the host tells its driver: which sockets have something to do, and what became of
 //! addresses. A ready list, never a growing queue: a socket is on it at most once.
 
+use crate::net::advertisement::Disagreement;
 use crate::transport::{Key, Readiness};
 use crate::wire::MacAddr;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 /// A UDP socket of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +69,16 @@ pub enum Event {
         mac: MacAddr,
         /// Whether we gave it up.
         lost: bool,
+    },
+    /// Another router of a link advertises what contradicts us (RFC 4861 §6.2.7): hosts change their
+    /// minds with each advertisement.
+    RouterDisagrees {
+        /// The interface.
+        interface: u16,
+        /// The other router.
+        router: Ipv6Addr,
+        /// What it says otherwise.
+        what: Disagreement,
     },
     /// Someone answered what [`Host::arp_ask`](super::Host::arp_ask) asked.
     ArpReply {

@@ -227,7 +227,9 @@ impl Host {
             IpAddr::V4(_) => self.config.echo_broadcast,
             IpAddr::V6(_) => self.config.echo_group,
         };
-        if !unicast && !groups {
+        // What is asked of an anycast address is asked of one alone.
+        let anycast = header.dst.is_ipv6() && !header.dst.is_multicast();
+        if !unicast && !groups && !anycast {
             return Err(DropReason::IcmpIgnored);
         }
         let mut options = [0; 40];
@@ -590,7 +592,7 @@ impl Host {
 
 /// Whose rate of errors a packet's sender shares: of IPv6 a whole link has one, since whoever is on it
 /// has as many addresses as it likes.
-fn whose(src: IpAddr) -> IpAddr {
+pub(super) fn whose(src: IpAddr) -> IpAddr {
     match src {
         IpAddr::V4(_) => src,
         IpAddr::V6(src) => IpAddr::V6((src.to_bits() >> 64 << 64).into()),

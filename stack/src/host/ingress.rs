@@ -33,6 +33,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Destination {
     Ours,
+    Anycast,
     Broadcast,
     Group,
     Elsewhere,
@@ -329,6 +330,7 @@ impl Host {
                 {
                     //= RFC 3590 §4 what was told from the unspecified address is told again.
                     interface.mld.announce(now);
+                    self.start_advertising(now, at);
                 }
                 self.forget_routes();
             }
@@ -431,7 +433,7 @@ impl Host {
         self.check_origin(at, header.src)?;
         match destination {
             //= RFC 1122 §3.3.6 a unicast packet in a link broadcast MUST be dropped in silence.
-            Destination::Ours | Destination::Elsewhere
+            Destination::Ours | Destination::Anycast | Destination::Elsewhere
                 if matches!(cast, Cast::Broadcast | Cast::Multicast) =>
             {
                 refused(DropReason::Ipv4UnicastInGroupFrame)
@@ -514,6 +516,9 @@ impl Host {
                 Err(of_family(DropReason::Ipv4GroupNotJoined, dst))
             };
         }
+        if interface.is_anycast(dst) {
+            return Ok(Destination::Anycast);
+        }
         //= RFC 4007 §6 what is of link-local scope is of this link, whatever others have.
         if is_link_local(dst) {
             return Ok(Destination::Elsewhere);
@@ -521,6 +526,9 @@ impl Host {
         // The weak host model (RFC 1122 §3.3.4.2): an address is the host's, not the interface's.
         if interface.config.any_ip || self.interfaces.iter().any(|i| i.holds(dst)) {
             return Ok(Destination::Ours);
+        }
+        if self.interfaces.iter().any(|i| i.is_anycast(dst)) {
+            return Ok(Destination::Anycast);
         }
         Ok(Destination::Elsewhere)
     }
@@ -882,8 +890,10 @@ impl Host {
 
     /// Whether a socket asked for this group from this source on this interface (RFC 3376 §3.2).
     fn socket_hears(&self, key: Key, at: u16, header: &Accepted) -> bool {
-        self.interface(at)
-            .is_some_and(|i| i.socket_hears(key.number(), header.dst, header.src))
+        let one = !header.dst.is_multicast();
+        self.interface(at).is_some_and(|i| {
+            one && header.dst.is_ipv6() || i.socket_hears(key.number(), header.dst, header.src)
+        })
     }
 }
 

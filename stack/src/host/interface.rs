@@ -8,6 +8,7 @@ use crate::link::ethernet::{self, Filter};
 use crate::link::offload::longest;
 use crate::machine::Port;
 use crate::net::acd::{self, Acd};
+use crate::net::advertiser::{self, Advertiser};
 use crate::net::arp::{self, Arp};
 use crate::net::autoconf::Autoconf;
 use crate::net::dad::Dad;
@@ -24,7 +25,9 @@ use crate::net::slaac::Identifiers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
+use crate::wire::ipv6::HEADER_LEN;
 use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,6 +40,8 @@ pub struct Interface {
     pub(super) up: bool,
     pub(super) filter: Filter,
     pub(super) addresses: Vec<Address>,
+    /// Addresses that others have as well: those configured, and as a router those of its networks.
+    pub(super) anycast: Vec<Ipv6Addr>,
     pub(super) neighbors: neighbor::Cache,
     pub(super) arp: Arp,
     pub(super) acd: Acd,
@@ -46,6 +51,8 @@ pub struct Interface {
     /// How source addresses of IPv6 are chosen.
     policy: Arc<Policy>,
     prefer_temporary: bool,
+    /// Where we advertise ourselves; few interfaces do.
+    pub(super) advertiser: Option<Box<Advertiser>>,
     /// Another station has our MAC, and with it our addresses.
     pub(super) ipv6_disabled: bool,
     pub(super) igmp: Igmp,
@@ -147,6 +154,9 @@ impl Interface {
     pub(super) fn new(config: InterfaceConfig, host: &super::Config, rng: &Rng) -> Self {
         let mut filter = Filter::new(config.mac);
         filter.promiscuous = config.promiscuous;
+        // We differ from RFC 4861 §7.2.8, where a proxy tells with MLD which groups it hears: those of a
+        // network are more than can be told, and switches that look at MLD may keep them from us.
+        filter.all_solicited = config.proxy_arp.iter().any(|c| c.addr().is_ipv6());
         //= RFC 1112 §7.2 every host is in 224.0.0.1, on every interface.
         filter.join(MacAddr::from_ipv4_multicast(Ipv4Addr::new(224, 0, 0, 1)));
         let identifiers = match config.interface_id {
@@ -170,10 +180,12 @@ impl Interface {
             max_message: config.mtu.saturating_sub(24),
             ..host.igmp
         };
+        let advertiser = advertiser(&config, host.forwarding, &rng);
         Self {
             up: true,
             filter,
             addresses: Vec::new(),
+            anycast: Vec::new(),
             neighbors: neighbor::Cache::new(host.neighbor.clone(), rng.fork("neighbor")),
             arp: Arp::new(arp, rng.fork("arp")),
             acd: Acd::new(host.acd.clone(), rng.fork("acd")),
@@ -182,6 +194,7 @@ impl Interface {
             routers: Routers::new(host.routers.clone(), autoconf, rng.fork("routers")),
             policy: Arc::clone(&host.address_policy),
             prefer_temporary: host.prefer_temporary,
+            advertiser,
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
             // What is left of a packet beside its header and one with router alert.
@@ -231,6 +244,21 @@ impl Interface {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Its anycast addresses of IPv6.
+    #[must_use]
+    pub fn anycast(&self) -> &[Ipv6Addr] {
+        &self.anycast
+    }
+
+    /// Whether `addr` is one of its anycast addresses.
+    #[inline]
+    pub(super) fn is_anycast(&self, addr: IpAddr) -> bool {
+        match addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(addr) => self.anycast.contains(&addr) && self.speaks_ipv6(),
+        }
     }
 
     /// Its neighbours.
@@ -331,6 +359,12 @@ impl Interface {
     #[must_use]
     pub const fn routers(&self) -> &Routers {
         &self.routers
+    }
+
+    /// Its advertisements as a router, where there are any.
+    #[must_use]
+    pub fn advertiser(&self) -> Option<&Advertiser> {
+        self.advertiser.as_deref()
     }
 
     /// Its neighbour discovery.
@@ -439,7 +473,10 @@ impl Interface {
     //= RFC 4291 §2.8 a host recognises the groups of all nodes, and those that go with its addresses.
     fn is_own_group(&self, group: Ipv6Addr) -> bool {
         let of = |a: &Address| a.cidr.addr6().map(solicited_node);
-        group == ndp::ALL_NODES || self.addresses.iter().any(|a| of(a) == Some(group))
+        group == ndp::ALL_NODES
+            || self.addresses.iter().any(|a| of(a) == Some(group))
+            || self.anycast.iter().any(|a| solicited_node(*a) == group)
+            || self.filter.all_solicited && solicited_node(group) == group
     }
 
     /// Whether `addr` is one of its addresses, usable.
@@ -488,7 +525,8 @@ impl Interface {
     /// Whether neighbour discovery has something to say itself.
     #[inline]
     pub(super) fn has_discovery(&self) -> bool {
-        self.dad.has_output() || self.ndp.has_output() || self.routers.has_output()
+        let advertises = self.advertiser.as_ref().is_some_and(|a| a.has_output());
+        self.dad.has_output() || self.ndp.has_output() || self.routers.has_output() || advertises
     }
 
     /// When there is work next. Down, nothing can leave, and what is due waits for the link.
@@ -497,7 +535,9 @@ impl Interface {
             return None;
         }
         let claims = earliest(self.acd.poll_timeout(), self.dad.poll_timeout());
-        let claims = earliest(claims, self.routers.poll_timeout());
+        let routers = self.advertiser.as_ref().and_then(|a| a.poll_timeout());
+        let routers = earliest(self.routers.poll_timeout(), routers);
+        let claims = earliest(earliest(claims, routers), self.ndp.poll_timeout());
         let link = earliest(self.neighbors.poll_timeout(), claims);
         let groups = earliest(self.igmp.poll_timeout(), self.mld.poll_timeout());
         earliest(link, groups)
@@ -507,10 +547,36 @@ impl Interface {
         self.neighbors.handle_timeout(now);
         self.acd.handle_timeout(now);
         self.dad.handle_timeout(now);
+        self.ndp.handle_timeout(now);
         self.routers.handle_timeout(now);
+        if let Some(advertiser) = &mut self.advertiser {
+            advertiser.handle_timeout(now);
+        }
         self.igmp.handle_timeout(now);
         self.mld.handle_timeout(now);
     }
+}
+
+/// What an interface advertises; its own prefixes where no others are named.
+//= RFC 4861 §6.2.4 a host MUST NOT send router advertisements at any time.
+fn advertiser(config: &InterfaceConfig, forwards: bool, rng: &Rng) -> Option<Box<Advertiser>> {
+    let medium = config.medium == Medium::Ethernet;
+    let mut said = config.advertise.clone().filter(|_| forwards && medium)?;
+    //= RFC 4861 §6.2.1 the default is every prefix that is on the link; the link-local one SHOULD NOT
+    //= be among them.
+    said.prefixes.get_or_insert_with(|| {
+        let own = config.addresses.iter();
+        let mut own: Vec<_> = own
+            .filter(|c| c.addr6().is_some_and(|a| !a.is_unicast_link_local()))
+            .filter(|c| c.prefix_len() < 127)
+            .map(|c| c.network())
+            .collect();
+        own.dedup();
+        own.into_iter().map(advertiser::Prefix::new).collect()
+    });
+    let room = config.mtu.saturating_sub(HEADER_LEN);
+    let rng = rng.fork("advertiser");
+    Some(Box::new(Advertiser::new(said, room, rng)))
 }
 
 /// Link header and padding for a packet of an interface.

@@ -27,6 +27,7 @@
 //! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
 //! | routers, prefixes, routes, addresses from them and temporary ones, each interface | 16, 32, 32, 16, 32 | the newest | 16 KiB |
 //! | DNS servers and search domains, each interface | 8, 8 | the one that ends first | 3 KiB |
+//! | other routers' contradictions, each interface that advertises | 64 | the newest | 4 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
@@ -45,8 +46,7 @@
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |
 //! | events | 64, and each socket once | the oldest | 8 KiB |
 //!
-//! Left out: of IPv6 what a router advertises and redirects (RFC 4861 §6.2, §8.2), and telling routers of
-//! groups (RFC 3810). Fragments of it whose headers in front exceed what a [`Head`] holds.
+//! Left out: fragments of IPv6 whose headers in front exceed what a [`Head`] holds.
 //!
 //! ```
 //! use stack::host::{Config, Host, InterfaceConfig};
@@ -286,6 +286,7 @@ impl Host {
             self.add_link_local(now, at);
         }
         self.ask_routers(now, at);
+        self.start_advertising(now, at);
         at
     }
 
@@ -330,6 +331,7 @@ impl Host {
         self.pump_claims(now, interface);
         if let Some(addr) = cidr.addr6() {
             self.join_ipv6(now, interface, addr);
+            self.update_anycast(now, interface);
         }
     }
 
@@ -365,6 +367,7 @@ impl Host {
         }
         for addr in gone.iter().filter_map(|cidr| cidr.addr6()) {
             self.leave_ipv6(now, interface, addr);
+            self.update_anycast(now, interface);
         }
         self.forget_routes();
         gone
@@ -397,6 +400,9 @@ impl Host {
             }
         } else {
             at.neighbors.flush(DropReason::InterfaceDown);
+            if let Some(advertiser) = &mut at.advertiser {
+                advertiser.halt();
+            }
             let mut queues = core::mem::take(&mut at.queues);
             self.waiting.retain(|w| *w != interface);
             let dropped = self.packets.clear(&mut queues.replies)
@@ -411,6 +417,7 @@ impl Host {
         self.forget_routes();
         if up {
             self.ask_routers(now, interface);
+            self.start_advertising(now, interface);
         }
         // Connections stay: they may find another way, or wait for this one.
         self.requeue(now, turns);

@@ -57,6 +57,8 @@ pub struct Filter {
     others: Vec<MacAddr>,
     /// Accept every frame.
     pub promiscuous: bool,
+    /// Accept the solicited-node groups of all IPv6 addresses, as who answers for whole networks needs.
+    pub all_solicited: bool,
     /// Group addresses, each with the number of those who asked for it.
     groups: BTreeMap<MacAddr, u32>,
 }
@@ -69,6 +71,7 @@ impl Filter {
             mac,
             others: Vec::new(),
             promiscuous: false,
+            all_solicited: false,
             groups: BTreeMap::new(),
         }
     }
@@ -143,7 +146,8 @@ impl Filter {
         } else if dst.is_broadcast() {
             Ok(Cast::Broadcast)
         } else if dst.is_multicast() {
-            if self.promiscuous || self.groups.contains_key(&dst) {
+            let solicited = self.all_solicited && matches!(dst.0, [0x33, 0x33, 0xff, ..]);
+            if self.promiscuous || solicited || self.groups.contains_key(&dst) {
                 Ok(Cast::Multicast)
             } else {
                 Err(DropReason::LinkGroupNotJoined)

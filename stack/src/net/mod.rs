@@ -3,8 +3,9 @@
 //! ```text
 //!   route        where to          neighbor <- arp ndp  who has it    claim <- acd dad  may I have it
 //!   ipv4 ipv6 ip what is sane      reassembly        put together     pmtu   how much fits
-//!   icmp         what to say
-//!   routers        what they say    rdnss autoconf <- routers   names, addresses
+//!   icmp         what to say          routers slaac    who routes, which addresses
+//!   rdnss autoconf <- routers        names, addresses that one makes
+//!   advertiser <- advertisement  what we say as a router, and when
 //!   groups listener <- igmp mld  what to hear and to tell        rate     how often
 //! ```
 //!
@@ -14,6 +15,8 @@
 
 mod accepted;
 pub mod acd;
+pub mod advertisement;
+pub mod advertiser;
 pub mod arp;
 pub mod autoconf;
 pub mod claim;

@@ -22,15 +22,16 @@
 //!
 //! Conflicts over our own addresses are [`super::dad`]'s; give it each message first.
 //!
-//! Left out: proxies and anycast addresses; what routers advertise, which is checked here and taken by
+//! Left out: what routers advertise, which is checked here and taken by
 //! [`super::routers`], and redirects, which the host follows; secure neighbour discovery (RFC 3971).
 
 use super::neighbor::{Cache, Claim};
 use super::rate::StationLimiter;
 use crate::reason::DropReason;
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::icmpv6::{self, Message};
+use crate::wire::ipv6::{HEADER_LEN, MIN_MTU};
 use crate::wire::ndp::{
     NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, RouterSolicitation, options,
     solicited_node,
@@ -46,6 +47,9 @@ pub const HOP_LIMIT: u8 = 255;
 pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// All routers of a link.
 pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+/// RFC 4861 §10: the longest wait before an answer that others may give as well.
+const MAX_ANYCAST_DELAY_TIME: Duration = Duration::from_secs(1);
 
 /// How fast neighbour discovery may answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +177,10 @@ pub enum Standing {
     Tentative,
     /// Being probed for, and used with care (RFC 4429).
     Optimistic,
+    /// Another's, for whom we take what comes (RFC 4861 §7.2.8).
+    Proxied,
+    /// Ours, and others' as well (RFC 4291 §2.6).
+    Anycast,
     /// Ours.
     Assigned,
 }
@@ -183,6 +191,16 @@ pub trait Local {
     fn standing(&self, addr: Ipv6Addr) -> Option<Standing>;
     /// Whether `addr` lies on the link of this interface.
     fn is_on_link(&self, addr: Ipv6Addr) -> bool;
+    /// Whether we answer for `addr` where `asker` asks, though it is another's.
+    fn proxies(&self, addr: Ipv6Addr, asker: Ipv6Addr) -> bool {
+        let _ = (addr, asker);
+        false
+    }
+    /// Our own address to answer `asker` from, for what is not ours alone.
+    fn source_to(&self, asker: Ipv6Addr) -> Option<Ipv6Addr> {
+        let _ = asker;
+        None
+    }
 }
 
 /// A message to send: with a hop limit of [`HOP_LIMIT`], and its checksum filled in.
@@ -219,6 +237,8 @@ pub struct Stats {
     pub advertisements_in: u64,
     /// Answers given to the link.
     pub answers_out: u64,
+    /// Those for addresses of others.
+    pub proxied_out: u64,
     /// Solicitations that were not answered for their rate, or for a full queue.
     pub limited: u64,
 }
@@ -229,16 +249,20 @@ pub struct Ndp {
     max_answers: usize,
     limiter: StationLimiter,
     answers: VecDeque<Answer>,
+    /// Answers that wait for their time, and take room as those do.
+    delayed: Vec<(Instant, Answer)>,
+    rng: Rng,
     stats: Stats,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Answer {
+    src: Ipv6Addr,
+    standing: Standing,
     target: Ipv6Addr,
     dst: Ipv6Addr,
     to: Option<MacAddr>,
     solicited: bool,
-    overrides: bool,
 }
 
 impl Ndp {
@@ -249,6 +273,8 @@ impl Ndp {
             max_answers: config.max_answers,
             limiter: StationLimiter::new(config.answer_rate, config.answer_burst, &mut rng),
             answers: VecDeque::new(),
+            delayed: Vec::new(),
+            rng,
             stats: Stats::default(),
         }
     }
@@ -297,9 +323,20 @@ impl Ndp {
         //= RFC 4862 §5.4.3: a node MUST NOT answer for a tentative address.
         let standing = local
             .standing(message.target)
-            .filter(|standing| *standing != Standing::Tentative)
-            .ok_or(DropReason::NdpNotForUs)?;
+            .filter(|standing| *standing != Standing::Tentative);
         let from_nobody = heard.src.is_unspecified();
+        // Who probes for an address may be whom we are a proxy of, come back: it gets no answer.
+        let proxied = || {
+            let proxies = !from_nobody && local.proxies(message.target, heard.src);
+            proxies.then_some(Standing::Proxied)
+        };
+        let standing = standing.or_else(proxied).ok_or(DropReason::NdpNotForUs)?;
+        //= RFC 4861 §4.4 and RFC 4443 §2.2 an answer comes from a unicast address of the interface.
+        let src = match standing {
+            Standing::Anycast | Standing::Proxied => local.source_to(heard.src),
+            _ => Some(message.target),
+        };
+        let src = src.ok_or(DropReason::NdpNotForUs)?;
         //= RFC 4861 §7.2.3: who asks, and says where it is, is remembered as STALE before the answer;
         //= who has no address is not. What the cache refuses it counts; the answer is due all the same.
         if let Some(mac) = source_mac {
@@ -313,20 +350,29 @@ impl Ndp {
             self.stats.limited += 1;
             return Err(DropReason::NdpRateLimited);
         }
-        if self.answers.len() >= self.max_answers {
+        if self.answers.len() + self.delayed.len() >= self.max_answers {
             self.stats.limited += 1;
             return Err(DropReason::ReplyQueueFull);
         }
         //= RFC 4861 §7.2.4: who has no address is answered by all nodes' group, Solicited clear;
         //= everyone else alone, Solicited set.
-        self.answers.push_back(Answer {
+        let answer = Answer {
+            src,
+            standing,
             target: message.target,
             dst: if from_nobody { ALL_NODES } else { heard.src },
             to: source_mac.filter(|mac| mac.is_unicast()),
             solicited: !from_nobody,
-            //= RFC 4429 §3.3: an answer for an optimistic address has Override clear.
-            overrides: standing == Standing::Assigned,
-        });
+        };
+        match standing {
+            //= RFC 4861 §7.2.7 and §7.2.8: several may answer, so each waits at random up to
+            //= MAX_ANYCAST_DELAY_TIME; whom a probe names alone need not.
+            Standing::Anycast | Standing::Proxied if heard.dst.is_multicast() => {
+                let wait = self.rng.between(Duration::ZERO, MAX_ANYCAST_DELAY_TIME);
+                self.delayed.push((now + wait, answer));
+            }
+            _ => self.answers.push_back(answer),
+        }
         Ok(())
     }
 
@@ -340,19 +386,40 @@ impl Ndp {
     /// The next message to send, from the station `mac`, which is a router's or not.
     pub fn poll_transmit(&mut self, mac: MacAddr, router: bool) -> Option<Outgoing> {
         let Answer {
+            src,
+            standing,
             target,
             dst,
             to,
             solicited,
-            overrides,
         } = self.answers.pop_front()?;
         self.stats.answers_out += 1;
+        if standing == Standing::Proxied {
+            self.stats.proxied_out += 1;
+        }
         let flags = Flags {
             router,
             solicited,
-            overrides,
+            //= RFC 4429 §3.3: an answer for an optimistic address has Override clear; RFC 4861 §7.2.7
+            //= and §7.2.8: so have those for anycast addresses and for others.
+            overrides: standing == Standing::Assigned,
         };
-        Some(advertisement(mac, target, dst, to, flags))
+        Some(advertisement_from(src, mac, target, dst, to, flags))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has work next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.delayed.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Lets the answers go whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|at| at <= now) {
+            let due = self.delayed.iter().filter(|(at, _)| *at <= now);
+            self.answers.extend(due.map(|(_, answer)| *answer));
+            self.delayed.retain(|(at, _)| *at > now);
+        }
     }
 
     /// Counters.
@@ -452,6 +519,17 @@ pub fn advertisement(
     to: Option<MacAddr>,
     flags: Flags,
 ) -> Outgoing {
+    advertisement_from(target, mac, target, dst, to, flags)
+}
+
+fn advertisement_from(
+    src: Ipv6Addr,
+    mac: MacAddr,
+    target: Ipv6Addr,
+    dst: Ipv6Addr,
+    to: Option<MacAddr>,
+    flags: Flags,
+) -> Outgoing {
     let bytes = option_bytes(&NdpOption::TargetLinkLayerAddress(&mac.0));
     let message = Message::NeighborAdvertisement(NeighborAdvertisement {
         router: flags.router,
@@ -461,7 +539,39 @@ pub fn advertisement(
         target,
         options: &bytes,
     });
-    outgoing(target, dst, to, &message)
+    outgoing(src, dst, to, &message)
+}
+
+/// Tells `neighbour`, whose packet this is, that what goes to a destination had better go to a
+/// target, which is at a station where that is known.
+//= RFC 4861 §8.2 with the target's link-layer address, if known, and as much of the packet as fits
+//= the minimum MTU.
+#[must_use]
+pub fn redirect(
+    src: Ipv6Addr,
+    neighbour: Ipv6Addr,
+    (destination, target, mac): (Ipv6Addr, Ipv6Addr, Option<MacAddr>),
+    packet: &[u8],
+) -> Outgoing {
+    // Behind the IPv6 header, the fixed part, the station's option and the quote's own header.
+    const ROOM: usize = MIN_MTU - HEADER_LEN - 40 - 8 - 8;
+    let mut list = mac.map_or_else(Vec::new, |mac| {
+        option_bytes(&NdpOption::TargetLinkLayerAddress(&mac.0))
+    });
+    //= RFC 4861 §4.6.3 the option is a multiple of eight long: what is longer is cut, else padded.
+    let mut quote: Vec<u8> = packet.get(..ROOM).unwrap_or(packet).into();
+    quote.resize(quote.len().next_multiple_of(8), 0);
+    list.extend(option_bytes(&NdpOption::RedirectedHeader {
+        reserved: [0; 6],
+        packet: &quote,
+    }));
+    let message = Message::Redirect(Redirect {
+        reserved: 0,
+        target,
+        destination,
+        options: &list,
+    });
+    outgoing(src, neighbour, None, &message)
 }
 
 fn option_bytes(option: &NdpOption<'_>) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod memory;
 mod ports;
 mod queues;
 mod requirements;
+mod router;
 mod tcp;
 mod udp;
 
@@ -39,13 +40,19 @@ pub(super) fn host(last: u8, cidr: &str) -> Host {
 pub(super) struct Net {
     pub(super) now: Instant,
     pub(super) hosts: Vec<Host>,
-    wires: Vec<[(usize, u16); 2]>,
+    /// Two ends each, or all that are on one link.
+    wires: Vec<Vec<(usize, u16)>>,
     /// Every frame that crossed, with the host that got it and its fate there.
     pub(super) log: Vec<(usize, Frame, Fate)>,
 }
 
 impl Net {
     pub(super) fn new(hosts: Vec<Host>, wires: Vec<[(usize, u16); 2]>) -> Self {
+        Self::wired(hosts, wires.into_iter().map(Vec::from).collect())
+    }
+
+    /// With hubs, on which more than two ports may be.
+    pub(super) fn wired(hosts: Vec<Host>, wires: Vec<Vec<(usize, u16)>>) -> Self {
         let mut net = Self {
             now: Instant::ZERO,
             hosts,
@@ -73,15 +80,17 @@ impl Net {
                     host.handle_timeout(self.now);
                 }
             }
-            for [a, b] in self.wires.clone() {
-                for (from, to) in [(a, b), (b, a)] {
+            for wire in self.wires.clone() {
+                for from in wire.iter().copied() {
                     while let Some(frame) = self.hosts[from.0].poll_transmit(self.now, Port(from.1))
                     {
                         let bare = self.hosts[from.0].interfaces()[0].config().medium == Medium::Ip;
                         assert!(bare || frame.len() >= 60, "padded");
-                        let fate =
-                            self.hosts[to.0].handle_frame(self.now, Port(to.1), frame.clone());
-                        self.log.push((to.0, frame, fate));
+                        for to in wire.iter().copied().filter(|to| *to != from) {
+                            let fate =
+                                self.hosts[to.0].handle_frame(self.now, Port(to.1), frame.clone());
+                            self.log.push((to.0, frame.clone(), fate));
+                        }
                         moved = true;
                     }
                 }

@@ -468,7 +468,7 @@ fn a_clone_in_mid_transfer_goes_on_equally() {
     let mut fork = Net {
         now,
         hosts: net.hosts.clone(),
-        wires: vec![[(0, 0), (1, 0)]],
+        wires: vec![vec![(0, 0), (1, 0)]],
         log: Vec::new(),
     };
     net.log.clear();
