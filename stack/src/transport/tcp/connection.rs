@@ -700,6 +700,7 @@ impl Connection {
             self.step(now, Event::Delete);
         }
         self.note_end(error);
+        self.snd.note(now, What::Ended(error));
         self.timers.stop_all();
         self.snd.clear();
         self.rcv.clear();
