@@ -401,11 +401,13 @@ pub fn cannot_send(to: IpAddr, error: stack::host::SendError) -> Failure {
 #[cfg(test)]
 pub mod simulated {
     use crate::runtime::Next;
-    use stack::host::{self, Host, InterfaceConfig};
+    use stack::host::{self, Host, InterfaceConfig, ListenHandle};
     use stack::machine::{Machine as _, Port};
     use stack::rng::Rng;
     use stack::time::{Duration, Instant, earliest};
+    use stack::transport::tcp::ListenOptions;
     use stack::wire::MacAddr;
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::ops::ControlFlow;
 
     /// What a verb is told by a line of words.
@@ -486,6 +488,47 @@ pub mod simulated {
             now = now.max(next);
         }
         unreachable!("the verb does not end");
+    }
+
+    /// Listens for connections on every address.
+    pub fn listen(host: &mut Host, port: u16) -> ListenHandle {
+        let at = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+        host.tcp_listen(at, ListenOptions::default()).unwrap()
+    }
+
+    /// As [`run`], against a user of the second host's that answers what comes and resets the
+    /// connection once the answer has left; the first host's user sleeps until the reset is there.
+    pub fn run_reset<T>(
+        hosts: &mut [Host],
+        listener: ListenHandle,
+        answer: &[u8],
+        mut turn: impl FnMut(&mut Host, Instant) -> Next<T>,
+    ) -> T {
+        let mut open = None;
+        let serve = |host: &mut Host, now: Instant| {
+            open = open.or_else(|| host.tcp_accept(listener).map(|(handle, _)| handle));
+            let Some(handle) = open else {
+                return;
+            };
+            let status = host.tcp_status(now, handle).unwrap_or_default();
+            if status.unread > 0 {
+                host.tcp_recv_bytes(now, handle, 9000).unwrap();
+                host.tcp_send(now, handle, answer).unwrap();
+            } else if status.bytes_sent > 0 {
+                host.tcp_abort(now, handle);
+            }
+        };
+        let wakes = |host: &mut Host, now: Instant| {
+            let first = host.tcp_connections().next().map(|c| c.0);
+            let status = first
+                .and_then(|h| host.tcp_status(now, h))
+                .unwrap_or_default();
+            match status.bytes_sent > 0 && status.state.is_synchronized() {
+                true => ControlFlow::Continue(Some(now + Duration::from_secs(1))),
+                false => turn(host, now),
+            }
+        };
+        run_both(hosts, serve, wakes).0
     }
 }
 

@@ -47,8 +47,8 @@ const PIECE: usize = 1 << 20;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// What to fetch, as http://10.7.0.1:8000/path; names are not looked up yet.
-    #[arg(value_name = "URL", value_parser = Url::parse)]
-    url: Url,
+    #[arg(value_name = "URL")]
+    url: String,
 
     /// Write to this file instead of standard output. It is made, or emptied, when the head of a
     /// good answer is there; what an error says for a page is not written.
@@ -91,14 +91,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Err(failure) = &done
         && args.json
     {
-        let line = json!({"url": args.url.to_string(), "error": failure.message});
+        let line = json!({"url": args.url, "error": failure.message});
         report::json_line(&mut io::stdout().lock(), &line).map_err(report::untold)?;
     }
     done
 }
 
 fn go(args: &Args) -> Result<ExitCode, Failure> {
-    let mut attached = args.attach.open_to(args.url.to.ip())?;
+    let url = Url::parse(&args.url).map_err(|e| Failure::usage(format!("'{}': {e}", args.url)))?;
+    let mut attached = args.attach.open_to(url.to.ip())?;
     let path = args.output.clone();
     let open = move || -> Result<Box<dyn Write>, Failure> {
         let Some(path) = path else {
@@ -108,7 +109,7 @@ fn go(args: &Args) -> Result<ExitCode, Failure> {
             |e| Failure::lacks(format!("{}: {e}", path.display()), "choose another file");
         Ok(Box::new(File::create(&path).map_err(unwritten)?))
     };
-    let mut fetch = Fetch::new(args.clone(), open);
+    let mut fetch = Fetch::new(args.clone(), url, open);
     let code = attached
         .driver
         .run(|host, now, wake| fetch.turn(host, now, wake))?;
@@ -146,9 +147,9 @@ struct Fetch<W> {
 }
 
 impl<W: Write> Fetch<W> {
-    fn new(args: Args, open: impl FnOnce() -> Result<W, Failure> + 'static) -> Self {
+    fn new(args: Args, url: Url, open: impl FnOnce() -> Result<W, Failure> + 'static) -> Self {
         Self {
-            url: args.url.clone(),
+            url,
             reader: Reader::new(args.head),
             args,
             open: Some(Box::new(open)),
@@ -190,6 +191,10 @@ impl<W: Write> Fetch<W> {
                 if let Some(handle) = self.handle.take() {
                     host.tcp_abort(now, handle);
                 }
+                if let Some(out) = &mut self.out {
+                    // Why it is cut is what is told.
+                    let _ = out.flush();
+                }
                 ControlFlow::Break(Err(failure))
             }
         }
@@ -201,18 +206,19 @@ impl<W: Write> Fetch<W> {
             Some(handle) => handle,
             None => self.connect(host, now)?,
         };
-        if let Some(error) = host.tcp_take_error(handle) {
-            return Err(Failure::unmet(format!("{}: {error}", self.url.to)));
-        }
-        let state = host.tcp_state(handle).unwrap_or_default();
-        if self.connected.is_none() && state.is_synchronized() {
+        let status = host.tcp_status(now, handle).unwrap_or_default();
+        if self.connected.is_none() && (status.state.is_synchronized() || status.unread > 0) {
             self.connected = Some(now);
             self.last_active = now;
         }
         if self.connected.is_none() {
-            return Ok(());
+            return match host.tcp_take_error(handle) {
+                Some(error) => Err(Failure::unmet(format!("{}: {error}", self.url.to))),
+                None => Ok(()),
+            };
         }
         self.send(host, now, handle);
+        // What ended the connection is told behind what came before it.
         self.receive(host, now, handle)
     }
 
@@ -440,7 +446,8 @@ mod tests {
         let usual = tcp::Options::default();
         let rng = Rng::from_seed(1);
         let mut served = Services::open(&mut peer, &[Service::Http], &usual, &rng).unwrap();
-        let mut fetch = Fetch::new(args, || Ok(Vec::new()));
+        let url = Url::parse(&args.url).unwrap();
+        let mut fetch = Fetch::new(args, url, || Ok(Vec::new()));
         let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
         let (code, _) = simulated::run_both(
             &mut hosts,
@@ -476,6 +483,35 @@ mod tests {
         assert_eq!(code.unwrap(), 0);
     }
 
+    /// What came of a page whose server resets once all of it has left, read only then.
+    fn fetch_reset(answer: &[u8]) -> (Vec<u8>, Result<u8, Failure>) {
+        let args: Args = simulated::args("fetch", "http://10.7.0.1/").unwrap();
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let listener = simulated::listen(&mut peer, 80);
+        let url = Url::parse(&args.url).unwrap();
+        let mut fetch = Fetch::new(args, url, || Ok(Vec::new()));
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let code = simulated::run_reset(&mut hosts, listener, answer, |host, now| {
+            fetch.turn(host, now, &Wake::default())
+        });
+        (fetch.out.unwrap_or_default(), code)
+    }
+
+    #[test]
+    fn what_came_before_a_reset_is_kept() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        let (page, code) = fetch_reset(whole);
+        assert_eq!((page.as_slice(), code.unwrap()), (&b"hello"[..], 0));
+        let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello";
+        let (page, code) = fetch_reset(cut);
+        assert_eq!(page, b"hello");
+        let failure = code.unwrap_err();
+        assert!(
+            failure.message.contains("reset") && failure.message.contains("after 5 bytes"),
+            "{failure}"
+        );
+    }
+
     #[test]
     fn nobody_listens() {
         let (out, code) = fetch("-o x http://10.7.0.1:8080/");
@@ -506,7 +542,8 @@ mod tests {
         };
         let fetch = |line: &str| {
             let args: Args = simulated::args("fetch", line).unwrap();
-            Fetch::new(args, || Ok(Vec::new()))
+            let url = Url::parse(&args.url).unwrap();
+            Fetch::new(args, url, || Ok(Vec::new()))
         };
         let plain = fetch("--redirects 0 http://10.7.0.1/");
         let told = plain.unmet(&head(Some("/x"))).unwrap();

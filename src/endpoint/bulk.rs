@@ -98,7 +98,7 @@ pub struct Bulk {
     /// When it ended, or the last time that anything was heard of it.
     last: Instant,
     /// Bytes handed over, the header among them.
-    sent: u64,
+    handed: u64,
     back: u64,
     /// Bytes delivered when the warm-up was over, and when that was.
     warm: Option<(Instant, u64)>,
@@ -190,7 +190,7 @@ impl Bulk {
             started: Instant::ZERO,
             connected: None,
             last: Instant::ZERO,
-            sent: 0,
+            handed: 0,
             back: 0,
             warm: None,
             next_sample: Instant::ZERO,
@@ -246,6 +246,22 @@ impl Bulk {
         Some(bytes.saturating_add(count(HEADER)))
     }
 
+    /// Bytes of payload that have left, each counted once.
+    fn sent(&self) -> u64 {
+        let Status {
+            bytes_sent,
+            bytes_retrans,
+            ..
+        } = self.status;
+        bytes_sent.saturating_sub(bytes_retrans.saturating_add(count(HEADER)))
+    }
+
+    /// Bytes of payload that were handed over and have not left.
+    fn waiting(&self) -> u64 {
+        let handed = self.handed.saturating_sub(count(HEADER));
+        handed.saturating_sub(self.sent())
+    }
+
     /// Bytes of payload that have been acknowledged.
     fn acked(&self) -> u64 {
         self.status.bytes_acked.saturating_sub(count(HEADER))
@@ -281,7 +297,7 @@ impl Bulk {
 
     fn send(&mut self, now: Instant, host: &mut Host, handle: TcpHandle) {
         loop {
-            let left = self.total().map(|all| all.saturating_sub(self.sent));
+            let left = self.total().map(|all| all.saturating_sub(self.handed));
             let late = self.end_of_sending().is_some_and(|end| now >= end);
             if left == Some(0) || late {
                 self.state = State::Finishing;
@@ -291,7 +307,7 @@ impl Bulk {
             let piece = self.piece(left);
             match host.tcp_send_bytes(now, handle, piece) {
                 Ok(0) | Err(Error::WouldBlock) => return,
-                Ok(n) => self.sent += count(n),
+                Ok(n) => self.handed += count(n),
                 // Told as an event too, where it ended the connection.
                 Err(_) => return,
             }
@@ -300,10 +316,10 @@ impl Bulk {
 
     /// What comes next of the stream.
     fn piece(&self, left: Option<u64>) -> Bytes {
-        let done = self.sent.checked_sub(count(HEADER));
+        let done = self.handed.checked_sub(count(HEADER));
         let Some(at) = done else {
             let header = header(self.config.seed, self.config.bytes);
-            let from = usize::try_from(self.sent).unwrap_or(0);
+            let from = usize::try_from(self.handed).unwrap_or(0);
             return header.slice(from.min(HEADER)..);
         };
         let piece = self.pattern.at(at);
@@ -417,6 +433,7 @@ fn header(seed: u64, bytes: Option<u64>) -> Bytes {
 impl Endpoint for Bulk {
     const METRICS: &'static [&'static str] = &[
         "sent",
+        "waiting",
         "acked",
         "back",
         "goodput",
@@ -523,7 +540,8 @@ impl Endpoint for Bulk {
         let status = &self.status;
         let open = |value: u64| self.connected.map(|_| value);
         match metric {
-            "sent" => Some(self.sent.saturating_sub(count(HEADER))),
+            "sent" => Some(self.sent()),
+            "waiting" => Some(self.waiting()),
             "acked" => Some(self.acked()),
             "back" => Some(self.back),
             "goodput" => self.goodput(),

@@ -117,8 +117,8 @@ pub fn unit_of(metric: &str) -> Unit {
         "rtt" | "delay" | "wait" | "srtt" | "min-rtt" | "rto" | "time" | "connect" => Unit::Time,
         "goodput" | "delivery-rate" | "pacing-rate" => Unit::Rate,
         "loss" => Unit::Share,
-        "bytes" | "bytes-in" | "bytes-out" | "acked" | "back" | "retransmitted" | "cwnd"
-        | "in-flight" | "ssthresh" | "window" | "mss" | "path-mtu" | "size" => Unit::Size,
+        "bytes" | "bytes-in" | "bytes-out" | "waiting" | "acked" | "back" | "retransmitted"
+        | "cwnd" | "in-flight" | "ssthresh" | "window" | "mss" | "path-mtu" | "size" => Unit::Size,
         _ => Unit::Plain,
     }
 }

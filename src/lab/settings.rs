@@ -263,7 +263,7 @@ settings! {
     tcp_keepalive_interval: Time,
     /// TCP: probes without an answer that end a connection.
     tcp_keepalive_probes: u8,
-    /// TCP: how long data may stay unacknowledged.
+    /// TCP: how long data may stay unacknowledged, or a closed window keep it here.
     tcp_user_timeout: Time,
     /// TCP: retransmission timeout before there is a sample.
     tcp_rto_initial: Time,

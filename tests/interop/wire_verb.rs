@@ -27,6 +27,11 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     (Root, "wire_keeps_to_its_rate", wire_keeps_to_its_rate),
     (Root, "wire_cuts_super_frames", wire_cuts_super_frames),
+    (
+        Root,
+        "wire_lets_iperf3_read_to_the_end",
+        wire_lets_iperf3_read_to_the_end,
+    ),
     (Root, "wire_flips_bits", wire_flips_bits),
     (Root, "wire_follows_a_script", wire_follows_a_script),
     (Root, "wire_says_what_is_wrong", wire_says_what_is_wrong),
@@ -221,6 +226,18 @@ fn wire_cuts_super_frames() {
     assert!(count(&status, 0, "bytes_out") >= 14_000_000, "{status:#}");
     assert!(count(&status, 0, "frames_in") >= 14_000_000 / 1460);
     assert_eq!(count(&status, 0, "frame-too-long"), 0);
+}
+
+/// The original's client reads what was under way to its end, which losses put off.
+fn wire_lets_iperf3_read_to_the_end() {
+    let wired = Wired::new("--delay 10ms --loss 1% --seed 1");
+    let _up = wired
+        .world
+        .serve("b", "--raw wb --address 10.9.0.9/24 --serve iperf");
+    for _ in 0..2 {
+        let ran = wired.world.sh("a", "iperf3 -c 10.9.0.9 -t 2 -R");
+        ran.exits(0).says("receiver").says("iperf Done.");
+    }
 }
 
 /// With a frame check each flipped bit is a lost frame; without, the kernel's checksums see it.

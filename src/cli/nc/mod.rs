@@ -214,6 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn what_came_before_a_reset_is_kept() {
+        let args = args("10.7.0.1 9");
+        let ends = ends(&args).unwrap();
+        let script = Script([Chunk::Bytes(b"hi".to_vec())].into());
+        let mut line = stream::Line::new(args, ends, script, Vec::new());
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let listener = simulated::listen(&mut peer, 9);
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let code: Result<u8, Failure> =
+            simulated::run_reset(&mut hosts, listener, b"too large", |host, now| {
+                line.turn(host, now, &Wake::default())
+            });
+        assert_eq!(line.out, b"too large");
+        let failure = code.unwrap_err();
+        assert!(failure.message.contains("reset"), "{failure}");
+    }
+
+    #[test]
     fn a_connection_that_is_not_made_is_a_failure() {
         let failure = line("10.7.0.1 8", &["x"], true).1.unwrap_err();
         assert!(

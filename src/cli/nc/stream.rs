@@ -152,6 +152,11 @@ impl<S: Source, W: Write> Line<S, W> {
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
+        // What came before the end is still to be read.
+        if let Err(failed) = self.receive(host, now, &mut open) {
+            self.open = Some(open);
+            return Err(failed);
+        }
         if let Some(error) = host.tcp_take_error(open.handle) {
             host.tcp_abort(now, open.handle);
             let failed = Failure::unmet(format!("{}: {error}", open.peer));
@@ -174,9 +179,7 @@ impl<S: Source, W: Write> Line<S, W> {
             self.last_active = now;
             log::info!("{} is connected", open.peer);
         }
-        let done = self
-            .receive(host, now, &mut open)
-            .and_then(|()| self.send(host, now, &mut open));
+        let done = self.send(host, now, &mut open);
         let over = open.deaf && (open.shut || (self.args.listen && self.unsent.is_empty()));
         if over && done.is_ok() {
             host.tcp_close(now, open.handle);
@@ -262,7 +265,7 @@ impl<S: Source, W: Write> Line<S, W> {
                     self.out.write_all(&piece).map_err(report::untold)?;
                 }
                 Err(Error::WouldBlock) => break,
-                // What ended it is taken, and told, in the next turn.
+                // What ended it is taken, and told, after this.
                 Err(_) => break,
             }
         }

@@ -30,6 +30,9 @@ impl Url {
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        if at == 0 {
+            return Err("no address: give http://ADDRESS/PATH".to_owned());
+        }
         let (authority, target) = rest.split_at(at);
         if authority.contains('@') {
             return Err("no user names and passwords".to_owned());
@@ -39,6 +42,13 @@ impl Url {
                 "'{authority}' is no address: give one, as 10.7.0.2 (names are not looked up yet)"
             )
         };
+        //= RFC 3986 §3.2.3: digits behind the last colon; an address of IPv6 stands in brackets.
+        if let Some((host, port)) = authority.rsplit_once(':')
+            && (host.ends_with(']') || !host.contains(':'))
+            && port.parse::<u16>().is_err()
+        {
+            return Err(format!("'{port}' is no port: 1 to 65535"));
+        }
         let to: SocketAddr = match authority.parse() {
             Ok(to) => to,
             Err(_) => {
@@ -160,6 +170,21 @@ mod tests {
             "http://10.7.0.2/a b",
         ] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, why) in [
+            ("http://10.7.0.1:99999/", "'99999' is no port"),
+            ("10.7.0.1:x", "'x' is no port"),
+            ("http://[fd07::2]:70000/", "'70000' is no port"),
+            ("http://name:80/", "names are not looked up"),
+            ("", "no address"),
+            ("http:///x", "no address"),
+        ] {
+            let wrong = Url::parse(text).unwrap_err();
+            assert!(wrong.contains(why), "{text}: {wrong}");
         }
     }
 

@@ -462,6 +462,9 @@ fn results(flows: &[Flow], sender: bool) -> Results {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::attach::simulated;
+    use stack::time::Instant;
+    use std::ops::ControlFlow;
 
     #[test]
     fn parameters_there_and_back() {
@@ -488,6 +491,66 @@ mod tests {
             let refused = Params::from_json(&odd).unwrap_err();
             assert!(refused.contains(why), "{odd}: {refused}");
         }
+    }
+
+    /// The original's client reads a stream to its end before it hears what the server says next.
+    #[test]
+    fn a_server_that_sends_ends_its_streams() {
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let mut server = server::Server::open(&mut peer, PORT, &tcp::Options::default()).unwrap();
+        let to = "10.7.0.1:5201".parse().unwrap();
+        let mut near = simulated::host(1, &["10.7.0.2/24"], &[]);
+        let connect = |host: &mut Host, now| {
+            let handle = host.tcp_connect(now, to, None, tcp::Options::default());
+            handle.unwrap()
+        };
+        let mut control = Control::new(connect(&mut near, Instant::ZERO));
+        control.output.extend_from_slice(&[b'x'; COOKIE]);
+        let (mut stream, mut end, mut hears) = (None, None, true);
+        let (ended, _) = simulated::run_both(
+            &mut [near, peer],
+            |host, now| {
+                while let Some(event) = host.poll_event() {
+                    server.handle_event(now, host, &event);
+                }
+                server.handle_timeout(now, host);
+            },
+            |host, now| {
+                control.hear(now, host).unwrap();
+                while let Some(said) = control.take_state().filter(|_| hears) {
+                    match said {
+                        state::PARAM_EXCHANGE => {
+                            let params = Params {
+                                reverse: true,
+                                ..Params::default()
+                            };
+                            control.say_json(&params.to_json());
+                        }
+                        state::CREATE_STREAMS => {
+                            let handle = connect(host, now);
+                            stream = Some(Flow::new(handle, 0));
+                            host.tcp_send(now, handle, &[b'x'; COOKIE]).unwrap();
+                        }
+                        state::TEST_RUNNING => end = Some(now + Duration::from_millis(20)),
+                        _ => {}
+                    }
+                }
+                if end.take_if(|at| now >= *at).is_some() {
+                    control.say(state::TEST_END);
+                    hears = false;
+                }
+                control.flush(now, host).unwrap();
+                if let Some(flow) = &mut stream {
+                    flow.receive(now, host);
+                    if flow.ended {
+                        let finished = host.tcp_state(flow.handle) == Some(tcp::State::CloseWait);
+                        return ControlFlow::Break(finished);
+                    }
+                }
+                ControlFlow::Continue(Some(now + Duration::from_millis(1)))
+            },
+        );
+        assert!(ended, "the stream is cut");
     }
 
     #[test]

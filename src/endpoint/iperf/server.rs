@@ -74,6 +74,8 @@ struct Test {
     deadline: Instant,
     /// The client has sent all: until when what is under way is waited for.
     draining: Option<Instant>,
+    /// Bytes that it had acknowledged when its silence was last looked at.
+    acked: u64,
     /// The client's results, until told.
     theirs: Option<Results>,
 }
@@ -164,7 +166,8 @@ impl Server {
         if let Some(Err(broken)) = drained {
             self.fail(now, host, broken);
         }
-        if self.test.as_ref().is_some_and(|t| t.deadline <= now) {
+        let late = |t: &mut Test| t.deadline <= now && !t.still_reads(now, host);
+        if self.test.as_mut().is_some_and(late) {
             self.fail(now, host, Broken::Silent);
         }
     }
@@ -233,6 +236,7 @@ impl Server {
             left: None,
             deadline: now + PATIENCE,
             draining: None,
+            acked: 0,
             theirs: None,
         };
         let turned = test.turn(now, host, guest.handle, Readiness::NONE);
@@ -424,11 +428,32 @@ impl Test {
         }
         for flow in &mut self.flows {
             flow.look(now, host);
+            // The original reads whole blocks until it is told that there are no more, and hears
+            // nothing else meanwhile.
+            if self.params.reverse {
+                host.tcp_shutdown(now, flow.handle);
+            }
         }
         self.time = now - self.begun;
         self.phase = Phase::Results;
         self.deadline = now + PATIENCE;
         self.control.say(state::EXCHANGE_RESULTS);
+    }
+
+    /// Whether the client is silent because it still reads what was under way when the test ended;
+    /// it has more time then.
+    fn still_reads(&mut self, now: Instant, host: &Host) -> bool {
+        if self.phase != Phase::Results || !self.params.reverse {
+            return false;
+        }
+        let acked = |flow: &Flow| host.tcp_status(now, flow.handle).map(|s| s.bytes_acked);
+        let acked: u64 = self.flows.iter().filter_map(acked).sum();
+        let more = acked > self.acked;
+        self.acked = acked;
+        if more {
+            self.deadline = now + PATIENCE;
+        }
+        more
     }
 
     fn take_done(&mut self) -> Option<Outcome> {

@@ -20,7 +20,7 @@
 //! | `connectivity:connection_started` | it is there | `ip_version`, `src_ip`, `dst_ip`, `src_port`, `dst_port`, `protocol` = `TCP` |
 //! | `recovery:parameters_set` | right after | `congestion_control`, `initial_window` (segments), `sack`, `rack`, `timestamps`, `ecn`, `pacing` |
 //! | `connectivity:connection_state_updated` | a new state | `old`, `new`: RFC 9293's names |
-//! | `connectivity:connection_closed` | it is gone | |
+//! | `connectivity:connection_closed` | it is gone | `owner`: `local` or `remote`, who ended it; `trigger`: `clean`, `error` (`reason` says which), `application` (the user let go of it) |
 //! | `recovery:metrics_updated` | any of them changed | `congestion_window`, `bytes_in_flight`, `ssthresh`, `smoothed_rtt` (ms) |
 //! | `recovery:congestion_state_updated` | as its name says | `old`, `new`: `slow_start`, `congestion_avoidance`, `recovery`, `loss`; `trigger` |
 //! | `recovery:packet_lost` | bytes were found lost | `bytes`, `trigger`: `reordering_threshold`, `time_threshold`, `pto_expired`, `other`; `details` |
@@ -38,7 +38,7 @@ use crate::lab::world::{Connection, TcpEvent, TcpTold};
 use serde_json::{Map, Value, json};
 use stack::time::{Duration, Instant, nanos};
 use stack::transport::tcp::log::{Undo, What};
-use stack::transport::tcp::{LogEntry, Options, State, Why};
+use stack::transport::tcp::{Error, LogEntry, Options, State, Why};
 use std::collections::BTreeMap;
 
 /// RFC 7464 §2.2: before each text.
@@ -64,6 +64,8 @@ struct File {
     state: State,
     phase: &'static str,
     metrics: Map<String, Value>,
+    /// How it ended, once it is known.
+    ended: Option<Option<Error>>,
     over: bool,
 }
 
@@ -89,7 +91,15 @@ impl Qlog {
             }
             TcpTold::Entry(entry) => file.entry(entry),
             TcpTold::Ends => {
-                file.write(event.at, "connectivity:connection_closed", json!({}));
+                let data = file.closed();
+                file.write(event.at, "connectivity:connection_closed", data);
+                file.over = true;
+            }
+            TcpTold::Crashed => {
+                let data = json!({
+                    "owner": "local", "trigger": "error", "reason": "the host has crashed",
+                });
+                file.write(event.at, "connectivity:connection_closed", data);
                 file.over = true;
             }
         }
@@ -138,6 +148,7 @@ impl File {
             state: State::Closed,
             phase: "slow_start",
             metrics: Map::new(),
+            ended: None,
             over: false,
         };
         let Connection { local, remote, .. } = connection;
@@ -185,7 +196,10 @@ impl File {
         match entry.what {
             What::State(new) => {
                 let data = json!({ "old": self.state.name(), "new": new.name() });
-                self.state = new;
+                // What it was in before it was closed says how it ended.
+                if new != State::Closed {
+                    self.state = new;
+                }
                 self.write(at, "connectivity:connection_state_updated", data);
             }
             What::Lost(bytes, why) => {
@@ -212,6 +226,10 @@ impl File {
             What::Mss(mss) => {
                 self.write(at, "connectivity:mtu_updated", json!({ "new": mss }));
             }
+            // The first says why; what follows is that the user lets go of it.
+            What::Ended(error) => {
+                self.ended.get_or_insert(error);
+            }
             What::WindowClosed => self.write(at, "tapline:window_closed", json!({})),
             What::Acked(_) => {
                 let in_episode = ["recovery", "loss"].contains(&self.phase);
@@ -222,6 +240,23 @@ impl File {
             }
         }
         self.metrics(entry);
+    }
+
+    /// Who ended it, and why.
+    fn closed(&self) -> Value {
+        match self.ended.flatten() {
+            Some(error @ (Error::Reset | Error::Refused)) => {
+                json!({ "owner": "remote", "trigger": "error", "reason": error.to_string() })
+            }
+            Some(error) => {
+                json!({ "owner": "local", "trigger": "error", "reason": error.to_string() })
+            }
+            // Both have finished, and know it of each other.
+            None if matches!(self.state, State::TimeWait | State::LastAck) => {
+                json!({ "trigger": "clean" })
+            }
+            None => json!({ "owner": "local", "trigger": "application" }),
+        }
     }
 
     fn timer(&mut self, at: Instant, kind: &str, times: Option<u8>) {

@@ -121,3 +121,36 @@ fn what_comes_to_nothing_is_told() {
         assert!(found, "{client} {fault}: no {want} in {told:?}");
     }
 }
+
+/// A wire of 100 kbit/s that is cut after two seconds.
+#[test]
+fn what_was_acknowledged_sent_and_waits_is_told_apart_after_the_end() {
+    let topology = topology(
+        "until = '200s'\nfaults = 'at 2s down a-b'\n[[node]]\nname = 'a'\n\
+         settings = { tcp_retries = 3 }\n[[node]]\nname = 'b'\nservices = ['discard']\n\
+         [[wire]]\nbetween = ['a', 'b']\ndelay = '500ms'\nrate = '100kbit'\n\
+         [[client]]\nname = 't'\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nport = 9\nbytes = 500000",
+    );
+    let mut world = topology.build(&Options::default()).unwrap();
+    world.run_until(Instant::ZERO + Duration::from_secs(200));
+    let [acked, sent, waits] = ["acked", "sent", "waiting"].map(|m| world.measure("t", m).unwrap());
+    // 25 kB a second at most, for one.
+    assert!(acked <= 30_000 && sent > acked, "{acked} of {sent}");
+    assert!(sent <= 100_000 && waits > 0, "{sent}, {waits}");
+    assert_eq!(world.measure("t", "finished"), Some(0));
+}
+
+#[test]
+fn a_user_timeout_ends_what_a_closed_window_keeps() {
+    let topology = topology(
+        "until = '1h'\nfaults = 'at 10s down a-b'\n[[node]]\nname = 'a'\n\
+         settings = { tcp_user_timeout = '3s' }\n[[node]]\nname = 'b'\nservices = ['discard']\n\
+         settings = { read_bytes = 1, read_every = '3000s', tcp_receive_buffer = 20000 }\n\
+         [[wire]]\nbetween = ['a', 'b']\ndelay = '5ms'\n\
+         [[client]]\nname = 't'\nnode = 'a'\nkind = 'tcp'\nto = 'b'\nport = 9\nbytes = 500000",
+    );
+    let mut world = topology.build(&Options::default()).unwrap();
+    world.run_until(Instant::ZERO + Duration::from_secs(3600));
+    let time = world.measure("t", "time").unwrap();
+    assert!((3_000_000_000..4_000_000_000).contains(&time), "{time}");
+}

@@ -180,6 +180,38 @@ fn the_log_tells_the_window_over_time() {
     assert!(most >= world.measure("t", "cwnd.max"));
 }
 
+/// How the connection of a node ended, as its file says.
+fn closed(written: &BTreeMap<Output, Vec<u8>>, node: &str) -> Value {
+    let of_node = |output: &Output| matches!(output, Output::Qlog(name) if name.starts_with(node));
+    let (_, bytes) = written.iter().find(|(output, _)| of_node(output)).unwrap();
+    let (_, events) = qlog(bytes);
+    let last = events.last().unwrap();
+    assert_eq!(last["name"], "connectivity:connection_closed");
+    last["data"].clone()
+}
+
+#[test]
+fn the_log_tells_how_a_connection_ended() {
+    let (written, _) = record(&lossy(false).until(Duration::from_secs(100)), 1);
+    assert_eq!(closed(&written, "a-")["trigger"], "clean");
+    assert_eq!(closed(&written, "b-")["trigger"], "clean");
+    let mut client = Client::tcp("t", "a", "b").bytes(100_000_000);
+    client.settings.tcp_retries = Some(3);
+    let mut topology = lossy(false).client(client).faults("at 2s crash b").unwrap();
+    topology.clients.remove(0);
+    let (written, _) = record(&topology, 1);
+    let told = closed(&written, "a-");
+    assert_eq!(
+        (&told["owner"], &told["trigger"]),
+        (&"local".into(), &"error".into())
+    );
+    assert_eq!(
+        told["reason"],
+        stack::transport::tcp::Error::TimedOut.to_string()
+    );
+    assert_eq!(closed(&written, "b-")["reason"], "the host has crashed");
+}
+
 #[test]
 fn who_looks_on_changes_nothing() {
     let topology = lossy(true);

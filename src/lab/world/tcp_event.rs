@@ -40,6 +40,8 @@ pub enum TcpTold {
     Entry(LogEntry),
     /// It is gone.
     Ends,
+    /// So is its host.
+    Crashed,
 }
 
 /// What has been collected.
@@ -79,14 +81,20 @@ impl TcpLog {
         connection
     }
 
-    pub(super) fn end(&mut self, now: Instant, node: NodeId, gone: impl Fn(&TcpHandle) -> bool) {
+    pub(super) fn end(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        told: &TcpTold,
+        gone: impl Fn(&TcpHandle) -> bool,
+    ) {
         let Some(of_node) = self.known.get_mut(&node) else {
             return;
         };
         let gone: Vec<TcpHandle> = of_node.keys().filter(|h| gone(h)).copied().collect();
         let ended: Vec<Connection> = gone.iter().filter_map(|h| of_node.remove(h)).collect();
         for connection in ended {
-            self.tell(now, connection, TcpTold::Ends);
+            self.tell(now, connection, told.clone());
         }
     }
 }

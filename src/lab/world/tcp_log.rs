@@ -6,11 +6,11 @@
 //!
 //! Nothing is collected unless asked for before the world is built
 //! ([`Options::tcp_log`](crate::lab::build::Options)): each connection of a host is then looked at
-//! after whatever happens at it. What a connection decides after its user has let go of it, closing
-//! by itself, is not told any more: its handle is good for nothing then.
+//! after whatever happens at it. So is what one decides after its user has let go of it, and how it
+//! ended.
 
 use super::tcp_event::{TcpEvent, TcpTold};
-use super::{Kind, World};
+use super::{Kind, State, World};
 use crate::lab::ids::NodeId;
 use stack::host::TcpHandle;
 use std::collections::BTreeSet;
@@ -33,6 +33,11 @@ impl World {
     }
 
     pub(super) fn collect_tcp_log(&mut self, id: NodeId) {
+        // What a crash has ended does not begin again.
+        let node = self.nodes.get(id.0 as usize);
+        if node.is_some_and(|n| n.state == State::Down) {
+            return;
+        }
         let now = self.now;
         let (Some(log), Some(Kind::Host(station))) = (
             &mut self.tcp_log,
@@ -65,14 +70,24 @@ impl World {
                 log.tell(entry.at, connection, TcpTold::Entry(entry));
             }
         }
-        log.end(now, id, |handle| !here.contains(handle));
+        let known = log.known.get(&id).into_iter().flatten();
+        let gone: Vec<_> = known
+            .filter(|(handle, _)| !here.contains(handle))
+            .map(|(handle, connection)| (*handle, *connection))
+            .collect();
+        for (handle, connection) in gone {
+            while let Some(entry) = host.tcp_poll_log(handle) {
+                log.tell(entry.at, connection, TcpTold::Entry(entry));
+            }
+        }
+        log.end(now, id, &TcpTold::Ends, |handle| !here.contains(handle));
     }
 
     /// A host has crashed, and its connections with it.
     pub(super) fn end_tcp_log(&mut self, id: NodeId) {
         let now = self.now;
         if let Some(log) = &mut self.tcp_log {
-            log.end(now, id, |_| true);
+            log.end(now, id, &TcpTold::Crashed, |_| true);
         }
     }
 }

@@ -424,9 +424,17 @@ impl Host {
         let _ = self.call(now, h, set);
     }
 
-    /// The next entry of a connection's log, where its options ask for one.
+    /// The next entry of a connection's log, where its options ask for one; also of one that closes
+    /// by itself, or is gone.
     pub fn tcp_poll_log(&mut self, h: TcpHandle) -> Option<LogEntry> {
-        self.entry_mut(h)?.connection.poll_log()
+        match self.tcp.connections.get_mut(h.0) {
+            Some(entry) => entry.connection.poll_log(),
+            None => {
+                let left = &mut self.tcp.left;
+                let first = left.iter().position(|(key, _)| *key == h.0)?;
+                left.remove(first).map(|(_, entry)| entry)
+            }
+        }
     }
 
     /// All connections in order of place: also those that wait to be accepted, or close by

@@ -64,7 +64,7 @@ use crate::transport::{ErrorKind, Key, Slab};
 use crate::wheel::{Token, Wheel};
 use crate::wire::Protocol;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -74,6 +74,8 @@ use core::net::{IpAddr, SocketAddr};
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection waits for its next hop before it asks again itself.
 const HOLD: Duration = Duration::from_secs(1);
+/// Log entries kept of connections that are gone.
+const MAX_LEFT: usize = 1024;
 
 /// All of TCP that a host has.
 #[derive(Clone, Debug)]
@@ -102,6 +104,8 @@ pub(super) struct Tcp {
     time_waits: memory::Line,
     time_wait_count: usize,
     orphans: usize,
+    /// Of the logs of connections that are gone, where they are kept at all.
+    left: VecDeque<(Key, tcp::LogEntry)>,
     memory: memory::Memory,
     /// The options given last: most connections are given the same, and share them.
     options: Option<Arc<tcp::Options>>,
@@ -238,6 +242,18 @@ impl Tcp {
             memory: memory::Memory::default(),
             options: None,
             note: None,
+            left: VecDeque::new(),
+        }
+    }
+
+    /// Keeps what a connection that goes has decided last: how it ended is told to nobody else. Where
+    /// nobody asks, the oldest goes.
+    fn keep_log(&mut self, key: Key, connection: &mut Connection) {
+        while let Some(entry) = connection.poll_log() {
+            if self.left.len() >= MAX_LEFT {
+                self.left.pop_front();
+            }
+            self.left.push_back((key, entry));
         }
     }
 
@@ -612,8 +628,9 @@ impl Host {
     fn free(&mut self, key: Key) {
         self.tcp.hide(key);
         self.tcp.count(Instant::ZERO, key, Class::Owned);
-        if let Some(entry) = self.tcp.connections.remove(key) {
+        if let Some(mut entry) = self.tcp.connections.remove(key) {
             self.discharge(&entry);
+            self.tcp.keep_log(key, &mut entry.connection);
             self.tcp.wheel.remove(entry.timer);
         }
     }

@@ -179,9 +179,9 @@ impl SendBuffer {
         }
     }
 
-    /// Lets go of all.
+    /// Lets go of all. What was acknowledged stays counted, and the rest is not.
     pub(super) fn clear(&mut self) {
-        self.start = self.end;
+        self.end = self.start;
         self.queue = None;
     }
 }

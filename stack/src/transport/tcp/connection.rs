@@ -700,6 +700,7 @@ impl Connection {
             self.step(now, Event::Delete);
         }
         self.note_end(error);
+        self.snd.note(now, What::Ended(error));
         self.timers.stop_all();
         self.snd.clear();
         self.rcv.clear();
@@ -811,7 +812,9 @@ impl Connection {
         };
         //= RFC 9293 §3.8.6 SHLD-17: a peer that has shrunk its window, and says so, is not silent.
         let answers = self.snd.wnd == 0 && now.since(self.last_heard) < self.options.rto_max;
-        let tired = tired && (!answers || self.orphan);
+        // As Linux: unless the user has said how long that may take.
+        let patient = answers && !self.orphan && self.options.user_timeout.is_none();
+        let tired = tired && !patient;
         if tired {
             return self.finish(now, Some(self.why_silent()));
         }
@@ -878,6 +881,15 @@ impl Connection {
         //= RFC 9293 §3.8.6.1 MUST-36: probed for as long as the peer answers.
         if self.probes > self.retries() {
             return self.finish(now, Some(Error::TimedOut));
+        }
+        //= RFC 9293 §3.8.3 MUST-21: what the user has set as a time holds for data that may not be
+        //= sent as well. As Linux, from the first probe until the window opens, whether the peer
+        //= answers or not: MUST-37 is for who has set none, and RFC 9293 §3.8.6.1 leaves the end to
+        //= whose resources are held (RFC 6429 §4).
+        let since = *self.snd.stalled_since.get_or_insert(now);
+        let limit = self.options.user_timeout;
+        if limit.is_some_and(|limit| now.since(since) >= limit) {
+            return self.finish(now, Some(self.why_silent()));
         }
         // We differ: RFC 9293 §3.8.6.1 MUST-37 lets no answering peer's closed window end a
         // connection. As Linux we do not wait for ever where nobody is left to end it: a peer that

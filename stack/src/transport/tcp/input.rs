@@ -542,6 +542,9 @@ impl Connection {
             self.snd.rtt.reset_backoff();
         }
         self.timers.stop(Timer::Persist);
+        if self.snd.flight() == 0 {
+            self.snd.stalled_since = None;
+        }
     }
 
     fn on_acked(&mut self, now: Instant, fin: bool) {

@@ -1,6 +1,7 @@
 //! Why a segment is sent again, and what was decided about congestion: for captures, traces and
 //! people.
 
+use super::connection::Error;
 use super::state::State;
 use crate::time::{Duration, Instant};
 use core::fmt;
@@ -113,6 +114,8 @@ pub enum What {
     Mss(u16),
     /// The window is limited by the receiver.
     WindowClosed,
+    /// It has ended: what the user is told, where that is an error.
+    Ended(Option<Error>),
 }
 
 /// How a reduction was found to be needless.
@@ -143,6 +146,7 @@ impl What {
             Self::Reordering(_) => "reordering",
             Self::Mss(_) => "mss",
             Self::WindowClosed => "window-closed",
+            Self::Ended(_) => "ended",
         }
     }
 }

@@ -257,7 +257,8 @@ pub struct Options {
     pub stern_time_wait: bool,
     /// Probe a silent peer.
     pub keepalive: Option<KeepAlive>,
-    /// How long data may stay unacknowledged (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
+    /// How long data may stay unacknowledged, or a closed window keep it here, counted from the
+    /// first probe (RFC 9293 §3.9.1.1); `None` leaves it to `retries2`.
     pub user_timeout: Option<Duration>,
     /// Tell the peer of `user_timeout`; where that is `None`, adopt the peer's (RFC 5482). Off, since
     /// the option takes four bytes and few peers know it.

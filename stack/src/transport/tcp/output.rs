@@ -400,7 +400,13 @@ impl Connection {
                     plan.push = true;
                     return Some(self.data_segment(now, &plan));
                 }
-                self.timers.set(Timer::Persist, now + rto);
+                // The user's limit holds to the moment.
+                let since = self.snd.stalled_since.unwrap_or(now);
+                let end = self.options.user_timeout.map(|limit| since + limit);
+                let at = end
+                    .filter(|end| *end > now)
+                    .map_or(now + rto, |end| end.min(now + rto));
+                self.timers.set(Timer::Persist, at);
                 Some(self.bare(now, self.snd.una - 1, Some(Why::WindowProbe)))
             }
         }

@@ -198,7 +198,8 @@ pub(super) struct Sender {
     pub(super) transmissions: SeqNum,
     /// Timeouts in a row.
     pub(super) retransmits: u8,
-    /// Since when nothing has been acknowledged that is in flight.
+    /// Since when nothing has been acknowledged that is in flight or, with nothing in flight, a
+    /// closed window has been probed.
     pub(super) stalled_since: Option<Instant>,
     pub(super) delivered: u64,
     pub(super) delivered_at: Instant,
@@ -339,6 +340,13 @@ impl Sender {
     #[inline]
     pub(super) fn data_end(&self) -> SeqNum {
         self.data_una() + self.buffer.len()
+    }
+
+    /// The user's bytes between two numbers: SYN and FIN are none.
+    fn data_within(&self, from: SeqNum, to: SeqNum) -> u32 {
+        let from = from.later(self.iss + 1);
+        let to = to.earlier(self.data_end());
+        if from.before(to) { to.since(from) } else { 0 }
     }
 
     /// Bytes handed over and never sent.
@@ -546,10 +554,10 @@ impl Sender {
             self.usage_end = end;
         }
         self.track.prr.on_sent(len);
-        self.counters.bytes_sent += u64::from(len);
+        self.counters.bytes_sent += u64::from(self.data_within(seq, end));
         // As Linux, whose first segments are not spaced where it sizes bursts.
         let begun = u64::from(self.mss) * 10;
-        if cx.options.burst_segments.is_none() || self.counters.bytes_sent > begun {
+        if cx.options.burst_segments.is_none() || self.counters.bytes_sent >= begun {
             self.pacer.on_sent(now, len);
         }
         if !timers.runs(Timer::Retransmit) {
@@ -591,8 +599,9 @@ impl Sender {
         }
         self.track.prr.on_sent(len);
         self.pacer.on_sent(now, len);
-        self.counters.bytes_sent += u64::from(len);
-        self.counters.bytes_retrans += u64::from(len);
+        let data = u64::from(self.data_within(seq, seq + len));
+        self.counters.bytes_sent += data;
+        self.counters.bytes_retrans += data;
         self.counters.retrans += len.div_ceil(u32::from(self.mss).max(1)).max(1);
         if seq == self.una || !timers.runs(Timer::Retransmit) {
             //= RFC 6298 §5.1, and the first in flight has just been given another chance.

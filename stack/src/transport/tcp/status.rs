@@ -144,7 +144,7 @@ pub struct Status {
     pub reordering_events: u16,
     /// By how many segments at most; three where none has been seen.
     pub reordering_degree: u32,
-    /// Bytes sent, retransmissions counted.
+    /// Bytes sent, retransmissions counted; SYN and FIN are none.
     pub bytes_sent: u64,
     /// Bytes sent again.
     pub bytes_retrans: u64,

@@ -459,3 +459,35 @@ fn patience_ends() {
         (State::Closed, Some(Error::TimedOut))
     );
 }
+
+#[test]
+fn what_was_sent_and_acknowledged_stays_counted_after_the_end() {
+    let options = Options {
+        retries2: 3,
+        ..plain()
+    };
+    let counts = |s: &Script| {
+        let status = s.c.status(s.now);
+        (
+            status.bytes_acked,
+            status.bytes_sent - status.bytes_retrans,
+            status.not_sent,
+        )
+    };
+    let mut s = Script::open_by(options, "mss 9000 win 3000");
+    // A SYN is no byte of the user's.
+    assert_eq!(counts(&s), (0, 0, 0));
+    s.write(10_000);
+    s.drain();
+    assert_eq!(counts(&s), (0, 3000, 7000));
+    s.rx(". 1:1 ack 1001 win 2000");
+    s.run(100_000);
+    assert_eq!(s.c.error(), Some(Error::TimedOut));
+    assert_eq!(counts(&s), (1000, 3000, 0));
+    // Nor is a FIN.
+    let mut s = Script::sent(plain(), 1);
+    s.c.shutdown(s.now);
+    s.drain();
+    s.rx(". 1:1 ack 1002");
+    assert_eq!(counts(&s), (1000, 1000, 0));
+}

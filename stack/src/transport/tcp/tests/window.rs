@@ -68,6 +68,72 @@ fn a_closed_window_is_probed_ever_more_rarely() {
 }
 
 #[test]
+fn a_user_timeout_holds_for_a_closed_window() {
+    //= RFC 9293 §3.8.3 MUST-21: as Linux, from the first probe on, whether they are answered or not.
+    for answered in [true, false] {
+        let options = Options {
+            user_timeout: Some(ms(3000)),
+            ..plain()
+        };
+        let mut s = windows(options, 1000);
+        let closed = |s: &mut Script, millis: u64| {
+            for _ in s.run(millis) {
+                if answered {
+                    s.rx(". 1:1 ack 1001 win 0");
+                }
+            }
+        };
+        s.write(3000);
+        s.tx(&["P. 1:1001 ack 1"]);
+        s.run(100);
+        s.rx(". 1:1 ack 1001 win 0");
+        s.tx(&[]);
+        // Probes after 300, 900 and 2100 ms.
+        for _ in 0..32 {
+            closed(&mut s, 100);
+        }
+        assert_eq!((s.c.state(), s.c.error()), (State::Established, None));
+        closed(&mut s, 100);
+        assert_eq!(s.c.error(), Some(Error::TimedOut), "{answered}");
+    }
+    // What opens meanwhile is a new beginning.
+    let options = Options {
+        user_timeout: Some(ms(3000)),
+        ..plain()
+    };
+    let mut s = windows(options, 1000);
+    s.write(3000);
+    s.tx(&["P. 1:1001 ack 1"]);
+    s.rx(". 1:1 ack 1001 win 0");
+    s.run(2900);
+    s.rx(". 1:1 ack 1001 win 1000");
+    s.tx(&["P. 1001:2001 ack 1"]);
+    s.rx(". 1:1 ack 2001 win 0");
+    s.run(3100);
+    assert_eq!(s.c.error(), None);
+    s.run(300);
+    assert_eq!(s.c.error(), Some(Error::TimedOut));
+}
+
+#[test]
+fn a_user_timeout_holds_for_a_window_that_shrank() {
+    let options = Options {
+        user_timeout: Some(ms(3000)),
+        ..plain()
+    };
+    let mut s = windows(options, 5000);
+    s.write(3000);
+    s.drain();
+    s.rx(". 1:1 ack 1 win 0");
+    for _ in 0..31 {
+        for _ in s.run(100) {
+            s.rx(". 1:1 ack 1 win 0");
+        }
+    }
+    assert_eq!(s.c.error(), Some(Error::TimedOut));
+}
+
+#[test]
 fn a_window_closes_while_a_timeout_backs_off() {
     // The backoff of a lost segment is not the persist timer's to forget.
     let mut s = windows(plain(), 5000);
