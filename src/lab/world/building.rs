@@ -8,7 +8,7 @@ use crate::lab::ids::{NodeId, WireId};
 use crate::lab::program::{Program, Task};
 use crate::lab::queue::{Queue, What};
 use stack::host::{self, Host, InterfaceConfig};
-use stack::link::impair::{Config as Impair, Way};
+use stack::link::impair::{Config as Impair, Pieces, Way};
 use stack::machine::Port;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
@@ -29,6 +29,7 @@ impl World {
             nodes: Vec::new(),
             lanes: Vec::new(),
             wires: Vec::new(),
+            pieces: Pieces::default(),
             outside: Vec::new(),
             ports_to_ask: Vec::new(),
             node_names: BTreeMap::new(),

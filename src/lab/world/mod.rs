@@ -43,7 +43,7 @@ use super::trace::{Event, Kind as Told, Seq};
 use room::Room;
 use stack::frame::Frame;
 use stack::host::{Host, Stats};
-use stack::link::impair::{Arrival, Marks, Match, Sent, Way};
+use stack::link::impair::{Arrival, Marks, Match, Pieces, Sent, Way};
 use stack::link::offload::{self, Cutter};
 use stack::machine::{Consumer, Fate, Machine, Port};
 use stack::reason::DropReason;
@@ -67,6 +67,8 @@ pub struct World {
     nodes: Vec<Node>,
     lanes: Vec<Direction>,
     wires: Vec<Wire>,
+    /// Whose fragments are, on all wires.
+    pieces: Pieces,
     /// Who is out there: the nodes and ports of theirs behind the world's own ports.
     outside: Vec<(NodeId, Port)>,
     /// Room for a list that is made again and again.
@@ -852,7 +854,8 @@ impl World {
             };
             tag = self.tell_caused(Some(from), cause, sent);
         }
-        if let Sent::Dropped(reason) = self.lanes[i].way.send(now, frame, tag)
+        let way = &mut self.lanes[i].way;
+        if let Sent::Dropped(reason) = way.send_among(now, frame, tag, &mut self.pieces)
             && self.watch.is_some()
         {
             self.tell_lost_frame(i, tag, seen, reason);

@@ -13,7 +13,7 @@ use super::config::{Act, Config, Loss, Rule};
 use super::damage::{self, Errors};
 use super::draw::{self, Kind};
 use super::flight::{Flight, len64};
-use super::flow::{FLOWS, Flows, Key, State};
+use super::flow::{FLOWS, Flows, Key, Pieces, State};
 use super::ledger::{Ledger, Lost, Marks, Packet, Plan, Stats};
 use super::queue::Waiting;
 use crate::frame::Frame;
@@ -29,6 +29,8 @@ pub struct Way {
     config: Config,
     key: [u64; 2],
     flows: Flows,
+    /// Whose fragments are, where nobody else knows.
+    pieces: Pieces,
     rules: Vec<Rule>,
     /// What flips bits, if anything does.
     errors: Option<Box<Errors>>,
@@ -100,6 +102,7 @@ impl Way {
             config,
             key,
             flows: Flows::new(FLOWS),
+            pieces: Pieces::default(),
             rules: Vec::new(),
             errors: None,
             transmitter: Transmitter::default(),
@@ -212,12 +215,28 @@ impl Way {
     /// it. Where flow queues are full, the frame itself may be among those that
     /// [`poll_drop`](Self::poll_drop) tells of.
     #[inline]
-    pub fn send(&mut self, now: Instant, mut frame: Frame, tag: u64) -> Sent {
+    pub fn send(&mut self, now: Instant, frame: Frame, tag: u64) -> Sent {
+        let mut pieces = core::mem::take(&mut self.pieces);
+        let sent = self.send_among(now, frame, tag, &mut pieces);
+        self.pieces = pieces;
+        sent
+    }
+
+    /// The same, where `pieces` is shared with other ways that the frame has passed or will pass:
+    /// they all know whose a fragment is.
+    #[inline]
+    pub fn send_among(
+        &mut self,
+        now: Instant,
+        mut frame: Frame,
+        tag: u64,
+        pieces: &mut Pieces,
+    ) -> Sent {
         self.advance(now);
         let stats = &mut self.ledger.stats;
         stats.frames_in += 1;
         stats.bytes_in += len64(&frame);
-        let key = Key::of(&mut frame);
+        let key = pieces.key_of(&mut frame);
         let plan = match self.decide(&key, &mut frame) {
             Ok(plan) => plan,
             Err(reason) => {
