@@ -21,6 +21,7 @@ pub mod bulk;
 pub mod http;
 pub mod iperf;
 pub mod measure;
+pub mod own_port;
 pub mod ping;
 pub mod scan;
 pub mod service;
@@ -56,6 +57,12 @@ pub trait Endpoint {
     /// # Errors
     /// Where the host has no room or no such port, or the settings make no sense.
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError>;
+
+    /// Its host begins again, and so will it, for the `life`-th time after the first: said before
+    /// [`start`](Self::start).
+    fn begin_life(&mut self, life: u32) {
+        let _ = life;
+    }
 
     /// Takes something the host tells; what concerns others is left alone.
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event);
@@ -94,6 +101,10 @@ impl<P: Endpoint> Endpoint for Box<P> {
 
     fn start(&mut self, now: Instant, host: &mut Host) -> Result<(), StartError> {
         (**self).start(now, host)
+    }
+
+    fn begin_life(&mut self, life: u32) {
+        (**self).begin_life(life);
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

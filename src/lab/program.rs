@@ -51,6 +51,10 @@ macro_rules! programs {
                 match self { $(Self::$name(p) => p.start(now, host),)* }
             }
 
+            fn begin_life(&mut self, life: u32) {
+                match self { $(Self::$name(p) => p.begin_life(life),)* }
+            }
+
             fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
                 match self { $(Self::$name(p) => p.handle_event(now, host, event),)* }
             }
@@ -161,9 +165,10 @@ impl Task {
         &self.program
     }
 
-    /// Its host begins again at `now`, and so does it.
-    pub(super) fn begin_again(&mut self, now: Instant) {
+    /// Its host begins again at `now`, and so does it, for the `life`-th time after the first.
+    pub(super) fn begin_again(&mut self, now: Instant, life: u32) {
         self.start = Some(now + self.delay);
+        self.program.begin_life(life);
     }
 
     pub(super) fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

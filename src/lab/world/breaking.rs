@@ -171,6 +171,7 @@ impl World {
         past.push(*station.host.stats());
         // Another life draws other numbers, as a machine that boots again does.
         let rng = self.rng.fork(&format!("node/{}/{}", n.name, past.len()));
+        let life = u32::try_from(past.len()).unwrap_or(u32::MAX);
         **station = Station {
             host: reborn(&birth.host, now, rng),
             tasks: birth.tasks.clone(),
@@ -178,7 +179,7 @@ impl World {
             past,
         };
         for task in &mut station.tasks {
-            task.begin_again(now);
+            task.begin_again(now, life);
         }
         n.state = State::Running;
         if let Some(watch) = &mut self.watch {
