@@ -35,6 +35,7 @@ impl World {
             node_names: BTreeMap::new(),
             wire_names: BTreeMap::new(),
             script: None,
+            quotas: BTreeMap::new(),
             digest: None,
             tcp_log: None,
             watch: None,

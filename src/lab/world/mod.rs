@@ -76,6 +76,7 @@ pub struct World {
     node_names: BTreeMap<Arc<str>, NodeId>,
     wire_names: BTreeMap<Arc<str>, WireId>,
     script: Option<Box<Run>>,
+    quotas: Quotas,
     digest: Option<Box<Digest>>,
     tcp_log: Option<Box<TcpLog>>,
     watch: Option<Box<Watch>>,
@@ -177,6 +178,16 @@ struct Station {
     birth: Option<Arc<Self>>,
     /// Counters of its former lives.
     past: Vec<Stats>,
+}
+
+/// What counts packets on several wires, by the rules that count.
+type Quotas = BTreeMap<u64, Arc<Quota>>;
+
+/// Rules that count together, and where they lie.
+#[derive(Clone, Debug, Default)]
+struct Quota {
+    rules: Vec<u64>,
+    lanes: Vec<Lane>,
 }
 
 /// Whether a node takes part.
@@ -859,6 +870,9 @@ impl World {
             && self.watch.is_some()
         {
             self.tell_lost_frame(i, tag, seen, reason);
+        }
+        if !self.quotas.is_empty() {
+            self.count_quota(i);
         }
         self.replan_lane(i);
     }

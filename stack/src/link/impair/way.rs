@@ -41,6 +41,8 @@ pub struct Way {
     last_arrival: Instant,
     /// The rule that dropped a frame last.
     dropped_by: u64,
+    /// The rule for a number of packets that took one last.
+    counted: Option<(u64, u32)>,
     up: bool,
     ledger: Ledger,
 }
@@ -109,6 +111,7 @@ impl Way {
             flight: Flight::default(),
             last_arrival: Instant::ZERO,
             dropped_by: 0,
+            counted: None,
             up: true,
             ledger: Ledger::default(),
         };
@@ -169,6 +172,12 @@ impl Way {
     #[must_use]
     pub const fn dropped_by(&self) -> u64 {
         self.dropped_by
+    }
+
+    /// The rule for [so many packets](Rule::left) that took one since this was asked last, and how
+    /// many more it takes: for whoever counts them on several ways together.
+    pub const fn take_counted(&mut self) -> Option<(u64, u32)> {
+        self.counted.take()
     }
 
     /// Takes it down or up. Down, what waits or is in flight is dropped, and what comes too; what
@@ -355,6 +364,7 @@ impl Way {
         };
         if let Some(left) = &mut rule.left {
             *left -= 1;
+            self.counted = Some((rule.id, *left));
         }
         let (by, mark) = match rule.act {
             Act::Drop => {
