@@ -74,6 +74,7 @@ pub const WIRE: &[&str] = &[
     "bytes-in",
     "delivered",
     "queued",
+    "held-back",
     "lost",
     "duplicated",
     "reordered",
@@ -179,10 +180,14 @@ impl World {
             let delays = froms.filter_map(|from| self.delays(lane(from)?));
             return measure_delays(delays, what, which);
         }
+        let measure = |from: usize, metric: &str| {
+            let held = self.held_back_on(lane(from)?);
+            measure_way(way(from)?, held, metric)
+        };
         match one {
-            Some((from, metric)) => measure_way(way(from)?, metric),
+            Some((from, metric)) => measure(from, metric),
             None => {
-                let (there, back) = (measure_way(way(0)?, metric)?, measure_way(way(1)?, metric)?);
+                let (there, back) = (measure(0, metric)?, measure(1, metric)?);
                 Some(match metric {
                     "conserved" => there & back,
                     "queue-peak" => there.max(back),
@@ -335,7 +340,7 @@ fn measure_delays(delays: impl Iterator<Item = Delays>, what: &str, which: &str)
     }
 }
 
-fn measure_way(way: &Way, metric: &str) -> Option<i128> {
+fn measure_way(way: &Way, held_back: u64, metric: &str) -> Option<i128> {
     let stats = way.stats();
     if let Some(reason) = reason(metric) {
         return Some(stats.dropped(reason).into());
@@ -343,7 +348,8 @@ fn measure_way(way: &Way, metric: &str) -> Option<i128> {
     let number = match metric {
         "frames-in" => stats.frames_in,
         "bytes-in" => stats.bytes_in,
-        "delivered" => stats.delivered,
+        "delivered" => stats.delivered.saturating_sub(held_back),
+        "held-back" => held_back,
         "queued" => {
             let held = way.queued();
             u64::try_from(held.packets + held.in_flight).unwrap_or(u64::MAX)

@@ -360,6 +360,7 @@ fn ways(world: &World) -> Vec<Way> {
         let stats = way.stats();
         let held = way.queued();
         let queued = u64::try_from(held.packets + held.in_flight).unwrap_or(u64::MAX);
+        let held_back = world.held_back_on(lane);
         let drops = DropReason::ALL.iter();
         let drops = drops.map(|&reason| (reason.name(), stats.dropped(reason)));
         Some(Way {
@@ -368,8 +369,9 @@ fn ways(world: &World) -> Vec<Way> {
             counts: vec![
                 ("frames-in", stats.frames_in),
                 ("bytes-in", stats.bytes_in),
-                ("delivered", stats.delivered),
+                ("delivered", stats.delivered.saturating_sub(held_back)),
                 ("queued", queued),
+                ("held-back", held_back),
                 ("duplicated", stats.duplicated),
                 ("reordered", stats.reordered),
                 ("corrupted", stats.corrupted),

@@ -90,9 +90,10 @@ impl World {
         };
         holds.matches.retain(|m| m != matches);
         let mut free = Vec::new();
+        holds.bytes = 0;
         for mut arrival in std::mem::take(&mut holds.waiting) {
             if holds.matches.iter().any(|m| m.matches(&mut arrival.frame)) {
-                holds.waiting.push_back(arrival);
+                holds.push(arrival);
             } else {
                 free.push(arrival);
             }
@@ -143,8 +144,7 @@ impl World {
     /// Frames held back everywhere.
     #[must_use]
     pub fn held_back(&self) -> usize {
-        let holds = self.lanes.iter().filter_map(|l| l.holds.as_ref());
-        holds.map(|h| h.waiting.len()).sum()
+        self.lanes.iter().map(Direction::held_back).sum()
     }
 
     /// The node neither hears nor acts until it is resumed.

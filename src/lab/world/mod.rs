@@ -144,6 +144,22 @@ impl Delays {
 struct Holds {
     matches: Vec<Match>,
     waiting: VecDeque<Arrival>,
+    /// Bytes of those that wait.
+    bytes: u64,
+}
+
+impl Holds {
+    fn push(&mut self, arrival: Arrival) {
+        self.bytes += arrival.frame.len() as u64;
+        self.waiting.push_back(arrival);
+    }
+}
+
+impl Direction {
+    /// Frames that have come to its end and are held back there.
+    fn held_back(&self) -> usize {
+        self.holds.as_ref().map_or(0, |holds| holds.waiting.len())
+    }
 }
 
 /// A node.
@@ -332,6 +348,13 @@ impl World {
         self.lanes.get(lane.index()).map(|d| d.delays)
     }
 
+    /// Frames that have come to the end of a direction and are held back there, by a script.
+    #[must_use]
+    pub fn held_back_on(&self, lane: Lane) -> u64 {
+        let direction = self.lanes.get(lane.index());
+        direction.map_or(0, |d| d.held_back() as u64)
+    }
+
     /// Who sends into a direction.
     #[must_use]
     pub fn sender_of(&self, lane: Lane) -> Option<&str> {
@@ -357,7 +380,9 @@ impl World {
     }
 
     /// Whether everything that came in anywhere is accounted for: for each node and each wire,
-    /// frames in = delivered + forwarded + held or queued + Σ drops by reason.
+    /// frames in = delivered + forwarded + held or queued + Σ drops by reason; and between them, what
+    /// wires delivered and nobody holds back has reached the node at their end, and what a node sent
+    /// has come into its wires.
     ///
     /// # Errors
     /// Names the first node or wire where it is not, with its counters; or says that the run was
@@ -373,6 +398,33 @@ impl World {
                 let name = &self.wires[i / 2].name;
                 let stats = lane.way.stats();
                 return Err(format!("wire {name}, direction {}: {stats:?}", i % 2));
+            }
+        }
+        self.audit_seams()
+    }
+
+    /// What leaves the one comes into the other: nodes' books against those of their wires.
+    fn audit_seams(&self) -> Result<(), String> {
+        let mut books = vec![(0, 0); self.nodes.len()];
+        for lane in &self.lanes {
+            let stats = lane.way.stats();
+            if let Some((came, _)) = books.get_mut(lane.to.0 as usize) {
+                *came += stats.delivered.saturating_sub(lane.held_back() as u64);
+            }
+            if let Some((_, left)) = books.get_mut(lane.from.0 as usize) {
+                *left += stats.frames_in;
+            }
+        }
+        for (node, (came, left)) in self.nodes.iter().zip(books) {
+            let Counters { arrived, sent, .. } = node.counters;
+            if arrived != came {
+                let name = &node.name;
+                let what = "by its wires' count";
+                return Err(format!("node {name}: {arrived} arrived, {came} {what}"));
+            }
+            if sent != left {
+                let name = &node.name;
+                return Err(format!("node {name}: sent {sent}, its wires got {left}"));
             }
         }
         Ok(())
@@ -473,7 +525,14 @@ impl Node {
                 }
                 passed + lives().map(|s| s.frames_in).sum::<u64>()
             }
-            Kind::Hub | Kind::Outside(_) => passed,
+            Kind::Hub => {
+                let others = self.ports.len().saturating_sub(1) as u64;
+                if self.counters.sent != passed * others {
+                    return Err(format!("{passed} to repeat, {:?}", self.counters));
+                }
+                passed
+            }
+            Kind::Outside(_) => passed,
         };
         if arrived == taken + paused + down {
             return Ok(());
@@ -493,9 +552,13 @@ impl World {
         }
         let lanes = self.lanes.iter().map(|lane| {
             let queued = lane.way.queued();
+            let (held, bytes) = match &lane.holds {
+                Some(holds) => (holds.waiting.len(), holds.bytes),
+                None => (0, 0),
+            };
             match queued.packets + queued.in_flight {
-                0 => (0, 0),
-                here => (here, lane.way.held_bytes()),
+                0 => (held, bytes),
+                here => (here + held, lane.way.held_bytes() + bytes),
             }
         });
         let wires = &self.wires;
@@ -579,13 +642,10 @@ impl World {
         }
         self.replan_lane(i);
         let Some(mut arrival) = arrival else { return };
-        let lane = &mut self.lanes[i];
-        let travel = lane.way.config().delay;
-        lane.delays.add(now.since(arrival.sent), travel);
         if let Some(holds) = &mut self.lanes[i].holds
             && holds.matches.iter().any(|m| m.matches(&mut arrival.frame))
         {
-            holds.waiting.push_back(arrival);
+            holds.push(arrival);
             return;
         }
         self.arrive(i, arrival);
@@ -616,7 +676,10 @@ impl World {
     fn arrive(&mut self, i: usize, arrival: Arrival) {
         let now = self.now;
         self.arrivals += 1;
-        let Direction { to, port, .. } = self.lanes[i];
+        let lane = &mut self.lanes[i];
+        let travel = lane.way.config().delay;
+        lane.delays.add(now.since(arrival.sent), travel);
+        let (to, port) = (lane.to, lane.port);
         let node = &mut self.nodes[to.0 as usize];
         node.counters.arrived += 1;
         let Arrival {
@@ -970,6 +1033,8 @@ impl Machine for World {
 mod tests {
     use super::super::tests::{MS, at, pair, slow};
     use super::*;
+    use crate::lab::build::Options;
+    use crate::lab::topology::{Client, Topology};
     use stack::frame::{Checksum, Gso, GsoKind};
     use stack::link::impair::Queue;
 
@@ -1026,6 +1091,47 @@ mod tests {
         assert!((60..=60 + pings).contains(&arrived), "{arrived}");
         assert_eq!(world.lanes[0].way.stats().dropped_in_all(), 0);
         world.audit().unwrap();
+    }
+
+    /// Books that do not agree are found, whoever's they are.
+    #[test]
+    fn an_audit_looks_from_both_sides() {
+        type Break = fn(&mut World, usize);
+        let hub = || {
+            let topology = Topology::new().host("a").hub("h").host("b").link("a", "h");
+            let topology = topology.link("h", "b").client(Client::ping("p", "a", "b"));
+            let topology = topology.faults("at 1500ms clog a -> b").unwrap();
+            let mut world = topology.build(&Options::default()).unwrap();
+            world.run_until(at(5100));
+            world.audit().unwrap();
+            world
+        };
+        let lane = |world: &World| {
+            let held = world.lanes.iter().position(|l| l.held_back() > 0);
+            held.unwrap()
+        };
+        let breaks: [(&str, Break); 6] = [
+            ("node h: ", |w, _| {
+                let at = &mut w.nodes[1].counters;
+                at.arrived += 1;
+                at.passed += 1;
+                at.sent += 1;
+            }),
+            ("node h: ", |w, _| w.nodes[1].counters.sent += 1),
+            ("node a: sent", |w, _| w.nodes[0].counters.sent -= 1),
+            ("node h: ", |w, lane| {
+                w.lanes[lane].holds.as_mut().unwrap().waiting.pop_front();
+            }),
+            ("node h: ", |w, lane| w.lanes[lane].holds = None),
+            ("node b: ", |w, _| w.nodes[2].counters.arrived += 1),
+        ];
+        for (want, broken) in breaks {
+            let mut world = hub();
+            let lane = lane(&world);
+            broken(&mut world, lane);
+            let why = world.audit().unwrap_err();
+            assert!(why.starts_with(want), "{why}, not {want}");
+        }
     }
 
     #[test]
