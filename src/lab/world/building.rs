@@ -107,6 +107,7 @@ impl World {
             ports: Vec::new(),
             planned: Instant::FAR_FUTURE,
             cause: 0,
+            planned_by: 0,
             counters: Counters::default(),
         });
         id

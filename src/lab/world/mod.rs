@@ -173,6 +173,8 @@ pub struct Node {
     planned: Instant,
     /// What it did last.
     cause: Seq,
+    /// What it did when its deadline was planned.
+    planned_by: Seq,
     counters: Counters,
 }
 
@@ -658,7 +660,8 @@ impl World {
             return;
         }
         if self.watch.is_some() {
-            self.tell(Some(id), 0, Told::Timer);
+            let cause = self.nodes[id.0 as usize].planned_by;
+            self.tell(Some(id), cause, Told::Timer);
         }
         let Kind::Host(station) = &mut self.nodes[id.0 as usize].kind else {
             return;
@@ -967,6 +970,7 @@ impl World {
         {
             let at = at.max(self.now);
             node.planned = at;
+            node.planned_by = node.cause;
             self.queue.plan(at, What::Node(id.0));
         }
     }
