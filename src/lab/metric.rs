@@ -139,9 +139,22 @@ impl World {
         if let Some(wire) = self.find_wire(subject) {
             return self.measure_wire(wire, metric);
         }
-        let mut programs = self.nodes().flat_map(|(_, node)| node.programs());
-        let (_, program) = programs.find(|(name, _)| *name == subject)?;
-        program.measure(metric).map(i128::from)
+        let node = self.whose(subject)?;
+        node.measure_program(subject, metric).map(i128::from)
+    }
+
+    /// Whether a metric is a quantile of more than can be kept, and so only near.
+    #[must_use]
+    pub fn is_near(&self, subject: &str, metric: &str) -> bool {
+        let quantile = metric == "rtt.p50" || metric == "rtt.p99";
+        let node = if quantile { self.whose(subject) } else { None };
+        node.is_some_and(|node| !node.measures_exactly(subject))
+    }
+
+    /// The node at which a program runs.
+    fn whose(&self, program: &str) -> Option<&Node> {
+        let mut nodes = self.nodes().map(|(_, node)| node);
+        nodes.find(|node| node.programs().any(|(name, _)| name == program))
     }
 
     fn measure_world(&self, metric: &str) -> Option<i128> {

@@ -39,6 +39,8 @@ struct Program {
     is_client: bool,
     /// `None` where there was nothing to measure.
     metrics: Vec<(&'static str, Option<u64>)>,
+    /// There were too many round trips to keep each: quantiles are to 3 %.
+    near: bool,
     /// How its connection ended.
     ended: Option<&'static str>,
     /// The congestion window over time.
@@ -202,6 +204,9 @@ impl Report {
                     None => {}
                 }
             }
+            if program.near {
+                out.push_str("  (p50 and p99 to 3%)");
+            }
             out.push('\n');
             if let Some(most) = program.curve.iter().max().filter(|most| **most > 0) {
                 let drawn = sparkline(&program.curve, *most);
@@ -275,6 +280,9 @@ impl Program {
         });
         if let (Value::Object(map), Some(ended)) = (&mut value, self.ended) {
             map.insert("ended".to_owned(), json!(ended));
+        }
+        if let (Value::Object(map), true) = (&mut value, self.near) {
+            map.insert("rtt.near".to_owned(), json!("p50 and p99 to 3%"));
         }
         value
     }
