@@ -9,7 +9,8 @@
 //!   world.arrivals           the whole
 //! ```
 //!
-//! Times are nanoseconds, sizes bytes, shares millionths.
+//! Times are nanoseconds, sizes bytes, shares millionths. A host that crashes and begins again keeps
+//! its counts and those of its programs; what stands at an end, as a window, is the last life's.
 
 use super::ids::{Lane, NodeId, WireId};
 use super::world::{Delays, Node, World};
@@ -131,8 +132,7 @@ impl World {
         if let Some(node) = self.find(subject).and_then(|id| self.node(id)) {
             if let Some(metric) = metric.strip_prefix(SERVICES) {
                 let name = format!("{subject}.services");
-                let (_, program) = node.programs().find(|(n, _)| *n == name)?;
-                return program.measure(metric).map(i128::from);
+                return node.measure_program(&name, metric).map(i128::from);
             }
             return measure_node(node, metric);
         }

@@ -71,13 +71,19 @@ impl Report {
     #[must_use]
     pub fn of(subject: &Subject, world: &World, outcome: Outcome) -> Self {
         let is_client = |name: &str| subject.topology.clients.iter().any(|c| c.name == name);
-        let programs = world.nodes().flat_map(|(_, node)| node.programs());
-        let programs = programs.map(|(name, program)| {
+        let programs = world.nodes().flat_map(|(_, node)| {
+            let programs = node.programs();
+            programs.map(move |(name, program)| (node, name, program))
+        });
+        let programs = programs.map(|(node, name, program)| {
             let metrics = program.metrics().iter();
             Program {
                 name: name.to_owned(),
                 is_client: is_client(name),
-                metrics: metrics.map(|m| (*m, program.measure(m))).collect(),
+                metrics: metrics
+                    .map(|m| (*m, node.measure_program(name, m)))
+                    .collect(),
+                near: !node.measures_exactly(name),
                 ended: match program {
                     lab::Program::Bulk(bulk) => bulk.ended(),
                     _ => None,

@@ -208,6 +208,7 @@ impl World {
         past.push(*station.host.stats());
         // Another life draws other numbers, as a machine that boots again does.
         let rng = self.rng.fork(&format!("node/{}/{}", n.name, past.len()));
+        let before = std::mem::take(&mut station.tasks);
         let life = u32::try_from(past.len()).unwrap_or(u32::MAX);
         **station = Station {
             host: reborn(&birth.host, now, rng),
@@ -215,8 +216,9 @@ impl World {
             birth: Some(Arc::clone(&birth)),
             past,
         };
-        for task in &mut station.tasks {
+        for (task, before) in station.tasks.iter_mut().zip(&before) {
             task.begin_again(now, life);
+            task.follow(before);
         }
         n.state = State::Running;
         if let Some(watch) = &mut self.watch {

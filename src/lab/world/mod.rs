@@ -476,6 +476,28 @@ impl Node {
         tasks.iter().map(|t| (t.name(), t.program()))
     }
 
+    /// What a program of this name measured, in all the host's lives together: times and counts of
+    /// each, of what stands at an end (a window, a rate) the last. See [`Program::measure`].
+    #[must_use]
+    pub fn measure_program(&self, name: &str, metric: &str) -> Option<u64> {
+        self.task(name)?.measure(metric)
+    }
+
+    /// Whether its quantiles are what they say, and not only to 3 %
+    /// ([`EXACT`](crate::endpoint::measure::EXACT)).
+    #[must_use]
+    pub fn measures_exactly(&self, name: &str) -> bool {
+        let trips = self.task(name).and_then(Task::round_trips);
+        trips.is_none_or(|trips| trips.is_exact())
+    }
+
+    fn task(&self, name: &str) -> Option<&Task> {
+        match &self.kind {
+            Kind::Host(station) => station.tasks.iter().find(|t| t.name() == name),
+            _ => None,
+        }
+    }
+
     /// The directions that leave by its ports, in order.
     pub fn lanes(&self) -> impl Iterator<Item = Lane> {
         self.ports.iter().map(|&i| Lane::of(i as usize))
