@@ -16,15 +16,16 @@
 //! a sender may send to any service that reads.
 
 use super::measure::Delays;
+use super::own_port::OwnPort;
 use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use siphasher::sip::SipHasher13;
-use stack::host::{Event, Host, Readiness, TcpHandle};
+use stack::host::{ConnectError, Event, Host, Readiness, TcpHandle};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant, earliest, nanos};
 use stack::transport::tcp::{self, Error, Status};
 use std::hash::Hasher as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How a stream of a sender begins.
 const MAGIC: [u8; 8] = *b"TAPBULK1";
@@ -44,6 +45,8 @@ pub struct Config {
     pub to: SocketAddr,
     /// From which of our ends; `None`: as the host chooses.
     pub from: Option<SocketAddr>,
+    /// Where our port comes from, where `from` does not say; `None`: as the host chooses.
+    pub own_port: Option<OwnPort>,
     /// Bytes of payload; `None`: without end.
     pub bytes: Option<u64>,
     /// How long to hand over more; what is under way then still arrives.
@@ -65,6 +68,7 @@ impl Config {
         Self {
             to,
             from: None,
+            own_port: None,
             bytes: Some(1_000_000),
             until: None,
             warm_up: Duration::ZERO,
@@ -234,6 +238,23 @@ impl Bulk {
     #[must_use]
     pub fn curve(&self) -> &[u32] {
         &self.curve.points
+    }
+
+    fn connect(&self, now: Instant, host: &mut Host) -> Result<TcpHandle, ConnectError> {
+        let Config { to, from, .. } = self.config;
+        let mut connect = |from| host.tcp_connect(now, to, from, self.config.options.clone());
+        let own = self.config.own_port.filter(|_| from.is_none());
+        let any = match to {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        for port in own.into_iter().flat_map(OwnPort::candidates) {
+            match connect(Some(SocketAddr::new(any, port))) {
+                Err(ConnectError::InUse) => {}
+                connected => return connected,
+            }
+        }
+        connect(from)
     }
 
     fn end_of_sending(&self) -> Option<Instant> {
@@ -490,15 +511,18 @@ impl Endpoint for Bulk {
         self.started = now;
         self.last = now;
         self.next_sample = now + self.config.sample;
-        let Config { to, from, .. } = self.config;
-        let options = self.config.options.clone();
-        self.handle = Some(host.tcp_connect(now, to, from, options)?);
+        self.handle = Some(self.connect(now, host)?);
         self.state = State::Connecting;
         Ok(())
     }
 
     fn hears(&self) -> Hears {
         self.handle.map_or(Hears::Nothing, Hears::Tcp)
+    }
+
+    fn begin_life(&mut self, life: u32) {
+        let own = self.config.own_port;
+        self.config.own_port = own.map(|own| own.in_life(life));
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -1,7 +1,8 @@
 //! What programs measure: delays, and how a numbered stream arrived.
 //!
 //! ```text
-//!   Delays     count sum min max  +  buckets   |1 us ......|2 us ..|4 us ..|  ...  |2 days|
+//!   Delays     count sum min max  +  each of the first 100,000; beyond as many, instead of them
+//!                                    buckets   |1 us ......|2 us ..|4 us ..|  ...  |2 days|
 //!                                              32 steps to each doubling: 3 % apart
 //!   Arrivals   next ----v
 //!              1 1 0 1 1 .     a window of the last 1,024 numbers: seen or not
@@ -10,8 +11,9 @@
 //!
 //! Read first: RFC 3550 §6.4.1 (loss from numbers), RFC 2544 §26 (what is worth measuring).
 //!
-//! Promises: integers only, so two runs give the same numbers on any machine; memory is fixed,
-//! and the buckets are made at the first sample, so a program that measures nothing costs nothing.
+//! Promises: integers only, so two runs give the same numbers on any machine; memory is bounded,
+//! and grows with what is measured, so a program that measures nothing costs nothing. Quantiles are
+//! exact as long as there are no more than [`EXACT`] delays, and it can be asked whether they are.
 
 use stack::time::{Duration, nanos};
 
@@ -24,8 +26,14 @@ pub struct Delays {
     sum: u128,
     sum_of_squares: u128,
     last: u64,
+    /// Each of them, while they are few.
+    each: Vec<u64>,
+    /// How many there were of each length, where they are many.
     buckets: Vec<u32>,
 }
+
+/// So many delays are kept one by one.
+pub const EXACT: usize = 100_000;
 
 /// Steps to a doubling, as a power of two.
 const STEPS_LOG: u32 = 5;
@@ -49,13 +57,62 @@ impl Delays {
         self.sum += u128::from(ns);
         let square = u128::from(ns) * u128::from(ns);
         self.sum_of_squares = self.sum_of_squares.saturating_add(square);
+        self.keep(ns);
+    }
+
+    fn keep(&mut self, ns: u64) {
+        if self.buckets.is_empty() && self.each.len() < EXACT {
+            self.each.push(ns);
+            return;
+        }
+        self.fill();
+        if let Some(bucket) = self.buckets.get_mut(bucket_of(ns)) {
+            *bucket = bucket.saturating_add(1);
+        }
+    }
+
+    /// From now on they are kept in buckets.
+    fn fill(&mut self) {
         if self.buckets.is_empty() {
             let len = usize::try_from(DOUBLINGS << STEPS_LOG).unwrap_or(0);
             self.buckets.resize(len, 0);
         }
-        if let Some(bucket) = self.buckets.get_mut(bucket_of(ns)) {
-            *bucket = bucket.saturating_add(1);
+        for ns in std::mem::take(&mut self.each) {
+            if let Some(bucket) = self.buckets.get_mut(bucket_of(ns)) {
+                *bucket = bucket.saturating_add(1);
+            }
         }
+    }
+
+    /// Takes all of another's, as if they had come after.
+    pub fn join(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min = match self.count {
+            0 => other.min,
+            _ => self.min.min(other.min),
+        };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        self.last = other.last;
+        self.sum += other.sum;
+        self.sum_of_squares = self.sum_of_squares.saturating_add(other.sum_of_squares);
+        for ns in &other.each {
+            self.keep(*ns);
+        }
+        if !other.buckets.is_empty() {
+            self.fill();
+            for (ours, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+                *ours = ours.saturating_add(*theirs);
+            }
+        }
+    }
+
+    /// Whether quantiles are what they say, and not only to 3 %.
+    #[must_use]
+    pub const fn is_exact(&self) -> bool {
+        self.buckets.is_empty()
     }
 
     /// How many there were.
@@ -108,12 +165,20 @@ impl Delays {
         Duration::from_nanos(u64::try_from(root.unwrap_or(0)).unwrap_or(u64::MAX))
     }
 
-    /// What so many parts of a million are no longer than, to 3 %: 990,000 for the 99th
-    /// percentile.
+    /// What so many parts of a million are no longer than: 990,000 for the 99th percentile. To 3 %
+    /// where there are too many to keep each ([`is_exact`](Self::is_exact)).
     #[must_use]
     pub fn quantile(&self, ppm: u32) -> Duration {
         let rank = u128::from(self.count) * u128::from(ppm);
         let rank = u64::try_from(rank.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        if self.is_exact() {
+            let mut sorted = self.each.clone();
+            sorted.sort_unstable();
+            let place = usize::try_from(rank.saturating_sub(1)).unwrap_or(usize::MAX);
+            let last = sorted.len().saturating_sub(1);
+            let ns = sorted.get(place.min(last)).copied();
+            return Duration::from_nanos(ns.unwrap_or(0));
+        }
         let mut below = 0;
         for (i, n) in (0..).zip(&self.buckets) {
             below += u64::from(*n);
@@ -276,11 +341,58 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_three_percent_near() {
+    fn quantiles_of_a_few_are_exact() {
         let mut delays = Delays::default();
-        for us in 1..=10_000 {
+        assert_eq!(delays.quantile(500_000), Duration::ZERO);
+        for ms in [4, 2, 2] {
+            delays.add(Duration::from_millis(ms));
+        }
+        assert!(delays.is_exact());
+        assert_eq!(delays.measure("p50"), Some(2_000_000));
+        assert_eq!(delays.measure("p99"), Some(4_000_000));
+        let mut many = Delays::default();
+        for ns in (0..EXACT as u64).rev() {
+            many.add(Duration::from_nanos(ns * 10_000 + 10_000));
+        }
+        assert!(many.is_exact());
+        assert_eq!(many.measure("p50"), Some(500_000_000));
+        assert_eq!(many.measure("p99"), Some(990_000_000));
+        many.add(Duration::from_millis(1));
+        assert!(!many.is_exact());
+        let near = many.measure("p50").unwrap();
+        assert!((500_000_000..515_700_000).contains(&near), "{near}");
+    }
+
+    /// Taken apart, they come to the same.
+    #[test]
+    fn delays_are_joined() {
+        for (first, second) in [
+            (0, 5),
+            (5, 0),
+            (3, 4),
+            (99_999, 1),
+            (99_999, 2),
+            (100_001, 9),
+        ] {
+            let delay = |n: u64| Duration::from_micros(n * 7919 % 10_007 + 1);
+            let of = |range: std::ops::Range<u64>| {
+                let mut delays = Delays::default();
+                range.for_each(|n| delays.add(delay(n)));
+                delays
+            };
+            let mut joined = of(0..first);
+            joined.join(&of(first..first + second));
+            assert_eq!(joined, of(0..first + second), "{first}, {second}");
+        }
+    }
+
+    #[test]
+    fn quantiles_of_many_are_three_percent_near() {
+        let mut delays = Delays::default();
+        for us in (1..=10_000).cycle().take(11 * 10_000) {
             delays.add(Duration::from_micros(us));
         }
+        assert!(!delays.is_exact());
         for (ppm, want) in [(500_000, 5000), (990_000, 9900), (999_999, 10_000), (1, 1)] {
             let got = delays.quantile(ppm).as_micros();
             assert!(

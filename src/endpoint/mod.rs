@@ -21,6 +21,7 @@ pub mod bulk;
 pub mod http;
 pub mod iperf;
 pub mod measure;
+pub mod own_port;
 pub mod ping;
 pub mod scan;
 pub mod service;
@@ -62,6 +63,12 @@ pub trait Endpoint {
     /// Of whose readiness it wants to hear now; a driver need not tell it that of others.
     fn hears(&self) -> Hears {
         Hears::All
+    }
+
+    /// Its host begins again, and so will it, for the `life`-th time after the first: said before
+    /// [`start`](Self::start).
+    fn begin_life(&mut self, life: u32) {
+        let _ = life;
     }
 
     /// Takes something the host tells; what concerns others is left alone.
@@ -120,6 +127,10 @@ impl<P: Endpoint> Endpoint for Box<P> {
 
     fn hears(&self) -> Hears {
         (**self).hears()
+    }
+
+    fn begin_life(&mut self, life: u32) {
+        (**self).begin_life(life);
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -17,6 +17,7 @@
 //! Left out: asking again, and slowing down to the limiter's pace, as scanners for use do.
 
 use super::measure::ppm;
+use super::own_port::OwnPort;
 use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use stack::frame::Payload;
@@ -42,6 +43,8 @@ pub struct Config {
     pub patience: Duration,
     /// Bytes of a probe, all zero.
     pub size: usize,
+    /// Where our port comes from; `None`: an ephemeral one.
+    pub own_port: Option<OwnPort>,
 }
 
 impl Config {
@@ -55,6 +58,7 @@ impl Config {
             interval: Duration::from_millis(10),
             patience: Duration::from_secs(1),
             size: 0,
+            own_port: None,
         }
     }
 }
@@ -195,13 +199,18 @@ impl Endpoint for Scan {
             return Err(StartError::Settings("no time between probes"));
         }
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        self.socket = Some(host.udp_bind(any)?);
+        self.socket = Some(OwnPort::bind(self.config.own_port, host, any)?);
         self.next_at = now + self.config.start;
         Ok(())
     }
 
     fn hears(&self) -> Hears {
         self.socket.map_or(Hears::Nothing, Hears::Udp)
+    }
+
+    fn begin_life(&mut self, life: u32) {
+        let own = self.config.own_port;
+        self.config.own_port = own.map(|own| own.in_life(life));
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

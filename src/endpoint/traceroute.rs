@@ -18,6 +18,7 @@
 //! Left out: TCP probes.
 
 use super::measure::Delays;
+use super::own_port::OwnPort;
 use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use stack::frame::Payload;
@@ -63,6 +64,8 @@ pub struct Config {
     pub port: u16,
     /// Forbid to fragment the probes.
     pub dont_fragment: bool,
+    /// Where our port comes from; `None`: an ephemeral one.
+    pub own_port: Option<OwnPort>,
 }
 
 impl Config {
@@ -82,6 +85,7 @@ impl Config {
             pause: Duration::ZERO,
             port: 33434,
             dont_fragment: false,
+            own_port: None,
         }
     }
 
@@ -416,7 +420,7 @@ impl Endpoint for Traceroute {
         let any = SocketAddr::new(any, 0);
         self.prober = Some(match self.config.icmp {
             true => Prober::Echo(host.echo_open(0)?.0),
-            false => Prober::Udp(host.udp_bind(any)?),
+            false => Prober::Udp(OwnPort::bind(self.config.own_port, host, any)?),
         });
         self.next_at = now + self.config.start;
         Ok(())
@@ -428,6 +432,11 @@ impl Endpoint for Traceroute {
             Some(Prober::Echo(socket)) => Hears::Raw(socket),
             None => Hears::Nothing,
         }
+    }
+
+    fn begin_life(&mut self, life: u32) {
+        let own = self.config.own_port;
+        self.config.own_port = own.map(|own| own.in_life(life));
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -20,6 +20,7 @@
 //! growing again before the host's own path MTU does.
 
 use super::measure::{Arrivals, Delays, ppm};
+use super::own_port::OwnPort;
 use super::{Endpoint, Hears, Note, StartError, Waiting, count};
 use bytes::Bytes;
 use stack::frame::Payload;
@@ -72,8 +73,8 @@ pub enum Fit {
 pub struct Config {
     /// Whom.
     pub to: SocketAddr,
-    /// Our port; zero: an ephemeral one.
-    pub port: u16,
+    /// Where our port comes from; `None`: an ephemeral one.
+    pub own_port: Option<OwnPort>,
     /// Bytes of a datagram without headers, at least [`MIN_SIZE`].
     pub size: usize,
     /// How close they follow.
@@ -101,7 +102,7 @@ impl Config {
     pub const fn new(to: SocketAddr) -> Self {
         Self {
             to,
-            port: 0,
+            own_port: None,
             size: 1000,
             pace: Pace::Every(Duration::from_millis(100)),
             start: Duration::ZERO,
@@ -419,7 +420,7 @@ impl Endpoint for Sender {
         if self.interval().is_zero() {
             return Err(StartError::Settings("no time between datagrams"));
         }
-        let socket = host.udp_bind(SocketAddr::new(any(), self.config.port))?;
+        let socket = OwnPort::bind(self.config.own_port, host, SocketAddr::new(any(), 0))?;
         if let Some(options) = host.udp_options(socket) {
             options.ttl = self.config.ttl;
             options.tos = self.config.tos;
@@ -438,6 +439,11 @@ impl Endpoint for Sender {
 
     fn hears(&self) -> Hears {
         self.socket.map_or(Hears::Nothing, Hears::Udp)
+    }
+
+    fn begin_life(&mut self, life: u32) {
+        let own = self.config.own_port;
+        self.config.own_port = own.map(|own| own.in_life(life));
     }
 
     fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -93,6 +93,12 @@ pub trait Metrics {
     /// The value of a metric, in base units; `None` where there is none of that name, or nothing
     /// to measure (the round trip time of a ping that got no answer).
     fn value(&self, subject: &str, metric: &str) -> Option<i128>;
+
+    /// Whether that value is only right to 3 %: a quantile of more than can be kept.
+    fn is_near(&self, subject: &str, metric: &str) -> bool {
+        let _ = (subject, metric);
+        false
+    }
 }
 
 /// What became of an assertion.
@@ -228,6 +234,8 @@ impl Assertion {
             Operand::Value { .. } => format!("{self}: it is {}", show(left)),
             Operand::Times(..) => format!("{self}: it is {} to {}", show(left), show(right)),
         };
+        let near = self.metrics().any(|m| metrics.is_near(&m.subject, &m.name));
+        let text = if near { text + " (to 3%)" } else { text };
         Judged { holds, text }
     }
 }

@@ -12,6 +12,7 @@ use super::topology::{Client, ClientKind, Kind, Node, Place, Topology, TopologyE
 use super::world::World;
 use crate::endpoint::arp_forger::{self, ArpForger};
 use crate::endpoint::bulk::{self, Bulk};
+use crate::endpoint::own_port::OwnPort;
 use crate::endpoint::ping::{self, Pinger};
 use crate::endpoint::scan::{self, Scan};
 use crate::endpoint::services::{Server, Service};
@@ -257,6 +258,7 @@ impl Topology {
             until: span(client),
             warm_up: client.warm_up.unwrap_or(default.warm_up),
             seed: chance.next_u64(),
+            own_port: Some(OwnPort::of(&client.name)),
             options,
             ..default
         })
@@ -368,6 +370,7 @@ fn sender(client: &Client, to: Ipv4Addr) -> Sender {
         ttl: client.ttl.unwrap_or(default.ttl),
         // Nothing else sends back what it gets.
         echo: (port == Service::Echo.port()).then_some(ECHO_PATIENCE),
+        own_port: Some(OwnPort::of(&client.name)),
         ..default
     })
 }
@@ -380,6 +383,7 @@ fn scanner(client: &Client, to: Ipv4Addr) -> Scan {
         ports: first..=last.max(first),
         interval: client.interval.unwrap_or(default.interval),
         size: size(client, default.size),
+        own_port: Some(OwnPort::of(&client.name)),
         ..default
     })
 }
@@ -392,6 +396,7 @@ fn traceroute(client: &Client, to: Ipv4Addr) -> Traceroute {
         port: client.port.unwrap_or(default.port),
         pause: client.interval.unwrap_or(default.pause),
         dont_fragment: client.dont_fragment,
+        own_port: Some(OwnPort::of(&client.name)),
         ..default
     })
 }

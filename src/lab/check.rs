@@ -23,6 +23,8 @@ const MTU: RangeInclusive<usize> = 68..=65_535;
 const MOST_LETTERS: usize = 64;
 /// What a datagram has room for: 65,535 less an IP header and a UDP or ICMP header.
 const MOST_PAYLOAD: u32 = 65_507;
+/// The shortest that a client over UDP sends.
+const LEAST_UDP: u32 = 20;
 
 impl Topology {
     /// That it makes sense; gives what is decided about the rest.
@@ -320,6 +322,8 @@ fn check_client(client: &Client, kinds: &BTreeMap<&str, Kind>) -> Checked {
         (&["interval"], "an interval of 0 would never end")
     } else if client.size.is_some_and(|size| size > MOST_PAYLOAD) {
         (&["size"], "at most 65507 bytes fit in a datagram")
+    } else if client.kind == ClientKind::Udp && client.size.is_some_and(|size| size < LEAST_UDP) {
+        (&["size"], "number and time take 20 bytes of a datagram")
     } else if client.stop.is_some_and(|stop| stop <= client.start) {
         (&["stop"], "it stops before it starts")
     } else if client.ttl == Some(0) {

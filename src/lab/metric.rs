@@ -9,7 +9,8 @@
 //!   world.arrivals           the whole
 //! ```
 //!
-//! Times are nanoseconds, sizes bytes, shares millionths.
+//! Times are nanoseconds, sizes bytes, shares millionths. A host that crashes and begins again keeps
+//! its counts and those of its programs; what stands at an end, as a window, is the last life's.
 
 use super::ids::{Lane, NodeId, WireId};
 use super::world::{Delays, Node, World};
@@ -74,6 +75,7 @@ pub const WIRE: &[&str] = &[
     "bytes-in",
     "delivered",
     "queued",
+    "held-back",
     "lost",
     "duplicated",
     "reordered",
@@ -133,17 +135,29 @@ impl World {
         if let Some(node) = self.find(subject).and_then(|id| self.node(id)) {
             if let Some(metric) = metric.strip_prefix(SERVICES) {
                 let name = format!("{subject}.services");
-                let (_, program) = node.programs().find(|(n, _)| *n == name)?;
-                return program.measure(metric).map(i128::from);
+                return node.measure_program(&name, metric).map(i128::from);
             }
             return measure_node(node, metric);
         }
         if let Some(wire) = self.find_wire(subject) {
             return self.measure_wire(wire, metric);
         }
-        let mut programs = self.nodes().flat_map(|(_, node)| node.programs());
-        let (_, program) = programs.find(|(name, _)| *name == subject)?;
-        program.measure(metric).map(i128::from)
+        let node = self.whose(subject)?;
+        node.measure_program(subject, metric).map(i128::from)
+    }
+
+    /// Whether a metric is a quantile of more than can be kept, and so only near.
+    #[must_use]
+    pub fn is_near(&self, subject: &str, metric: &str) -> bool {
+        let quantile = metric == "rtt.p50" || metric == "rtt.p99";
+        let node = if quantile { self.whose(subject) } else { None };
+        node.is_some_and(|node| !node.measures_exactly(subject))
+    }
+
+    /// The node at which a program runs.
+    fn whose(&self, program: &str) -> Option<&Node> {
+        let mut nodes = self.nodes().map(|(_, node)| node);
+        nodes.find(|node| node.programs().any(|(name, _)| name == program))
     }
 
     fn measure_world(&self, metric: &str) -> Option<i128> {
@@ -197,16 +211,19 @@ impl World {
 
     /// Of one direction, or of both together.
     fn measure_lanes(&self, wire: WireId, one: Option<u8>, metric: &str) -> Option<i128> {
-        let way = |from| self.way(Lane { wire, from });
         if let Some((what, which)) = delay_metric(metric) {
             let froms = (0..2).filter(|from| one.is_none_or(|one| one == *from));
             let delays = froms.filter_map(|from| self.delays(Lane { wire, from }));
             return measure_delays(delays, what, which);
         }
+        let measure = |from: u8, metric: &str| {
+            let lane = Lane { wire, from };
+            measure_way(self.way(lane)?, self.held_back_on(lane), metric)
+        };
         match one {
-            Some(from) => measure_way(way(from)?, metric),
+            Some(from) => measure(from, metric),
             None => {
-                let (there, back) = (measure_way(way(0)?, metric)?, measure_way(way(1)?, metric)?);
+                let (there, back) = (measure(0, metric)?, measure(1, metric)?);
                 Some(match metric {
                     "conserved" => there & back,
                     "queue-peak" => there.max(back),
@@ -359,7 +376,7 @@ fn measure_delays(delays: impl Iterator<Item = Delays>, what: &str, which: &str)
     }
 }
 
-fn measure_way(way: &Way, metric: &str) -> Option<i128> {
+fn measure_way(way: &Way, held_back: u64, metric: &str) -> Option<i128> {
     let stats = way.stats();
     if let Some(reason) = reason(metric) {
         return Some(stats.dropped(reason).into());
@@ -367,7 +384,8 @@ fn measure_way(way: &Way, metric: &str) -> Option<i128> {
     let number = match metric {
         "frames-in" => stats.frames_in,
         "bytes-in" => stats.bytes_in,
-        "delivered" => stats.delivered,
+        "delivered" => stats.delivered.saturating_sub(held_back),
+        "held-back" => held_back,
         "queued" => {
             let held = way.queued();
             u64::try_from(held.packets + held.in_flight).unwrap_or(u64::MAX)

@@ -10,7 +10,7 @@
 
 use crate::endpoint::arp_forger::ArpForger;
 use crate::endpoint::bulk::Bulk;
-use crate::endpoint::measure::Delays;
+use crate::endpoint::measure::{Delays, ppm};
 use crate::endpoint::ping::Pinger;
 use crate::endpoint::scan::Scan;
 use crate::endpoint::services::Server;
@@ -21,6 +21,7 @@ use crate::endpoint::{Endpoint, Hears, Note, StartError};
 use stack::frame::Frame;
 use stack::host::{Event, Host};
 use stack::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
 macro_rules! programs {
     ($($(#[$doc:meta])* $name:ident($kind:ty),)*) => {
@@ -53,6 +54,10 @@ macro_rules! programs {
 
             pub(super) fn hears(&self) -> Hears {
                 match self { $(Self::$name(p) => p.hears(),)* }
+            }
+
+            fn begin_life(&mut self, life: u32) {
+                match self { $(Self::$name(p) => p.begin_life(life),)* }
             }
 
             fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {
@@ -134,6 +139,37 @@ impl From<TcpAttacker> for Program {
     }
 }
 
+/// What a program measured before its host began again.
+#[derive(Clone, Debug)]
+struct Former {
+    /// By metric.
+    counts: BTreeMap<&'static str, u64>,
+    round_trips: Delays,
+}
+
+/// What is so at present, and not a count of what happened: of these the last life tells.
+const STANDS: &[&str] = &[
+    "size",
+    "path-mtu",
+    "goodput",
+    "connect",
+    "time",
+    "cwnd",
+    "in-flight",
+    "ssthresh",
+    "window",
+    "mss",
+    "delivery-rate",
+    "pacing-rate",
+    "srtt",
+    "min-rtt",
+    "rto",
+    "checksum",
+    "connections",
+    "sink.goodput",
+    "sink.checksum",
+];
+
 /// A program with its name and its start.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -142,6 +178,8 @@ pub(super) struct Task {
     delay: Duration,
     start: Option<Instant>,
     program: Program,
+    /// What it measured in former lives of its host.
+    former: Option<Box<Former>>,
     /// Why it did not start, until told.
     failed: Option<StartError>,
 }
@@ -153,6 +191,7 @@ impl Task {
             delay,
             start: Some(now + delay),
             program,
+            former: None,
             failed: None,
         }
     }
@@ -165,9 +204,64 @@ impl Task {
         &self.program
     }
 
-    /// Its host begins again at `now`, and so does it.
-    pub(super) fn begin_again(&mut self, now: Instant) {
+    /// Its host begins again at `now`, and so does it, for the `life`-th time after the first.
+    pub(super) fn begin_again(&mut self, now: Instant, life: u32) {
         self.start = Some(now + self.delay);
+        self.program.begin_life(life);
+    }
+
+    /// Keeps what it measured before its host began again.
+    pub(super) fn follow(&mut self, before: &Self) {
+        let metrics = before.program.metrics().iter();
+        let counts = metrics.filter_map(|m| Some((*m, before.measure(m)?)));
+        let former = Former {
+            counts: counts.collect(),
+            round_trips: before.round_trips().unwrap_or_default(),
+        };
+        self.former = Some(Box::new(former));
+    }
+
+    /// The round trips of all lives, of one that asks others.
+    pub(super) fn round_trips(&self) -> Option<Delays> {
+        let present = self.program.round_trips()?;
+        let former = self.former.as_ref();
+        let mut all = former.map_or_else(Delays::default, |f| f.round_trips.clone());
+        all.join(present);
+        Some(all)
+    }
+
+    /// A value that it measured in all lives of its host together.
+    pub(super) fn measure(&self, metric: &str) -> Option<u64> {
+        let present = self.program.measure(metric);
+        let Some(former) = &self.former else {
+            return present;
+        };
+        let before = former.counts.get(metric).copied();
+        if metric == "loss" {
+            // Of what was sent in all.
+            before.or(present)?;
+            let all = self.measure("sent")?;
+            let came = self.measure("received").unwrap_or(all);
+            let lost = self.measure("silent").unwrap_or(all.saturating_sub(came));
+            return ppm(lost, all);
+        }
+        if let Some(what) = metric.strip_prefix("rtt.")
+            && let Some(all) = self.round_trips()
+        {
+            return all.measure(what);
+        }
+        let (Some(before), Some(present)) = (before, present) else {
+            return present.or(before);
+        };
+        let last = metric.rsplit('.').next().unwrap_or(metric);
+        Some(match last {
+            "max" | "finished" | "reached" | "probes" | "hops" => present.max(before),
+            "min" => present.min(before),
+            _ if STANDS.contains(&metric) || matches!(last, "avg" | "mdev" | "p50" | "p99") => {
+                present
+            }
+            _ => present.saturating_add(before),
+        })
     }
 
     pub(super) fn handle_event(&mut self, now: Instant, host: &mut Host, event: &Event) {

@@ -52,6 +52,10 @@ impl Metrics for World {
     fn value(&self, subject: &str, metric: &str) -> Option<i128> {
         self.measure(subject, metric)
     }
+
+    fn is_near(&self, subject: &str, metric: &str) -> bool {
+        Self::is_near(self, subject, metric)
+    }
 }
 
 impl Topology {

@@ -65,10 +65,12 @@ impl Tasks {
         &self.list
     }
 
-    /// Their host begins again at `now`, and so do they.
-    pub(super) fn begin_again(&mut self, now: Instant) {
-        for task in &mut self.list {
-            task.begin_again(now);
+    /// Their host begins again at `now`, and so do they, for the `life`-th time after the first; what
+    /// they measured `before` is kept.
+    pub(super) fn begin_again(&mut self, now: Instant, life: u32, before: &Self) {
+        for (task, before) in self.list.iter_mut().zip(&before.list) {
+            task.begin_again(now, life);
+            task.follow(before);
         }
         self.index = None;
         self.keep_index();

@@ -8,10 +8,11 @@
 //!
 //! `cause` makes happened-before a matter of following numbers: an arrival's cause is the sending,
 //! a sending's cause is what its node did last (an arrival, a timer, the start of a program, a fault),
-//! a fault's cause is the note that it waited for. A drop's cause is the fault that took the frame,
-//! where one did (a rule, a wire that is down, a node that is, a loss or an MTU that a line set); else,
-//! on a wire, its sending, and at a node its arrival. A frame on a wire is named by the `seq` of its
-//! [`Kind::Send`]; the same packet on the next wire is another frame, whose cause leads back.
+//! a timer's is what its node had done last when it was set, a fault's cause is the note that it
+//! waited for. A drop's cause is the fault that took the frame, where one did (a rule, a wire that is
+//! down, a node that is, a loss or an MTU that a line set); else, on a wire, its sending, and at a
+//! node its arrival. A frame on a wire is named by the `seq` of its [`Kind::Send`]; the same packet on
+//! the next wire is another frame, whose cause leads back.
 //!
 //! What a node refuses is told twice: by its arrival, whose fate says so, and by a [`Kind::Drop`]
 //! right after it, so that all drops are found by their kind.

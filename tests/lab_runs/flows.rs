@@ -101,11 +101,37 @@ enum Fate {
 /// The hosts whose flow it is, and by which direction of which wire: what each k-th packet met.
 type Fates = BTreeMap<(String, Lane), Vec<Fate>>;
 
-/// A flow by its addresses and, of an echo, its identifier, from a frame's bytes.
-fn flow(bytes: &[u8]) -> Option<String> {
+/// What tells whose the fragments of a packet are: its addresses, protocol and identification, and
+/// the flow that its first fragment is of.
+type Packets = BTreeMap<Vec<u8>, String>;
+
+/// A flow by its addresses, protocol, and ports or identifier, from a frame's bytes; fragments are a
+/// flow beside the whole packets of theirs.
+fn flow(bytes: &[u8], packets: &mut Packets) -> Option<String> {
     let ip = bytes.get(14..)?;
-    let ident = (ip.get(9) == Some(&1) && ip.len() >= 28).then(|| &ip[24..26]);
-    (bytes.get(12..14)? == [8, 0]).then(|| format!("{:?}", (&ip[12..20], ip[9], ident)))
+    if bytes.get(12..14)? != [8, 0] || ip.len() < 28 {
+        return None;
+    }
+    let (upper, error) = match (ip[9], ip[20]) {
+        (1, 3 | 11) if ip.len() >= 56 => (&ip[48..], true),
+        _ => (&ip[20..], false),
+    };
+    let protocol = if error { ip[37] } else { ip[9] };
+    let lead = match protocol {
+        1 => &upper[4..6],
+        6 | 17 => &upper[..4],
+        _ => &[],
+    };
+    let whole = format!("{:?}", (&ip[12..20], ip[9], lead, error));
+    let place = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff;
+    if place == 0 {
+        return Some(whole);
+    }
+    let packet = [&ip[12..20], &ip[9..10], &ip[4..6]].concat();
+    if place == 0x2000 {
+        packets.insert(packet.clone(), format!("{whole}, in pieces"));
+    }
+    packets.get(&packet).cloned()
 }
 
 fn fates(topology: &Topology, seed: u64) -> Fates {
@@ -118,10 +144,11 @@ fn fates(topology: &Topology, seed: u64) -> Fates {
     world.run_until(topology.end());
     let mut sent = BTreeMap::new();
     let mut fates = Fates::new();
+    let mut packets = Packets::new();
     while let Some(event) = world.poll_trace() {
         let (id, fate) = match event.kind {
             Kind::Send { lane, frame, .. } => {
-                if let Some(flow) = flow(&frame.to_bytes()) {
+                if let Some(flow) = flow(&frame.to_bytes(), &mut packets) {
                     let list = fates.entry((flow.clone(), lane)).or_default();
                     sent.insert(event.seq, ((flow, lane), list.len()));
                     list.push(Fate::Came(Vec::new()));
@@ -196,6 +223,145 @@ fn without_a_client_the_packets_of_others_fare_as_before() {
             for (key, theirs) in &fewer {
                 assert_eq!(whole[key].len(), theirs.len(), "seed {seed}, {key:?}");
             }
+        }
+    }
+}
+
+/// All clients on one host, several of each kind, and two wires between it and theirs. A flow of
+/// fragments comes from the host itself, another is cut on the way.
+const CROWD: &str = r#"
+until = "5s"
+
+[[node]]
+name = "a"
+
+[[node]]
+name = "r"
+kind = "router"
+
+[[node]]
+name = "d"
+services = ["echo", "sink"]
+
+[[node]]
+name = "e"
+services = ["echo", "sink"]
+
+[[node]]
+name = "h"
+kind = "hub"
+
+[[wire]]
+between = ["a", "r"]
+delay = "3ms"
+loss = "10%"
+jitter = "2ms"
+duplicate = "5%"
+mtu = 1000
+
+[[wire]]
+between = ["r", "h"]
+delay = "2ms"
+loss = { to_bad = "5%", to_good = "40%" }
+reorder = "10%"
+mtu = 600
+
+[[wire]]
+between = ["d", "h"]
+loss = "3%"
+mtu = 600
+
+[[wire]]
+between = ["e", "h"]
+duplicate = "3%"
+mtu = 600
+"#;
+
+/// Kind, to whom, and the rest.
+const CROWD_CLIENTS: &[(&str, &str, &str)] = &[
+    ("ping", "d", "interval = '31ms'\ncount = 60"),
+    ("ping", "d", "interval = '29ms'\ncount = 60"),
+    ("ping", "e", "interval = '37ms'\ncount = 60"),
+    ("udp", "d", "interval = '23ms'\ncount = 80\nsize = 100"),
+    ("udp", "d", "interval = '27ms'\ncount = 80\nsize = 100"),
+    ("udp", "e", "interval = '19ms'\ncount = 80\nsize = 100"),
+    (
+        "udp",
+        "d",
+        "port = 99\ninterval = '43ms'\ncount = 40\nsize = 100",
+    ),
+    (
+        "udp",
+        "d",
+        "port = 99\ninterval = '41ms'\ncount = 40\nsize = 100",
+    ),
+    ("tcp", "d", "bytes = '40kB'"),
+    ("tcp", "d", "bytes = '40kB'"),
+    ("tcp", "e", "bytes = '40kB'"),
+    (
+        "udp",
+        "d",
+        "interval = '33ms'\ncount = 50\nsize = 2000\nfragment = true",
+    ),
+    (
+        "udp",
+        "d",
+        "interval = '35ms'\ncount = 50\nsize = 2000\nfragment = true",
+    ),
+    (
+        "udp",
+        "d",
+        "interval = '39ms'\ncount = 50\nsize = 900\nfragment = true",
+    ),
+    (
+        "ping",
+        "d",
+        "interval = '47ms'\ncount = 40\nsize = 2000\nfragment = true",
+    ),
+    (
+        "ping",
+        "d",
+        "interval = '53ms'\ncount = 40\nsize = 2000\nfragment = true",
+    ),
+    (
+        "ping",
+        "e",
+        "interval = '51ms'\ncount = 40\nsize = 900\nfragment = true",
+    ),
+    ("scan", "d", "port = 200\nlast_port = 230"),
+    ("traceroute", "e", ""),
+];
+
+fn crowd(without: Option<usize>) -> Topology {
+    let clients = CROWD_CLIENTS.iter().enumerate();
+    let clients = clients.filter(|(i, _)| Some(*i) != without);
+    let clients = clients.map(|(i, (kind, to, rest))| {
+        let start = 10 * i;
+        format!(
+            "\n[[client]]\nname = 'c{i}'\nnode = 'a'\nkind = '{kind}'\nto = '{to}'\n\
+             start = '{start}ms'\n{rest}\n"
+        )
+    });
+    let text = CROWD.to_owned() + &clients.collect::<String>();
+    file::parse("crowd", &text).unwrap().topology
+}
+
+#[test]
+fn of_many_clients_on_one_host_none_is_missed_by_the_flows_of_others() {
+    for seed in 0..2 {
+        let whole = fates(&crowd(None), seed);
+        let pieces = whole.iter().filter(|(key, _)| key.0.contains("pieces"));
+        assert!(pieces.map(|(_, of)| of.len()).sum::<usize>() > 1000);
+        for gone in 0..CROWD_CLIENTS.len() {
+            let fewer = fates(&crowd(Some(gone)), seed);
+            assert!(fewer.len() < whole.len(), "seed {seed}, client {gone}");
+            let other: Vec<_> = fewer.keys().filter(|k| !whole.contains_key(k)).collect();
+            assert!(other.is_empty(), "seed {seed}, client {gone}: {other:?}");
+            assert_eq!(
+                differing(&whole, &fewer),
+                [""; 0],
+                "seed {seed}, client {gone}"
+            );
         }
     }
 }

@@ -13,6 +13,7 @@
 //! fault has one.
 
 use crate::endpoint::Endpoint;
+use crate::endpoint::measure::EXACT;
 use crate::endpoint::services::Server;
 use crate::lab::file;
 use crate::lab::metric::{NODE, SERVICES, WIRE, WORLD};
@@ -122,6 +123,10 @@ fn notes(out: &mut String) {
 
 fn metrics(out: &mut String) {
     out.push_str("Metrics, for asserts and in --json: SUBJECT.METRIC\n");
+    let _ = writeln!(
+        out,
+        "  p50, p99: exact for up to {EXACT} round trips of a client, to 3% beyond, which is said"
+    );
     for kind in ClientKind::ALL {
         let metrics = kind.metrics().iter().copied();
         listed(out, kind.name(), 13, metrics, ", ");

@@ -39,6 +39,8 @@ struct Program {
     is_client: bool,
     /// `None` where there was nothing to measure.
     metrics: Vec<(&'static str, Option<u64>)>,
+    /// There were too many round trips to keep each: quantiles are to 3 %.
+    near: bool,
     /// How its connection ended.
     ended: Option<&'static str>,
     /// The congestion window over time.
@@ -73,13 +75,19 @@ impl Report {
     #[must_use]
     pub fn of(subject: &Subject, world: &World, outcome: Outcome) -> Self {
         let is_client = |name: &str| subject.topology.clients.iter().any(|c| c.name == name);
-        let programs = world.nodes().flat_map(|(_, node)| node.programs());
-        let programs = programs.map(|(name, program)| {
+        let programs = world.nodes().flat_map(|(_, node)| {
+            let programs = node.programs();
+            programs.map(move |(name, program)| (node, name, program))
+        });
+        let programs = programs.map(|(node, name, program)| {
             let metrics = program.metrics().iter();
             Program {
                 name: name.to_owned(),
                 is_client: is_client(name),
-                metrics: metrics.map(|m| (*m, program.measure(m))).collect(),
+                metrics: metrics
+                    .map(|m| (*m, node.measure_program(name, m)))
+                    .collect(),
+                near: !node.measures_exactly(name),
                 ended: match program {
                     lab::Program::Bulk(bulk) => bulk.ended(),
                     _ => None,
@@ -207,6 +215,9 @@ impl Report {
                     None => {}
                 }
             }
+            if program.near {
+                out.push_str("  (p50 and p99 to 3%)");
+            }
             out.push('\n');
             if let Some(most) = program.curve.iter().max().filter(|most| **most > 0) {
                 let drawn = sparkline(&program.curve, *most);
@@ -280,6 +291,9 @@ impl Program {
         });
         if let (Value::Object(map), Some(ended)) = (&mut value, self.ended) {
             map.insert("ended".to_owned(), json!(ended));
+        }
+        if let (Value::Object(map), true) = (&mut value, self.near) {
+            map.insert("rtt.near".to_owned(), json!("p50 and p99 to 3%"));
         }
         value
     }
@@ -374,6 +388,7 @@ fn ways(world: &World) -> Vec<Way> {
         let stats = way.stats();
         let held = way.queued();
         let queued = u64::try_from(held.packets + held.in_flight).unwrap_or(u64::MAX);
+        let held_back = world.held_back_on(lane);
         let drops = DropReason::ALL.iter();
         let drops = drops.map(|&reason| (reason.name(), stats.dropped(reason)));
         Some(Way {
@@ -382,8 +397,9 @@ fn ways(world: &World) -> Vec<Way> {
             counts: vec![
                 ("frames-in", stats.frames_in),
                 ("bytes-in", stats.bytes_in),
-                ("delivered", stats.delivered),
+                ("delivered", stats.delivered.saturating_sub(held_back)),
                 ("queued", queued),
+                ("held-back", held_back),
                 ("duplicated", stats.duplicated),
                 ("reordered", stats.reordered),
                 ("corrupted", stats.corrupted),

@@ -81,11 +81,16 @@ impl Run {
                 place,
             } => {
                 let lanes = lanes_of(world, place);
+                let mut ids = Vec::new();
                 for (n, matches) in expand(world, only).into_iter().enumerate() {
                     let rule = rule(line.id, n, *harm, *share, matches);
+                    ids.push(rule.id);
                     for &lane in &lanes {
                         self.lay(world, i, lane, rule.clone());
                     }
+                }
+                if matches!(share, Share::Next(_)) {
+                    world.share_quota(ids, lanes);
                 }
             }
             Fault::Wire { change, place } => {
@@ -204,6 +209,9 @@ impl Run {
         let Some(ids) = self.rules.remove(&i) else {
             return;
         };
+        for id in &ids {
+            world.end_quota(*id);
+        }
         for lane in all_lanes(world) {
             world.with_way(lane, |way| {
                 if !way.rules_mut().is_empty() {

@@ -46,7 +46,8 @@ at T FAULT [for D]                    from T on, or for D
 between T and T FAULT                 undone at the end
 on [1st|2nd|..|every] NODE.NOTE FAULT [for D]    when a program on NODE (*: any) notes NOTE
 
-drop|duplicate|corrupt P ON           P: 5%, 0.05, all, or `next 3` for the next three packets
+drop|duplicate|corrupt P ON           P: 5%, 0.05, all, or `next 3` for the next three packets,
+                                      on all of its wires together
 delay D ON                            every packet D later
 delay|reorder P by D ON               those chosen D later, overtaken by the others
 blackhole LINK [from NODE] [WHICH]    drop all

@@ -130,7 +130,7 @@ fn what_is_written_is_read_back_equal() {
         .client(
             Client::udp("u", "b", "a")
                 .count(3)
-                .size(9)
+                .size(29)
                 .every(Duration::from_nanos(7)),
         )
         .faults("at 1s drop 1e-7 on a-r\nat 1s down a-r\nat 1s down a-r")
@@ -436,6 +436,11 @@ const WRONG: &[(&str, u32, &str)] = &[
         "[[client]]\nname = 'a'\nnode = 'a'\nkind = 'ping'\nto = 'b'",
         11,
         "a client cannot be called `a`: a node is called that",
+    ),
+    (
+        "[[client]]\nnode = 'a'\nkind = 'udp'\nto = 'b'\nsize = 19",
+        14,
+        "client `udp1`: number and time take 20 bytes of a datagram",
     ),
     (
         "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'b'\nsize = '64KiB'",

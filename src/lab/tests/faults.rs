@@ -86,6 +86,92 @@ fn clogged_packets_arrive_when_released() {
 }
 
 #[test]
+fn what_is_held_back_is_in_the_books() {
+    let world = world("at 195ms clog a -> b");
+    let count = |metric: &str| world.measure("a-r", metric).unwrap();
+    assert_eq!(count("from.a.held-back"), 80);
+    assert_eq!(count("held-back"), 80);
+    let [taken, came, lost, queued] =
+        ["frames-in", "delivered", "lost", "queued"].map(|m| count(&format!("from.a.{m}")));
+    assert_eq!(taken, came + lost + queued + 80);
+    let arrived = world.measure("r", "arrived").unwrap();
+    let other = world.measure("r-b", "from.b.delivered").unwrap();
+    assert_eq!(arrived, came + other);
+    assert_eq!(world.audit(), Ok(()));
+}
+
+/// A frame has been under way until it is let go.
+#[test]
+fn what_was_held_back_took_long() {
+    let world = world("between 195ms and 405ms clog a -> b");
+    let most = world.measure("a-r", "delay.max").unwrap();
+    assert_eq!(most, 205_000_000, "sent at 200 ms, let go at 405 ms");
+    assert_eq!(world.measure("r-b", "delay.max"), Some(1_000_000));
+}
+
+#[test]
+fn the_next_three_are_three_wherever_they_are() {
+    for (script, lost) in [
+        ("at 195ms drop next 3 of icmp on *", 3),
+        ("at 195ms drop next 3 of icmp on a-r", 3),
+        ("at 195ms drop next 3 of icmp on * source a", 3),
+        (
+            "at 195ms drop next 3 of icmp on * from a\nat 195ms drop next 2 of icmp on r-b",
+            5,
+        ),
+        ("between 195ms and 199ms drop next 3 on *", 0),
+    ] {
+        let world = world(script);
+        let drops = ["a-r", "r-b"].map(|w| world.measure(w, "drops.wire-fault").unwrap());
+        assert_eq!(drops.iter().sum::<i128>(), lost, "{script}");
+        assert_eq!(world.measure("p", "received"), Some(100 - lost), "{script}");
+    }
+}
+
+/// What a client saw before its host crashed is not forgotten.
+#[test]
+fn a_client_measures_over_all_lives_of_its_host() {
+    let world = world("at 105ms loss all on r-b from r for 20ms\nbetween 195ms and 405ms crash a");
+    let count = |metric: &str| world.measure("p", metric).unwrap();
+    // 20 before the crash, two of them lost, and as many as ever after it.
+    assert_eq!((count("sent"), count("received")), (120, 118));
+    assert_eq!(count("loss"), 2 * 1_000_000 / 120);
+    assert_eq!(count("rtt.p50"), 4_000_000);
+    let judged = |text: &str| {
+        let assertion: crate::lab::assertion::Assertion = text.parse().unwrap();
+        assertion.judge(&world).text
+    };
+    assert_eq!(judged("p.sent >= 119"), "p.sent >= 119: it is 120");
+    let twice = self::world("between 195ms and 405ms crash a\nbetween 605ms and 705ms crash a");
+    assert_eq!(twice.measure("p", "sent"), Some(20 + 20 + 100));
+    assert_eq!(twice.measure("p", "rtt.min"), Some(4_000_000));
+}
+
+#[test]
+fn a_timer_follows_from_what_set_it() {
+    let options = Options {
+        watch: true,
+        ..Options::default()
+    };
+    let mut world = net(5, "").build(&options).unwrap();
+    world.run_until(at(1000));
+    let mut nodes = std::collections::BTreeMap::new();
+    let (mut timers, mut caused) = (0, 0);
+    while let Some(event) = world.poll_trace() {
+        if matches!(event.kind, Kind::Timer) {
+            timers += 1;
+            if event.cause != 0 {
+                caused += 1;
+                assert_eq!(nodes.get(&event.cause), Some(&event.node), "{event:?}");
+            }
+        }
+        nodes.insert(event.seq, event.node);
+    }
+    // The first has nothing before it.
+    assert!(timers >= 5 && timers - caused <= 1, "{caused} of {timers}");
+}
+
+#[test]
 fn a_flapping_wire_comes_and_goes_until_its_end() {
     let world = world("between 195ms and 495ms flap a-r every 100ms down 50ms");
     assert_eq!(world.measure("p", "received"), Some(85));

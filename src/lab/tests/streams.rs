@@ -17,7 +17,7 @@ asserts = [
   "e.acked == 50000", "e.back == 50024", "conserved",
 ]
 faults = """
-at 1s down r-b for 500ms
+at 1100ms down r-b for 500ms
 between 2s and 3s corrupt 5% on r-b
 """
 [[node]]

@@ -1,12 +1,12 @@
 //! What a line of a fault script, or a test, does to a world: wires change, packets are held, nodes
 //! stop and begin again.
 
-use super::{BuildError, Kind, State, Station, World};
+use super::{BuildError, Direction, Kind, Quota, State, Station, World};
 use crate::lab::fault::Run;
 use crate::lab::ids::{Lane, NodeId, WireId};
 use crate::lab::queue::What;
 use stack::host::Host;
-use stack::link::impair::{Config as Impair, Match, Way};
+use stack::link::impair::{Config as Impair, Match, Rule, Way};
 use stack::machine::Port;
 use stack::reason::DropReason;
 use stack::rng::Rng;
@@ -90,9 +90,10 @@ impl World {
         };
         holds.matches.retain(|m| m != matches);
         let mut free = Vec::new();
+        holds.bytes = 0;
         for mut arrival in std::mem::take(&mut holds.waiting) {
             if holds.matches.iter().any(|m| m.matches(&mut arrival.frame)) {
-                holds.waiting.push_back(arrival);
+                holds.push(arrival);
             } else {
                 free.push(arrival);
             }
@@ -103,11 +104,47 @@ impl World {
         }
     }
 
+    /// These rules, laid on these directions of wires, count packets together.
+    pub(in crate::lab) fn share_quota(&mut self, rules: Vec<u64>, lanes: Vec<Lane>) {
+        let quota = Arc::new(Quota { rules, lanes });
+        for rule in &quota.rules {
+            self.quotas.insert(*rule, Arc::clone(&quota));
+        }
+    }
+
+    /// They no longer do.
+    pub(in crate::lab) fn end_quota(&mut self, rule: u64) {
+        self.quotas.remove(&rule);
+    }
+
+    /// Where a rule that counts has taken a packet, those that count with it have as many left.
+    pub(super) fn count_quota(&mut self, i: usize) {
+        let Some((taker, left)) = self.lanes[i].way.take_counted() else {
+            return;
+        };
+        let Some(quota) = self.quotas.get(&taker).cloned() else {
+            return;
+        };
+        for lane in &quota.lanes {
+            let Some(direction) = self.lanes.get_mut(lane.index()) else {
+                continue;
+            };
+            let rules = direction.way.rules_mut();
+            let others = quota.rules.iter();
+            for id in others.filter(|id| lane.index() != i || **id != taker) {
+                // A line that begins again lays one beside it, which has more left.
+                let same = |r: &&mut Rule| r.id == *id && r.left == Some(left + 1);
+                if let Some(rule) = rules.iter_mut().find(same) {
+                    rule.left = Some(left);
+                }
+            }
+        }
+    }
+
     /// Frames held back everywhere.
     #[must_use]
     pub fn held_back(&self) -> usize {
-        let holds = self.lanes.iter().filter_map(|l| l.holds.as_ref());
-        holds.map(|h| h.waiting.len()).sum()
+        self.lanes.iter().map(Direction::held_back).sum()
     }
 
     /// The node neither hears nor acts until it is resumed.
@@ -171,13 +208,15 @@ impl World {
         past.push(*station.host.stats());
         // Another life draws other numbers, as a machine that boots again does.
         let rng = self.rng.fork(&format!("node/{}/{}", n.name, past.len()));
+        let before = std::mem::take(&mut station.tasks);
+        let life = u32::try_from(past.len()).unwrap_or(u32::MAX);
         **station = Station {
             host: reborn(&birth.host, now, rng),
             tasks: birth.tasks.clone(),
             birth: Some(Arc::clone(&birth)),
             past,
         };
-        station.tasks.begin_again(now);
+        station.tasks.begin_again(now, life, &before);
         n.state = State::Running;
         if let Some(watch) = &mut self.watch {
             let fresh = station.host.stats();

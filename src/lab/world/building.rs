@@ -9,7 +9,7 @@ use crate::lab::program::{Program, Task};
 use crate::lab::queue::{Queue, What};
 use crate::lab::tasks::Tasks;
 use stack::host::{self, Host, InterfaceConfig};
-use stack::link::impair::{Config as Impair, Way};
+use stack::link::impair::{Config as Impair, Pieces, Way};
 use stack::machine::Port;
 use stack::rng::Rng;
 use stack::time::{Duration, Instant};
@@ -30,11 +30,13 @@ impl World {
             nodes: Vec::new(),
             lanes: Vec::new(),
             wires: Vec::new(),
+            pieces: Pieces::default(),
             outside: Vec::new(),
             ports_to_ask: Vec::new(),
             node_names: BTreeMap::new(),
             wire_names: BTreeMap::new(),
             script: None,
+            quotas: BTreeMap::new(),
             digest: None,
             tcp_log: None,
             watch: None,
@@ -106,6 +108,7 @@ impl World {
             ports: Vec::new(),
             planned: Instant::FAR_FUTURE,
             cause: 0,
+            planned_by: 0,
             counters: Counters::default(),
         });
         id

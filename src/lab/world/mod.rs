@@ -37,14 +37,14 @@ pub use tcp_event::{Connection, TcpEvent, TcpTold};
 use super::digest::Digest;
 use super::fault::Run;
 use super::ids::{Lane, NodeId, WireId};
-use super::program::Program;
+use super::program::{Program, Task};
 use super::queue::{Queue, What};
 use super::tasks::Tasks;
 use super::trace::{Event, Kind as Told, Seq};
 use room::Room;
 use stack::frame::Frame;
 use stack::host::{Host, Stats};
-use stack::link::impair::{Arrival, Marks, Match, Sent, Way};
+use stack::link::impair::{Arrival, Marks, Match, Pieces, Sent, Way};
 use stack::link::offload::{self, Cutter};
 use stack::machine::{Consumer, Fate, Machine, Port};
 use stack::reason::DropReason;
@@ -68,6 +68,8 @@ pub struct World {
     nodes: Vec<Node>,
     lanes: Vec<Direction>,
     wires: Vec<Wire>,
+    /// Whose fragments are, on all wires.
+    pieces: Pieces,
     /// Who is out there: the nodes and ports of theirs behind the world's own ports.
     outside: Vec<(NodeId, Port)>,
     /// Room for a list that is made again and again.
@@ -75,6 +77,7 @@ pub struct World {
     node_names: BTreeMap<Arc<str>, NodeId>,
     wire_names: BTreeMap<Arc<str>, WireId>,
     script: Option<Box<Run>>,
+    quotas: Quotas,
     digest: Option<Box<Digest>>,
     tcp_log: Option<Box<TcpLog>>,
     watch: Option<Box<Watch>>,
@@ -142,6 +145,22 @@ impl Delays {
 struct Holds {
     matches: Vec<Match>,
     waiting: VecDeque<Arrival>,
+    /// Bytes of those that wait.
+    bytes: u64,
+}
+
+impl Holds {
+    fn push(&mut self, arrival: Arrival) {
+        self.bytes += arrival.frame.len() as u64;
+        self.waiting.push_back(arrival);
+    }
+}
+
+impl Direction {
+    /// Frames that have come to its end and are held back there.
+    fn held_back(&self) -> usize {
+        self.holds.as_ref().map_or(0, |holds| holds.waiting.len())
+    }
 }
 
 /// A node.
@@ -155,6 +174,8 @@ pub struct Node {
     planned: Instant,
     /// What it did last.
     cause: Seq,
+    /// What it did when its deadline was planned.
+    planned_by: Seq,
     counters: Counters,
 }
 
@@ -176,6 +197,16 @@ struct Station {
     birth: Option<Arc<Self>>,
     /// Counters of its former lives.
     past: Vec<Stats>,
+}
+
+/// What counts packets on several wires, by the rules that count.
+type Quotas = BTreeMap<u64, Arc<Quota>>;
+
+/// Rules that count together, and where they lie.
+#[derive(Clone, Debug, Default)]
+struct Quota {
+    rules: Vec<u64>,
+    lanes: Vec<Lane>,
 }
 
 /// Whether a node takes part.
@@ -320,6 +351,13 @@ impl World {
         self.lanes.get(lane.index()).map(|d| d.delays)
     }
 
+    /// Frames that have come to the end of a direction and are held back there, by a script.
+    #[must_use]
+    pub fn held_back_on(&self, lane: Lane) -> u64 {
+        let direction = self.lanes.get(lane.index());
+        direction.map_or(0, |d| d.held_back() as u64)
+    }
+
     /// Who sends into a direction.
     #[must_use]
     pub fn sender_of(&self, lane: Lane) -> Option<&str> {
@@ -345,7 +383,9 @@ impl World {
     }
 
     /// Whether everything that came in anywhere is accounted for: for each node and each wire,
-    /// frames in = delivered + forwarded + held or queued + Σ drops by reason.
+    /// frames in = delivered + forwarded + held or queued + Σ drops by reason; and between them, what
+    /// wires delivered and nobody holds back has reached the node at their end, and what a node sent
+    /// has come into its wires.
     ///
     /// # Errors
     /// Names the first node or wire where it is not, with its counters; or says that the run was
@@ -361,6 +401,33 @@ impl World {
                 let name = &self.wires[i / 2].name;
                 let stats = lane.way.stats();
                 return Err(format!("wire {name}, direction {}: {stats:?}", i % 2));
+            }
+        }
+        self.audit_seams()
+    }
+
+    /// What leaves the one comes into the other: nodes' books against those of their wires.
+    fn audit_seams(&self) -> Result<(), String> {
+        let mut books = vec![(0, 0); self.nodes.len()];
+        for lane in &self.lanes {
+            let stats = lane.way.stats();
+            if let Some((came, _)) = books.get_mut(lane.to.0 as usize) {
+                *came += stats.delivered.saturating_sub(lane.held_back() as u64);
+            }
+            if let Some((_, left)) = books.get_mut(lane.from.0 as usize) {
+                *left += stats.frames_in;
+            }
+        }
+        for (node, (came, left)) in self.nodes.iter().zip(books) {
+            let Counters { arrived, sent, .. } = node.counters;
+            if arrived != came {
+                let name = &node.name;
+                let what = "by its wires' count";
+                return Err(format!("node {name}: {arrived} arrived, {came} {what}"));
+            }
+            if sent != left {
+                let name = &node.name;
+                return Err(format!("node {name}: sent {sent}, its wires got {left}"));
             }
         }
         Ok(())
@@ -408,6 +475,28 @@ impl Node {
             _ => &[],
         };
         tasks.iter().map(|t| (t.name(), t.program()))
+    }
+
+    /// What a program of this name measured, in all the host's lives together: times and counts of
+    /// each, of what stands at an end (a window, a rate) the last. See [`Program::measure`].
+    #[must_use]
+    pub fn measure_program(&self, name: &str, metric: &str) -> Option<u64> {
+        self.task(name)?.measure(metric)
+    }
+
+    /// Whether its quantiles are what they say, and not only to 3 %
+    /// ([`EXACT`](crate::endpoint::measure::EXACT)).
+    #[must_use]
+    pub fn measures_exactly(&self, name: &str) -> bool {
+        let trips = self.task(name).and_then(Task::round_trips);
+        trips.is_none_or(|trips| trips.is_exact())
+    }
+
+    fn task(&self, name: &str) -> Option<&Task> {
+        match &self.kind {
+            Kind::Host(station) => station.tasks.as_slice().iter().find(|t| t.name() == name),
+            _ => None,
+        }
     }
 
     /// The directions that leave by its ports, in order.
@@ -461,7 +550,14 @@ impl Node {
                 }
                 passed + lives().map(|s| s.frames_in).sum::<u64>()
             }
-            Kind::Hub | Kind::Outside(_) => passed,
+            Kind::Hub => {
+                let others = self.ports.len().saturating_sub(1) as u64;
+                if self.counters.sent != passed * others {
+                    return Err(format!("{passed} to repeat, {:?}", self.counters));
+                }
+                passed
+            }
+            Kind::Outside(_) => passed,
         };
         if arrived == taken + paused + down {
             return Ok(());
@@ -481,9 +577,13 @@ impl World {
         }
         let lanes = self.lanes.iter().map(|lane| {
             let queued = lane.way.queued();
+            let (held, bytes) = match &lane.holds {
+                Some(holds) => (holds.waiting.len(), holds.bytes),
+                None => (0, 0),
+            };
             match queued.packets + queued.in_flight {
-                0 => (0, 0),
-                here => (here, lane.way.held_bytes()),
+                0 => (held, bytes),
+                here => (here + held, lane.way.held_bytes() + bytes),
             }
         });
         let wires = &self.wires;
@@ -567,13 +667,10 @@ impl World {
         }
         self.replan_lane(i);
         let Some(mut arrival) = arrival else { return };
-        let lane = &mut self.lanes[i];
-        let travel = lane.way.config().delay;
-        lane.delays.add(now.since(arrival.sent), travel);
         if let Some(holds) = &mut self.lanes[i].holds
             && holds.matches.iter().any(|m| m.matches(&mut arrival.frame))
         {
-            holds.waiting.push_back(arrival);
+            holds.push(arrival);
             return;
         }
         self.arrive(i, arrival);
@@ -586,7 +683,8 @@ impl World {
             return;
         }
         if self.watch.is_some() {
-            self.tell(Some(id), 0, Told::Timer);
+            let cause = self.nodes[id.0 as usize].planned_by;
+            self.tell(Some(id), cause, Told::Timer);
         }
         let Kind::Host(station) = &mut self.nodes[id.0 as usize].kind else {
             return;
@@ -602,7 +700,10 @@ impl World {
     fn arrive(&mut self, i: usize, arrival: Arrival) {
         let now = self.now;
         self.arrivals += 1;
-        let Direction { to, port, .. } = self.lanes[i];
+        let lane = &mut self.lanes[i];
+        let travel = lane.way.config().delay;
+        lane.delays.add(now.since(arrival.sent), travel);
+        let (to, port) = (lane.to, lane.port);
         let node = &mut self.nodes[to.0 as usize];
         node.counters.arrived += 1;
         let Arrival {
@@ -848,10 +949,14 @@ impl World {
             };
             tag = self.tell_caused(Some(from), cause, sent);
         }
-        if let Sent::Dropped(reason) = self.lanes[i].way.send(now, frame, tag)
+        let way = &mut self.lanes[i].way;
+        if let Sent::Dropped(reason) = way.send_among(now, frame, tag, &mut self.pieces)
             && self.watch.is_some()
         {
             self.tell_lost_frame(i, tag, seen, reason);
+        }
+        if !self.quotas.is_empty() {
+            self.count_quota(i);
         }
         self.replan_lane(i);
     }
@@ -883,6 +988,7 @@ impl World {
         {
             let at = at.max(self.now);
             node.planned = at;
+            node.planned_by = node.cause;
             self.queue.plan(at, What::Node(id.0));
         }
     }
@@ -949,6 +1055,8 @@ impl Machine for World {
 mod tests {
     use super::super::tests::{MS, at, pair, slow};
     use super::*;
+    use crate::lab::build::Options;
+    use crate::lab::topology::{Client, Topology};
     use stack::frame::{Checksum, Gso, GsoKind};
     use stack::link::impair::Queue;
 
@@ -1005,6 +1113,47 @@ mod tests {
         assert!((60..=60 + pings).contains(&arrived), "{arrived}");
         assert_eq!(world.lanes[0].way.stats().dropped_in_all(), 0);
         world.audit().unwrap();
+    }
+
+    /// Books that do not agree are found, whoever's they are.
+    #[test]
+    fn an_audit_looks_from_both_sides() {
+        type Break = fn(&mut World, usize);
+        let hub = || {
+            let topology = Topology::new().host("a").hub("h").host("b").link("a", "h");
+            let topology = topology.link("h", "b").client(Client::ping("p", "a", "b"));
+            let topology = topology.faults("at 1500ms clog a -> b").unwrap();
+            let mut world = topology.build(&Options::default()).unwrap();
+            world.run_until(at(5100));
+            world.audit().unwrap();
+            world
+        };
+        let lane = |world: &World| {
+            let held = world.lanes.iter().position(|l| l.held_back() > 0);
+            held.unwrap()
+        };
+        let breaks: [(&str, Break); 6] = [
+            ("node h: ", |w, _| {
+                let at = &mut w.nodes[1].counters;
+                at.arrived += 1;
+                at.passed += 1;
+                at.sent += 1;
+            }),
+            ("node h: ", |w, _| w.nodes[1].counters.sent += 1),
+            ("node a: sent", |w, _| w.nodes[0].counters.sent -= 1),
+            ("node h: ", |w, lane| {
+                w.lanes[lane].holds.as_mut().unwrap().waiting.pop_front();
+            }),
+            ("node h: ", |w, lane| w.lanes[lane].holds = None),
+            ("node b: ", |w, _| w.nodes[2].counters.arrived += 1),
+        ];
+        for (want, broken) in breaks {
+            let mut world = hub();
+            let lane = lane(&world);
+            broken(&mut world, lane);
+            let why = world.audit().unwrap_err();
+            assert!(why.starts_with(want), "{why}, not {want}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //!   put, put, .. each 2^16th --> sum over all wires --> too much: no step any more, audit says why
 //! ```
 //!
+//! What a fault script holds back counts with its wire.
+//!
 //! Promises: the same run is given up at the same step. What is looked at between two sums is at
 //! most as many frames, so that memory stays near the bound.
 
@@ -81,7 +83,7 @@ impl Room {
         self.gone = Some(
             format!(
                 "given up at {at}: {frames} frames on wires take more than {bound}, most of them \
-                 on {name}: is there a loop, or a queue without a limit?"
+                 on {name}: is there a loop, a queue without a limit, or a clog without a release?"
             )
             .into(),
         );
@@ -104,6 +106,38 @@ impl Room {
 mod tests {
     use super::*;
     use crate::lab::file;
+
+    #[test]
+    fn what_is_held_back_takes_room_as_well() {
+        let text = r#"
+until = "60s"
+faults = "at 1ms clog a -> b"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[wire]]
+between = ["a", "b"]
+[[client]]
+name = "c"
+node = "a"
+kind = "udp"
+to = "b"
+size = 1000
+count = 5000
+interval = "1ms"
+"#;
+        let topology = file::parse("x", text).unwrap().topology;
+        let mut world = topology.build(&Default::default()).unwrap();
+        world.set_room(1 << 20);
+        world.run_until(topology.end());
+        let why = world.audit().unwrap_err();
+        assert!(
+            why.contains("take more than 1MiB, most of them on a-b"),
+            "{why}"
+        );
+        assert!(world.held_back() < 1200, "{}", world.held_back());
+    }
 
     #[test]
     fn a_queue_without_a_limit_ends_the_run_and_not_the_machine() {

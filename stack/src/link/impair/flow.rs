@@ -2,18 +2,22 @@
 //!
 //! ```text
 //!   IP, whole       source, destination, protocol, ports; of an echo, the identifier
-//!   IP, fragment    source, destination, protocol, identification
+//!   ICMP error      source, destination, protocol, ports of the packet that it quotes
+//!   IP, fragment    as the first of its packet, which has the ports; where that was not seen:
+//!                   source, destination, protocol, identification
 //!   else            MAC addresses, EtherType
 //! ```
 //!
 //! Promises: a flow's count goes up with each of its frames, impaired or not, so that the k-th
-//! frame of a flow is the k-th in every run in which its sender does the same.
+//! frame of a flow is the k-th in every run in which its sender does the same. A host counts its
+//! identifications up for all it sends: they say which fragments are of one packet, and whose that
+//! is, but chance does not hang on them.
 
 use super::config::{Match, Matched};
 use super::draw::{fold, mix};
 use crate::frame::Frame;
 use crate::wire::{EtherType, Protocol, ethernet, ipv6, vlan};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::hash::{BuildHasherDefault, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use hashbrown::HashMap;
@@ -27,7 +31,7 @@ pub(super) struct Key {
     rest: Rest,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Addresses {
     Link { dst: u64, src: u64 },
     V4 { src: u32, dst: u32 },
@@ -40,7 +44,14 @@ enum Rest {
     Ports(u16, u16),
     /// The identifier of an echo request or reply: what tells two pings apart (RFC 792).
     Echo(u16),
+    /// The ports, or the identifier of an echo, in the packet that an ICMP error is about.
+    Quoted(u32),
+    /// A first fragment: its identification, and the ports or the identifier of an echo in it.
+    First(u32, u32),
+    /// Another fragment, by its identification.
     Fragment(u32),
+    /// A fragment of a packet with these ports or this identifier.
+    Piece(u32),
 }
 
 impl Match {
@@ -110,12 +121,16 @@ impl Key {
             |i: usize| u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
         let protocol = Protocol(header[9]);
         // More fragments to come, or an offset.
-        let rest = if at(4) & 0x3fff != 0 {
+        let rest = if at(4) & 0x1fff != 0 {
             Rest::Fragment(at(4) >> 16)
         } else {
             let header_len = usize::from(header[0] & 15) * 4;
             let total_len = usize::from(word(packet, 2)?);
-            Rest::ports(protocol, packet, header_len, total_len)?
+            let rest = Rest::ports(protocol, packet, header_len, total_len)?;
+            match at(4) & 0x2000 {
+                0 => rest,
+                _ => Rest::First(at(4) >> 16, rest.lead()),
+            }
         };
         Some(Self {
             addresses: Addresses::V4 {
@@ -145,9 +160,14 @@ impl Key {
         } else {
             let upper = ipv6::upper(protocol, packet.get(ipv6::HEADER_LEN..)?).ok()?;
             protocol = upper.protocol;
+            let at = ipv6::HEADER_LEN + upper.offset;
             match upper.fragment.filter(|f| !f.is_atomic()) {
-                Some(fragment) => Rest::Fragment(fragment.ident),
-                None => Rest::ports(protocol, packet, ipv6::HEADER_LEN + upper.offset, total_len)?,
+                Some(fragment) if fragment.offset != 0 => Rest::Fragment(fragment.ident),
+                Some(fragment) => {
+                    let rest = Rest::ports(protocol, packet, at, total_len)?;
+                    Rest::First(fragment.ident, rest.lead())
+                }
+                None => Rest::ports(protocol, packet, at, total_len)?,
             }
         };
         Some(Self {
@@ -163,8 +183,10 @@ impl Key {
         let (tag, rest) = match self.rest {
             Rest::None => (0, 0),
             Rest::Ports(src, dst) => (1, u32::from(src) << 16 | u32::from(dst)),
-            Rest::Fragment(ident) => (2, ident),
+            Rest::Fragment(ident) | Rest::First(ident, _) => (2, ident),
             Rest::Echo(ident) => (3, u32::from(ident)),
+            Rest::Piece(lead) => (4, lead),
+            Rest::Quoted(lead) => (5, lead),
         };
         let word = u64::from(rest) | u64::from(self.protocol) << 32 | tag << 48;
         let [a, b] = key;
@@ -187,7 +209,7 @@ impl Key {
     /// The same, but what has no ports counts with its addresses and protocol: who shares a queue.
     //= RFC 8290 §4.1.1: where there are no ports, a queue belongs to addresses and protocol.
     pub(super) fn conversation(mut self, key: [u64; 2]) -> u64 {
-        if let Rest::Fragment(_) | Rest::Echo(_) = self.rest {
+        if !matches!(self.rest, Rest::Ports(..)) {
             self.rest = Rest::None;
         }
         mix(self.number(key))
@@ -248,6 +270,16 @@ impl Rest {
         Some(Self::Ports(word(packet, at)?, word(packet, at + 2)?))
     }
 
+    /// The ports, or the identifier, as one number.
+    fn lead(self) -> u32 {
+        match self {
+            Self::Ports(src, dst) => u32::from(src) << 16 | u32::from(dst),
+            Self::Echo(ident) => u32::from(ident),
+            Self::Quoted(lead) => lead,
+            _ => 0,
+        }
+    }
+
     //= RFC 792, Echo: the identifier is to echoes what a port is to TCP and UDP. RFC 4443 §4.1 has
     // it at the same place.
     fn echo(protocol: Protocol, packet: &[u8], at: usize, total_len: usize) -> Option<Self> {
@@ -258,10 +290,43 @@ impl Rest {
             Protocol::ICMP => &[8, 0],
             _ => &[128, 129],
         };
-        match echo.contains(packet.get(at)?) {
-            true => Some(Self::Echo(word(packet, at + 4)?)),
+        let kind = *packet.get(at)?;
+        if echo.contains(&kind) {
+            return Some(Self::Echo(word(packet, at + 4)?));
+        }
+        let error = match protocol {
+            Protocol::ICMP => matches!(kind, 3..=5 | 11 | 12),
+            _ => kind < 128,
+        };
+        match error {
+            true => Self::quoted(protocol, packet, at + 8, total_len),
             false => Some(Self::None),
         }
+    }
+
+    //= RFC 792 an error quotes the header and eight bytes of the packet that it is about, so that its
+    // sender can tell whose it was; RFC 4443 §3 quotes no less.
+    fn quoted(icmp: Protocol, packet: &[u8], at: usize, total_len: usize) -> Option<Self> {
+        if total_len < at + 20 {
+            return Some(Self::None);
+        }
+        let (protocol, header_len) = match icmp {
+            Protocol::ICMP if word(packet, at + 6)? & 0x1fff != 0 => return Some(Self::None),
+            Protocol::ICMP => (*packet.get(at + 9)?, usize::from(*packet.get(at)? & 15) * 4),
+            _ => (*packet.get(at + 6)?, ipv6::HEADER_LEN),
+        };
+        let upper = at + header_len;
+        if total_len < upper + 8 {
+            return Some(Self::None);
+        }
+        let lead = match Protocol(protocol) {
+            Protocol::TCP | Protocol::UDP => {
+                Self::Ports(word(packet, upper)?, word(packet, upper + 2)?)
+            }
+            Protocol::ICMP | Protocol::ICMPV6 => Self::Echo(word(packet, upper + 4)?),
+            _ => Self::None,
+        };
+        Some(Self::Quoted(lead.lead()))
     }
 }
 
@@ -286,6 +351,55 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
 #[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
 const fn halves(wide: u128) -> [u64; 2] {
     [(wide >> 64) as u64, wide as u64]
+}
+
+/// Packets in fragments whose flow is remembered; the oldest is forgotten for one more.
+const PIECES: usize = 1 << 14;
+
+/// Whose fragments are. Only the first of a packet says so; who shares this among ways remembers it
+/// also where the first is lost, or overtaken, before it comes to a way.
+#[derive(Clone, Debug, Default)]
+pub struct Pieces {
+    /// By addresses, protocol and identification.
+    table: BTreeMap<(Addresses, u16, u32), u32>,
+    /// Oldest first, for eviction.
+    order: VecDeque<(Addresses, u16, u32)>,
+}
+
+impl Pieces {
+    /// The flow of a frame.
+    #[inline]
+    pub(super) fn key_of(&mut self, frame: &mut Frame) -> Key {
+        let key = Key::of(frame);
+        match key.rest {
+            Rest::First(..) | Rest::Fragment(_) => self.whose(key),
+            _ => key,
+        }
+    }
+
+    #[cold]
+    fn whose(&mut self, mut key: Key) -> Key {
+        let (ident, lead) = match key.rest {
+            Rest::First(ident, lead) => (ident, Some(lead)),
+            Rest::Fragment(ident) => (ident, None),
+            _ => return key,
+        };
+        let packet = (key.addresses, key.protocol, ident);
+        if let Some(lead) = lead {
+            if self.table.insert(packet, lead).is_none() {
+                self.order.push_back(packet);
+            }
+            if self.order.len() > PIECES
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.table.remove(&oldest);
+            }
+        }
+        if let Some(lead) = self.table.get(&packet) {
+            key.rest = Rest::Piece(*lead);
+        }
+        key
+    }
 }
 
 /// Flows that a way remembers. One beyond it and a flow that was not seen for long is forgotten:

@@ -41,6 +41,7 @@ mod wire;
 
 pub use chance::{Chance, ChanceError};
 pub use config::{Act, Config, Loss, Match, Matched, Rule};
+pub use flow::Pieces;
 pub use ledger::{Lost, Marks, Stats};
 pub use queue::{Queue, codel, fq_codel};
 pub use way::{Arrival, FRAME_COST, Queued, Sent, Way};

@@ -13,7 +13,7 @@ use super::config::{Act, Config, Loss, Rule};
 use super::damage::{self, Errors};
 use super::draw::{self, Kind};
 use super::flight::{Flight, len64};
-use super::flow::{FLOWS, Flows, Key, State};
+use super::flow::{FLOWS, Flows, Key, Pieces, State};
 use super::ledger::{Ledger, Lost, Marks, Packet, Plan, Stats};
 use super::queue::Waiting;
 use crate::frame::Frame;
@@ -29,6 +29,8 @@ pub struct Way {
     config: Config,
     key: [u64; 2],
     flows: Flows,
+    /// Whose fragments are, where nobody else knows.
+    pieces: Pieces,
     rules: Vec<Rule>,
     /// What flips bits, if anything does.
     errors: Option<Box<Errors>>,
@@ -39,6 +41,8 @@ pub struct Way {
     last_arrival: Instant,
     /// The rule that dropped a frame last.
     dropped_by: u64,
+    /// The rule for a number of packets that took one last.
+    counted: Option<(u64, u32)>,
     up: bool,
     /// Bytes that what waits and is in flight may take.
     memory: u64,
@@ -105,12 +109,14 @@ impl Way {
             config,
             key,
             flows: Flows::new(FLOWS),
+            pieces: Pieces::default(),
             rules: Vec::new(),
             errors: None,
             transmitter: Transmitter::default(),
             flight: Flight::default(),
             last_arrival: Instant::ZERO,
             dropped_by: 0,
+            counted: None,
             up: true,
             memory: u64::MAX,
             ledger: Ledger::default(),
@@ -174,6 +180,12 @@ impl Way {
         self.dropped_by
     }
 
+    /// The rule for [so many packets](Rule::left) that took one since this was asked last, and how
+    /// many more it takes: for whoever counts them on several ways together.
+    pub const fn take_counted(&mut self) -> Option<(u64, u32)> {
+        self.counted.take()
+    }
+
     /// Takes it down or up. Down, what waits or is in flight is dropped, and what comes too; what
     /// has arrived by `now` may still be collected.
     pub fn set_up(&mut self, now: Instant, up: bool) {
@@ -224,12 +236,28 @@ impl Way {
     /// it. Where flow queues are full, the frame itself may be among those that
     /// [`poll_drop`](Self::poll_drop) tells of.
     #[inline]
-    pub fn send(&mut self, now: Instant, mut frame: Frame, tag: u64) -> Sent {
+    pub fn send(&mut self, now: Instant, frame: Frame, tag: u64) -> Sent {
+        let mut pieces = core::mem::take(&mut self.pieces);
+        let sent = self.send_among(now, frame, tag, &mut pieces);
+        self.pieces = pieces;
+        sent
+    }
+
+    /// The same, where `pieces` is shared with other ways that the frame has passed or will pass:
+    /// they all know whose a fragment is.
+    #[inline]
+    pub fn send_among(
+        &mut self,
+        now: Instant,
+        mut frame: Frame,
+        tag: u64,
+        pieces: &mut Pieces,
+    ) -> Sent {
         self.advance(now);
         let stats = &mut self.ledger.stats;
         stats.frames_in += 1;
         stats.bytes_in += len64(&frame);
-        let key = Key::of(&mut frame);
+        let key = pieces.key_of(&mut frame);
         let plan = match self.decide(&key, &mut frame) {
             Ok(plan) => plan,
             Err(reason) => {
@@ -360,6 +388,7 @@ impl Way {
         };
         if let Some(left) = &mut rule.left {
             *left -= 1;
+            self.counted = Some((rule.id, *left));
         }
         let (by, mark) = match rule.act {
             Act::Drop => {

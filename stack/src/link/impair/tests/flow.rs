@@ -3,7 +3,7 @@
 use super::*;
 use crate::frame::Payload;
 use crate::link::impair::draw;
-use crate::link::impair::flow::{Flows, Key};
+use crate::link::impair::flow::{Flows, Key, Pieces};
 use crate::link::impair::{Arrival, Loss, Marks, Match};
 use bytes::Bytes;
 
@@ -15,6 +15,46 @@ fn patched(frame: &Frame, at: usize, bytes: &[u8]) -> Frame {
     let mut all = frame.to_bytes().to_vec();
     all[at..at + bytes.len()].copy_from_slice(bytes);
     Frame::copy_from(&all)
+}
+
+#[test]
+fn fragments_are_of_the_flow_of_their_packet() {
+    let base = udp(1, 100, 0);
+    let piece = |ident: u8, port: u8, place: [u8; 2]| {
+        let cut = patched(&patched(&base, 18, &[0, ident]), 20, &place);
+        patched(&cut, 37, &[port])
+    };
+    let mut pieces = Pieces::default();
+    let mut of = |frame: &Frame| {
+        let key = pieces.key_of(&mut frame.clone());
+        key.number(draw::spread(KEY))
+    };
+    let flow = of(&piece(1, 8, [0x20, 0]));
+    // Where a later one has what would be ports, it has data.
+    assert_eq!(of(&piece(1, 99, [0x20, 9])), flow);
+    assert_eq!(of(&piece(2, 8, [0x20, 0])), flow, "of its next packet");
+    assert_ne!(of(&piece(3, 9, [0x20, 0])), flow);
+    assert_ne!(of(&piece(3, 8, [0, 9])), flow);
+    // Of a packet that nobody knows, the identification counts.
+    let lost = piece(4, 8, [0, 9]);
+    assert_eq!(of(&lost), number(&lost));
+    assert_ne!(of(&lost), of(&piece(5, 8, [0, 9])));
+    assert_ne!(flow, number(&base), "apart from whole packets");
+}
+
+#[test]
+fn errors_are_of_the_flow_that_they_quote() {
+    let icmp = patched(&udp(1, 200, 0), 23, &[1]);
+    let error = |port: u8| {
+        let error = patched(&patched(&icmp, 34, &[3, 3]), 42, &[0x45]);
+        patched(
+            &patched(&error, 48, &[0; 3]),
+            51,
+            &[17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, port],
+        )
+    };
+    assert_eq!(number(&error(1)), number(&error(1)));
+    assert_ne!(number(&error(1)), number(&error(2)));
 }
 
 #[test]
