@@ -292,7 +292,9 @@ impl Reader<'_> {
         }
         match self.peek() {
             Some(Token::Name(name)) => unknown(format!("`{name}` in code")),
-            other => unknown(format!("{other:?} in code")),
+            Some(Token::Sign(sign)) => unknown(format!("`{}` in code", sign.escape_debug())),
+            Some(Token::Value(value)) => unknown(format!("`{value}` in code")),
+            None => Ok(()),
         }
     }
 
