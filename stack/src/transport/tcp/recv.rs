@@ -20,7 +20,7 @@ use super::options::{Accounting, Options};
 use super::segment::{Sacks, Segment};
 use crate::frame::Payload;
 use crate::reason::DropReason;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
@@ -102,8 +102,8 @@ pub(super) struct Receiver {
     measured_at: Instant,
     /// What was read in the round trip before.
     space: u32,
-    /// The round trip as a receiver sees it.
-    rtt: Duration,
+    /// The round trip as a receiver sees it, in nanoseconds.
+    rtt: u64,
     pub(super) last_data_at: Instant,
 }
 
@@ -217,7 +217,7 @@ impl Receiver {
             copied: 0,
             measured_at: now,
             space: 0,
-            rtt: Duration::ZERO,
+            rtt: 0,
             last_data_at: now,
         }
     }
@@ -976,17 +976,17 @@ impl Receiver {
     /// Takes a sample of the round trip: the time since what a segment's timestamp answers.
     pub(super) fn on_echo(&mut self, sample: Duration) {
         let sample = sample.max(Duration::from_millis(1));
-        self.rtt = if self.rtt.is_zero() {
-            sample
-        } else {
-            (self.rtt * 7 + sample) / 8
+        let sample = nanos(sample);
+        self.rtt = match self.rtt {
+            0 => sample,
+            rtt => rtt.saturating_mul(7).saturating_add(sample) / 8,
         };
     }
 
     /// The round trip, where acknowledgments time it better.
     pub(super) fn hint_rtt(&mut self, rtt: Option<Duration>) {
-        if self.rtt.is_zero() {
-            self.rtt = rtt.unwrap_or_default();
+        if self.rtt == 0 {
+            self.rtt = rtt.map_or(0, nanos);
         }
     }
 
@@ -994,7 +994,7 @@ impl Receiver {
     /// it never limits a sender that doubles its window each round trip.
     fn tune(&mut self, now: Instant) {
         let grows = self.limit < self.max && self.supply == Supply::Ample;
-        if !grows || self.rtt.is_zero() || now.since(self.measured_at) < self.rtt {
+        if !grows || self.rtt == 0 || nanos(now.since(self.measured_at)) < self.rtt {
             return;
         }
         let read = self.copied;
