@@ -1,10 +1,12 @@
 //! `pkt`: runs packet scripts against this stack, in virtual time.
 
 use clap::{Parser, ValueEnum};
+use std::collections::BTreeSet;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use tools::pkt::{Options, Outcome, Report, mode_asked, run};
+use tools::pkt::{Options, Outcome, Place, Report, mode_asked, run};
 use tools::posix::{Mode, Profile};
 
 /// Runs packetdrill scripts against this stack: no root, no device, virtual time.
@@ -63,7 +65,8 @@ enum ModeArg {
 /// One script in one mode.
 struct Case {
     path: PathBuf,
-    text: String,
+    /// Or why it cannot be read.
+    text: Result<String, String>,
     options: Options,
 }
 
@@ -73,6 +76,22 @@ impl Case {
             Mode::V4 => "v4",
             Mode::Mapped => "mapped",
             Mode::V6 => "v6",
+        }
+    }
+
+    /// Runs it; a fault of the runner's own is no reason to leave others without a word.
+    fn report(&self) -> Report {
+        let cannot = |why: String| Report {
+            outcome: Outcome::Cannot {
+                at: Place { line: 1, column: 1 },
+                why,
+            },
+            exchange: Vec::new(),
+        };
+        match &self.text {
+            Err(why) => cannot(why.clone()),
+            Ok(text) => catch_unwind(|| run(&self.path, text, &self.options))
+                .unwrap_or_else(|_| cannot("the runner is at fault: it panicked".to_owned())),
         }
     }
 }
@@ -89,10 +108,7 @@ fn main() -> ExitCode {
     if args.bench {
         return bench(&cases);
     }
-    let reports: Vec<Report> = cases
-        .iter()
-        .map(|case| run(&case.path, &case.text, &case.options))
-        .collect();
+    let reports: Vec<Report> = cases.iter().map(Case::report).collect();
     let several = args.mode == ModeArg::All;
     for (case, report) in cases.iter().zip(&reports) {
         if args.json {
@@ -120,11 +136,17 @@ fn main() -> ExitCode {
 /// Every script in every mode it is to run in, in the order of their names.
 fn cases(args: &Args) -> Result<Vec<Case>, String> {
     let mut paths = Vec::new();
+    let mut seen = BTreeSet::new();
     for path in &args.paths {
-        walk(path, &mut paths).map_err(|why| format!("{}: {why}", path.display()))?;
+        std::fs::symlink_metadata(path)
+            .and_then(|_| walk(path, &mut seen, &mut paths))
+            .map_err(|why| format!("{}: {why}", path.display()))?;
     }
     if let Some(part) = &args.only {
         paths.retain(|path| path.to_string_lossy().contains(part.as_str()));
+    }
+    if paths.is_empty() {
+        return Err("no script to run was found".to_owned());
     }
     let mut defines = tools::pkt::tree::Defines::new();
     for define in &args.defines {
@@ -145,9 +167,9 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
     };
     let mut cases = Vec::new();
     for path in paths {
-        let bytes = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let modes = mode_asked(&text).map_or_else(|| asked.to_vec(), |mode| vec![mode]);
+        let text = read(&path);
+        let only = text.as_deref().ok().and_then(mode_asked);
+        let modes = only.map_or_else(|| asked.to_vec(), |mode| vec![mode]);
         for mode in modes {
             let options = Options {
                 profile,
@@ -164,9 +186,34 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
-fn walk(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// Longer than any script.
+const LONGEST: u64 = 16 << 20;
+
+/// A script's text. A pipe would let us wait, and a device would have no end.
+fn read(path: &Path) -> Result<String, String> {
+    let told = |why: std::io::Error| format!("it cannot be read: {why}");
+    let about = std::fs::metadata(path).map_err(told)?;
+    if !about.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if about.len() > LONGEST {
+        return Err(format!("it has {} bytes, which no script has", about.len()));
+    }
+    let bytes = std::fs::read(path).map_err(told)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Finds scripts; `seen` has the folders that were looked at, which links may name again.
+fn walk(
+    path: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    found: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
     if !path.is_dir() {
         found.push(path.to_owned());
+        return Ok(());
+    }
+    if !seen.insert(path.canonicalize()?) {
         return Ok(());
     }
     let mut inside = std::fs::read_dir(path)?
@@ -175,7 +222,10 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     inside.sort();
     for path in inside {
         if path.is_dir() || path.extension().is_some_and(|ext| ext == "pkt") {
-            walk(&path, found)?;
+            // One that cannot be opened is told of in the list.
+            if walk(&path, seen, found).is_err() {
+                found.push(path);
+            }
         }
     }
     Ok(())
@@ -229,7 +279,7 @@ fn bench(cases: &[Case]) -> ExitCode {
     let (mut runs, mut passed) = (0u64, 0u64);
     while start.elapsed().as_secs() < 2 && !cases.is_empty() {
         for case in cases {
-            let report = run(&case.path, &case.text, &case.options);
+            let report = case.report();
             passed += u64::from(report.outcome == Outcome::Pass);
             runs += 1;
         }

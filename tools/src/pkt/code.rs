@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! statement = assert test (, message)? | name = test | print … | pass
+//!           | if test: suite (elif test: suite)* (else: suite)? | for name in list: suite
+//! suite     = what follows on the line, or the lines that are further in
 //! test      = or ( if or else test )?     or, and, not, comparisons in a row, | ^ & << >> + - * / // % unary
-//! atom      = number | 'text' | name | ( tuple ) | [ list ] | name( … )
+//! atom      = number | 'text' | f'text {tuple}' | name | ( tuple ) | [ list ] | name( … )
 //! ```
 //!
-//! Left out: control flow and definitions. What is not understood is said to be so, never passed over.
+//! Left out: definitions, `while`, and formats within texts. What is not understood is said to be so, never passed over.
 
 use super::constants;
 use std::cmp::Ordering;
@@ -104,11 +106,16 @@ pub(super) fn run(
         tokens: tokens(&joined)?,
         next: 0,
         depth: 0,
+        indent: 0,
+        steps: 0,
         field,
         variables,
     };
-    while reader.next < reader.tokens.len() {
-        if !(reader.takes("\n") || reader.takes(";")) {
+    while let Some(token) = reader.peek() {
+        if let Token::Line(indent) = token {
+            reader.indent = *indent;
+            reader.next += 1;
+        } else if !(reader.takes("\n") || reader.takes(";")) {
             reader.statement()?;
         }
     }
@@ -128,6 +135,10 @@ enum Token {
     Value(Value),
     Name(String),
     Sign(&'static str),
+    /// A text with expressions in braces.
+    Format(String),
+    /// A line begins, so far in.
+    Line(usize),
 }
 
 const SIGNS: [&str; 32] = [
@@ -140,7 +151,7 @@ fn unknown<T>(why: impl Into<String>) -> Result<T> {
 }
 
 fn tokens(text: &str) -> Result<Vec<Token>> {
-    let mut found = Vec::new();
+    let mut found = vec![Token::Line(indent_of(text))];
     let mut rest = text;
     let mut open = 0u32;
     while let Some(first) = rest.chars().next() {
@@ -156,6 +167,10 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
             let (value, len) = number(rest, word)?;
             found.push(Token::Value(value));
             len
+        } else if let ("f", Some(quote @ ('"' | '\''))) = (word, rest.chars().nth(1)) {
+            let (text, len) = quoted(rest.get(1..).unwrap_or_default(), quote)?;
+            found.push(Token::Format(text));
+            len + 1
         } else if !word.is_empty() {
             found.push(match word {
                 "True" => Token::Value(Int(1)),
@@ -178,6 +193,9 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
             if sign != "\n" || open == 0 {
                 found.push(Token::Sign(sign));
             }
+            if sign == "\n" && open == 0 {
+                found.push(Token::Line(indent_of(rest.get(1..).unwrap_or_default())));
+            }
             sign.len()
         } else if first.is_whitespace() {
             first.len_utf8()
@@ -187,6 +205,11 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
         rest = rest.get(taken..).unwrap_or_default();
     }
     Ok(found)
+}
+
+/// How far in a line begins.
+fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start_matches([' ', '\t']).len()
 }
 
 fn number(text: &str, word: &str) -> Result<(Value, usize)> {
@@ -231,10 +254,17 @@ fn quoted(text: &str, quote: char) -> Result<(String, usize)> {
     unknown("a text without end in code")
 }
 
+/// So many statements end any block that scripts have.
+const MOST_STEPS: u32 = 100_000;
+
 struct Reader<'a> {
     tokens: Vec<Token>,
     next: usize,
     depth: u8,
+    /// How far in the present line begins.
+    indent: usize,
+    /// Statements run so far.
+    steps: u32,
     field: &'a dyn Fn(&str) -> Option<i128>,
     variables: &'a mut Variables,
 }
@@ -271,6 +301,123 @@ impl Reader<'_> {
     }
 
     fn statement(&mut self) -> Result<()> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS || self.depth > 60 {
+            return unknown("a block without end in code");
+        }
+        let depth = self.depth;
+        self.depth += 1;
+        if self.takes("if") {
+            self.branches()?;
+        } else if self.takes("for") {
+            self.repeat()?;
+        } else {
+            self.simple()?;
+        }
+        self.depth = depth;
+        Ok(())
+    }
+
+    /// `if` and what belongs to it.
+    fn branches(&mut self) -> Result<()> {
+        let indent = self.indent;
+        let mut done = false;
+        loop {
+            let mut holds = false;
+            if done {
+                while !self.is(":") && !self.ended() {
+                    self.next += 1;
+                }
+            } else {
+                holds = self.test()?.truth();
+            }
+            self.needs(":")?;
+            self.suite(indent, holds)?;
+            done |= holds;
+            let (before, ahead) = (self.next, self.ahead());
+            if let Some((at, _)) = ahead.filter(|(_, at)| *at == indent) {
+                self.next = at;
+            }
+            if self.takes("elif") {
+                continue;
+            }
+            if self.takes("else") {
+                self.needs(":")?;
+                return self.suite(indent, !done);
+            }
+            self.next = before;
+            return Ok(());
+        }
+    }
+
+    /// `for`.
+    fn repeat(&mut self) -> Result<()> {
+        let indent = self.indent;
+        let Some(Token::Name(name)) = self.peek().cloned() else {
+            return unknown("`for` without a name in code");
+        };
+        self.next += 1;
+        self.needs("in")?;
+        let List(items) = self.tuple()? else {
+            return unknown("`for` over what is no list in code");
+        };
+        self.needs(":")?;
+        let start = self.next;
+        if items.is_empty() {
+            self.suite(indent, false)?;
+        }
+        for item in items {
+            self.variables.insert(name.clone(), item);
+            self.next = start;
+            self.suite(indent, true)?;
+        }
+        Ok(())
+    }
+
+    /// What depends on a line that began `indent` in; it is passed over unless it `runs`.
+    fn suite(&mut self, indent: usize, runs: bool) -> Result<()> {
+        if !self.ended() {
+            return self.line(runs);
+        }
+        let mut any = false;
+        while let Some((at, deeper)) = self.ahead().filter(|(_, at)| *at > indent) {
+            (self.next, self.indent, any) = (at, deeper, true);
+            self.line(runs)?;
+        }
+        if any {
+            Ok(())
+        } else {
+            unknown("a block without a statement in code")
+        }
+    }
+
+    /// The statements up to the end of a line.
+    fn line(&mut self, runs: bool) -> Result<()> {
+        while self.peek().is_some() && !self.is("\n") {
+            if !runs {
+                self.next += 1;
+            } else if !self.takes(";") {
+                self.statement()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the next line that is not empty begins, and how far in.
+    fn ahead(&self) -> Option<(usize, usize)> {
+        let mut indent = None;
+        let rest = self.tokens.get(self.next..).unwrap_or_default();
+        for (number, token) in rest.iter().enumerate() {
+            match token {
+                Token::Line(at) => indent = Some(*at),
+                Token::Sign("\n") => {}
+                _ => return indent.map(|indent| (self.next + number, indent)),
+            }
+        }
+        None
+    }
+
+    fn simple(&mut self) -> Result<()> {
         if self.takes("assert") {
             self.assert()?;
         } else if self.takes("print") || self.takes("import") || self.takes("from") {
@@ -292,7 +439,10 @@ impl Reader<'_> {
         }
         match self.peek() {
             Some(Token::Name(name)) => unknown(format!("`{name}` in code")),
-            other => unknown(format!("{other:?} in code")),
+            Some(Token::Sign(sign)) => unknown(format!("`{}` in code", sign.escape_debug())),
+            Some(Token::Value(value)) => unknown(format!("`{value}` in code")),
+            Some(Token::Format(text)) => unknown(format!("`{text}` in code")),
+            Some(Token::Line(_)) | None => Ok(()),
         }
     }
 
@@ -325,6 +475,8 @@ impl Reader<'_> {
                 Token::Value(value) => value.to_string(),
                 Token::Name(name) => name.clone(),
                 Token::Sign(sign) => (*sign).to_owned(),
+                Token::Format(text) => format!("f'{text}'"),
+                Token::Line(_) => String::new(),
             });
         words.collect::<Vec<_>>().join(" ")
     }
@@ -524,9 +676,50 @@ impl Reader<'_> {
                 self.next += 1;
                 self.name(&name)
             }
+            Some(Token::Format(text)) => {
+                self.next += 1;
+                self.formatted(&text).map(Text)
+            }
             Some(Token::Sign(sign)) => unknown(format!("`{}` in code", sign.escape_debug())),
-            None => unknown("an expression without end in code"),
+            Some(Token::Line(_)) | None => unknown("an expression without end in code"),
         }
+    }
+
+    /// A text with what stands in braces worked out.
+    fn formatted(&mut self, text: &str) -> Result<String> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((plain, _)) = rest.split_once(['{', '}']) {
+            out.push_str(plain);
+            let more = rest.get(plain.len()..).unwrap_or_default();
+            if more.starts_with("{{") || more.starts_with("}}") {
+                out.push_str(more.get(..1).unwrap_or_default());
+                rest = more.get(2..).unwrap_or_default();
+                continue;
+            }
+            let inside = more.strip_prefix('{').and_then(|more| more.split_once('}'));
+            let Some((inner, after)) = inside.filter(|(inner, _)| !inner.contains([':', '!']))
+            else {
+                return unknown(format!("the format in `{text}` in code"));
+            };
+            let mut reader = Reader {
+                tokens: tokens(inner.trim())?,
+                next: 1,
+                depth: self.depth + 1,
+                indent: 0,
+                steps: self.steps,
+                field: self.field,
+                variables: &mut *self.variables,
+            };
+            let value = reader.tuple()?;
+            if reader.peek().is_some() {
+                return unknown(format!("`{inner}` in code"));
+            }
+            out.push_str(&value.to_string());
+            rest = after;
+        }
+        out.push_str(rest);
+        Ok(out)
     }
 
     fn items(&mut self, close: &str) -> Result<Vec<Value>> {
@@ -586,6 +779,10 @@ fn call(name: &str, items: Vec<Value>) -> Result<Value> {
         ("bool", [value], _) => Some(Int(i128::from(value.truth()))),
         ("min", [_, ..], _) => best(Ordering::Less),
         ("max", [_, ..], _) => best(Ordering::Greater),
+        ("range", [Int(end @ 0..=10_000)], _) => Some(List((0..*end).map(Int).collect())),
+        ("range", [Int(from @ 0..), Int(end @ ..=10_000)], _) => {
+            Some(List((*from..*end).map(Int).collect()))
+        }
         ("len", [List(items)], _) => i128::try_from(items.len()).ok().map(Int),
         _ => None,
     };
@@ -688,6 +885,12 @@ mod tests {
             "assert tcpi_snd_cwnd in (1, 10) and 3 not in [4, 5]",
             "assert 7 / 2 == 3.5 and 7 // 2 == 3 and -7 % 5 == 3 and 2 ** 3 == 8 and abs(-1) == 1",
             "print(tcpi_rtt, 'a')\n# a remark\nassert min(3, 1) == 1",
+            "if tcpi_snd_cwnd == 10: x = 1; y = 2\nelse: assert 0\nassert (x, y) == (1, 2)",
+            "if 0:\n  assert 0\n  if 1:\n    assert 0\nelif tcpi_rtt:\n  x = 3\nelse:\n  assert 0\nassert x == 3",
+            "n = 0\nfor i in range(4):\n  if i == 2:\n    n = n + 10\n\n  n = n + i\nassert n == 16",
+            " for i in (1, 2, 3): assert i < 4\n assert i == 3",
+            "for i in []: assert 0\nimport sys\nassert 1",
+            "assert f'{{cwnd}} {tcpi_snd_cwnd + 1}!' == '{cwnd} 11!'",
             "assert (1, 2) < (1, 3) and 1 << 4 == 0x10 and ~0 == -1 and (5 if 0 else 6) == 6",
         ] {
             assert_eq!(holds(text), Ok(()), "{text}");
@@ -702,8 +905,18 @@ mod tests {
                 "assert tcpi_snd_cwnd == 9 (cwnd=10); tcpi_snd_cwnd is 10".into()
             ))
         );
+        assert_eq!(
+            holds("for i in range(3):\n  if i == 2: assert i == 1, f'i={i}'"),
+            Err(CodeError::Failed("assert i == 1 (i=2)".into()))
+        );
         for text in [
             "for i in x: pass",
+            "for i in 3: pass",
+            "if 1:\nassert 1",
+            "for i in range(10000):\n  for j in range(10000): pass",
+            "assert f'{tcpi_rtt:>5}' == ''",
+            "assert f'{tcpi_rtt' == ''",
+            "def f(): pass",
             "assert",
             "assert frog",
             "assert 1 +",

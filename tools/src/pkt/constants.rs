@@ -55,6 +55,7 @@ const KERNEL: &[(&str, i64)] = &[
     ("SIOCINQ", libc::FIONREAD as i64),
     ("SIOCOUTQ", libc::TIOCOUTQ as i64),
     ("SIOCOUTQNSD", 0x894b),
+    ("SIOCATMARK", 0x8905),
     ("SO_INCOMING_NAPI_ID", 56),
     ("SO_PREFER_BUSY_POLL", 69),
     ("SO_TXREHASH", 74),

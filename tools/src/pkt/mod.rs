@@ -83,7 +83,11 @@ pub fn profile_asked(text: &str) -> Option<Profile> {
 #[must_use]
 pub fn run(path: &Path, text: &str, options: &Options) -> Report {
     run_reading(path, text, options, &|path| {
-        std::fs::read_to_string(path).ok()
+        // A pipe would let us wait.
+        let is_file = std::fs::metadata(path).is_ok_and(|about| about.is_file());
+        is_file
+            .then(|| std::fs::read_to_string(path).ok())
+            .flatten()
     })
 }
 
@@ -137,6 +141,9 @@ fn prepare<'a>(
             Trouble::at(at, format!("{}: {}", refused.statement, refused.why))
         })
     };
+    if script.events.is_empty() {
+        return Err(Trouble::at(head, "there is nothing in it to run"));
+    }
     let mut init = Vec::new();
     for path in &config.init_scripts {
         let Some(block) = read(&folder.join(path)) else {

@@ -319,6 +319,9 @@ fn queue(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
     Err("no queue on the device can be had".into())
 }
 
+/// Of zeros, which are made when they are read.
+const LARGEST_FILE: u64 = 1 << 30;
+
 fn file(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
     let part = |name: &str| args.iter().find_map(|arg| arg.strip_prefix(name));
     let size = |name: &str, default| part(name).map_or(Some(default), |text| text.parse().ok());
@@ -328,6 +331,7 @@ fn file(args: &[&str], steps: &mut Vec<Step>) -> Result<(), String> {
     let Some(len) = size("bs=", 512u64)
         .zip(size("count=", 1))
         .and_then(|(a, b)| a.checked_mul(b))
+        .filter(|len| *len <= LARGEST_FILE)
     else {
         return Err("no such size can be had".into());
     };

@@ -181,19 +181,22 @@ impl Process {
         while data.len() < len {
             let status = self.host.tcp_status(now, handle).unwrap_or_default();
             let mut most = len - data.len();
-            // Reading stops at the urgent byte; what is read next begins behind it.
+            // Reading stops at the urgent byte; what is read next begins behind it, or with it.
             if let Some(mark) = status.urgent.and_then(|n| usize::try_from(n).ok())
-                && !self.socket_of(fd)?.settings.oob_inline
                 && mark > 0
             {
-                if mark == 1 && (status.unread > 0) {
-                    if !data.is_empty() {
-                        break;
-                    }
+                let inline = self.socket_of(fd)?.settings.oob_inline;
+                let at_mark = mark == 1 && status.unread > 0;
+                if at_mark && !data.is_empty() {
+                    break;
+                }
+                if at_mark && !inline {
                     let _ = self.host.tcp_recv(now, handle, &mut [0]);
                     continue;
                 }
-                most = most.min(mark - 1).max(1);
+                if !at_mark {
+                    most = most.min(mark - 1).max(1);
+                }
             }
             if status.unread == 0 {
                 break;

@@ -14,7 +14,7 @@ use super::{Answer, Errno, Process, Profile, Target};
 use stack::host::{BindError, ConnectError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::tcp::options::Nagle;
-use stack::transport::tcp::{ListenOptions, Options, State, Status};
+use stack::transport::tcp::{Cookies, ListenOptions, Options, State, Status};
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
@@ -74,7 +74,7 @@ impl Process {
             return Err(Errno::EINVAL);
         }
         let foreign = !addr.ip().is_unspecified() && !self.is_local(addr.ip());
-        if foreign && !socket.settings.freebind {
+        if foreign && !socket.settings.freebind && !self.sysctls.nonlocal_bind {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let (stream, reuse) = (
@@ -125,9 +125,13 @@ impl Process {
     }
 
     fn pick_port(&mut self) -> u16 {
-        for _ in 0..28_000 {
-            let port = self.next_port;
-            self.next_port = if port >= 60_999 { 32_768 } else { port + 1 };
+        let (low, high) = self.sysctls.ports;
+        for _ in low..=high {
+            let port = match self.next_port {
+                next if (low..=high).contains(&next) => next,
+                _ => low,
+            };
+            self.next_port = port.saturating_add(1);
             let busy = self.files.values().any(|d| match &d.file {
                 File::Socket(s) => s.bound.is_some_and(|b| b.port() == port),
                 _ => false,
@@ -208,7 +212,15 @@ impl Process {
     /// What a listener tells our TCP.
     pub(super) fn listen_options(&self, fd: i32) -> Result<ListenOptions, Errno> {
         let socket = self.socket_of(fd)?;
-        let backlog = usize::try_from(socket.backlog).unwrap_or(0);
+        // Linux lets one more in than was asked for, and one more wait for its third segment.
+        let backlog = usize::try_from(socket.backlog).unwrap_or(0) + 1;
+        let mut syn_backlog = backlog;
+        if self.sysctls.cookies == Cookies::Never {
+            // It keeps a quarter for those that it has heard of before.
+            let most = self.sysctls.max_syn_backlog;
+            let most = usize::try_from(most - most / 4).unwrap_or(usize::MAX);
+            syn_backlog = syn_backlog.min(most.saturating_add(1));
+        }
         let server = self.sysctls.fastopen & 2 != 0;
         // 0x400: every listener has it, asked for or not.
         let asked = if self.sysctls.fastopen & 0x400 != 0 {
@@ -218,9 +230,8 @@ impl Process {
         };
         let fast_open = if server { asked.max(0) } else { 0 };
         Ok(ListenOptions {
-            // Linux lets one more in than was asked for.
-            backlog: backlog + 1,
-            syn_backlog: backlog,
+            backlog,
+            syn_backlog,
             options: self.tcp_options(socket),
             cookies: self.sysctls.cookies,
             accept_from: Vec::new(),
@@ -317,6 +328,8 @@ impl Process {
             options.ecn_beacons = fresh.ecn_beacons;
             options.frto = fresh.frto;
             options.rack = fresh.rack;
+            options.lasting_time_wait = fresh.lasting_time_wait;
+            options.burst_share = fresh.burst_share;
             options.tail_loss_probe = fresh.tail_loss_probe;
             options.slow_start_after_idle = fresh.slow_start_after_idle;
             options.burst_segments = fresh.burst_segments;

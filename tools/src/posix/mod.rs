@@ -49,6 +49,6 @@ mod tests;
 pub use call::{Answer, Call, ControlMessage, EpollEvent, Op, OptVal, PollFd, Target};
 pub use errno::Errno;
 pub use info::TcpInfo;
-pub(crate) use option::{SO_NOSIGPIPE, TCP_KEEPINIT, TCP_NOOPT};
+pub(crate) use option::{SO_NOSIGPIPE, TCP_KEEPINIT, TCP_NOOPT, is_unhonoured};
 pub use process::Process;
 pub use setup::{Mode, Profile, Sent, Setup};

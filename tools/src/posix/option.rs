@@ -15,12 +15,16 @@ const TCP_FASTOPEN_CONNECT: i32 = 30;
 const TCP_FASTOPEN_KEY: i32 = 33;
 const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
 const TCP_INQ: i32 = 36;
+const TCP_TX_DELAY: i32 = 37;
 const SO_MAX_PACING_RATE: i32 = 47;
 const SO_MEMINFO: i32 = 55;
 pub(super) const SO_ZEROCOPY: i32 = 60;
 const SO_TIMESTAMPING_NEW: i32 = 65;
 const SO_RCVTIMEO_NEW: i32 = 66;
 const SO_SNDTIMEO_NEW: i32 = 67;
+
+/// The device that scripts run over, as packetdrill names it.
+const DEVICE: &[u8] = b"tun0";
 
 /// Linux's least buffers.
 const MIN_SNDBUF: u32 = 4608;
@@ -50,13 +54,11 @@ const KEPT: &[(i32, i32)] = &[
     (IPPROTO_IPV6, libc::IPV6_RECVTCLASS),
     (IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     (IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
-    (IPPROTO_TCP, libc::TCP_WINDOW_CLAMP),
     (IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS),
     (IPPROTO_TCP, libc::TCP_THIN_DUPACK),
     (IPPROTO_TCP, libc::TCP_SAVE_SYN),
-    (IPPROTO_TCP, libc::TCP_TIMESTAMP),
     (IPPROTO_TCP, libc::TCP_REPAIR),
-    (IPPROTO_TCP, 37),
+    (IPPROTO_TCP, TCP_TX_DELAY),
     (SOL_SOCKET, SO_NOSIGPIPE),
 ];
 
@@ -127,7 +129,11 @@ impl Process {
             return Ok(());
         }
         if name == libc::SO_BINDTODEVICE {
-            return Ok(());
+            let device = value.0.split(|byte| *byte == 0).next().unwrap_or_default();
+            return match device.is_empty() || device == DEVICE {
+                true => Ok(()),
+                false => Err(Errno::ENODEV),
+            };
         }
         if value.0.len() < 4 {
             return Err(Errno::EINVAL);
@@ -264,6 +270,17 @@ impl Process {
                 settings.options.syn_retries = u8::try_from(n).unwrap_or(127);
             }
             libc::TCP_LINGER2 => settings.linger2 = n.clamp(-1, 120),
+            libc::TCP_WINDOW_CLAMP if n == 0 && state != State::Closed => {
+                return Err(Errno::EINVAL);
+            }
+            libc::TCP_WINDOW_CLAMP => {
+                settings.options.window_clamp = match u32::try_from(n) {
+                    Ok(0) | Err(_) => u32::MAX,
+                    Ok(n) => n.max(MIN_RCVBUF / 2),
+                };
+            }
+            // Only while a connection is repaired.
+            libc::TCP_TIMESTAMP => return Err(Errno::EPERM),
             libc::TCP_DEFER_ACCEPT => settings.defer_accept = n.max(0),
             libc::TCP_QUICKACK => {
                 settings.quickack = on;
@@ -446,6 +463,7 @@ impl Process {
             TCP_KEEPINIT => settings.options.open_timeout.map_or(0, secs),
             TCP_NOOPT => i32::from(settings.options.bare_syns),
             libc::TCP_SYNCNT => i32::from(settings.options.syn_retries),
+            libc::TCP_WINDOW_CLAMP => i32::try_from(settings.options.window_clamp).unwrap_or(0),
             libc::TCP_LINGER2 => match settings.linger2 {
                 0 => secs(settings.options.fin_wait_2),
                 n => n,
@@ -492,6 +510,29 @@ impl Process {
             _ => kept(settings, level, name)?,
         };
         Ok(number.to_ne_bytes().to_vec())
+    }
+}
+
+/// Whether an option that is kept would change what Linux does, where it is set to this.
+pub(crate) fn is_unhonoured(level: i32, name: i32, value: &OptVal) -> bool {
+    let n = value.int().unwrap_or(0);
+    match (level, name) {
+        (
+            SOL_SOCKET,
+            libc::SO_DONTROUTE
+            | libc::SO_TIMESTAMP
+            | libc::SO_TIMESTAMPNS
+            | libc::SO_NO_CHECK
+            | libc::SO_RXQ_OVFL,
+        )
+        | (IPPROTO_IP, libc::IP_PKTINFO | libc::IP_RECVTOS | libc::IP_RECVTTL)
+        | (IPPROTO_IPV6, libc::IPV6_RECVTCLASS | libc::IPV6_RECVPKTINFO)
+        | (IPPROTO_TCP, libc::TCP_THIN_LINEAR_TIMEOUTS | libc::TCP_REPAIR | TCP_TX_DELAY) => n != 0,
+        // `DO` is for TCP what `WANT` is, and `DONT` is told from them by DF alone, which no script
+        // compares; the others look away from the path's MTU.
+        (IPPROTO_IP, libc::IP_MTU_DISCOVER) => n > libc::IP_PMTUDISC_DO,
+        (IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER) => n > libc::IPV6_PMTUDISC_DO,
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The kernel's settings by name, and the policies of our TCP that they are.
 //!
-//! Those that say something our TCP has are applied; those that say nothing to it (how much memory
-//! all sockets share, say) are taken and kept; of others the caller is told.
+//! Those that say something our TCP has are applied. Those that it knows one way only are taken where
+//! they ask for just that, or where it makes no difference; else, and of others, the caller is told.
 
 use super::Profile;
 use super::settings::{Keys, Settings};
@@ -34,51 +34,141 @@ pub(super) struct Sysctls {
     pub(super) somaxconn: i32,
     /// `tcp_notsent_lowat`.
     pub(super) notsent_lowat: u32,
+    /// `tcp_max_syn_backlog`: half-open connections of a listener, where no cookies are sent.
+    pub(super) max_syn_backlog: u32,
+    /// `ip_local_port_range`.
+    pub(super) ports: (u16, u16),
+    /// `ip_nonlocal_bind`.
+    pub(super) nonlocal_bind: bool,
     pub(super) keepalive: KeepAlive,
     /// Every connection probes a silent peer.
     pub(super) always_keepalive: bool,
 }
 
-/// Names that are taken, and change nothing: what they are about our TCP does one way only, or not
-/// at all.
-const SILENT: &[&str] = &[
-    "tcp_adv_win_scale",
-    "tcp_allowed_congestion_control",
-    "tcp_app_win",
-    "tcp_autocorking",
-    "tcp_base_mss",
-    "tcp_challenge_ack_limit",
-    "tcp_comp_sack_delay_ns",
-    "tcp_comp_sack_nr",
-    "tcp_comp_sack_slack_ns",
-    "tcp_fack",
-    "tcp_fastopen_blackhole_timeout_sec",
-    "tcp_limit_output_bytes",
-    "tcp_low_latency",
-    "tcp_max_reordering",
-    "tcp_max_syn_backlog",
-    "tcp_mem",
-    "tcp_min_rtt_wlen",
-    "tcp_min_snd_mss",
-    "tcp_moderate_rcvbuf",
-    "tcp_no_metrics_save",
-    "tcp_no_ssthresh_metrics_save",
-    "tcp_pacing_ca_ratio",
-    "tcp_pacing_ss_ratio",
-    "tcp_plb_enabled",
-    "tcp_probe_interval",
-    "tcp_probe_threshold",
-    "tcp_reflect_tos",
-    "tcp_reordering",
-    "tcp_retrans_collapse",
-    "tcp_rfc1337",
-    "tcp_stdurg",
-    "tcp_thin_linear_timeouts",
-    "tcp_tso_rtt_log",
-    "tcp_tso_win_divisor",
-    "tcp_tw_reuse",
-    "tcp_workaround_signed_windows",
+/// What may be asked of a setting that nothing here follows.
+#[derive(Clone, Copy, Debug)]
+enum Takes {
+    /// Any number: it has no effect in Linux either, or none that a script could see.
+    Any,
+    /// What we do anyway, or what makes no difference to it.
+    Only(&'static [i64]),
+    /// So much or more, which is no limit to what a script does.
+    AtLeast(i64),
+}
+
+impl Takes {
+    fn takes(self, value: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(values) => values.contains(&value),
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+}
+
+/// Settings that our TCP knows one way only. Others than these values would change what Linux does,
+/// and are refused.
+const FIXED: &[(&str, Takes)] = &[
+    // Without effect since Linux 6.6, 4.15 and 4.14.
+    ("tcp_adv_win_scale", Takes::Any),
+    ("tcp_fack", Takes::Any),
+    ("tcp_low_latency", Takes::Any),
+    // Neither keeps any of the window back.
+    ("tcp_app_win", Takes::Only(&[0, 31])),
+    // Both wait for what lies in the device's queue, where nothing ever lies.
+    ("tcp_autocorking", Takes::Any),
+    ("tcp_limit_output_bytes", Takes::Any),
+    // Nothing is measured by its first segments before there is a probe.
+    ("tcp_base_mss", Takes::Only(&[1024])),
+    ("tcp_mtu_probe_floor", Takes::Only(&[48])),
+    ("tcp_probe_interval", Takes::Only(&[600])),
+    ("tcp_probe_threshold", Takes::Only(&[8])),
+    // No script gets a thousand challenges in a second.
+    ("tcp_challenge_ack_limit", Takes::AtLeast(1000)),
+    // Linux's defaults, and none at all, which is what we do.
+    ("tcp_comp_sack_delay_ns", Takes::Only(&[0, 1_000_000])),
+    ("tcp_comp_sack_nr", Takes::Only(&[0, 44])),
+    ("tcp_comp_sack_rtt_percent", Takes::Only(&[33])),
+    ("tcp_comp_sack_slack_ns", Takes::Any),
+    ("tcp_fastopen_blackhole_timeout_sec", Takes::Only(&[0])),
+    ("tcp_max_reordering", Takes::Only(&[300])),
+    // Pages; far more than a script's sockets take.
+    ("tcp_mem", Takes::AtLeast(8192)),
+    ("tcp_min_rtt_wlen", Takes::Only(&[300])),
+    ("tcp_min_snd_mss", Takes::Only(&[48])),
+    ("tcp_moderate_rcvbuf", Takes::Only(&[1])),
+    // Nothing but Fast Open's cookies is kept of a peer; Linux's default keeps more.
+    ("tcp_no_metrics_save", Takes::Only(&[0, 1])),
+    ("tcp_no_ssthresh_metrics_save", Takes::Only(&[1])),
+    ("tcp_pacing_ca_ratio", Takes::Only(&[120])),
+    ("tcp_pacing_ss_ratio", Takes::Only(&[200])),
+    ("tcp_plb_enabled", Takes::Only(&[0])),
+    ("tcp_reflect_tos", Takes::Only(&[0])),
+    ("tcp_retrans_collapse", Takes::Only(&[1])),
+    ("tcp_shrink_window", Takes::Only(&[0])),
+    ("tcp_stdurg", Takes::Only(&[0])),
+    ("tcp_thin_linear_timeouts", Takes::Only(&[0])),
+    ("tcp_tso_rtt_log", Takes::Only(&[9])),
+    // Two is for the loopback device only, which scripts have none of.
+    ("tcp_tw_reuse", Takes::Only(&[0, 2])),
+    ("tcp_workaround_signed_windows", Takes::Only(&[0])),
+    ("tcp_tw_recycle", Takes::Only(&[0])),
+    ("tcp_max_tw_buckets", Takes::AtLeast(1000)),
+    ("tcp_max_orphans", Takes::AtLeast(1000)),
+    ("ip_no_pmtu_disc", Takes::Only(&[0])),
+    // There is one device, and one program that is asked.
+    ("ip_forward", Takes::Any),
+    ("netdev_max_backlog", Takes::Any),
+    // Datagrams alone are bounded by these.
+    ("rmem_default", Takes::Any),
+    ("wmem_default", Takes::Any),
+    // Only for sockets that ask for MPTCP by its number.
+    ("net.mptcp.enabled", Takes::Only(&[0, 1])),
 ];
+
+/// The same of FreeBSD's.
+const FIXED_FREEBSD: &[(&str, Takes)] = &[
+    // What is remembered of servers: nothing but Fast Open's cookies.
+    ("tcp.hostcache.purgenow", Takes::Any),
+    ("tcp.hostcache.purge", Takes::Any),
+    ("tcp.rexmit_slop", Takes::Only(&[200])),
+    ("tcp.rfc6675_pipe", Takes::Only(&[1])),
+    ("tcp.tolerate_missing_ts", Takes::Only(&[0])),
+    ("tcp.recvbuf_auto", Takes::Only(&[1])),
+    ("tcp.sendbuf_auto", Takes::Only(&[1])),
+    ("tcp.do_tcpdrain", Takes::Any),
+    ("tcp.log_in_vain", Takes::Any),
+    ("tcp.log_debug", Takes::Any),
+    ("tcp.path_mtu_discovery", Takes::Only(&[1])),
+    ("tcp.pmtud_blackhole_detection", Takes::Only(&[0])),
+    ("tcp.rfc3042", Takes::Only(&[1])),
+    ("tcp.do_prr", Takes::Only(&[1])),
+    ("tcp.do_lrd", Takes::Only(&[0])),
+    ("tcp.newcwv", Takes::Only(&[0])),
+    ("tcp.nolocaltimewait", Takes::Any),
+    ("tcp.msl_local", Takes::Any),
+    ("tcp.fast_finwait2_recycle", Takes::Only(&[0])),
+    ("tcp.tso", Takes::Any),
+    // What we never do, or always.
+    ("tcp.blackhole", Takes::Only(&[0])),
+    ("tcp.insecure_ack", Takes::Only(&[0])),
+    ("tcp.ecn.plusplus", Takes::Only(&[0])),
+    ("tcp.ecn.generalized", Takes::Only(&[0])),
+    ("udp.blackhole", Takes::Only(&[0])),
+    ("tcp.syncookies", Takes::Only(&[1])),
+    ("tcp.syncookies_only", Takes::Only(&[0])),
+];
+
+/// Whether a setting that is not followed may be so; `None` where it is not such.
+fn fixed(table: &[(&str, Takes)], name: &str, values: &[i64]) -> Option<Result<(), String>> {
+    let (_, takes) = table.iter().find(|(known, _)| *known == name)?;
+    Some(match values.iter().all(|value| takes.takes(*value)) {
+        true => Ok(()),
+        false => Err(NOT_HONOURED.to_owned()),
+    })
+}
+
+const NOT_HONOURED: &str = "that value is not honoured";
 
 impl Sysctls {
     /// A profile's, as packet scripts' `defaults.sh` leaves them.
@@ -122,6 +212,9 @@ impl Sysctls {
             cookies: Cookies::WhenFull,
             somaxconn: 4096,
             notsent_lowat: u32::MAX,
+            max_syn_backlog: 4096,
+            ports: (32_768, 60_999),
+            nonlocal_bind: false,
             keepalive,
             always_keepalive: !linux,
         }
@@ -152,13 +245,36 @@ impl Sysctls {
         if short == "default_qdisc" {
             // The one queue that paces.
             self.options.pacing = value == "fq";
-            return Ok(());
+            let plain = ["fq", "pfifo", "bfifo", "pfifo_fast", "fq_codel", "noqueue"];
+            return match plain.contains(&value) {
+                true => Ok(()),
+                false => Err(NOT_HONOURED.to_owned()),
+            };
         }
-        if SILENT.contains(&short) {
-            return Ok(());
+        if short == "tcp_allowed_congestion_control" {
+            // A script's program may have them all; Linux takes names that it knows.
+            let known = |name: &str| Algorithm::by_name(name).is_some();
+            return match value.split_whitespace().all(known) {
+                true => Ok(()),
+                false => Err(bad()),
+            };
         }
         let numbers = numbers(value).ok_or_else(bad)?;
         let first = *numbers.first().ok_or_else(bad)?;
+        let several = match short {
+            "tcp_rmem" | "tcp_wmem" | "tcp_mem" => 3,
+            "ip_local_port_range" => 2,
+            _ => 1,
+        };
+        if numbers.len() != several {
+            return Err(bad());
+        }
+        if let Some(told) = fixed(FIXED, short, &numbers) {
+            return told;
+        }
+        if first < 0 {
+            return Err(bad());
+        }
         let triple = || match numbers.as_slice() {
             [a, b, c] => Some([clamp(*a), clamp(*b), clamp(*c)]),
             _ => None,
@@ -168,7 +284,23 @@ impl Sysctls {
             "tcp_wmem" => self.wmem = triple().ok_or_else(bad)?,
             "rmem_max" => self.core_max[0] = clamp(first),
             "wmem_max" => self.core_max[1] = clamp(first),
-            "rmem_default" | "wmem_default" | "netdev_max_backlog" => {}
+            "ip_nonlocal_bind" => self.nonlocal_bind = first != 0,
+            "ip_local_port_range" => {
+                let ports: Option<Vec<u16>> = numbers
+                    .iter()
+                    .map(|port| u16::try_from(*port).ok())
+                    .collect();
+                self.ports = match ports.as_deref() {
+                    Some(&[low, high]) if 0 < low && low <= high => (low, high),
+                    _ => return Err(bad()),
+                };
+            }
+            "tcp_max_syn_backlog" => self.max_syn_backlog = clamp(first),
+            "tcp_recovery" if first > 1 => return Err(NOT_HONOURED.to_owned()),
+            "tcp_ecn" if first > 5 => return Err(bad()),
+            "tcp_ecn_option" if first > 3 => return Err(bad()),
+            "tcp_reordering" if !(1..=300).contains(&first) => return Err(bad()),
+            "tcp_tso_win_divisor" if first == 0 => return Err(NOT_HONOURED.to_owned()),
             "somaxconn" => self.somaxconn = i32::try_from(first).map_err(|_| bad())?,
             "tcp_abort_on_overflow" => self.abort_on_overflow = first != 0,
             "tcp_fastopen" => self.fastopen = clamp(first),
@@ -277,17 +409,10 @@ impl Sysctls {
             "ipc.somaxconn" | "ipc.soacceptqueue" => {
                 self.somaxconn = i32::try_from(n).unwrap_or(i32::MAX);
             }
-            // What we never do, or always.
-            "tcp.blackhole"
-            | "tcp.insecure_ack"
-            | "tcp.ecn.plusplus"
-            | "tcp.ecn.generalized"
-            | "udp.blackhole"
-                if on =>
-            {
-                return Some(Err("this is not to be had".into()));
+            _ => {
+                let none = || Err(format!("{dotted}: no such sysctl is known"));
+                return Some(fixed(FIXED_FREEBSD, name, &[n]).unwrap_or_else(none));
             }
-            _ => {}
         }
         Some(Ok(()))
     }
@@ -345,8 +470,9 @@ impl Sysctls {
             }
             "tcp_ecn_option_beacon" => o.ecn_beacons = byte(value),
             "ip_default_ttl" => o.ttl = byte(value),
-            "tcp_shrink_window" | "tcp_tw_recycle" | "tcp_max_tw_buckets" | "tcp_max_orphans" => {}
-            "ip_no_pmtu_disc" | "ip_local_port_range" | "ip_forward" | "ip_nonlocal_bind" => {}
+            "tcp_reordering" => o.dup_thresh = u16::try_from(value).ok()?,
+            "tcp_rfc1337" => o.lasting_time_wait = on,
+            "tcp_tso_win_divisor" => o.burst_share = byte(value),
             _ => return None,
         }
         Some(())

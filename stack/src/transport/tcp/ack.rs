@@ -429,7 +429,8 @@ impl Sender {
             lost,
             cwnd_limited: self.cwnd_limited,
             in_recovery: reducing,
-            reordered: self.reordering_degree() > 3,
+            reordered: self.reordering_degree(cx.options.dup_thresh)
+                > u32::from(cx.options.dup_thresh),
         };
         self.cc.on_ack(&ack);
         //= RFC 6582 §3.2 step 3: what a partial acknowledgment shows to be lost is sent at once.

@@ -400,7 +400,8 @@ impl Connection {
         if old.congestion != self.options.congestion {
             self.snd.restart_control(&self.options);
         }
-        if old.recv_buffer != self.options.recv_buffer {
+        let limits = |o: &Options| (o.recv_buffer, o.window_clamp);
+        if limits(&old) != limits(&self.options) {
             self.rcv.set_limits(&self.options);
         }
         if old.mss != self.options.mss && self.state.is_synchronized() {
@@ -1098,7 +1099,7 @@ impl Connection {
             recv_limit: rcv.limit(),
             reordering: snd.reordering_seen(),
             reordering_events: snd.track.rack.events,
-            reordering_degree: snd.reordering_degree(),
+            reordering_degree: snd.reordering_degree(self.options.dup_thresh),
             bytes_sent: snd.counters.bytes_sent,
             bytes_retrans: snd.counters.bytes_retrans,
             bytes_acked: snd.buffer.start(),

@@ -24,9 +24,6 @@ use super::status::Phase;
 use super::timers::{Timer, Timers};
 use crate::time::{Duration, Instant};
 
-/// RFC 5681 §3.2, RFC 6675 §2, RFC 8985 §3.3: duplicates that mean loss.
-const DUP_THRESH: u32 = 3;
-
 /// RFC 8985 §7.2: the longest delay of an acknowledgment that a probe allows for.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 
@@ -184,10 +181,12 @@ impl Sender {
     ) -> u32 {
         let mss = u32::from(self.mss);
         let before = self.track.board.lost();
+        //= RFC 5681 §3.2, RFC 6675 §2, RFC 8985 §3.3: three duplicates mean loss, unless told otherwise.
+        let enough = u32::from(cx.options.dup_thresh.max(1));
         if self.sack && cx.options.rack {
             out.probe_lost = self.detect_by_time(cx, timers);
         } else if self.sack {
-            if let Some(below) = self.track.board.lost_below(mss, DUP_THRESH) {
+            if let Some(below) = self.track.board.lost_below(mss, enough) {
                 self.track.why = Why::Duplicates;
                 //= RFC 6675 §4 NextSeg: what was sent again is not again, but by the timer.
                 let once = |s: &Sent| !s.marks.has(Marks::RETRANSMITTED);
@@ -195,7 +194,7 @@ impl Sender {
                     .board
                     .mark_lost(|s| s.seq.before(below) && once(s));
             }
-        } else if u32::from(self.dupacks) >= DUP_THRESH
+        } else if u32::from(self.dupacks) >= enough
             //= RFC 6582 §3.2 step 2: only beyond `recover`; before, they answer what was sent again.
             && self.una.after(self.high_seq)
             && matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr)
@@ -223,7 +222,8 @@ impl Sender {
         //= RFC 8985 §7.4.1 an acknowledgment of a probe shows what was lost before it, as any other.
         let recovering = matches!(self.phase, Phase::Recovery | Phase::Loss);
         let mss = u32::from(self.mss);
-        let certain = recovering || self.track.board.sacked_segments(mss, DUP_THRESH) >= DUP_THRESH;
+        let enough = u32::from(cx.options.dup_thresh.max(1));
+        let certain = recovering || self.track.board.sacked_segments(mss, enough) >= enough;
         let (min_rtt, srtt) = (self.rtt.min_rtt(cx.now), self.rtt.srtt());
         let reo_wnd = self.track.rack.reo_wnd(certain, min_rtt, srtt);
         let mut wait = None;

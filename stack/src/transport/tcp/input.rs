@@ -440,6 +440,10 @@ impl Connection {
             self.challenge(now);
             return Err(DropReason::TcpChallenged);
         }
+        if self.state == State::TimeWait && self.options.lasting_time_wait {
+            //= RFC 1337 §3 fix F1: a reset does not cut TIME-WAIT short.
+            return Err(DropReason::TcpUnexpected);
+        }
         //= RFC 9293 §3.5.3 SHLD-2: whatever data it carries.
         //= RFC 9293 §3.6 MUST-12: the user is told that it was aborted.
         //= RFC 9293 §3.5 MUST-11: opened by us, it ends; by the peer, the listener goes on.

@@ -197,6 +197,9 @@ pub struct Options {
     pub ecn_control: bool,
     /// Detect loss by time (RFC 8985); else by three duplicates.
     pub rack: bool,
+    /// So many duplicates, or segments delivered out of order, mean loss (RFC 5681 §3.2, RFC 6675
+    /// §2 DupThresh, RFC 8985 §3.3: three); more where the network is known to reorder.
+    pub dup_thresh: u16,
     /// Probe for a lost tail (RFC 8985 §7).
     pub tail_loss_probe: bool,
     /// Detect spurious timeouts (RFC 5682).
@@ -212,6 +215,8 @@ pub struct Options {
     pub initial_window: u16,
     /// Receive buffer.
     pub recv_buffer: Buffer,
+    /// The largest window to offer, however much room there is (`TCP_WINDOW_CLAMP`).
+    pub window_clamp: u32,
     /// Send buffer.
     pub send_buffer: Buffer,
     /// What the limits of the receive buffer count, and with it how windows and acknowledgments
@@ -251,6 +256,9 @@ pub struct Options {
     pub trusts_syns: bool,
     /// What a SYN with a FIN opens.
     pub syn_fin: SynFin,
+    /// A reset does not end TIME-WAIT (RFC 1337 §3, fix F1); RFC 9293 §3.10.7.4 lets it, and so do
+    /// we unless told.
+    pub lasting_time_wait: bool,
     /// TIME-WAIT as in FreeBSD: resets end it not (RFC 1337 §3), what acknowledges nothing is
     /// dropped, all else answered but for the last acknowledgment once more; and a SYN takes its
     /// place only with a number beyond those that came.
@@ -315,6 +323,9 @@ pub struct Options {
     /// acknowledgments come twice a round trip (Linux's `tcp_min_tso_segs`, there 2). `None`:
     /// as large as they can be, which costs least.
     pub burst_segments: Option<u8>,
+    /// There too, new data waits for the next acknowledgment unless so large a part of the window may
+    /// leave: one in so many (Linux's `tcp_tso_win_divisor`, there 3).
+    pub burst_share: u8,
     /// Path MTU discovery without ICMP.
     pub mtu_probing: MtuProbing,
     //= RFC 9293 §3.9.2 MUST-49: the time to live, for each connection.
@@ -354,6 +365,7 @@ impl Default for Options {
             ecn_prompt: true,
             ecn_control: true,
             rack: true,
+            dup_thresh: 3,
             tail_loss_probe: true,
             frto: true,
             dsack: true,
@@ -364,6 +376,7 @@ impl Default for Options {
                 initial: 65_535,
                 max: 6 << 20,
             },
+            window_clamp: u32::MAX,
             send_buffer: Buffer {
                 initial: 64 << 10,
                 max: 4 << 20,
@@ -382,6 +395,7 @@ impl Default for Options {
             trusts_resets: false,
             trusts_syns: false,
             syn_fin: SynFin::NotAListeners,
+            lasting_time_wait: false,
             stern_time_wait: false,
             keepalive: None,
             user_timeout: None,
@@ -410,6 +424,7 @@ impl Default for Options {
             pacing: false,
             max_pacing_rate: u64::MAX,
             burst_segments: None,
+            burst_share: 3,
             mtu_probing: MtuProbing::BlackHole,
             ttl: 0,
             tos: 0,

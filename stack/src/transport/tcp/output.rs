@@ -644,8 +644,8 @@ impl Connection {
         }
         let limit = window.min(room);
         let rest = snd.unsent() > bound;
-        let third = snd.wnd.min(snd.cc.window()) / 3;
-        if limit >= most || rest && limit >= bound || limit >= third {
+        let share = snd.wnd.min(snd.cc.window()) / u32::from(self.options.burst_share.max(1));
+        if limit >= most || rest && limit >= bound || limit >= share {
             return false;
         }
         limit <= bound

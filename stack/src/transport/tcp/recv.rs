@@ -20,7 +20,7 @@ use super::options::{Accounting, Options};
 use super::segment::{Sacks, Segment};
 use crate::frame::Payload;
 use crate::reason::DropReason;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
@@ -102,8 +102,8 @@ pub(super) struct Receiver {
     measured_at: Instant,
     /// What was read in the round trip before.
     space: u32,
-    /// The round trip as a receiver sees it.
-    rtt: Duration,
+    /// The round trip as a receiver sees it, in nanoseconds.
+    rtt: u64,
     pub(super) last_data_at: Instant,
 }
 
@@ -114,6 +114,8 @@ struct Packets {
     charged: u32,
     /// What the window may be, however much room there is.
     clamp: u32,
+    /// What it may ever be ([`Options::window_clamp`]).
+    most: u32,
     /// The largest segment that we announced.
     mss: u16,
     /// Data in 256 units of memory, as the segments show that came.
@@ -165,10 +167,10 @@ fn cost(len: u32) -> u32 {
 
 impl Receiver {
     pub(super) fn new(now: Instant, options: &Options) -> Self {
-        let max = options.recv_buffer.max.max(options.recv_buffer.initial);
         let packets = options.accounting == Accounting::Packets;
+        let (limit, max) = limits(options);
         // A buffer that does not grow never offers more than half of its memory.
-        let most = match packets && max == options.recv_buffer.initial {
+        let most = match packets && max == limit {
             true => max / 2,
             false => max,
         };
@@ -178,16 +180,17 @@ impl Receiver {
             adv: SeqNum(0),
             up: None,
             wscale: if options.window_scaling {
-                scale_for(most)
+                scale_for(most.min(options.window_clamp))
             } else {
                 0
             },
-            limit: options.recv_buffer.initial,
+            limit,
             max,
             supply: Supply::Ample,
             packets: packets.then_some(Packets {
                 charged: 0,
                 clamp: 65_535,
+                most: options.window_clamp,
                 mss: 1460,
                 ratio: 128,
                 pushed: 0,
@@ -214,7 +217,7 @@ impl Receiver {
             copied: 0,
             measured_at: now,
             space: 0,
-            rtt: Duration::ZERO,
+            rtt: 0,
             last_data_at: now,
         }
     }
@@ -236,7 +239,7 @@ impl Receiver {
         let Some(p) = &mut self.packets else { return };
         p.mss = mss.max(1);
         let len = u32::from(mss.saturating_sub(if timestamps { 12 } else { 0 }).max(1));
-        let full = p.window(self.limit);
+        let full = p.window(self.limit).min(p.most);
         let whole = if full > len { full / len * len } else { full };
         p.clamp = whole.min(65_535);
         self.space = p.clamp.min(10 * u32::from(p.mss));
@@ -381,7 +384,7 @@ impl Receiver {
             return;
         }
         let free = p.window(self.limit.saturating_sub(p.charged));
-        let room = free.saturating_sub(p.clamp);
+        let room = free.min(p.most).saturating_sub(p.clamp);
         if room == 0 {
             return;
         }
@@ -973,17 +976,17 @@ impl Receiver {
     /// Takes a sample of the round trip: the time since what a segment's timestamp answers.
     pub(super) fn on_echo(&mut self, sample: Duration) {
         let sample = sample.max(Duration::from_millis(1));
-        self.rtt = if self.rtt.is_zero() {
-            sample
-        } else {
-            (self.rtt * 7 + sample) / 8
+        let sample = nanos(sample);
+        self.rtt = match self.rtt {
+            0 => sample,
+            rtt => rtt.saturating_mul(7).saturating_add(sample) / 8,
         };
     }
 
     /// The round trip, where acknowledgments time it better.
     pub(super) fn hint_rtt(&mut self, rtt: Option<Duration>) {
-        if self.rtt.is_zero() {
-            self.rtt = rtt.unwrap_or_default();
+        if self.rtt == 0 {
+            self.rtt = rtt.map_or(0, nanos);
         }
     }
 
@@ -991,7 +994,7 @@ impl Receiver {
     /// it never limits a sender that doubles its window each round trip.
     fn tune(&mut self, now: Instant) {
         let grows = self.limit < self.max && self.supply == Supply::Ample;
-        if !grows || self.rtt.is_zero() || now.since(self.measured_at) < self.rtt {
+        if !grows || self.rtt == 0 || nanos(now.since(self.measured_at)) < self.rtt {
             return;
         }
         let read = self.copied;
@@ -1026,8 +1029,13 @@ impl Receiver {
 
     /// Other limits, from now on; what is offered stays offered.
     pub(super) fn set_limits(&mut self, options: &Options) {
-        self.max = options.recv_buffer.max.max(options.recv_buffer.initial);
-        self.limit = self.limit.max(options.recv_buffer.initial).min(self.max);
+        let (limit, max) = limits(options);
+        self.max = max;
+        self.limit = self.limit.max(limit).min(self.max);
+        if let Some(p) = &mut self.packets {
+            p.most = options.window_clamp;
+            p.clamp = p.clamp.min(p.most);
+        }
     }
 
     /// Takes up to `max` bytes.
@@ -1055,6 +1063,18 @@ impl Receiver {
         self.held = None;
         self.dsack = None;
     }
+}
+
+/// What a buffer may hold at the start, and ever. Where bytes are counted, the window is what it has
+/// room for.
+fn limits(options: &Options) -> (u32, u32) {
+    let most = match options.accounting {
+        Accounting::Bytes => options.window_clamp,
+        Accounting::Packets => u32::MAX,
+    };
+    let buffer = options.recv_buffer;
+    let initial = buffer.initial.min(most);
+    (initial, buffer.max.min(most).max(initial))
 }
 
 /// The least scale with which `max` can be offered (RFC 7323 §2.3: at most 14).

@@ -657,15 +657,15 @@ impl Sender {
         self.track.rack.reordering_seen
     }
 
-    /// By how many segments delivery was out of order at most; three before it is known (RFC 4653's
-    /// measure, as Linux tells it).
-    pub(super) fn reordering_degree(&self) -> u32 {
+    /// By how many segments delivery was out of order at most; `least`, which is what means loss,
+    /// before it is known (RFC 4653's measure, as Linux tells it).
+    pub(super) fn reordering_degree(&self, least: u16) -> u32 {
         let segments = self
             .track
             .rack
             .reordered
             .div_ceil(u32::from(self.mss).max(1));
-        segments.clamp(3, 300)
+        segments.min(300).max(u32::from(least))
     }
 
     /// Gives back what an idle sender does not need.

@@ -7,6 +7,7 @@ use crate::pkt::place::Place;
 use crate::pkt::tree::{Expr, Field, SystemCall};
 use crate::posix::{
     Answer, Call, ControlMessage, EpollEvent, Errno, Mode, Op, OptVal, PollFd, Target,
+    is_unhonoured,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
@@ -79,14 +80,43 @@ pub(crate) fn number(expr: &Expr) -> std::result::Result<i64, String> {
 }
 
 fn int(expr: &Expr) -> Result<i32> {
+    let value = number(expr).map_err(Stop::Cannot)?;
     // Flags may be written as unsigned numbers.
-    #[expect(clippy::cast_possible_truncation, reason = "C's int, as C converts it")]
-    number(expr).map(|value| value as i32).map_err(Stop::Cannot)
+    i32::try_from(value)
+        .or_else(|_| u32::try_from(value).map(u32::cast_signed))
+        .or_else(|_| cannot(format!("{value} is too large for an int")))
 }
 
+/// The most that one call can move: half of what Linux's can.
+const MOST_BYTES: usize = 1 << 30;
+
 fn count(expr: &Expr) -> Result<usize> {
-    usize::try_from(number(expr).map_err(Stop::Cannot)?)
-        .or_else(|_| cannot("a negative number of bytes"))
+    let value = number(expr).map_err(Stop::Cannot)?;
+    match usize::try_from(value) {
+        Ok(count) if count <= MOST_BYTES => Ok(count),
+        Ok(_) => cannot(format!(
+            "{value} bytes are more than one call can move here"
+        )),
+        Err(_) => cannot("a negative number of bytes"),
+    }
+}
+
+/// Bytes of all buffers together.
+fn total(parts: &[usize]) -> Result<usize> {
+    // Each is bounded, and so many do not fit in a script.
+    match parts.iter().sum::<usize>() {
+        sum if sum <= MOST_BYTES => Ok(sum),
+        sum => cannot(format!("{sum} bytes are more than one call can move here")),
+    }
+}
+
+/// An option as the script names it.
+fn shown(expr: &Expr) -> String {
+    match expr {
+        Expr::Word(name) => name.clone(),
+        Expr::Int(value) => value.to_string(),
+        _ => "an option".to_owned(),
+    }
 }
 
 fn field<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {
@@ -105,7 +135,7 @@ fn fields_of(expr: &Expr) -> Result<&[Field]> {
 
 /// Length of an iovec list.
 fn iovec(expr: &Expr) -> Result<usize> {
-    Ok(iovec_parts(expr)?.iter().sum())
+    total(&iovec_parts(expr)?)
 }
 
 /// Length of each of its buffers.
@@ -196,7 +226,7 @@ impl Runner<'_> {
                     .prepared
                     .config
                     .tolerance
-                    .max((end - waiting.begun) / 8);
+                    .max(end.saturating_sub(waiting.begun) / 8);
             let still = |runner: &Self| runner.pending.iter().any(|other| other.at == at);
             if self.now() < late {
                 self.advance(late).map_err(|stop| (at, stop))?;
@@ -457,12 +487,22 @@ impl Runner<'_> {
             ("getsockopt", [fd, level, option, _, len]) => {
                 Op::get(self.fd(fd)?, int(level)?, int(option)?, count(len)?)
             }
-            ("setsockopt", [fd, level, option, value, len]) => Op::SetSockOpt {
-                fd: self.fd(fd)?,
-                level: int(level)?,
-                name: int(option)?,
-                value: option_value(value, count(len)?)?,
-            },
+            ("setsockopt", [fd, level, option, value, len]) => {
+                let (level, name) = (int(level)?, int(option)?);
+                let value = option_value(value, count(len)?)?;
+                if value
+                    .as_ref()
+                    .is_some_and(|v| is_unhonoured(level, name, v))
+                {
+                    return cannot(format!("{} so set is not honoured", shown(option)));
+                }
+                Op::SetSockOpt {
+                    fd: self.fd(fd)?,
+                    level,
+                    name,
+                    value,
+                }
+            }
             ("getsockname", [fd, ..]) => Op::GetSockName {
                 fd: self.fd(fd)?,
                 addr: None,
@@ -577,7 +617,7 @@ impl Runner<'_> {
             }
             ("writev", [buffers, _]) => {
                 lengths = iovec_parts(buffers)?;
-                ((vec![0; lengths.iter().sum()], false), 0)
+                ((vec![0; total(&lengths)?], false), 0)
             }
             ("sendmsg", [message, flags]) => {
                 let fields = fields_of(message)?;
@@ -590,7 +630,7 @@ impl Runner<'_> {
                 if let Some(buffers) = field(fields, "msg_iov") {
                     lengths = iovec_parts(buffers)?;
                 }
-                ((vec![0; lengths.iter().sum()], false), int(flags)?)
+                ((vec![0; total(&lengths)?], false), int(flags)?)
             }
             _ => return cannot(format!("{name} with other arguments than its own")),
         };
@@ -788,7 +828,8 @@ impl Runner<'_> {
             return if found == Some(wanted) {
                 Ok(())
             } else {
-                fail(format!("expected control data {wanted}, got {found:?}"))
+                let found = found.map_or_else(|| "none".to_owned(), |found| found.to_string());
+                fail(format!("expected control data {wanted}, got {found}"))
             };
         };
         if field(fields, "scm_sec").is_some() {
@@ -817,7 +858,8 @@ impl Runner<'_> {
             };
             let wanted = field(fields, name).map_or(Ok(0), int)?.cast_unsigned();
             if found != Some(wanted) {
-                return fail(format!("expected {name} {wanted}, got {found:?}"));
+                let found = found.map_or_else(|| "none".to_owned(), |found| found.to_string());
+                return fail(format!("expected {name} {wanted}, got {found}"));
             }
         }
         Ok(())
@@ -848,6 +890,14 @@ impl Runner<'_> {
 }
 
 fn sockaddr(fields: &[Field]) -> Result<Target> {
+    let family = ["sa_family", "sin_family", "sin6_family"]
+        .iter()
+        .find_map(|name| field(fields, name));
+    if let Some(family) = family.filter(|family| **family != Expr::Ellipsis)
+        && int(family)? == libc::AF_UNSPEC
+    {
+        return Ok(Target::Unspec);
+    }
     let port = match field(fields, "sin_port").or_else(|| field(fields, "sin6_port")) {
         Some(port) => u16::try_from(int(port)?).unwrap_or(0),
         None => 0,

@@ -123,9 +123,11 @@ impl Runner<'_> {
         };
         let (from, to) = match event.time {
             Time::At(at) => (at, at),
-            Time::After(after) => (offset + after, offset + after),
+            Time::After(after) => (offset.saturating_add(after), offset.saturating_add(after)),
             Time::Between(from, to) => (from, to),
-            Time::AfterBetween(from, to) => (offset + from, offset + to),
+            Time::AfterBetween(from, to) => {
+                (offset.saturating_add(from), offset.saturating_add(to))
+            }
             Time::Any => (offset, u64::MAX),
         };
         let started = match &event.action {
@@ -140,9 +142,13 @@ impl Runner<'_> {
             Action::Packet(packet) => self.inbound(packet)?,
             Action::Call(call) => {
                 let relative = matches!(event.time, Time::After(_));
-                let end = call
-                    .end
-                    .map(|end| if relative { offset + end } else { end });
+                let end = call.end.map(|end| {
+                    if relative {
+                        offset.saturating_add(end)
+                    } else {
+                        end
+                    }
+                });
                 self.exchange.push((self.now(), Entry::Line(event.at.line)));
                 self.call(event.at, call, end)?;
             }
@@ -175,7 +181,7 @@ impl Runner<'_> {
     /// Lets time pass until `at`, where it has not come too far already.
     fn reach(&mut self, at: u64) -> Result<()> {
         let now = self.now();
-        if self.last.is_some() && now > at + self.tolerance(at) {
+        if self.last.is_some() && now > at.saturating_add(self.tolerance(at)) {
             return fail(format!(
                 "is at {}, but it is {} by now",
                 clock(at),

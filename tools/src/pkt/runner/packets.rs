@@ -155,6 +155,7 @@ impl Runner<'_> {
             self.next_port = self.next_port.wrapping_add(1).max(1024);
         }
         socket.script_port = spec.ports.map(|(from, _)| from);
+        socket.script_local_port = spec.ports.map(|(_, to)| to);
         socket.remote = Some((config.setup.remote, from));
         socket.local = Some((config.setup.local, to));
         socket.script_remote_isn = spec.seq;
@@ -225,7 +226,7 @@ impl Runner<'_> {
         let first = self.awaited(packet, limit)?;
         let Some(first) = first else {
             let why = match any {
-                true => format!("no packet left until {}", clock(self.now())),
+                true => "no packet left, and none is to come".to_owned(),
                 false => format!("no packet left by {}", clock(time.1)),
             };
             return Err(Stop::Fail(why, vec![format!("expected: {packet}")]));
@@ -255,8 +256,9 @@ impl Runner<'_> {
         }
     }
 
-    /// The next packet of the connection under test; those of others are passed over, as
-    /// packetdrill does.
+    /// The next packet of the connection under test; those of others are passed over, as packetdrill
+    /// does. Where the script names connections side by side by their ports, one of another such is
+    /// one too many.
     fn awaited(&mut self, packet: &Packet, limit: u64) -> Result<Option<Outgoing>> {
         let icmp = matches!(packet.body, Body::Icmp { .. });
         loop {
@@ -264,11 +266,38 @@ impl Runner<'_> {
                 if self.tested()?.owns(&next.seen, icmp) {
                     return Ok(Some(next));
                 }
+                let named = |s: &Socket| s.script_port.is_some() && s.is_known_to_own(&next.seen);
+                if self.sockets.iter().any(named) {
+                    return self.stray(packet, &next);
+                }
             }
             if !self.advance_to_next(limit)? {
                 return Ok(None);
             }
         }
+    }
+
+    /// A packet of another connection left before the one that is expected.
+    fn stray<T>(&self, packet: &Packet, stray: &Outgoing) -> Result<T> {
+        let SeenBody::Tcp { spec, .. } = &stray.seen.body else {
+            return fail("a packet of another connection left");
+        };
+        let mut sockets = self.sockets.iter().rev();
+        let whose = sockets.find(|socket| socket.is_known_to_own(&stray.seen));
+        let port = whose.and_then(|socket| socket.script_port).unwrap_or(0);
+        let live = Packet {
+            outbound: true,
+            outer: stray.seen.outer.clone(),
+            ip: packet.ip,
+            body: Body::Tcp(spec.clone()),
+        };
+        Err(Stop::Fail(
+            format!("a packet to port {port} left, which the script does not expect"),
+            vec![
+                format!("expected: {packet}"),
+                format!("actual:   {} {live}", clock(stray.at)),
+            ],
+        ))
     }
 
     /// Puts what left into the script's numbers.
@@ -444,6 +473,11 @@ impl Runner<'_> {
             },
         };
         let mut wrong = self.differences(packet, actual)?;
+        if let (Body::Tcp(expected), ActualBody::Tcp { spec, .. }) = (&packet.body, &actual.body)
+            && let (Some(ports), Some(live)) = (expected.ports, spec.ports)
+        {
+            wrong.extend(self.tested()?.check_ports(ports, live));
+        }
         let early = from.saturating_sub(self.tolerance(from));
         let late = to.saturating_add(self.tolerance(from));
         if !any && (actual.at < early || actual.at > late) {

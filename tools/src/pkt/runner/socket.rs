@@ -32,6 +32,8 @@ pub(super) struct Socket {
     pub(super) remote: Option<(IpAddr, u16)>,
     /// The peer's port as the script names it.
     pub(super) script_port: Option<u16>,
+    /// Ours likewise.
+    pub(super) script_local_port: Option<u16>,
     pub(super) script_local_isn: u32,
     pub(super) live_local_isn: u32,
     pub(super) script_remote_isn: u32,
@@ -54,6 +56,7 @@ impl Socket {
             local: None,
             remote: None,
             script_port: None,
+            script_local_port: None,
             script_local_isn: 0,
             live_local_isn: 0,
             script_remote_isn: 0,
@@ -111,6 +114,38 @@ impl Socket {
             self.local = Some((seen.ip.from, from));
         }
         opens
+    }
+
+    /// Whether a packet that left is this connection's for certain.
+    pub(super) fn is_known_to_own(&self, seen: &Seen) -> bool {
+        let Some((from, to)) = seen.ports() else {
+            return false;
+        };
+        let tcp = matches!(seen.body, SeenBody::Tcp { .. });
+        tcp && self.local == Some((seen.ip.from, from)) && self.remote == Some((seen.ip.to, to))
+    }
+
+    /// Compares the ports that a script says of a packet that left with what it said before, or else
+    /// with those of the packet where they can be known; what is wrong.
+    pub(super) fn check_ports(
+        &mut self,
+        (from, to): (u16, u16),
+        live: (u16, u16),
+    ) -> Option<String> {
+        // The port of our end of a connection that we open is not the script's to choose, nor is the
+        // one of a peer that it did not name.
+        let active = matches!(
+            self.state,
+            State::Connecting | State::SynSent | State::SynAcked
+        );
+        let from_wanted = self.script_local_port.or((!active).then_some(live.0));
+        let to_wanted = self.script_port.or(active.then_some(live.1));
+        (self.script_local_port, self.script_port) = (Some(from), Some(to));
+        let differs = |wanted: Option<u16>, said: u16| wanted.is_some_and(|wanted| wanted != said);
+        (differs(from_wanted, from) || differs(to_wanted, to)).then(|| {
+            let got = (from_wanted.unwrap_or(from), to_wanted.unwrap_or(to));
+            format!("ports: expected {from} > {to}, got {} > {}", got.0, got.1)
+        })
     }
 
     /// Maps a packet's own timestamp, which the script says is `script`, and learns from it.
