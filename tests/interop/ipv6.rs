@@ -447,7 +447,7 @@ fn radvd_renumbers_the_host() {
         kill $radvd; wait",
         first = first.path(),
         second = second.path(),
-        exe = crate::common::tapline(),
+        exe = tapline(),
     );
     let ran = run(&["up", "--config", file.path(), "--", "sh", "-c", &script]).exits(0);
     let (before, after) = ran.out.split_once("renumbering").unwrap();

@@ -240,6 +240,8 @@ impl Process {
                 || socket.settings.fast_open_no_cookie,
             reset_on_overflow: self.sysctls.abort_on_overflow,
             defer: timeouts_in(socket.settings.defer_accept),
+            // Which family a script speaks is said by its address.
+            only_v6: true,
         })
     }
 
