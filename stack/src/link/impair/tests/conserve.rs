@@ -126,6 +126,7 @@ fn one_run(seed: u64) -> Way {
             2 => way.rules_mut().push(random_rule(&mut rng)),
             3 => way.rules_mut().clear(),
             4 => way = way.clone(),
+            5 => way.set_memory(if some(&mut rng, 2) { 10_000 } else { u64::MAX }),
             _ => {
                 let (port, len) = (rng.below(12), 80 + rng.below(900));
                 let len = usize::try_from(len).unwrap();
