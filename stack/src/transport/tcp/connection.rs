@@ -884,9 +884,10 @@ impl Connection {
             return self.finish(now, Some(Error::TimedOut));
         }
         //= RFC 9293 §3.8.3 MUST-21: what the user has set as a time holds for data that may not be
-        //= sent as well. As Linux, from the first probe until the window opens, whether the peer
-        //= answers or not: MUST-37 is for who has set none, and RFC 9293 §3.8.6.1 leaves the end to
-        //= whose resources are held (RFC 6429 §4).
+        //= sent as well.
+        // As Linux, from the first probe until the window opens, whether the peer answers or not: that
+        // a closed window keeps a connection open is for who has set none, and RFC 6429 §4 leaves the
+        // end to whose resources are held.
         let since = *self.snd.stalled_since.get_or_insert(now);
         let limit = self.options.user_timeout;
         if limit.is_some_and(|limit| now.since(since) >= limit) {
