@@ -235,7 +235,7 @@ for _ in range(3):
     s.close()
 page, who = tcp.accept()
 page.recv(2048)
-page.sendall(b'HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello')
+page.sendall(b'HTTP/1.0 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello')
 page.close()
 END";
     let server = world.start("kernel", server, "ready");
@@ -312,7 +312,10 @@ fn a_bridge_hears_what_is_listened_to() {
                 &wait("bridge mdb show dev br0 | grep -q 'grp ff02::1:ff00:2 '"),
             )
             .exits(0);
-        let send = "echo to the group | nc -6 -u -w 1 ff05::7%br0 5000";
+        let send = "python3 -c \"import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex('br0'))
+s.sendto(b'to the group', ('ff05::7', 5000))\"";
         world.sh("kernel", send).exits(0);
         let said = member.ended();
         assert!(said.contains("to the group"), "{said}");

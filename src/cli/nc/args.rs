@@ -5,7 +5,7 @@ use crate::cli::report;
 use crate::runtime::stdin::{Chunk, Input};
 use stack::time::Duration;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 const EXAMPLES: &str = "Examples:
   echo hello | tapline nc 10.7.0.1 7              # the kernel refuses: nobody listens there
@@ -14,6 +14,9 @@ const EXAMPLES: &str = "Examples:
   tapline nc -l -p 5000 --raw veth0 --address 10.1.0.9/24 >file
   tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24
   tapline nc -u -l -k -p 5000 --tap tap0 --join 239.1.2.3 --source 10.7.0.1   # only from there";
+
+/// All addresses of both families.
+pub(super) const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 const DEFAULT_DATAGRAM: u16 = 16_384;
 

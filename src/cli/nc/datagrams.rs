@@ -5,8 +5,7 @@
 //!   stdout <--a datagram-- udp_recv               ICMP errors --> a line on standard error
 //! ```
 
-use super::EVERYWHERE;
-use super::args::{Args, Ends, Source};
+use super::args::{Args, EVERYWHERE, Ends, Source};
 use crate::cli::{Failure, attach, report};
 use crate::runtime::stdin::Chunk;
 use crate::runtime::{Next, Wake};

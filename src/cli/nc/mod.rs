@@ -16,7 +16,7 @@ pub use args::Args;
 use args::Ends;
 use datagrams::Cat;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// The most that one read becomes: what fits a datagram.
@@ -57,9 +57,6 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     attach::reset_all(driver);
     Ok(ExitCode::from(code?))
 }
-
-/// All addresses of both families.
-const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 fn ends(args: &Args) -> Result<Ends, Failure> {
     let port = |text: &str| match text.parse() {

@@ -6,8 +6,7 @@
 //!                       both --> close, and stay until the peer has acknowledged it
 //! ```
 
-use super::EVERYWHERE;
-use super::args::{Args, Ends, Source};
+use super::args::{Args, EVERYWHERE, Ends, Source};
 use crate::cli::{Failure, attach, report};
 use crate::runtime::stdin::Chunk;
 use crate::runtime::{Next, Wake};

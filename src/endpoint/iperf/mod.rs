@@ -462,9 +462,9 @@ fn results(flows: &[Flow], sender: bool) -> Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::attach::simulated;
+    use crate::endpoint::pair;
+    use stack::machine::{Machine as _, Port};
     use stack::time::Instant;
-    use std::ops::ControlFlow;
 
     #[test]
     fn parameters_there_and_back() {
@@ -496,61 +496,65 @@ mod tests {
     /// The original's client reads a stream to its end before it hears what the server says next.
     #[test]
     fn a_server_that_sends_ends_its_streams() {
-        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        let [mut near, mut peer] = pair::hosts();
         let mut server = server::Server::open(&mut peer, PORT, &tcp::Options::default()).unwrap();
-        let to = "10.7.0.1:5201".parse().unwrap();
-        let mut near = simulated::host(1, &["10.7.0.2/24"], &[]);
+        let to = "10.7.0.2:5201".parse().unwrap();
         let connect = |host: &mut Host, now| {
             let handle = host.tcp_connect(now, to, None, tcp::Options::default());
             handle.unwrap()
         };
         let mut control = Control::new(connect(&mut near, Instant::ZERO));
         control.output.extend_from_slice(&[b'x'; COOKIE]);
-        let (mut stream, mut end, mut hears) = (None, None, true);
-        let (ended, _) = simulated::run_both(
-            &mut [near, peer],
-            |host, now| {
-                while let Some(event) = host.poll_event() {
-                    server.handle_event(now, host, &event);
-                }
-                server.handle_timeout(now, host);
-            },
-            |host, now| {
-                control.hear(now, host).unwrap();
-                while let Some(said) = control.take_state().filter(|_| hears) {
-                    match said {
-                        state::PARAM_EXCHANGE => {
-                            let params = Params {
-                                reverse: true,
-                                ..Params::default()
-                            };
-                            control.say_json(&params.to_json());
-                        }
-                        state::CREATE_STREAMS => {
-                            let handle = connect(host, now);
-                            stream = Some(Flow::new(handle, 0));
-                            host.tcp_send(now, handle, &[b'x'; COOKIE]).unwrap();
-                        }
-                        state::TEST_RUNNING => end = Some(now + Duration::from_millis(20)),
-                        _ => {}
+        let (mut stream, mut end, mut hears) = (None::<Flow>, None, true);
+        for millis in 0..5000 {
+            let now = Instant::ZERO + Duration::from_millis(millis);
+            for host in [&mut near, &mut peer] {
+                host.handle_timeout(now);
+            }
+            while let Some(frame) = near.poll_transmit(now, Port(0)) {
+                peer.handle_frame(now, Port(0), frame);
+            }
+            while let Some(event) = peer.poll_event() {
+                server.handle_event(now, &mut peer, &event);
+            }
+            server.handle_timeout(now, &mut peer);
+            while let Some(frame) = peer.poll_transmit(now, Port(0)) {
+                near.handle_frame(now, Port(0), frame);
+            }
+            control.hear(now, &mut near).unwrap();
+            while let Some(said) = control.take_state().filter(|_| hears) {
+                match said {
+                    state::PARAM_EXCHANGE => {
+                        let params = Params {
+                            reverse: true,
+                            ..Params::default()
+                        };
+                        control.say_json(&params.to_json());
                     }
-                }
-                if end.take_if(|at| now >= *at).is_some() {
-                    control.say(state::TEST_END);
-                    hears = false;
-                }
-                control.flush(now, host).unwrap();
-                if let Some(flow) = &mut stream {
-                    flow.receive(now, host);
-                    if flow.ended {
-                        let finished = host.tcp_state(flow.handle) == Some(tcp::State::CloseWait);
-                        return ControlFlow::Break(finished);
+                    state::CREATE_STREAMS => {
+                        let handle = connect(&mut near, now);
+                        stream = Some(Flow::new(handle, 0));
+                        near.tcp_send(now, handle, &[b'x'; COOKIE]).unwrap();
                     }
+                    state::TEST_RUNNING => end = Some(now + Duration::from_millis(20)),
+                    _ => {}
                 }
-                ControlFlow::Continue(Some(now + Duration::from_millis(1)))
-            },
-        );
-        assert!(ended, "the stream is cut");
+            }
+            if end.take_if(|at| now >= *at).is_some() {
+                control.say(state::TEST_END);
+                hears = false;
+            }
+            control.flush(now, &mut near).unwrap();
+            if let Some(flow) = &mut stream {
+                flow.receive(now, &mut near);
+                if flow.ended {
+                    let state = near.tcp_state(flow.handle);
+                    assert_eq!(state, Some(tcp::State::CloseWait), "the stream is cut");
+                    return;
+                }
+            }
+        }
+        panic!("the stream does not end");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! same segments. It knows neither addresses nor ports: those are the host's.
 
 use super::accurate::{self, Feedback};
+use super::error::Error;
 use super::fastopen::Opening;
 use super::log::{LogEntry, What};
 use super::memory::{self, Supply};
@@ -35,7 +36,6 @@ use crate::wire::tcp::Flags;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use core::fmt;
 
 /// No peer makes us send smaller segments than this: it would be an attack, not a path.
 const LEAST_MSS: u16 = 48;
@@ -70,41 +70,6 @@ impl Path {
         mtu.saturating_sub(self.ip_header + 20).max(LEAST_MSS)
     }
 }
-
-/// Why a user's call did nothing, or what ended the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// Nothing to read, or no room to write, at the moment.
-    WouldBlock,
-    /// There is no such connection, or it is not open yet.
-    NotConnected,
-    /// The peer answered with a reset.
-    Refused,
-    /// The peer reset the connection.
-    Reset,
-    /// The peer did not answer in time.
-    TimedOut,
-    /// The network says that the peer is not to be reached.
-    Unreachable(ErrorKind),
-    /// Our side has finished already.
-    Closed,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WouldBlock => "would block",
-            Self::NotConnected => "not connected",
-            Self::Refused => "connection refused",
-            Self::Reset => "connection reset by peer",
-            Self::TimedOut => "connection timed out",
-            Self::Unreachable(_) => "peer unreachable",
-            Self::Closed => "our side is closed",
-        })
-    }
-}
-
-impl core::error::Error for Error {}
 
 /// A reset that waits to be sent.
 #[derive(Clone, Copy, Debug)]

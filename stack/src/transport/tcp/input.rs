@@ -10,7 +10,8 @@
 //! Left out: check 3, security and compartment, which no network uses any more.
 
 use super::accurate::{CE, Feedback};
-use super::connection::{Connection, Error, PendingReset, Probe};
+use super::connection::{Connection, PendingReset, Probe};
+use super::error::Error;
 use super::options::SynFin;
 use super::recv::Need;
 use super::segment::Segment;

@@ -1,7 +1,7 @@
 //! Why a segment is sent again, and what was decided about congestion: for captures, traces and
 //! people.
 
-use super::connection::Error;
+use super::error::Error;
 use super::state::State;
 use crate::time::{Duration, Instant};
 use core::fmt;

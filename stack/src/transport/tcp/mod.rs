@@ -43,6 +43,7 @@ pub mod congestion;
 pub mod connection;
 pub mod cookies;
 mod episode;
+mod error;
 pub mod fastopen;
 mod input;
 pub mod isn;
@@ -70,7 +71,8 @@ pub mod status;
 pub mod timers;
 
 pub use congestion::Algorithm;
-pub use connection::{Connection, Error, Path};
+pub use connection::{Connection, Path};
+pub use error::Error;
 pub use fastopen::Outcome;
 pub use listen::{Cookies, ListenOptions};
 pub use log::{LogEntry, Why};

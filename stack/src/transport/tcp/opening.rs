@@ -16,7 +16,8 @@
 //! Left out: data in the SYN-ACK, which would wait for the user (what the server says follows the
 //! SYN-ACK at once).
 
-use super::connection::{Connection, Error};
+use super::connection::Connection;
+use super::error::Error;
 use super::fastopen::{Opening, Outcome, Plan};
 use super::segment::{Cookie, Segment};
 use super::state::State;
