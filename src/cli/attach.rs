@@ -95,7 +95,7 @@ impl Attach {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_to(&self, dest: IpAddr) -> Result<Attached, Failure> {
-        self.open_family(true, dest.is_ipv4())
+        self.open_family(true, dest.to_canonical().is_ipv4())
     }
 
     /// Attaches a host; with `hold` false it has no address, for what is asked from 0.0.0.0.
@@ -318,7 +318,8 @@ fn exists(name: &str) -> bool {
 /// # Errors
 /// What to give instead.
 pub fn destination(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| {
+    let addr = text.parse().map(|addr: IpAddr| addr.to_canonical());
+    addr.map_err(|_| {
         "not an IP address, as 10.7.0.1 or fd07::1 (names are not looked up yet)".to_owned()
     })
 }
