@@ -231,9 +231,12 @@ fn wire_cuts_super_frames() {
 /// The original's client reads what was under way to its end, which losses put off.
 fn wire_lets_iperf3_read_to_the_end() {
     let wired = Wired::new("--delay 10ms --loss 1% --seed 1");
-    let _up = wired
-        .world
-        .serve("b", "--raw wb --address 10.9.0.9/24 --serve iperf");
+    let config = "services = ['iperf']
+        [[device]]
+        name = 'wb'
+        kind = 'raw'
+        addresses = ['10.9.0.9/24']";
+    let _up = wired.world.tapline("b", config);
     for _ in 0..2 {
         let ran = wired.world.sh("a", "iperf3 -c 10.9.0.9 -t 2 -R");
         ran.exits(0).says("receiver").says("iperf Done.");
