@@ -248,6 +248,21 @@ pub enum RecordKind {
     Block,
 }
 
+impl RecordKind {
+    /// Its number, which IGMP and MLD have in common (RFC 3376 §4.2.12, RFC 3810 §5.2.12).
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::IsIn => 1,
+            Self::IsEx => 2,
+            Self::ToIn => 3,
+            Self::ToEx => 4,
+            Self::Allow => 5,
+            Self::Block => 6,
+        }
+    }
+}
+
 /// Something to be told to routers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<A> {

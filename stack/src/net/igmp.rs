@@ -169,7 +169,7 @@ impl super::listener::Format for Format {
     fn record(kind: RecordKind, group: Ipv4Addr, sources: &[Ipv4Addr], to: &mut Vec<u8>) -> bool {
         let raw: Vec<u8> = sources.iter().flat_map(Ipv4Addr::octets).collect();
         let record = Record {
-            record_type: wire_type(kind),
+            record_type: RecordType(kind.number()),
             group,
             sources: Sources(&raw),
             aux: &[],
@@ -225,17 +225,6 @@ fn emit(message: &Message<'_>) -> Option<Vec<u8>> {
     message.emit(&mut Writer::new(&mut bytes), 0).ok()?;
     fill_checksum(&mut bytes);
     Some(bytes)
-}
-
-const fn wire_type(kind: RecordKind) -> RecordType {
-    match kind {
-        RecordKind::IsIn => RecordType::MODE_IS_INCLUDE,
-        RecordKind::IsEx => RecordType::MODE_IS_EXCLUDE,
-        RecordKind::ToIn => RecordType::CHANGE_TO_INCLUDE,
-        RecordKind::ToEx => RecordType::CHANGE_TO_EXCLUDE,
-        RecordKind::Allow => RecordType::ALLOW_NEW_SOURCES,
-        RecordKind::Block => RecordType::BLOCK_OLD_SOURCES,
-    }
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ impl super::listener::Format for Format {
     fn record(kind: RecordKind, group: Ipv6Addr, sources: &[Ipv6Addr], to: &mut Vec<u8>) -> bool {
         let raw: Vec<u8> = sources.iter().flat_map(Ipv6Addr::octets).collect();
         let record = Record {
-            kind: wire_type(kind),
+            kind: RecordType(kind.number()),
             group,
             sources: Addresses::new(&raw).unwrap_or_default(),
             aux: &[],
@@ -210,17 +210,6 @@ pub fn seal(message: &mut [u8], src: Ipv6Addr, dst: Ipv6Addr) {
     sum.add(message);
     if let Some(place) = message.get_mut(2..4) {
         place.copy_from_slice(&sum.finish().to_be_bytes());
-    }
-}
-
-const fn wire_type(kind: RecordKind) -> RecordType {
-    match kind {
-        RecordKind::IsIn => RecordType::MODE_IS_INCLUDE,
-        RecordKind::IsEx => RecordType::MODE_IS_EXCLUDE,
-        RecordKind::ToIn => RecordType::CHANGE_TO_INCLUDE,
-        RecordKind::ToEx => RecordType::CHANGE_TO_EXCLUDE,
-        RecordKind::Allow => RecordType::ALLOW_NEW_SOURCES,
-        RecordKind::Block => RecordType::BLOCK_OLD_SOURCES,
     }
 }
 
