@@ -317,6 +317,22 @@ mod tests {
     }
 
     #[test]
+    fn so_many_packets_are_of_both_ways() {
+        let mut faults = faults("at 0s drop next 3 on west-east").unwrap();
+        let mut wire = Wire::new([Config::default(), Config::default()], &Rng::from_seed(1));
+        faults.turn(&mut wire, at(0));
+        let mut dropped = Vec::new();
+        for n in 0..8 {
+            let fate = wire.handle_frame(at(1), Port(n % 2), Frame::copy_from(&[9; 90]));
+            dropped.push(fate == Fate::Dropped(DropReason::WireFault));
+        }
+        assert_eq!(
+            dropped,
+            [true, true, true, false, false, false, false, false]
+        );
+    }
+
+    #[test]
     fn what_one_wire_cannot_do_is_refused_with_its_line() {
         for (text, want) in [
             ("\nat 1s crash west", "line 2: what is at the ends"),

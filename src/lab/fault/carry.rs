@@ -11,7 +11,7 @@
 use super::run::{Phase, Run};
 use super::{Fault, FaultLine, Harm, Kind, Link, Only, Party, Place, Share};
 use crate::lab::ids::{Lane, NodeId, WireId};
-use crate::lab::world::World;
+use crate::lab::world::{Culprit, World};
 use stack::link::impair::{Act, Chance, Match, Rule};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
@@ -228,7 +228,7 @@ impl Run {
         };
         let mut config = self.base.entry(lane).or_insert(present).clone();
         for reason in [DropReason::WireLoss, DropReason::FrameTooLong] {
-            world.blame_way(lane, reason, 0);
+            world.blame_way(lane, reason, Culprit::NOBODY);
         }
         for (_, _, change, fault) in self.changes.iter().filter(|c| c.1 == lane) {
             change.apply(&mut config);

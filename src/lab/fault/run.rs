@@ -8,7 +8,7 @@
 
 use super::{Change, Script, When};
 use crate::lab::ids::Lane;
-use crate::lab::trace::Seq;
+use crate::lab::world::Culprit;
 use stack::link::impair::{Config, Match};
 use stack::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ pub(in crate::lab) struct Run {
     /// Wires as they were before any line changed them.
     pub(super) base: BTreeMap<Lane, Config>,
     /// What lines changed on wires, in the order of their beginning, and the events that tell of it.
-    pub(super) changes: Vec<(usize, Lane, Change, Seq)>,
+    pub(super) changes: Vec<(usize, Lane, Change, Culprit)>,
     /// Rules laid, by line.
     pub(super) rules: BTreeMap<usize, BTreeSet<u64>>,
     /// Holding back, by line.

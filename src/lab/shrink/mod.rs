@@ -22,7 +22,8 @@
 //! which the original run dropped some: what has no route any more fails of something else. It is
 //! cut off early only where it fails in all the time of the original as well, and where it would have
 //! held by then without its faults (or, where it never holds, nothing is measured after that any more):
-//! what had no time to succeed fails of its end. The fault lines that are left make the original fail
+//! what had no time to succeed fails of its end; nor is it before each fault line that is left has
+//! begun. The fault lines that are left make the original fail
 //! as well, without the others; where only others get small, that is told. Each
 //! candidate is built as it would be read back from its own TOML, so what is printed fails as well.
 //! Where the run holds without its faults (or else without whatever its wires do, which is also
@@ -624,7 +625,7 @@ impl<'a> Search<'a> {
             return false;
         }
         candidate.faults.renumber();
-        if candidate == self.best || !self.keeps_ways(&candidate) {
+        if candidate == self.best || !self.keeps_ways(&candidate) || self.ends_before(&candidate) {
             return false;
         }
         let Some((failed, _)) = self.failure(&candidate) else {
@@ -659,6 +660,14 @@ impl<'a> Search<'a> {
             self.blamed.insert(left, fails);
         }
         fails
+    }
+
+    /// Whether it is cut off before a fault that it has begins: that would explain nothing.
+    fn ends_before(&self, candidate: &Topology) -> bool {
+        let end = candidate.end();
+        let begins_later = |when: &When| matches!(*when, When::At(at) if Instant::ZERO + at > end);
+        let mut lines = candidate.faults.lines.iter();
+        end < self.original.end() && lines.any(|line| begins_later(&line.when))
     }
 
     /// Whether each client that knew a way to whom it asks still does: without one, whatever it
@@ -1296,6 +1305,10 @@ mod tests {
         let held = "the original holds with these fault lines alone".to_owned();
         let two = small.faults.lines.len() == 2;
         assert!(two != shrunk.changed.contains(&held), "{shrunk}");
+        let begun =
+            |when: &When| matches!(*when, When::At(at) if Instant::ZERO + at <= small.end());
+        let lines = &small.faults.lines;
+        assert!(lines.iter().all(|line| begun(&line.when)), "{shrunk}");
         let mut whole = small.clone();
         whole.until = topology.until;
         assert!(!whole.run(shrunk.seed).unwrap().holds(), "{shrunk}");

@@ -4,6 +4,7 @@
 //!   a fault begins --> way 3, wire-down: #17    rule 0x9e..: #21    node b, node-down: #30
 //!                              |                      |                   |
 //!   a frame is lost for that reason there --> its drop's cause is #17, #21, #30
+//!                                             and its line is told with it
 //! ```
 
 use super::World;
@@ -13,14 +14,28 @@ use stack::link::impair::Chance;
 use stack::reason::DropReason;
 use std::collections::BTreeMap;
 
+/// A fault that was carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::lab) struct Culprit {
+    /// The event that tells of it.
+    pub(super) seq: Seq,
+    /// Its line in the script.
+    pub(super) line: u32,
+}
+
+impl Culprit {
+    /// No fault.
+    pub(in crate::lab) const NOBODY: Self = Self { seq: 0, line: 0 };
+}
+
 impl World {
-    /// The fault that is being carried out; 0 where there is none, or nobody looks on.
-    pub(in crate::lab) fn fault_now(&self) -> Seq {
-        self.watch.as_ref().map_or(0, |w| w.blame.now)
+    /// The fault that is being carried out; nobody where there is none, or nobody looks on.
+    pub(in crate::lab) fn fault_now(&self) -> Culprit {
+        self.watch.as_ref().map_or(Culprit::NOBODY, |w| w.blame.now)
     }
 
-    /// From now on (until 0) a fault is being carried out.
-    pub(super) fn set_fault_now(&mut self, fault: Seq) {
+    /// From now on (until it is nobody) a fault is being carried out.
+    pub(super) fn set_fault_now(&mut self, fault: Culprit) {
         if let Some(watch) = &mut self.watch {
             watch.blame.now = fault;
         }
@@ -41,8 +56,8 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// What a direction of a wire loses for this reason is this fault's doing; nobody's, where it is 0.
-    pub(in crate::lab) fn blame_way(&mut self, lane: Lane, reason: DropReason, fault: Seq) {
+    /// What a direction of a wire loses for this reason is this fault's doing; nobody's as well.
+    pub(in crate::lab) fn blame_way(&mut self, lane: Lane, reason: DropReason, fault: Culprit) {
         if let Some(watch) = &mut self.watch {
             set(&mut watch.blame.ways, (lane, reason), fault);
         }
@@ -63,7 +78,7 @@ impl World {
     }
 
     /// The fault by which a way lost a frame just now, if it was one.
-    pub(super) fn fault_on(&self, lane: Lane, reason: DropReason) -> Option<Seq> {
+    pub(super) fn fault_on(&self, lane: Lane, reason: DropReason) -> Option<Culprit> {
         let blame = &self.watch.as_ref()?.blame;
         if reason == DropReason::WireFault {
             return blame.rules.get(&self.way(lane)?.dropped_by()).copied();
@@ -77,15 +92,24 @@ impl World {
     }
 
     /// The fault by which a node lost a frame just now, if it was one.
-    pub(super) fn fault_at(&self, node: NodeId, reason: DropReason) -> Option<Seq> {
+    pub(super) fn fault_at(&self, node: NodeId, reason: DropReason) -> Option<Culprit> {
         let blame = &self.watch.as_ref()?.blame;
         blame.nodes.get(&(node, reason)).copied()
     }
 }
 
-fn set<K: Ord>(map: &mut BTreeMap<K, Seq>, key: K, fault: Seq) {
+/// What is told of a drop, with the line that is to blame for it.
+pub(super) fn detail(detail: String, fault: Option<Culprit>) -> String {
     match fault {
-        0 => map.remove(&key),
+        None => detail,
+        Some(Culprit { line, .. }) if detail.is_empty() => format!("fault line {line}"),
+        Some(Culprit { line, .. }) => format!("{detail}, fault line {line}"),
+    }
+}
+
+fn set<K: Ord>(map: &mut BTreeMap<K, Culprit>, key: K, fault: Culprit) {
+    match fault {
+        Culprit::NOBODY => map.remove(&key),
         _ => map.insert(key, fault),
     };
 }

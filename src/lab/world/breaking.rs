@@ -1,12 +1,13 @@
 //! What a line of a fault script, or a test, does to a world: wires change, packets are held, nodes
 //! stop and begin again.
 
+use super::blame::Culprit;
 use super::{BuildError, Direction, Kind, Quota, State, Station, World};
 use crate::lab::fault::Run;
 use crate::lab::ids::{Lane, NodeId, WireId};
 use crate::lab::queue::What;
 use stack::host::Host;
-use stack::link::impair::{Config as Impair, Match, Rule, Way};
+use stack::link::impair::{Config as Impair, Match, Way};
 use stack::machine::Port;
 use stack::reason::DropReason;
 use stack::rng::Rng;
@@ -34,7 +35,11 @@ impl World {
     /// Plugs a wire in or pulls it out: both ends notice at once, and what is on it is lost.
     pub fn set_wire_up(&mut self, wire: WireId, up: bool) {
         let now = self.now;
-        let fault = if up { 0 } else { self.fault_now() };
+        let fault = if up {
+            Culprit::NOBODY
+        } else {
+            self.fault_now()
+        };
         for from in 0..2 {
             let lane = Lane { wire, from };
             self.blame_way(lane, DropReason::WireDown, fault);
@@ -129,14 +134,9 @@ impl World {
             let Some(direction) = self.lanes.get_mut(lane.index()) else {
                 continue;
             };
-            let rules = direction.way.rules_mut();
             let others = quota.rules.iter();
             for id in others.filter(|id| lane.index() != i || **id != taker) {
-                // A line that begins again lays one beside it, which has more left.
-                let same = |r: &&mut Rule| r.id == *id && r.left == Some(left + 1);
-                if let Some(rule) = rules.iter_mut().find(same) {
-                    rule.left = Some(left);
-                }
+                direction.way.count_along((*id, left));
             }
         }
     }
@@ -239,7 +239,7 @@ impl World {
         for (at, number) in f(&mut script, self) {
             self.queue.plan(at.max(self.now), What::Fault(number));
         }
-        self.set_fault_now(0);
+        self.set_fault_now(Culprit::NOBODY);
         self.script = Some(script);
     }
 }

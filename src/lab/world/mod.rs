@@ -31,6 +31,7 @@ mod tcp_event;
 mod tcp_log;
 mod telling;
 
+pub(in crate::lab) use blame::Culprit;
 pub use room::ROOM;
 pub use tcp_event::{Connection, TcpEvent, TcpTold};
 
@@ -251,12 +252,12 @@ struct Watch {
 /// Faults, by what they cost.
 #[derive(Clone, Debug, Default)]
 struct Blame {
-    /// The fault that is being carried out; 0 is none.
-    now: Seq,
-    ways: BTreeMap<(Lane, DropReason), Seq>,
-    nodes: BTreeMap<(NodeId, DropReason), Seq>,
+    /// The fault that is being carried out.
+    now: Culprit,
+    ways: BTreeMap<(Lane, DropReason), Culprit>,
+    nodes: BTreeMap<(NodeId, DropReason), Culprit>,
     /// By the id of a rule that drops.
-    rules: BTreeMap<u64, Seq>,
+    rules: BTreeMap<u64, Culprit>,
     /// The notes that what is planned under a number waited for.
     notes: BTreeMap<u32, Seq>,
 }
@@ -789,10 +790,11 @@ impl World {
                 frame_id,
                 frame: refused,
                 reason,
-                detail: String::new(),
+                detail: blame::detail(String::new(), fault),
                 count: 1,
             };
-            self.tell_caused(Some(to), fault.unwrap_or(arrived), kind);
+            let cause = fault.map_or(arrived, |fault| fault.seq);
+            self.tell_caused(Some(to), cause, kind);
         }
     }
 

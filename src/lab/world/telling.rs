@@ -1,5 +1,6 @@
 //! What happens in a world, told to whoever watches, each event with its cause.
 
+use super::blame::{self, Culprit};
 use super::{Kind, World};
 use crate::lab::ids::{Lane, NodeId};
 use crate::lab::queue::What;
@@ -71,7 +72,7 @@ impl World {
     pub(in crate::lab) fn tell_fault(&mut self, number: u32, line: u32, text: String) {
         let cause = self.note_behind(number);
         let fault = self.tell_caused(None, cause, Told::Fault { line, text });
-        self.set_fault_now(fault);
+        self.set_fault_now(Culprit { seq: fault, line });
     }
 
     /// A fault changed what a node shows: it is the cause of what the node does next.
@@ -79,7 +80,7 @@ impl World {
         if self.watch.is_none() {
             return;
         }
-        let fault = self.fault_now();
+        let fault = self.fault_now().seq;
         let Some(node) = self.nodes.get_mut(id.0 as usize) else {
             return;
         };
@@ -123,15 +124,16 @@ impl World {
             _ => String::new(),
         };
         let from = direction.from;
+        let fault = self.fault_on(Lane::of(i), reason);
         let kind = Told::Drop {
             lane: Some(Lane::of(i)),
             frame_id: tag,
             frame,
             reason,
-            detail,
+            detail: blame::detail(detail, fault),
             count: 1,
         };
-        let cause = self.fault_on(Lane::of(i), reason).unwrap_or(tag);
+        let cause = fault.map_or(tag, |fault| fault.seq);
         self.tell_caused(Some(from), cause, kind);
     }
 
@@ -162,15 +164,16 @@ impl World {
         **told = (stats.dropped_in, stats.dropped_out);
         let cause = self.nodes[id.0 as usize].cause;
         for (reason, count, detail) in fresh {
+            let fault = self.fault_at(id, reason);
             let kind = Told::Drop {
                 lane: None,
                 frame_id: 0,
                 frame: None,
                 reason,
-                detail: detail.to_owned(),
+                detail: blame::detail(detail.to_owned(), fault),
                 count,
             };
-            let cause = self.fault_at(id, reason).unwrap_or(cause);
+            let cause = fault.map_or(cause, |fault| fault.seq);
             self.tell_caused(Some(id), cause, kind);
         }
     }

@@ -186,6 +186,16 @@ impl Way {
         self.counted.take()
     }
 
+    /// Another way's rule has taken a packet and has `left` to take: so has the one that counts
+    /// with it here.
+    pub fn count_along(&mut self, (id, left): (u64, u32)) {
+        // A rule that is laid again lies beside the one that was, and has more left.
+        let same = |rule: &&mut Rule| rule.id == id && rule.left == Some(left + 1);
+        if let Some(rule) = self.rules_mut().iter_mut().find(same) {
+            rule.left = Some(left);
+        }
+    }
+
     /// Takes it down or up. Down, what waits or is in flight is dropped, and what comes too; what
     /// has arrived by `now` may still be collected.
     pub fn set_up(&mut self, now: Instant, up: bool) {

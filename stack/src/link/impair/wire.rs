@@ -4,6 +4,9 @@
 //!   Port(0) handle_frame --> way 0 --> poll_transmit Port(1)
 //!   Port(1) handle_frame --> way 1 --> poll_transmit Port(0)
 //! ```
+//!
+//! Promises: a rule for so many packets ([`Rule::left`](super::Rule::left)) that lies on both ways
+//! under one number takes so many of both together.
 
 use super::{Config, Sent, Way};
 use crate::frame::Frame;
@@ -60,11 +63,19 @@ impl Machine for Wire {
     /// Each piece of a super-frame has a fate of its own, which the ways' counters tell; that of
     /// the whole is the last one's.
     fn handle_frame(&mut self, now: Instant, port: Port, frame: Frame) -> Fate {
-        let Some(way) = self.way_mut(port) else {
-            return Fate::Dropped(DropReason::InterfaceDown);
+        let [there, back] = &mut self.ways;
+        let (way, other) = match port {
+            Port(0) => (there, back),
+            Port(1) => (back, there),
+            _ => return Fate::Dropped(DropReason::InterfaceDown),
         };
         let mut sent = Sent::Queued;
-        offload::cut(frame, false, |piece| sent = way.send(now, piece, 0));
+        offload::cut(frame, false, |piece| {
+            sent = way.send(now, piece, 0);
+            if let Some(taken) = way.take_counted() {
+                other.count_along(taken);
+            }
+        });
         match sent {
             Sent::Queued => Fate::Forwarded,
             Sent::Dropped(reason) => Fate::Dropped(reason),
