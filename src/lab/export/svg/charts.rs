@@ -336,14 +336,16 @@ impl Chart {
         let widths = widths(&self.lines);
         for (Line { points, color, .. }, width) in self.lines.iter().zip(widths) {
             let scaled: Vec<_> = points.iter().map(|(x, y)| (x * scale, *y)).collect();
-            let line = if self.stepped {
-                steps(&scaled, self.end * scale)
+            let lines = if self.stepped {
+                vec![steps(&scaled, self.end * scale)]
             } else {
-                scaled.clone()
+                pieces(&scaled, self.end * scale)
             };
-            chart
-                .draw_series(LineSeries::new(line, color.stroke_width(width)))
-                .map_err(text)?;
+            for line in lines {
+                chart
+                    .draw_series(LineSeries::new(line, color.stroke_width(width)))
+                    .map_err(text)?;
+            }
             if !self.stepped && scaled.len() < 80 {
                 let dots = scaled.iter().map(|p| Circle::new(*p, 3, color.filled()));
                 chart.draw_series(dots).map_err(text)?;
@@ -530,6 +532,18 @@ fn name(names: &Directory, lane: Lane) -> String {
     }
 }
 
+/// Measured points, cut where nothing was measured for long: ten times as long as is usual between
+/// two, and a twentieth of the whole (what comes in bursts is no silence).
+fn pieces(points: &[(f64, f64)], end: f64) -> Vec<Vec<(f64, f64)>> {
+    let mut waits: Vec<f64> = points.windows(2).map(|w| w[1].0 - w[0].0).collect();
+    let middle = waits.len() / 2;
+    waits.sort_by(f64::total_cmp);
+    let usual = waits.get(middle).copied().unwrap_or_default();
+    let long = (usual * 10.0).max(end / 20.0);
+    let pieces = points.chunk_by(|one, next| next.0 - one.0 <= long);
+    pieces.map(<[_]>::to_vec).collect()
+}
+
 /// Each value until the next.
 fn steps(points: &[(f64, f64)], end: f64) -> Vec<(f64, f64)> {
     let mut out: Vec<(f64, f64)> = Vec::with_capacity(2 * points.len() + 1);
@@ -566,6 +580,18 @@ mod tests {
             points: points.to_vec(),
             color: INK,
         }
+    }
+
+    #[test]
+    fn a_silence_is_not_bridged() {
+        let points: Vec<_> = [0, 1, 2, 3, 4, 5, 40, 41, 42, 43, 44]
+            .map(|t| (f64::from(t), 1.0))
+            .to_vec();
+        let pieces = pieces(&points, 50.0);
+        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [6, 5]);
+        // In bursts: each follows soon enough.
+        let bursts: Vec<_> = (0..60u32).map(|n| (f64::from(n / 6 * 2), 1.0)).collect();
+        assert_eq!(super::pieces(&bursts, 50.0).len(), 1);
     }
 
     #[test]
