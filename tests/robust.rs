@@ -116,13 +116,13 @@ fn a_clone_does_as_the_original() {
 #[test]
 fn scripts_lead_into_each_state_of_tcp() {
     for state in tcp::STATES {
-        for offer in [false, true] {
-            let peer = tcp::Peer::in_state(state, offer);
+        for (offer, ends) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+            let peer = tcp::Peer::in_state(state, tcp::ENDS[ends], offer);
             let want = match state {
                 stack::transport::tcp::State::Listen => vec![],
                 state => vec![state],
             };
-            assert_eq!(peer.states(), want, "offer {offer}");
+            assert_eq!(peer.states(), want, "offer {offer}, {:?}", tcp::ENDS[ends]);
         }
     }
 }

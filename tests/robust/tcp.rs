@@ -11,8 +11,8 @@ use stack::transport::tcp::{self, ListenOptions, State};
 use stack::wire::checksum::Sum;
 use stack::wire::seq::SeqNum;
 use stack::wire::tcp::{Flags, Options, TcpOption};
-use stack::wire::{Protocol, ipv4};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use stack::wire::{Cidr, Protocol, ipv4, ipv6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where a script leads.
 pub(crate) const STATES: [State; 10] = [
@@ -28,14 +28,25 @@ pub(crate) const STATES: [State; 10] = [
     State::TimeWait,
 ];
 
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
+/// The host and its peer, in either family.
+pub(crate) const ENDS: [[IpAddr; 2]; 2] = [
+    [
+        IpAddr::V4(Ipv4Addr::new(10, 7, 0, 1)),
+        IpAddr::V4(Ipv4Addr::new(10, 7, 0, 2)),
+    ],
+    [
+        IpAddr::V6(Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 1)),
+        IpAddr::V6(Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 2)),
+    ],
+];
 const SERVICE: u16 = 80;
 /// Connections at a time.
 const MOST: usize = 8;
 /// Turns of timeouts and pulls at one instant, and frames of one pull.
 const STUCK: u32 = 64;
 const ENDLESS: u32 = 20_000;
+/// After this an address may be used.
+const AT_REST: Duration = Duration::from_secs(10);
 /// Bytes of a buffer, either way; small, so that it fills.
 const BUFFER: u32 = 64 << 10;
 /// What a SYN may offer: MSS 1460, SACK, timestamps, window scale 7.
@@ -49,6 +60,8 @@ pub(crate) struct Peer {
     now: Instant,
     listener: Option<ListenHandle>,
     handles: Vec<TcpHandle>,
+    /// The host's address and the peer's.
+    ends: [IpAddr; 2],
     /// The host's port and the peer's.
     ports: (u16, u16),
     /// What the peer sends next.
@@ -77,7 +90,7 @@ struct Say {
 }
 
 impl Peer {
-    fn new(cookies: bool) -> Self {
+    fn new(ends: [IpAddr; 2], cookies: bool) -> Self {
         let config = Config {
             max_connections: MOST,
             max_orphans: MOST / 2,
@@ -85,21 +98,30 @@ impl Peer {
             ..Config::default()
         };
         let mut host = Host::new(config, Rng::from_seed(7));
-        let interface = InterfaceConfig::ip("tun0", Port(0));
-        let cidr = "10.7.0.1/24".parse().unwrap();
-        host.add_interface(Instant::ZERO, interface.with_address(cidr));
+        let mut interface = InterfaceConfig::ip("tun0", Port(0));
+        for [own, _] in ENDS {
+            let prefix = if own.is_ipv4() { 24 } else { 64 };
+            interface = interface.with_address(Cidr::new(own, prefix).unwrap());
+        }
+        host.add_interface(Instant::ZERO, interface);
+        let now = Instant::ZERO + AT_REST;
+        while host.poll_timeout().is_some_and(|due| due <= now) {
+            host.handle_timeout(now);
+            while host.poll_transmit(now, Port(0)).is_some() {}
+        }
         let options = ListenOptions {
             backlog: 4,
             syn_backlog: if cookies { 0 } else { 3 },
             options: options(),
             ..ListenOptions::default()
         };
-        let at = SocketAddr::from((HOST, SERVICE));
+        let at = SocketAddr::from((ends[0], SERVICE));
         Self {
             listener: host.tcp_listen(at, options).ok(),
             host,
-            now: Instant::ZERO,
+            now,
             handles: Vec::new(),
+            ends,
             ports: (SERVICE, 4000),
             next: SeqNum(u32::MAX - 500),
             nxt: SeqNum(0),
@@ -111,8 +133,8 @@ impl Peer {
     }
 
     /// A host whose connection, where there is one, has come to a state.
-    pub(crate) fn in_state(state: State, offer: bool) -> Self {
-        let mut peer = Self::new(false);
+    pub(crate) fn in_state(state: State, ends: [IpAddr; 2], offer: bool) -> Self {
+        let mut peer = Self::new(ends, false);
         let syn_options = if offer { OFFER.to_vec() } else { Vec::new() };
         match state {
             State::Listen => return peer,
@@ -187,7 +209,7 @@ impl Peer {
         if say.seq == self.next && !say.flags.contains(Flags::RST) {
             self.next += len + marks;
         }
-        let bytes = packet((self.ports.1, self.ports.0), say);
+        let bytes = packet(self.ends, (self.ports.1, self.ports.0), say);
         let _ = self
             .host
             .handle_frame(self.now, Port(0), Frame::copy_from(&bytes));
@@ -220,11 +242,16 @@ impl Peer {
     /// A packet of the host's.
     fn hear(&mut self, bytes: &[u8], whole: bool) {
         self.out += 1;
-        let (ip, rest) = ipv4::Header::parse(bytes).expect("the host sends packets");
-        if ip.protocol != Protocol::TCP {
+        let (protocol, ends, rest) = if bytes.first().is_some_and(|first| first >> 4 == 6) {
+            let (ip, rest) = ipv6::Header::parse(bytes).expect("the host sends packets");
+            (ip.next_header, (ip.src.into(), ip.dst.into()), rest)
+        } else {
+            let (ip, rest) = ipv4::Header::parse(bytes).expect("the host sends packets");
+            (ip.protocol, (ip.src.into(), ip.dst.into()), rest)
+        };
+        if protocol != Protocol::TCP {
             return;
         }
-        let ends = (IpAddr::V4(ip.src), IpAddr::V4(ip.dst));
         let vouched = stack::wire::tcp::verify(ends.0, ends.1, rest);
         assert!(!whole || vouched, "a wrong checksum");
         let (tcp, data) = stack::wire::tcp::Header::parse(rest).expect("the host sends segments");
@@ -258,7 +285,7 @@ impl Peer {
     }
 
     fn connect(&mut self, port: u16) {
-        let to = SocketAddr::from((PEER, port));
+        let to = SocketAddr::from((self.ends[1], port));
         self.ports.1 = port;
         if let Ok(handle) = self.host.tcp_connect(self.now, to, None, options()) {
             self.handles.push(handle);
@@ -445,13 +472,15 @@ impl Peer {
     }
 }
 
-/// Runs a connection from a state on. The first byte says which, and what the SYN offered.
+/// Runs a connection from a state on. The first byte says which, and what the SYN offered; the
+/// second, in which family.
 pub(crate) fn run(c: &mut Chance, steps: u32) -> Peer {
     let first = usize::from(c.byte());
+    let ends = ENDS[usize::from(c.byte() % 2)];
     let state = STATES.get(first % STATES.len()).copied();
     let mut peer = match first {
-        250.. => Peer::new(true),
-        _ => Peer::in_state(state.unwrap_or_default(), first >= 128),
+        250.. => Peer::new(ends, true),
+        _ => Peer::in_state(state.unwrap_or_default(), ends, first >= 128),
     };
     for _ in 0..steps {
         if c.is_spent() {
@@ -506,7 +535,7 @@ fn timestamps(value: u32, echo: u32) -> Vec<u8> {
 }
 
 /// A segment of the peer's in its packet.
-fn packet((from, to): (u16, u16), say: &Say) -> Vec<u8> {
+fn packet([host, peer]: [IpAddr; 2], (from, to): (u16, u16), say: &Say) -> Vec<u8> {
     let mut options = say.options.clone();
     options.resize(options.len().next_multiple_of(4).min(40), 0);
     let words = 5 + options.len() / 4;
@@ -524,17 +553,28 @@ fn packet((from, to): (u16, u16), say: &Say) -> Vec<u8> {
     tcp.extend(options);
     tcp.extend(&say.data);
     let mut sum = Sum::new();
-    sum.add_pseudo(PEER.into(), HOST.into(), Protocol::TCP, tcp.len());
+    sum.add_pseudo(peer, host, Protocol::TCP, tcp.len());
     sum.add(&tcp);
     tcp[16..18].copy_from_slice(&sum.finish().to_be_bytes());
-    let total = u16::try_from(20 + tcp.len())
-        .unwrap_or(u16::MAX)
-        .to_be_bytes();
-    let mut ip = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, 6, 0, 0];
-    ip.extend(PEER.octets());
-    ip.extend(HOST.octets());
-    let checksum = stack::wire::checksum::of(&ip).to_be_bytes();
-    ip[10..12].copy_from_slice(&checksum);
+    let len = |more: usize| u16::try_from(more + tcp.len()).unwrap_or(u16::MAX);
+    let mut ip = Vec::new();
+    match (peer, host) {
+        (IpAddr::V4(peer), IpAddr::V4(host)) => {
+            let total = len(20).to_be_bytes();
+            ip.extend([0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, 6, 0, 0]);
+            ip.extend(peer.octets());
+            ip.extend(host.octets());
+            let checksum = stack::wire::checksum::of(&ip).to_be_bytes();
+            ip[10..12].copy_from_slice(&checksum);
+        }
+        (IpAddr::V6(peer), IpAddr::V6(host)) => {
+            let payload = len(0).to_be_bytes();
+            ip.extend([0x60, 0, 0, 0, payload[0], payload[1], 6, 64]);
+            ip.extend(peer.octets());
+            ip.extend(host.octets());
+        }
+        _ => unreachable!("both are of one family"),
+    }
     ip.extend(tcp);
     ip
 }
