@@ -1,6 +1,8 @@
 //! A world runs, forks, and is the same again.
 
+use super::super::build::Options;
 use super::super::history::{Config, History};
+use super::super::topology::{Client, Topology};
 use super::super::trace::Kind;
 use super::*;
 use stack::link::impair::{Chance, Loss};
@@ -26,6 +28,37 @@ fn a_ping_takes_the_delay_there_and_back() {
     assert_eq!(world.measure("p", "rtt.max"), Some(20_000_000));
     assert_eq!(world.now(), at(3000));
     world.audit().unwrap();
+}
+
+/// A host's own machines have deadlines that are met by a frame: they do not wait for room.
+#[test]
+fn time_passes_where_nothing_has_room() {
+    for (rate, script) in [(100, ""), (1_000_000, "at 1ms rate 0 on *")] {
+        let slow = impair::Config {
+            rate: Some(rate),
+            queue: impair::Queue::DropTail {
+                packets: Some(1),
+                bytes: None,
+                mark: None,
+            },
+            ..impair::Config::default()
+        };
+        let topology = Topology::new()
+            .host("a")
+            .host("b")
+            .wire("a", "b", slow)
+            .client(Client::ping("p", "a", "b").count(16))
+            .faults(script)
+            .unwrap();
+        let mut world = topology.build(&Options::default()).unwrap();
+        let end = Instant::ZERO + Duration::from_secs(30);
+        while world.step_until(end) {
+            assert!(world.steps() < 10_000, "it stands at {:?}", world.now());
+        }
+        world.audit().unwrap();
+        let lost = world.measure("a-b", "drops.wire-queue-full");
+        assert!(lost > Some(0), "{lost:?}");
+    }
 }
 
 #[test]

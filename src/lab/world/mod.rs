@@ -877,7 +877,7 @@ impl World {
             let direction = &mut self.lanes[lane];
             if !station.host.config().forwarding && !direction.way.has_room() {
                 direction.starved = true;
-                return;
+                return self.pull_due(id, lane, number);
             }
             if let Some(rest) = &mut direction.rest {
                 let why = direction.why;
@@ -898,6 +898,27 @@ impl World {
                 _ => None,
             };
             let Some(frame) = made else { return };
+            self.transmit(id, lane, frame);
+        }
+    }
+
+    /// What cannot wait for room, and is lost where there is none: what is due of the host's own
+    /// machines, and frames that programs make, which know of no queue.
+    fn pull_due(&mut self, id: NodeId, lane: usize, port: Port) {
+        let now = self.now;
+        loop {
+            let Kind::Host(station) = &mut self.nodes[id.0 as usize].kind else {
+                return;
+            };
+            let is_due = station.host.poll_timeout().is_some_and(|at| at <= now);
+            let urgent = match is_due {
+                true => station.host.poll_urgent(now, port),
+                false => None,
+            };
+            let made = || (port == Port(0)).then(|| station.tasks.poll_frame(now))?;
+            let Some(frame) = urgent.or_else(made) else {
+                return;
+            };
             self.transmit(id, lane, frame);
         }
     }

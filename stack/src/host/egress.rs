@@ -37,6 +37,27 @@ impl Host {
         }
     }
 
+    /// As [`poll_transmit`](crate::machine::Machine::poll_transmit), but only what the host's own
+    /// machines have to say: ARP, neighbour discovery, groups. Traffic stays where it waits. For a
+    /// driver whose queue is full: a deadline that these have missed stays due until they are asked,
+    /// so who does not ask goes round in circles. It may drop what it gets.
+    pub fn poll_urgent(&mut self, now: Instant, port: Port) -> Option<Frame> {
+        self.tcp.forget_note();
+        let mut n = 0;
+        while let Some(&at) = self.port_interfaces(port).get(n) {
+            n += 1;
+            let interface = self.interface(at)?;
+            if interface.up
+                && interface.has_urgent(now)
+                && let Some(frame) = self.transmit_urgent(now, at)
+            {
+                self.count_out(at, frame.len());
+                return Some(frame);
+            }
+        }
+        None
+    }
+
     fn transmit_vlans(&mut self, now: Instant, port: Port) -> Option<Frame> {
         let mut n = 0;
         while let Some(&at) = self.port_interfaces(port).get(n) {
