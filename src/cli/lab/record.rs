@@ -32,8 +32,10 @@ pub struct Files {
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 
-    /// Every frame, with what became of it as comment: a capture for each wire and one of all, as
-    /// DIR/WIRE.pcapng and DIR/all.pcapng; or all in one, where this ends in .pcapng.
+    /// Every frame, with what became of it as comment: DIR/WIRE.pcapng for each wire, where a frame
+    /// is once, when it is sent; and DIR/all.pcapng, where it is at both ends of each wire, as it
+    /// leaves and as it comes (frame.interface_name tells which). Only the latter where this ends
+    /// in .pcapng.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<PathBuf>,
 

@@ -1,5 +1,5 @@
-//! A run as pcapng: what a capture at both ends of each wire would hold, with the reason on every
-//! frame that was lost.
+//! A run as pcapng, with the reason on every frame that was lost: what passes on one wire, or what
+//! captures at both ends of all wires would hold.
 //!
 //! ```text
 //!         a  ------------- wire a-r1 ------------>  r1
@@ -8,6 +8,10 @@
 //!     # drop: wire-queue-full, queue 64/64       # duplicate   # drop at r1: ttl-expired
 //!     # retransmit: RACK, reorder window 12 ms
 //! ```
+//!
+//! A wire's own file has each frame once, when it is sent, with all that befell it; a second time only
+//! if it arrives twice or damaged. So what an analyser finds there of retransmissions and losses is
+//! the run's own. The file of all wires has both ends: each frame as it leaves and as it comes.
 //!
 //! Times count from the beginning of the run (1970 in Wireshark's eyes). The display filter
 //! `frame.interface_name == "a-r1 (a)"` shows what `tcpdump` at that port would have seen; a frame
@@ -120,10 +124,7 @@ impl Pcapng {
                 self.open.insert(event.seq, number);
                 self.waiting.push_back(record);
             }
-            Kind::Arrive { lane, frame_id, .. } if self.is_mine(*lane) => {
-                self.settle(*frame_id, None);
-                self.arrive(names, event);
-            }
+            Kind::Arrive { lane, .. } if self.is_mine(*lane) => self.arrive(names, event),
             Kind::Drop {
                 lane: Some(lane),
                 frame_id,
@@ -141,11 +142,11 @@ impl Pcapng {
     fn arrive(&mut self, names: &Directory, event: &Event) {
         let Kind::Arrive {
             lane,
+            frame_id,
             sent,
             frame,
             marks,
             fate,
-            ..
         } = &event.kind
         else {
             return;
@@ -162,6 +163,16 @@ impl Pcapng {
         let mut comments: Vec<String> = marked.map(|(_, text)| text).collect();
         if let (Fate::Dropped(reason), Some(node)) = (fate, event.node) {
             comments.push(format!("drop at {}: {reason}", names.node(node)));
+        }
+        let as_sent = !marks.contains(Marks::DUPLICATE) && !marks.contains(Marks::CORRUPTED);
+        if self.only.is_some() && as_sent {
+            // It is there as it was sent; where it is written already and there is something to say
+            // of it, it is there again.
+            if self.settle(*frame_id, comments.clone()) || comments.is_empty() {
+                return;
+            }
+        } else if !marks.contains(Marks::DUPLICATE) {
+            self.settle(*frame_id, Vec::new());
         }
         self.waiting.push_back(Record {
             interface: self.interface(*lane, false),
@@ -187,7 +198,7 @@ impl Pcapng {
         if !detail.is_empty() {
             comment = format!("{comment}, {detail}");
         }
-        if self.settle(frame_id, Some(&comment)) {
+        if self.settle(frame_id, vec![comment.clone()]) {
             return;
         }
         if let Some(frame) = frame {
@@ -203,7 +214,7 @@ impl Pcapng {
     }
 
     /// It is known what became of a frame; whether its record was still here.
-    fn settle(&mut self, frame_id: Seq, comment: Option<&str>) -> bool {
+    fn settle(&mut self, frame_id: Seq, comments: Vec<String>) -> bool {
         let Some(number) = self.open.remove(&frame_id) else {
             return false;
         };
@@ -213,7 +224,7 @@ impl Pcapng {
             return false;
         };
         record.open = None;
-        record.comments.extend(comment.map(str::to_owned));
+        record.comments.extend(comments);
         true
     }
 
