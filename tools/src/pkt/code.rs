@@ -41,6 +41,17 @@ pub(super) enum Value {
 
 use Value::{Float, Int, List, Text};
 
+impl Value {
+    /// Bytes and items in it.
+    fn size(&self) -> usize {
+        match self {
+            Int(_) | Float(_) | Self::None => 1,
+            Text(text) => 1 + text.len(),
+            List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -256,6 +267,26 @@ fn quoted(text: &str, quote: char) -> Result<(String, usize)> {
 
 /// So many statements end any block that scripts have.
 const MOST_STEPS: u32 = 100_000;
+/// Bytes and items of a value: no script has more, and what doubles itself has soon.
+const MOST_SIZE: usize = 1 << 16;
+
+/// Items that are a value together, as long as they are of any size that scripts have.
+#[derive(Default)]
+struct Items {
+    list: Vec<Value>,
+    size: usize,
+}
+
+impl Items {
+    fn push(&mut self, item: Value) -> Result<()> {
+        self.size += item.size();
+        if self.size > MOST_SIZE {
+            return unknown(format!("a value of more than {MOST_SIZE} bytes in code"));
+        }
+        self.list.push(item);
+        Ok(())
+    }
+}
 
 struct Reader<'a> {
     tokens: Vec<Token>,
@@ -504,11 +535,12 @@ impl Reader<'_> {
         if !self.is(",") {
             return Ok(first);
         }
-        let mut items = vec![first];
+        let mut items = Items::default();
+        items.push(first)?;
         while self.takes(",") && !self.ended() && !self.is(")") {
-            items.push(self.test()?);
+            items.push(self.test()?)?;
         }
-        Ok(List(items))
+        Ok(List(items.list))
     }
 
     fn test(&mut self) -> Result<Value> {
@@ -614,6 +646,9 @@ impl Reader<'_> {
         let mut left = self.binary(rank + 1)?;
         while let Some(sign) = signs.iter().find(|sign| self.takes(sign)) {
             let right = self.binary(rank + 1)?;
+            if left.size() + right.size() > MOST_SIZE {
+                return unknown(format!("a value of more than {MOST_SIZE} bytes in code"));
+            }
             let Some(value) = operate(&left, sign, &right) else {
                 return unknown(format!("{left} {sign} {right} in code"));
             };
@@ -639,7 +674,7 @@ impl Reader<'_> {
             return unknown("too many signs in a row in code");
         }
         let value = match (sign, self.unary()?) {
-            ("-", Int(value)) => Int(-value),
+            ("-", Int(value)) => Int(value.saturating_neg()),
             ("-", Float(value)) => Float(-value),
             ("~", Int(value)) => Int(!value),
             ("+", value) => value,
@@ -716,6 +751,9 @@ impl Reader<'_> {
                 return unknown(format!("`{inner}` in code"));
             }
             out.push_str(&value.to_string());
+            if out.len() > MOST_SIZE {
+                return unknown(format!("a value of more than {MOST_SIZE} bytes in code"));
+            }
             rest = after;
         }
         out.push_str(rest);
@@ -723,15 +761,15 @@ impl Reader<'_> {
     }
 
     fn items(&mut self, close: &str) -> Result<Vec<Value>> {
-        let mut items = Vec::new();
+        let mut items = Items::default();
         while !self.takes(close) {
-            items.push(self.test()?);
+            items.push(self.test()?)?;
             if !self.takes(",") {
                 self.needs(close)?;
                 break;
             }
         }
-        Ok(items)
+        Ok(items.list)
     }
 
     fn name(&mut self, name: &str) -> Result<Value> {
@@ -767,7 +805,7 @@ fn call(name: &str, items: Vec<Value>) -> Result<Value> {
     };
     #[allow(clippy::cast_possible_truncation, reason = "that is what int() does")]
     let value = match (name, items.as_slice(), numbers) {
-        ("abs", [Int(value)], _) => Some(Int(value.abs())),
+        ("abs", [Int(value)], _) => Some(Int(value.saturating_abs())),
         ("abs", [Float(value)], _) => Some(Float(value.abs())),
         ("int", [Int(value)], _) => Some(Int(*value)),
         ("int", [Float(value)], _) => Some(Int(value.trunc() as i128)),
@@ -913,9 +951,16 @@ mod tests {
             "for i in x: pass",
             "for i in 3: pass",
             "if 1:\nassert 1",
+            "assert -(2 ** 126 * -2) < 0 and abs(2 ** 126 * -2) < 0 and frog",
             "for i in range(10000):\n  for j in range(10000): pass",
             "assert f'{tcpi_rtt:>5}' == ''",
             "assert f'{tcpi_rtt' == ''",
+            "x = 'ab'\nfor i in range(60): x = x + x",
+            "x = 'ab'\nfor i in range(60): x = f'{x}{x}'",
+            "x = 'ab'\nfor i in range(60): x = '%s%s' % (x, x)",
+            "x = 1\nfor i in range(60): x = (x, x)",
+            "x = 1\nfor i in range(60): x = [x, x]",
+            "x = 1\nfor i in range(200): x = str([x, x])",
             "def f(): pass",
             "assert",
             "assert frog",

@@ -246,7 +246,7 @@ impl Process {
     }
 
     /// The urgent byte, out of line.
-    fn recv_urgent(&self, fd: i32, data: &mut Vec<u8>, flags: &mut i32) -> Answer {
+    fn recv_urgent(&mut self, fd: i32, data: &mut Vec<u8>, flags: &mut i32) -> Answer {
         let socket = self.socket_of(fd)?;
         let Stage::Tcp(handle) = socket.stage else {
             return Err(Errno::ENOTCONN);
@@ -254,7 +254,7 @@ impl Process {
         if socket.settings.oob_inline {
             return Err(Errno::EINVAL);
         }
-        let mark = socket.last.urgent.ok_or(Errno::EINVAL)?;
+        let mark = socket.urgent_ahead().ok_or(Errno::EINVAL)?;
         let ahead = usize::try_from(mark).unwrap_or(0);
         let mut room = vec![0; ahead];
         if self.host.tcp_peek(handle, &mut room) < ahead {
@@ -263,6 +263,8 @@ impl Process {
         data.clear();
         data.extend(room.last());
         *flags = libc::MSG_OOB;
+        let socket = self.socket_mut(fd)?;
+        socket.taken_urgent = socket.urgent_place();
         Ok(1)
     }
 

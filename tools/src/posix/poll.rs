@@ -76,7 +76,7 @@ impl Process {
             if ended_out || socket.is_writable() {
                 mask |= OUT | WRNORM;
             }
-            if last.urgent.is_some() {
+            if socket.urgent_ahead().is_some() {
                 mask |= PRI;
             }
         }

@@ -90,6 +90,8 @@ pub(super) struct Socket {
     pub(super) syn_data: bool,
     /// How many bytes went with our SYN.
     pub(super) early: u64,
+    /// Where in the stream the urgent byte was that was read out of line.
+    pub(super) taken_urgent: Option<u64>,
 }
 
 impl Socket {
@@ -119,7 +121,23 @@ impl Socket {
             was_open: false,
             syn_data: false,
             early: 0,
+            taken_urgent: None,
         }
+    }
+
+    /// Where in the stream the urgent mark is.
+    pub(super) fn urgent_place(&self) -> Option<u64> {
+        let read = self
+            .last
+            .bytes_received
+            .checked_sub(self.last.unread.into())?;
+        Some(read + u64::from(self.last.urgent?))
+    }
+
+    /// How far ahead the urgent mark is, where the byte before it has not been read out of line.
+    pub(super) fn urgent_ahead(&self) -> Option<u32> {
+        let place = self.urgent_place();
+        self.last.urgent.filter(|_| place != self.taken_urgent)
     }
 
     /// Whether a peer's SYN has come.
