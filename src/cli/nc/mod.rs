@@ -228,6 +228,47 @@ mod tests {
         assert!(failure.message.contains("reset"), "{failure}");
     }
 
+    /// The peer has finished; we have not, and what is said late is said still.
+    #[test]
+    fn a_listener_has_the_last_word() {
+        for (words, ends_there) in [
+            (vec![], true),
+            (vec!["so ", "it is"], true),
+            (vec![], false),
+        ] {
+            let args = args("-l -p 9");
+            let ends = ends(&args).unwrap();
+            // Nothing at first: it is not the end.
+            let chunks = words.iter().map(|t| Chunk::Bytes(t.as_bytes().to_vec()));
+            let end = ends_there.then_some(Chunk::End);
+            let pauses = std::iter::repeat_n(Chunk::Empty, 4);
+            let script = Script(pauses.chain(chunks).chain(end).collect());
+            let mut line = stream::Line::new(args, ends, script, Vec::new());
+            let peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+            let to = "10.7.0.2:9".parse().unwrap();
+            let (mut client, mut heard) = (None, String::new());
+            let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+            let (code, _) = simulated::run_both(
+                &mut hosts,
+                |host, now| {
+                    while host.poll_event().is_some() {}
+                    let usual = tcp::Options::default();
+                    let h = *client
+                        .get_or_insert_with(|| host.tcp_connect(now, to, None, usual).unwrap());
+                    if host.tcp_state(h) == Some(tcp::State::Established) {
+                        host.tcp_shutdown(now, h);
+                    }
+                    let mut room = [0; 99];
+                    while let Ok(n @ 1..) = host.tcp_recv(now, h, &mut room) {
+                        heard.push_str(str::from_utf8(&room[..n]).unwrap());
+                    }
+                },
+                |host, now| line.turn(host, now, &Wake::default()),
+            );
+            assert_eq!((code.unwrap(), heard), (0, words.concat()), "{ends_there}");
+        }
+    }
+
     #[test]
     fn a_connection_that_is_not_made_is_a_failure() {
         let failure = line("10.7.0.1 8", &["x"], true).1.unwrap_err();

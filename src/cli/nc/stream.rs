@@ -22,6 +22,9 @@ use std::ops::ControlFlow;
 
 /// How long the end of a connection may take: the host goes with this process.
 const LINGER: Duration = Duration::from_secs(10);
+/// A listener whose peer has finished stays for so long for what else there is to say: standard input
+/// may have no end.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// With Fast Open, connections that may wait whose client may be elsewhere than it says.
 const EARLY: usize = 16;
 /// Bytes written to standard output at a time.
@@ -120,7 +123,14 @@ impl<S: Source, W: Write> Line<S, W> {
             self.closing = Some((now + LINGER, 0));
             return ControlFlow::Continue(Some(now));
         }
-        ControlFlow::Continue(earliest(silence, None))
+        let deaf = self.open.as_ref().is_some_and(|open| open.deaf);
+        let last_word = self.last_word().filter(|_| deaf);
+        ControlFlow::Continue(earliest(silence, last_word))
+    }
+
+    /// Until when a listener waits for more to say to a peer that has finished.
+    fn last_word(&self) -> Option<Instant> {
+        (self.args.listen && self.unsent.is_empty()).then_some(self.last_active + LAST_WORD)
     }
 
     /// What the kernel does for a program that ends.
@@ -179,7 +189,7 @@ impl<S: Source, W: Write> Line<S, W> {
             log::info!("{} is connected", open.peer);
         }
         let done = self.send(host, now, &mut open);
-        let over = open.deaf && (open.shut || (self.args.listen && self.unsent.is_empty()));
+        let over = open.deaf && (open.shut || self.last_word().is_some_and(|at| now >= at));
         if over && done.is_ok() {
             host.tcp_close(now, open.handle);
             if !self.args.keep {
@@ -258,7 +268,10 @@ impl<S: Source, W: Write> Line<S, W> {
     fn receive(&mut self, host: &mut Host, now: Instant, open: &mut Open) -> Result<(), Failure> {
         while !open.deaf {
             match host.tcp_recv_bytes(now, open.handle, PIECE) {
-                Ok(piece) if piece.is_empty() => open.deaf = true,
+                Ok(piece) if piece.is_empty() => {
+                    open.deaf = true;
+                    self.last_active = now;
+                }
                 Ok(piece) => {
                     self.last_active = now;
                     self.out.write_all(&piece).map_err(report::untold)?;
