@@ -63,7 +63,7 @@ fn namespace_remedy() -> String {
 pub fn open(wanted: &config::Device, private: bool) -> Result<Box<dyn Device>, Failure> {
     let name = &wanted.name;
     let device: Box<dyn Device> = match wanted.kind {
-        Kind::Raw => return open_raw(name),
+        Kind::Raw => return open_raw(name, private),
         Kind::Veth => open_veth(wanted)?,
         Kind::Tun => Box::new(Tap::open_tun(name, wanted.mtu).map_err(|e| no_tap(name, &e))?),
         Kind::Tap => match Tap::open(name, wanted.mtu) {
@@ -97,7 +97,7 @@ pub fn open_for_host(wanted: &config::Device, private: bool) -> Result<Box<dyn D
     })
 }
 
-fn open_raw(name: &str) -> Result<Box<dyn Device>, Failure> {
+fn open_raw(name: &str, private: bool) -> Result<Box<dyn Device>, Failure> {
     match Raw::open(name) {
         Ok(raw) => Ok(Box::new(raw)),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(Failure::lacks(
@@ -106,7 +106,11 @@ fn open_raw(name: &str) -> Result<Box<dyn Device>, Failure> {
         )),
         Err(e) => Err(Failure::lacks(
             format!("cannot attach to {name}: {e}"),
-            "`ip link` lists the interfaces there are",
+            if private {
+                "--here; without it this looks in a private network of its own"
+            } else {
+                "`ip link` lists the interfaces there are"
+            },
         )),
     }
 }
