@@ -18,7 +18,7 @@ use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver, Next, Wake};
 use stack::host::{Event, Host};
 use stack::rng::Rng;
-use stack::time::{Instant, UnixTime, earliest};
+use stack::time::{Duration, Instant, UnixTime, earliest};
 use stack::transport::tcp;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -157,6 +157,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         guest: None,
         private,
         control,
+        tidy: None,
     };
     let outcome = loop {
         match driver.run(|host, now, wake| up.turn(host, now, wake)) {
@@ -320,7 +321,12 @@ struct Up {
     private: bool,
     /// Where others ask for its status, and the driver's number of it.
     control: Option<(usize, Control)>,
+    /// When to give freed memory back; after a turn for that alone there is no need to.
+    tidy: Option<Instant>,
 }
+
+/// After so long with something to do freed memory goes back to the machine.
+const TIDY: Duration = Duration::from_secs(10);
 
 /// Why the driver stopped turning.
 enum Turn {
@@ -347,12 +353,24 @@ impl Up {
         }
         let grace = self.guest.as_ref().and_then(Guest::deadline);
         let served = self.services.as_ref().and_then(Services::poll_timeout);
-        let grace = earliest(grace, served);
+        let grace = earliest(earliest(grace, served), self.tidy(now));
         match &mut self.control {
             Some((number, _)) if wake.readable.contains(number) => Next::Break(Turn::Asked),
             Some((_, control)) => Next::Continue(earliest(control.feed(now), grace)),
             None => Next::Continue(grace),
         }
+    }
+
+    /// Gives freed memory back now and then, and says when it would next.
+    fn tidy(&mut self, now: Instant) -> Option<Instant> {
+        self.tidy = match self.tidy {
+            Some(at) if now >= at => {
+                process::give_back_memory();
+                None
+            }
+            planned => Some(planned.unwrap_or(now + TIDY)),
+        };
+        self.tidy
     }
 
     fn answer(&mut self, driver: &Driver<Host>) {

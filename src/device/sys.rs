@@ -37,6 +37,23 @@ fn checked_len(ret: isize) -> io::Result<usize> {
     usize::try_from(ret).map_err(|_| io::Error::last_os_error())
 }
 
+/// Gives the machine back what the allocator keeps of freed memory, where that is more than is in
+/// use and worth the pages' coming back.
+#[cfg(target_env = "gnu")]
+pub(super) fn trim_heap(worth: usize) {
+    // SAFETY: neither takes a pointer, and both may be called at any time, from any thread.
+    unsafe {
+        let info = libc::mallinfo2();
+        if info.fordblks > worth.max(info.uordblks) {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+/// Other allocators see to that by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub(super) fn trim_heap(_: usize) {}
+
 /// An interface request for `name`.
 fn ifreq(name: &str) -> io::Result<libc::ifreq> {
     if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
