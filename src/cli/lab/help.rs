@@ -62,7 +62,8 @@ const CLAUSES: &str = "  \
 
 /// What numbers count in where no unit stands beside them.
 const UNITS: &str = "  \
-  in --json, times are nanoseconds, rates bits a second, sizes bytes, and shares (loss) millionths;
+  in --json, `metrics` has them under clients, nodes, wires and world;
+  times are nanoseconds, rates bits a second, sizes bytes, and shares (loss) millionths;
   `drops` of a node or wire is an object there, by REASON, and null is what nothing was measured of
 ";
 
