@@ -417,6 +417,26 @@ fn interrupted(args: &[&str], ready: Option<&str>) -> Ran {
     ran
 }
 
+/// Who has read enough of a trace has not found that anything fails.
+#[test]
+fn a_closed_pipe_is_no_failed_assertion() {
+    for args in [
+        ["lab", "run", "slow-start", "--ladder", "-"],
+        ["lab", "run", "slow-start", "--trace", "-"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
+        let command = command.args(args).stdin(Stdio::null());
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let mut first = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut first).unwrap();
+        drop(out);
+        assert!(!first.is_empty());
+        Ran::of(child.wait_with_output().unwrap()).exits(0);
+    }
+}
+
 #[test]
 fn stopped_is_not_failed() {
     let folder = Folder::new();
