@@ -142,6 +142,29 @@ pub fn many(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
+/// Text of somebody else's, as a terminal may have it: what is not to be seen, and could move or
+/// recolour what is (control characters, marks of direction), is written as its number. Lines and
+/// tabs stay.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if is_hidden(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character does something instead of being seen.
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 fn write(n: u64, units: &[Unit]) -> String {
     let n = u128::from(n);
     let unit = units.iter().find(|(_, u)| n % u == 0 && n > 0);
@@ -249,6 +272,18 @@ mod tests {
             assert_eq!(size(text), Ok(bytes), "{text}");
             assert_eq!(write_size(bytes), back);
             assert_eq!(size(back), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_is_shown_as_its_number() {
+        for (text, want) in [
+            ("caf\u{e9}: 5%\n\ta", "caf\u{e9}: 5%\n\ta"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("\u{1b}]0;x\u{7}\r", "\\u{1b}]0;x\\u{7}\\u{d}"),
+            ("a\u{202e}b\u{9b}", "a\\u{202e}b\\u{9b}"),
+        ] {
+            assert_eq!(shown(text), want);
         }
     }
 

@@ -12,7 +12,7 @@ use super::subject::Subject;
 use crate::lab::export::directory::short;
 use crate::lab::metric::{Measured, SERVICES, Unit, unit_of};
 use crate::lab::run::Outcome;
-use crate::lab::units::write_rate;
+use crate::lab::units::{shown, write_rate};
 use crate::lab::{self, Lane, World};
 use serde_json::{Map, Value, json};
 use stack::reason::DropReason;
@@ -170,7 +170,7 @@ impl Report {
         self.write(&mut out, subject, took);
         // An empty last column leaves blanks.
         let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
-        lines.join("\n") + "\n"
+        shown(&(lines.join("\n") + "\n"))
     }
 
     /// Writing into a string cannot fail.
@@ -178,7 +178,7 @@ impl Report {
         let topology = &subject.topology;
         let _ = match topology.caption.as_str() {
             "" => writeln!(out, "{}", subject.word),
-            caption => writeln!(out, "{}: {caption}", subject.word),
+            caption => writeln!(out, "{}: {}", subject.word, caption.replace('\n', " ")),
         };
         for line in topology.about.lines() {
             let _ = writeln!(out, "  {}", line.trim());
@@ -544,6 +544,20 @@ mod tests {
         let wire = &report.json(&subject)["metrics"]["wires"]["a-b"];
         let held = ["from.a", "from.b"].map(|way| wire[way]["queued"].as_u64().unwrap());
         assert_eq!(held.iter().sum::<u64>(), 1, "{wire}");
+    }
+
+    /// A terminal does what it is told, whoever tells it.
+    #[test]
+    fn no_text_of_a_file_reaches_the_terminal_as_it_is() {
+        let bad = "\\u001b[31mred\\u001b]0;t\\u0007 \\u202e";
+        let head = format!("caption = \"{bad}\"\nabout = \"{bad}\"\n");
+        let (subject, run) = report(&format!("{head}{TWO}kind = 'ping'"));
+        let text = run.text(&subject, None);
+        let hidden = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!text.contains(hidden), "{text:?}");
+        assert_eq!(text.matches(r"\u{1b}[31mred").count(), 2, "{text}");
+        let title = super::super::play::title(&subject, 1);
+        assert!(!title.contains(hidden), "{title:?}");
     }
 
     /// What the help says can be asked is in the JSON, and what came in can be added up from it.

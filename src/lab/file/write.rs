@@ -8,7 +8,7 @@
 
 use crate::lab::fault::Party;
 use crate::lab::topology::{Client, Kind, Node, Topology, Wire};
-use crate::lab::units::{write_chance, write_duration, write_rate, write_size};
+use crate::lab::units::{is_hidden, write_chance, write_duration, write_rate, write_size};
 use stack::link::impair::{Config, Loss, Queue};
 use std::fmt::{Display, Write as _};
 
@@ -87,7 +87,7 @@ fn quote(text: &str) -> String {
             '"' | '\\' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => {
+            c if is_hidden(c) => {
                 let _ = write!(out, "\\u{:04X}", u32::from(c));
             }
             c => out.push(c),
