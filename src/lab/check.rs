@@ -150,6 +150,10 @@ fn check_node(node: &Node) -> Checked {
             format!("node `{name}` serves {port} {wrong}"),
         ));
     }
+    if node.settings.ttl == Some(0) {
+        let wrong = "a time to live of 0 leads nowhere";
+        return Err((&["ttl", "settings"], format!("node `{name}`: {wrong}")));
+    }
     check_settings(&node.settings)
         .map_err(|(keys, wrong)| (keys, format!("node `{name}`: {wrong}")))?;
     let mtu = node.settings.mtu.and_then(|m| usize::try_from(m.0).ok());

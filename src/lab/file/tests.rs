@@ -318,6 +318,11 @@ const WRONG: &[(&str, u32, &str)] = &[
         "there is no key `tll`; did you mean `ttl`?",
     ),
     (
+        "[[node]]\nname = 'c'\nsettings = { ttl = 0 }",
+        12,
+        "node `c`: a time to live of 0 leads nowhere",
+    ),
+    (
         "[[node]]\nname = 'c'\nsettings = { mtu = 20 }",
         12,
         "an MTU is 68 to 65535, not 20",
