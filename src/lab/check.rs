@@ -5,7 +5,7 @@
 //!                 \--> TopologyError { place, what }: a file turns the place into a line
 //! ```
 
-use super::fault::{Party, is_name};
+use super::fault::{Fault, Link, Party, is_name};
 use super::names::{WORLD, unknown};
 use super::plan::{Plan, plan};
 use super::topology::{
@@ -48,6 +48,7 @@ impl Topology {
         let names = self.names_and_notes();
         let faults = self.faults.check(&names);
         faults.map_err(|e| at(Place::Fault(e.line), &[], e.what))?;
+        self.check_changes(&ports)?;
         for (i, assertion) in self.asserts.iter().enumerate() {
             let checked = assertion.check(&names);
             let checked = checked.and_then(|()| self.check_metrics(assertion));
@@ -59,6 +60,41 @@ impl Topology {
                 .map_err(|(keys, what)| at(Place::Client(i), keys, what))?;
         }
         Ok(plan)
+    }
+
+    /// That what the script makes of wires agrees with what else they are.
+    fn check_changes(&self, ports: &[Vec<(usize, usize)>]) -> Result<(), TopologyError> {
+        for line in &self.faults.lines {
+            let Fault::Wire { change, place } = &line.fault else {
+                continue;
+            };
+            let at_port = match &place.link {
+                Link::Port(node, port) => {
+                    let ports = self.index_of(node).and_then(|n| ports.get(n));
+                    ports.and_then(|ports| ports.get(usize::from(*port)))
+                }
+                _ => None,
+            };
+            let is_meant = |i: usize, wire: &Wire| match &place.link {
+                Link::All => true,
+                Link::Wire(name) => wire.name == *name,
+                Link::Port(..) => at_port.is_some_and(|(wire, _)| *wire == i),
+            };
+            let wires = self.wires.iter().enumerate();
+            for (_, wire) in wires.filter(|(i, wire)| is_meant(*i, wire)) {
+                for (end, way) in wire.between.iter().zip(&wire.ways) {
+                    let from = place.from.as_ref();
+                    if from.is_some_and(|from| from != end) {
+                        continue;
+                    }
+                    if let Some(why) = change.contradiction(way) {
+                        let what = format!("wire `{}` from `{end}`: {why}", wire.name);
+                        return Err(at(Place::Fault(line.line), &[], what));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// That a client has a wire to ask by, and that whom it asks has an address.

@@ -326,6 +326,21 @@ impl Change {
         }
     }
 
+    /// Why it cannot be made to a direction that is else as `config` says. No other change moves a
+    /// delay, so that it does not depend on the order of lines.
+    #[must_use]
+    pub fn contradiction(self, config: &Config) -> Option<String> {
+        match self {
+            Self::Jitter(jitter) if jitter > config.delay => Some(format!(
+                "a jitter of {} is more than the delay, which is {}, and no frame arrives before it \
+                 was sent",
+                write_duration(jitter),
+                write_duration(config.delay)
+            )),
+            _ => None,
+        }
+    }
+
     /// Why packets are lost to it, where they are.
     const fn costs(self) -> Option<DropReason> {
         match self {

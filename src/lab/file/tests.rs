@@ -693,6 +693,12 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "`p` is a client, and notes are of a node: say `*.p.hop`",
         ),
         (
+            "faults = 'at 1s jitter 3ms on *'",
+            1,
+            "wire `a-b` from `a`: a jitter of 3ms is more than the delay, which is 0s, and no frame \
+             arrives before it was sent",
+        ),
+        (
             "\nfaults = '''\nat 1s heal\nat 1s dwon a-b\n'''",
             4,
             "there is no fault `dwon`; did you mean `down`?",
