@@ -160,7 +160,7 @@ impl Maker {
         };
         if self.one_in(4) {
             way.jitter = self.micros(1, 5_000).min(way.delay);
-            way.in_order = self.one_in(2);
+            way.in_order = self.one_in(2) && !way.jitter.is_zero();
         }
         if self.one_in(4) {
             way.rate = Some(self.between(200, 20_000) * 1000);

@@ -193,6 +193,8 @@ fn words_in_any_order_are_refused_or_mean_what_they_print() {
 
 /// Written, and what is said about it.
 const WRONG: &[(&str, &str)] = &[
+    ("at 1s drop 0 of icmp on a-b", "a share of 0 does nothing"),
+    ("at 1s delay 0ms on a-b", "a duration of zero does nothing"),
     (
         "dwon a-r1",
         "a line begins with `at`, `between` or `on`, not `dwon`",

@@ -318,6 +318,16 @@ const WRONG: &[(&str, u32, &str)] = &[
         "there is no key `tll`; did you mean `ttl`?",
     ),
     (
+        "[[node]]\nname = 'c'\n[[wire]]\nbetween = ['a', 'c']\nreorder_by = '1ms'",
+        14,
+        "`reorder_by` is for `reorder`",
+    ),
+    (
+        "[[node]]\nname = 'c'\n[[wire]]\nbetween = ['a', 'c']\ndelay = '1ms'\nin_order = true",
+        15,
+        "`in_order` is for `jitter`",
+    ),
+    (
         "[[node]]\nname = 'c'\nsettings = { ttl = 0 }",
         12,
         "node `c`: a time to live of 0 leads nowhere",
