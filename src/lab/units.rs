@@ -72,12 +72,12 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     Ok(Duration::from_nanos(n))
 }
 
-/// A rate in bits a second, as `100mbit`, `64kbit`, or plain bits.
+/// A rate in bits a second, as `100mbit`, `64kbit`; a unit is needed but for `0`.
 ///
 /// # Errors
 /// What is wrong with the text, and the units there are.
 pub fn rate(text: &str) -> Result<u64, UnitError> {
-    exact(text, RATES, Some(1), "a rate, as 100mbit")
+    exact(text, RATES, None, "a rate, as 100mbit")
 }
 
 /// A size in bytes, as `64KiB`, `1500`, `1500B`.
@@ -255,7 +255,7 @@ mod tests {
             ("1gbit", 1_000_000_000, "1gbit"),
             ("64Kbit", 64_000, "64kbit"),
             ("1.5mbit", 1_500_000, "1500kbit"),
-            ("9600", 9600, "9600bit"),
+            ("9600bit", 9600, "9600bit"),
             ("0", 0, "0bit"),
         ] {
             assert_eq!(rate(text), Ok(bits), "{text}");
@@ -338,6 +338,10 @@ mod tests {
                 "`0.5ns` is no whole number of ns",
             ),
             (duration("6000000h").unwrap_err(), "`6000000h` is too large"),
+            (
+                rate("9600").unwrap_err(),
+                "`9600` has no unit: use bit, kbit, mbit, gbit or tbit",
+            ),
             (
                 rate("10mb").unwrap_err(),
                 "`10mb` has an unknown unit `mb`: use bit, kbit, mbit, gbit or tbit",
