@@ -89,12 +89,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     subject.end_at(args.until);
     if let Some(seeds) = &args.seeds {
-        return seeds::run(
-            &subject,
-            seeds.clone(),
-            args.jobs,
-            args.json,
-        );
+        return seeds::run(&subject, seeds.clone(), args.jobs, args.json);
     }
     let seed = subject.seed(args.seed);
     if args.attach.any() {

@@ -347,7 +347,10 @@ mod tests {
             ("at 1s drop 5% on * to east", "line 1: a wire does not know"),
             ("at 1s down east-west", "did you mean `west-east`"),
             ("at 1s dwon *", "did you mean `down`"),
-            ("at 1s jitter 1ms on *", "line 1: a jitter of 1ms is more than"),
+            (
+                "at 1s jitter 1ms on *",
+                "line 1: a jitter of 1ms is more than",
+            ),
             ("on west.x.y down *", "line 1: no program makes notes"),
         ] {
             let said = faults(text).unwrap_err();

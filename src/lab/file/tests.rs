@@ -688,14 +688,14 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "`t.goodput` is a rate, as 10mbit",
         ),
         (
-            "faults = 'on a.servin crash a'",
+            "faults = 'on c.servin crash a'\n[[node]]\nname='c'\nservices=['echo']",
             1,
             "there is no note `servin`; did you mean `serving`?",
         ),
         (
             "faults = 'on p.nothing crash a'\n[[client]]\nname='p'\nnode='a'\nkind='traceroute'\nto='b'",
             1,
-            "there is no note `nothing`; there is done, hop, refused (`p` is a client: its notes are `*.p.NOTE`)",
+            "there is no note `nothing`; there is done, failed, hop, refused (`p` is a client: its notes are `*.p.NOTE`)",
         ),
         (
             "faults = 'on p.hop crash a'\n[[client]]\nname='p'\nnode='a'\nkind='traceroute'\nto='b'",

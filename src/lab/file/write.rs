@@ -39,7 +39,13 @@ impl Topology {
             .iter()
             .for_each(|node| write_node(&mut out, node));
         let is_jitter = |fault: &Fault| {
-            matches!(fault, Fault::Wire { change: Change::Jitter(_), .. })
+            matches!(
+                fault,
+                Fault::Wire {
+                    change: Change::Jitter(_),
+                    ..
+                }
+            )
         };
         let jitters = self.faults.lines.iter().any(|line| is_jitter(&line.fault));
         self.wires

@@ -188,11 +188,7 @@ pub fn shrink_while(
 }
 
 /// What is to be shrunk, run once as it is.
-fn first_run(
-    topology: &Topology,
-    seed: u64,
-    go_on: &mut GoOn<'_>,
-) -> Result<Outcome, ShrinkError> {
+fn first_run(topology: &Topology, seed: u64, go_on: &mut GoOn<'_>) -> Result<Outcome, ShrinkError> {
     let options = Options {
         seed,
         ..Options::default()

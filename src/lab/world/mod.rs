@@ -651,7 +651,8 @@ impl World {
             What::Fault(_) | What::Mark => None,
         };
         let node = id.and_then(|id| self.nodes.get(id.0 as usize));
-        self.room.look_at_clock(self.now, || node.map_or("?", Node::name));
+        self.room
+            .look_at_clock(self.now, || node.map_or("?", Node::name));
     }
 
     /// Steps until nothing is left that happens before or at `end`; then it is `end`.
