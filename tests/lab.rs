@@ -132,6 +132,10 @@ fn what_is_wrong_is_said_with_its_line() {
         ran.err.contains("no scenario `arpp`") && ran.err.contains("lab list"),
         "{ran:?}"
     );
+    let odd = folder.path("odd.toml");
+    fs::write(&odd, b"caption = 'x'\nabout = '\xff'\n").unwrap();
+    let ran = tapline(&["lab", "run", &odd]).exits(2);
+    assert!(ran.err.contains("odd.toml: line 2: "), "{ran:?}");
     let ran = tapline(&["lab", "run", "nowhere.toml"]).exits(2);
     assert!(ran.err.contains("nowhere.toml: No such file"), "{ran:?}");
     for words in [

@@ -703,6 +703,11 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "`p` is a client, and notes are of a node: say `*.p.hop`",
         ),
         (
+            "seed = 18446744073709551616",
+            1,
+            "18446744073709551616 is beyond the numbers of TOML; of a seed, write it as a text",
+        ),
+        (
             "faults = 'at 1s jitter 3ms on *'",
             1,
             "wire `a-b` from `a`: a jitter of 3ms is more than the delay, which is 0s, and no frame \
