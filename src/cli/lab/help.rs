@@ -197,6 +197,17 @@ mod tests {
         file::parse("example", file::EXAMPLE).unwrap().topology
     }
 
+    /// As it is printed, with the seeds that the page goes on to try.
+    #[test]
+    fn the_network_of_the_help_holds() {
+        let topology = example();
+        for seed in 0..8 {
+            let outcome = topology.run(seed).unwrap();
+            let failures: Vec<&str> = outcome.failures().collect();
+            assert!(failures.is_empty(), "seed {seed}: {failures:?}");
+        }
+    }
+
     #[test]
     fn each_fault_of_the_help_runs_in_the_network_of_the_help() {
         for (line, _) in FAULTS {
