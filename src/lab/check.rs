@@ -5,13 +5,15 @@
 //!                 \--> TopologyError { place, what }: a file turns the place into a line
 //! ```
 
-use super::fault::{Fault, Link, Party, is_name};
+use super::fault::{Fault, Link, Party, When, is_name};
 use super::names::{WORLD, unknown};
 use super::plan::{Plan, plan};
 use super::topology::{
     Client, ClientKind, Kind, Node, Place, Service, Settings, Topology, TopologyError, Wire,
 };
+use super::units::write_duration;
 use stack::link::impair::Config;
+use stack::time::Instant;
 use stack::wire::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -60,6 +62,29 @@ impl Topology {
                 .map_err(|(keys, what)| at(Place::Client(i), keys, what))?;
         }
         Ok(plan)
+    }
+
+    /// What can do nothing since the run is over before it begins: no error, for a run may be made
+    /// shorter for a while.
+    #[must_use]
+    pub fn too_late(&self) -> Vec<TopologyError> {
+        let end = self.end() - Instant::ZERO;
+        let over = format!("and the run ends at {}", write_duration(end));
+        let clients = self.clients.iter().enumerate();
+        let clients = clients.filter(|(_, c)| c.start > end).map(|(i, c)| {
+            let (name, start) = (&c.name, write_duration(c.start));
+            let what = format!("client `{name}` starts at {start}, {over}");
+            at(Place::Client(i), &["start"], what)
+        });
+        let lines = self.faults.lines.iter();
+        let lines = lines.filter_map(|line| match line.when {
+            When::At(begins) if begins > end => {
+                let what = format!("`{line}`: that is too late, {over}");
+                Some(at(Place::Fault(line.line), &[], what))
+            }
+            _ => None,
+        });
+        clients.chain(lines).collect()
     }
 
     /// That what the script makes of wires agrees with what else they are.

@@ -12,7 +12,7 @@ use super::report::Report;
 use super::subject::Subject;
 use super::{attach, seeds};
 use crate::lab::export::directory::short;
-use crate::lab::units;
+use crate::lab::units::{self, shown};
 use crate::runtime::{Clock, interrupt};
 use stack::time::{Duration, Instant};
 use std::ffi::OsString;
@@ -88,6 +88,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         eprintln!("tapline: {cost}");
     }
     subject.end_at(args.until);
+    if !args.attach.any() {
+        for late in subject.topology.too_late() {
+            eprintln!("tapline: {}", shown(&subject.locate(late).message));
+        }
+    }
     if let Some(seeds) = &args.seeds {
         return seeds::run(&subject, seeds.clone(), args.jobs, args.json);
     }

@@ -601,6 +601,24 @@ fn names_are_counted_for_each_kind_past_those_that_are_taken() {
 }
 
 #[test]
+fn what_comes_too_late_is_said_and_no_error() {
+    let text = "until = '10s'\nfaults = '''\nat 10s heal\nat 20s heal\n'''\n[[node]]\nname = 'a'\n\
+        [[node]]\nname = 'b'\n[[wire]]\nbetween = ['a', 'b']\n\
+        [[client]]\nname = 'p'\nnode = 'a'\nkind = 'ping'\nto = 'b'\nstart = '11s'\n\
+        [[client]]\nname = 'q'\nnode = 'a'\nkind = 'ping'\nto = 'b'\nstart = '9s'\n";
+    let loaded = parse("t", text).unwrap();
+    let late = loaded.topology.too_late().into_iter();
+    let late: Vec<String> = late.map(|e| loaded.lines.locate(e).to_string()).collect();
+    assert_eq!(
+        late,
+        [
+            "t:17: client `p` starts at 11s, and the run ends at 10s",
+            "t:4: `at 20s heal`: that is too late, and the run ends at 10s"
+        ]
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said_with_file_and_line() {
     let mut wrong = Vec::new();
     let good = "[[node]]\nname = 'a'\n\n[[node]]\nname = 'b'\n\n[[wire]]\nbetween = ['a', 'b']\n\n";
