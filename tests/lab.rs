@@ -132,6 +132,10 @@ fn what_is_wrong_is_said_with_its_line() {
         ran.err.contains("no scenario `arpp`") && ran.err.contains("lab list"),
         "{ran:?}"
     );
+    let odd = folder.path("odd.toml");
+    fs::write(&odd, b"caption = 'x'\nabout = '\xff'\n").unwrap();
+    let ran = tapline(&["lab", "run", &odd]).exits(2);
+    assert!(ran.err.contains("odd.toml: line 2: "), "{ran:?}");
     let ran = tapline(&["lab", "run", "nowhere.toml"]).exits(2);
     assert!(ran.err.contains("nowhere.toml: No such file"), "{ran:?}");
     for words in [
@@ -415,6 +419,26 @@ fn interrupted(args: &[&str], ready: Option<&str>) -> Ran {
     let mut ran = Ran::of(child.wait_with_output().unwrap());
     ran.err = err;
     ran
+}
+
+/// Who has read enough of a trace has not found that anything fails.
+#[test]
+fn a_closed_pipe_is_no_failed_assertion() {
+    for args in [
+        ["lab", "run", "slow-start", "--ladder", "-"],
+        ["lab", "run", "slow-start", "--trace", "-"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
+        let command = command.args(args).stdin(Stdio::null());
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let mut first = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut first).unwrap();
+        drop(out);
+        assert!(!first.is_empty());
+        Ran::of(child.wait_with_output().unwrap()).exits(0);
+    }
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub mod traceroute;
 pub mod up;
 pub mod wire;
 
+use crate::lab::units::shown;
 use crate::runtime::interrupt;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use log::LevelFilter;
@@ -175,7 +176,8 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
-            eprintln!("tapline: {failure}");
+            // It may quote what somebody else has written.
+            eprintln!("tapline: {}", shown(&failure.to_string()));
         }
         ExitCode::from(failure.code)
     })

@@ -98,6 +98,23 @@ fn ask(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// That [`write`] can write there: better found before the work than after it. What is there stays.
+///
+/// # Errors
+/// Exit code 3 where it cannot.
+pub fn may_write(path: &Path) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let mut options = fs::OpenOptions::new();
+    let opened = options.append(true).create(true).open(path);
+    opened.map(drop).map_err(|e| unwritten(path, &e))
+}
+
+fn unwritten(path: &Path, e: &io::Error) -> Failure {
+    Failure::lacks(format!("{}: {e}", path.display()), "choose another file")
+}
+
 /// Writes a snapshot to a file, or to standard output where it is called `-`.
 ///
 /// # Errors
@@ -108,8 +125,7 @@ pub fn write(path: &Path, snapshot: &Value) -> Result<(), Failure> {
         let _ = io::stdout().write_all(text.as_bytes());
         return Ok(());
     }
-    let said = |e| Failure::lacks(format!("{}: {e}", path.display()), "choose another file");
-    fs::write(path, text).map_err(said)
+    fs::write(path, text).map_err(|e| unwritten(path, &e))
 }
 
 /// A socket at which a running host may be asked for its status.

@@ -129,6 +129,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     if private {
         sandbox::enter()?;
     }
+    if let Some(path) = &args.status {
+        status::may_write(path)?;
+    }
     let mut devices = open_devices(&config, private)?;
     let clock = Clock::start();
     let trace = match &args.pcap {

@@ -102,10 +102,19 @@ pub struct Stats {
     pub received: u64,
     /// Further answers to the same request.
     pub duplicates: u64,
-    /// ICMP errors, and requests refused here.
+    /// Requests for which an ICMP error came back, and those refused here.
     pub errors: u64,
-    /// Requests given up waiting for; some are answered yet.
+    /// Requests given up waiting for and not answered later.
     pub timeouts: u64,
+}
+
+impl Stats {
+    /// Requests that are still waited for, each answer or error to one of them counted once.
+    #[must_use]
+    pub const fn pending(&self) -> u64 {
+        let settled = self.received + self.errors + self.timeouts;
+        self.sent.saturating_sub(settled)
+    }
 }
 
 /// What became of a request.
@@ -166,7 +175,19 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 struct Sent {
     at: Instant,
+    /// By an answer or an error.
     answered: bool,
+    given_up: bool,
+}
+
+impl Sent {
+    const fn new(at: Instant) -> Self {
+        Self {
+            at,
+            answered: false,
+            given_up: false,
+        }
+    }
 }
 
 /// A run of requests.
@@ -293,12 +314,12 @@ impl Pinger {
         } = self.config;
         match host.echo_send(now, socket, target, seq, data, &self.config.options) {
             Ok(()) => {
-                let sent = Sent {
-                    at: now,
-                    answered: false,
-                };
-                let old = self.sent.insert(seq, sent);
-                self.settled += u64::from(old.is_some_and(|o| !o.answered));
+                let old = self.sent.insert(seq, Sent::new(now));
+                if let Some(old) = old.filter(|old| !old.answered) {
+                    self.settled += 1;
+                    // Its number is another's now.
+                    self.stats.timeouts += u64::from(!old.given_up);
+                }
                 self.waiting.push_back((seq, now));
                 self.outcomes.push(Outcome::Sent { seq });
             }
@@ -331,12 +352,13 @@ impl Pinger {
         let Some(sent) = self.sent.get_mut(&seq) else {
             return;
         };
-        let rtt = now - sent.at;
+        let (rtt, late) = (now - sent.at, sent.given_up);
         let duplicate = std::mem::replace(&mut sent.answered, true);
         if duplicate {
             self.stats.duplicates += 1;
         } else {
             self.stats.received += 1;
+            self.stats.timeouts -= u64::from(late);
             self.settled += 1;
             self.rtt.add(rtt);
         }
@@ -360,8 +382,10 @@ impl Pinger {
         let Some(sent) = self.sent.get_mut(&seq) else {
             return;
         };
-        self.stats.errors += 1;
+        let late = sent.given_up;
         if !std::mem::replace(&mut sent.answered, true) {
+            self.stats.errors += 1;
+            self.stats.timeouts -= u64::from(late);
             self.settled += 1;
         }
         self.outcomes.push(Outcome::Error { seq, error });
@@ -381,6 +405,9 @@ impl Pinger {
                     return;
                 }
                 self.stats.timeouts += 1;
+                if let Some(sent) = self.sent.get_mut(&front.0) {
+                    sent.given_up = true;
+                }
                 self.outcomes.push(Outcome::Timeout { seq: front.0 });
             }
             self.waiting.pop_front();
@@ -402,6 +429,7 @@ impl Endpoint for Pinger {
         "duplicates",
         "errors",
         "timeouts",
+        "pending",
         "loss",
         "rtt.min",
         "rtt.avg",
@@ -494,6 +522,7 @@ impl Endpoint for Pinger {
             "duplicates" => Some(duplicates),
             "errors" => Some(errors),
             "timeouts" => Some(timeouts),
+            "pending" => Some(self.stats.pending()),
             "loss" => ppm(sent.saturating_sub(received), sent),
             _ => self.rtt.measure(metric.strip_prefix("rtt.")?),
         }
@@ -619,6 +648,40 @@ mod tests {
         );
     }
 
+    /// Whatever came of the requests, at any moment each is counted once.
+    #[test]
+    fn the_counts_add_up() {
+        let config = Config {
+            count: Some(40),
+            interval: Duration::from_millis(100),
+            timeout: Some(Duration::from_millis(150)),
+            ..Config::new(TARGET)
+        };
+        // Of the replies some are lost, some come late, some twice.
+        let mut world = ping(config, |from, frame, _| {
+            let bytes = frame.to_bytes();
+            let echo_reply = from == 1 && bytes.get(34) == Some(&0) && bytes.get(23) == Some(&1);
+            match bytes.get(41).filter(|_| echo_reply).map(|seq| seq % 5) {
+                Some(1) => vec![],
+                Some(2) => vec![DELAY * 400],
+                Some(3) => vec![DELAY, DELAY * 200],
+                _ => vec![DELAY],
+            }
+        });
+        let mut seen = [0; 3];
+        for _ in 0..50 {
+            world.run(Duration::from_millis(100));
+            let of = |metric: &str| world.left.measure(metric).unwrap();
+            let all = ["received", "errors", "timeouts", "pending"].map(of);
+            assert_eq!(of("sent"), all.into_iter().sum::<u64>(), "{all:?}");
+            seen[0] = seen[0].max(all[3]);
+            seen[1] = of("timeouts");
+            seen[2] = of("received");
+        }
+        assert!(seen[0] > 0, "{seen:?}");
+        assert_eq!(seen[1..], [8, 32], "eight never came, eight came late");
+    }
+
     #[test]
     fn nobody_there_and_no_way_there() {
         let absent = Config {
@@ -663,11 +726,7 @@ mod tests {
     #[test]
     fn a_stranger_is_no_answer_and_other_data_is_told() {
         let mut pinger = Pinger::new(Config::new(TARGET));
-        let sent = Sent {
-            at: Instant::ZERO,
-            answered: false,
-        };
-        pinger.sent.insert(1, sent);
+        pinger.sent.insert(1, Sent::new(Instant::ZERO));
         for seq in [1, 1, 7] {
             let packet = raw::Packet {
                 payload: stack::frame::Frame::copy_from(&[0, 0, 0, 0, 0, 9, 0, seq]),

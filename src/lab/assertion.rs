@@ -77,7 +77,7 @@ impl Unit {
             Self::Time => "a time, as 90ms",
             Self::Rate => "a rate, as 10mbit",
             Self::Size => "a size, as 1500 or 64KiB",
-            Self::Share => "a share, as 5%",
+            Self::Share => "a share, as 5% or 0.05",
         }
     }
 
@@ -232,7 +232,7 @@ impl Assertion {
         };
         let text = match &self.right {
             Operand::Value { .. } => format!("{self}: it is {}", show(left)),
-            Operand::Times(..) => format!("{self}: it is {} to {}", show(left), show(right)),
+            Operand::Times(..) => format!("{self}: it is {}, against {}", show(left), show(right)),
         };
         let near = self.metrics().any(|m| metrics.is_near(&m.subject, &m.name));
         let text = if near { text + " (to 3%)" } else { text };
@@ -311,6 +311,9 @@ fn value(text: &str) -> Result<Operand, String> {
     }
     let share = plain.strip_suffix('%').map(|p| (p, 4));
     let share = share.or_else(|| plain.strip_suffix("ppm").map(|p| (p, 0)));
+    // As everywhere else: nothing but a share is a part of one.
+    let is_part = plain.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let share = share.or_else(|| is_part.then_some((plain.as_str(), 6)));
     let (amount, unit) = if let Some((number, places)) = share {
         (millionths(number.trim(), places), Unit::Share)
     } else if let Ok(d) = duration(text) {
@@ -321,7 +324,8 @@ fn value(text: &str) -> Result<Operand, String> {
         (size(text).ok().map(i128::from), Unit::Size)
     };
     let amount = amount.ok_or_else(|| {
-        let units = "a whole number, or one with a unit: %, ppm, ns to h, bit to tbit, B to GiB";
+        let units = "a whole number, a share as 0.05, or one with a unit: %, ppm, ns to h, bit to \
+                     tbit, B to GiB";
         format!("`{text}` is no value: say {units}")
     })?;
     Ok(Operand::Value { amount, unit })
@@ -408,17 +412,19 @@ mod tests {
             ("p.rtt.max<=41ms", true, "p.rtt.max <= 41ms: it is 41ms"),
             ("p.loss == 1.5%", true, "p.loss == 1.5%: it is 1.5%"),
             ("p.loss < 15000 ppm", false, "p.loss < 1.5%: it is 1.5%"),
+            ("p.loss == 0.015", true, "p.loss == 1.5%: it is 1.5%"),
+            ("p.loss < 0.015000", false, "p.loss < 1.5%: it is 1.5%"),
             ("p.received >= 5", true, "p.received >= 5: it is 5"),
             ("p.received != -5", true, "p.received != -5: it is 5"),
             (
                 "w.drops == 3 * p.received",
                 true,
-                "w.drops == 3 * p.received: it is 15 to 15",
+                "w.drops == 3 * p.received: it is 15, against 15",
             ),
             (
                 "w.drops > p.received",
                 true,
-                "w.drops > p.received: it is 15 to 5",
+                "w.drops > p.received: it is 15, against 5",
             ),
             ("conserved", true, "world.conserved != 0: it is 1"),
             ("p.rtt.min < 2KiB", false, "p.rtt.min < 2KiB: it is nothing"),
@@ -426,7 +432,7 @@ mod tests {
             (
                 "p.rtt.max > 2 * p.rtt.max",
                 false,
-                "p.rtt.max > 2 * p.rtt.max: it is 41ms to 82ms",
+                "p.rtt.max > 2 * p.rtt.max: it is 41ms, against 82ms",
             ),
             ("w.drops <= 1kbit", true, "w.drops <= 1kbit: it is 15bit"),
         ] {
@@ -439,7 +445,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let units = "a whole number, or one with a unit: %, ppm, ns to h, bit to tbit, B to GiB";
+        let units = "a whole number, a share as 0.05, or one with a unit: %, ppm, ns to h, bit to \
+                     tbit, B to GiB";
         for (text, want) in [
             (
                 "p.rtt.max = 3",
@@ -448,6 +455,10 @@ mod tests {
             (
                 "p.rtt.max <= 3 parsecs",
                 format!("`3 parsecs` is no value: say {units}"),
+            ),
+            (
+                "p.a < 0.0000001",
+                format!("`0.0000001` is no value: say {units}"),
             ),
             (
                 "p.a < 0.00001%",

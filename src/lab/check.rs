@@ -5,13 +5,15 @@
 //!                 \--> TopologyError { place, what }: a file turns the place into a line
 //! ```
 
-use super::fault::{Party, is_name};
+use super::fault::{Fault, Link, Party, When, is_name};
 use super::names::{WORLD, unknown};
 use super::plan::{Plan, plan};
 use super::topology::{
     Client, ClientKind, Kind, Node, Place, Service, Settings, Topology, TopologyError, Wire,
 };
+use super::units::write_duration;
 use stack::link::impair::Config;
+use stack::time::Instant;
 use stack::wire::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -48,6 +50,7 @@ impl Topology {
         let names = self.names_and_notes();
         let faults = self.faults.check(&names);
         faults.map_err(|e| at(Place::Fault(e.line), &[], e.what))?;
+        self.check_changes(&ports)?;
         for (i, assertion) in self.asserts.iter().enumerate() {
             let checked = assertion.check(&names);
             let checked = checked.and_then(|()| self.check_metrics(assertion));
@@ -59,6 +62,64 @@ impl Topology {
                 .map_err(|(keys, what)| at(Place::Client(i), keys, what))?;
         }
         Ok(plan)
+    }
+
+    /// What can do nothing since the run is over before it begins: no error, for a run may be made
+    /// shorter for a while.
+    #[must_use]
+    pub fn too_late(&self) -> Vec<TopologyError> {
+        let end = self.end() - Instant::ZERO;
+        let over = format!("and the run ends at {}", write_duration(end));
+        let clients = self.clients.iter().enumerate();
+        let clients = clients.filter(|(_, c)| c.start > end).map(|(i, c)| {
+            let (name, start) = (&c.name, write_duration(c.start));
+            let what = format!("client `{name}` starts at {start}, {over}");
+            at(Place::Client(i), &["start"], what)
+        });
+        let lines = self.faults.lines.iter();
+        let lines = lines.filter_map(|line| match line.when {
+            When::At(begins) if begins > end => {
+                let what = format!("`{line}`: that is too late, {over}");
+                Some(at(Place::Fault(line.line), &[], what))
+            }
+            _ => None,
+        });
+        clients.chain(lines).collect()
+    }
+
+    /// That what the script makes of wires agrees with what else they are.
+    fn check_changes(&self, ports: &[Vec<(usize, usize)>]) -> Result<(), TopologyError> {
+        for line in &self.faults.lines {
+            let Fault::Wire { change, place } = &line.fault else {
+                continue;
+            };
+            let at_port = match &place.link {
+                Link::Port(node, port) => {
+                    let ports = self.index_of(node).and_then(|n| ports.get(n));
+                    ports.and_then(|ports| ports.get(usize::from(*port)))
+                }
+                _ => None,
+            };
+            let is_meant = |i: usize, wire: &Wire| match &place.link {
+                Link::All => true,
+                Link::Wire(name) => wire.name == *name,
+                Link::Port(..) => at_port.is_some_and(|(wire, _)| *wire == i),
+            };
+            let wires = self.wires.iter().enumerate();
+            for (_, wire) in wires.filter(|(i, wire)| is_meant(*i, wire)) {
+                for (end, way) in wire.between.iter().zip(&wire.ways) {
+                    let from = place.from.as_ref();
+                    if from.is_some_and(|from| from != end) {
+                        continue;
+                    }
+                    if let Some(why) = change.contradiction(way) {
+                        let what = format!("wire `{}` from `{end}`: {why}", wire.name);
+                        return Err(at(Place::Fault(line.line), &[], what));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// That a client has a wire to ask by, and that whom it asks has an address.
@@ -149,6 +210,10 @@ fn check_node(node: &Node) -> Checked {
             &["services"],
             format!("node `{name}` serves {port} {wrong}"),
         ));
+    }
+    if node.settings.ttl == Some(0) {
+        let wrong = "a time to live of 0 leads nowhere";
+        return Err((&["ttl", "settings"], format!("node `{name}`: {wrong}")));
     }
     check_settings(&node.settings)
         .map_err(|(keys, wrong)| (keys, format!("node `{name}`: {wrong}")))?;

@@ -20,6 +20,9 @@ use crate::endpoint::traceroute::Traceroute;
 use crate::endpoint::traffic::Sender;
 use stack::reason::DropReason;
 
+/// What a program notes that could not start.
+const FAILED: &str = "failed";
+
 impl ClientKind {
     /// Everything that such a client measures.
     #[must_use]
@@ -54,15 +57,22 @@ impl Topology {
     /// The names with the notes that its programs can make, each alone and with its client.
     pub(super) fn names_and_notes(&self) -> Names {
         let mut names = self.names();
+        let mut add = |node: &str, note: String| {
+            let of = names.notes.entry(node.to_owned()).or_default();
+            of.insert(note);
+        };
         for client in &self.clients {
-            for note in client.kind.notes() {
-                names.notes.insert((*note).to_owned());
-                names.notes.insert(format!("{}.{note}", client.name));
+            // Any program may fail to start.
+            for note in client.kind.notes().iter().chain(&[FAILED]) {
+                add(&client.node, (*note).to_owned());
+                add(&client.node, format!("{}.{note}", client.name));
             }
         }
-        names
-            .notes
-            .extend(Server::NOTES.iter().map(|note| (*note).to_owned()));
+        for node in self.nodes.iter().filter(|n| !n.services.is_empty()) {
+            for note in Server::NOTES {
+                add(&node.name, (*note).to_owned());
+            }
+        }
         names
     }
 

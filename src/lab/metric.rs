@@ -175,6 +175,11 @@ impl World {
         })
     }
 
+    /// Everything that can be asked of the whole, in the order of [`WORLD`].
+    pub fn measures_of_world(&self) -> impl Iterator<Item = Measured> {
+        WORLD.iter().map(|name| (*name, self.measure_world(name)))
+    }
+
     /// Everything that can be asked of a node but its [`DropReason`]s, in the order of [`NODE`].
     pub fn measures_of_node(&self, node: NodeId) -> impl Iterator<Item = Measured> {
         let node = self.node(node);

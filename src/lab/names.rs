@@ -6,7 +6,7 @@
 //!   clients      --+
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a fault script or an assertion may speak of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Names {
     pub wires: Vec<(String, [String; 2])>,
     /// Clients.
     pub clients: Vec<String>,
-    /// Notes that programs can make; none at all means that they are not checked.
-    pub notes: BTreeSet<String>,
+    /// Notes that programs can make, by their node; none at all means that they are not checked.
+    pub notes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Names {

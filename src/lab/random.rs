@@ -17,6 +17,7 @@ use super::assertion::Assertion;
 use super::fault::{FaultLine, Script};
 use super::settings::{Bytes, Congestion, Ecn, MtuProbing, Nagle, Settings};
 use super::topology::{Client, ClientKind, Service, Topology, Wire};
+use super::units::write_duration;
 use stack::link::impair::{Chance, Config, Loss, Queue, codel, fq_codel};
 use stack::rng::Rng;
 use stack::time::Duration;
@@ -159,7 +160,7 @@ impl Maker {
         };
         if self.one_in(4) {
             way.jitter = self.micros(1, 5_000).min(way.delay);
-            way.in_order = self.one_in(2);
+            way.in_order = self.one_in(2) && !way.jitter.is_zero();
         }
         if self.one_in(4) {
             way.rate = Some(self.between(200, 20_000) * 1000);
@@ -352,7 +353,14 @@ impl Maker {
             4 => format!("delay {ms}ms on {wire}"),
             5 | 6 => format!("reorder {share}% by {ms}ms{of} on {wire}"),
             7 => format!("rate {}kbit on {wire}", self.between(50, 2000)),
-            8 => format!("jitter {ms}ms on {wire}"),
+            8 => {
+                // No more than the delay, which nothing arrives before.
+                let it = self.topology.wires.iter().find(|w| w.name == wire);
+                let ways = it.into_iter().flat_map(|w| &w.ways);
+                let least = ways.map(|way| way.delay).min().unwrap_or_default();
+                let jitter = least.min(Duration::from_millis(ms));
+                format!("jitter {} on {wire}", write_duration(jitter))
+            }
             9 => format!("down {wire}"),
             10 => format!(
                 "flap {wire} every {}ms down {ms}ms",

@@ -533,7 +533,7 @@ impl Topology {
             nodes: nodes.map(|(n, p)| (n.name.clone(), p.len())).collect(),
             wires: wires.map(|w| (w.name.clone(), w.between.clone())).collect(),
             clients: self.clients.iter().map(|c| c.name.clone()).collect(),
-            notes: std::collections::BTreeSet::new(),
+            notes: std::collections::BTreeMap::new(),
         }
     }
 }

@@ -72,12 +72,12 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     Ok(Duration::from_nanos(n))
 }
 
-/// A rate in bits a second, as `100mbit`, `64kbit`, or plain bits.
+/// A rate in bits a second, as `100mbit`, `64kbit`; a unit is needed but for `0`.
 ///
 /// # Errors
 /// What is wrong with the text, and the units there are.
 pub fn rate(text: &str) -> Result<u64, UnitError> {
-    exact(text, RATES, Some(1), "a rate, as 100mbit")
+    exact(text, RATES, None, "a rate, as 100mbit")
 }
 
 /// A size in bytes, as `64KiB`, `1500`, `1500B`.
@@ -140,6 +140,29 @@ pub fn write_chance(chance: Chance) -> String {
 #[must_use]
 pub fn many(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Text of somebody else's, as a terminal may have it: what is not to be seen, and could move or
+/// recolour what is (control characters, marks of direction), is written as its number. Lines and
+/// tabs stay.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if is_hidden(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character does something instead of being seen.
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn write(n: u64, units: &[Unit]) -> String {
@@ -232,7 +255,7 @@ mod tests {
             ("1gbit", 1_000_000_000, "1gbit"),
             ("64Kbit", 64_000, "64kbit"),
             ("1.5mbit", 1_500_000, "1500kbit"),
-            ("9600", 9600, "9600bit"),
+            ("9600bit", 9600, "9600bit"),
             ("0", 0, "0bit"),
         ] {
             assert_eq!(rate(text), Ok(bits), "{text}");
@@ -249,6 +272,18 @@ mod tests {
             assert_eq!(size(text), Ok(bytes), "{text}");
             assert_eq!(write_size(bytes), back);
             assert_eq!(size(back), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_is_shown_as_its_number() {
+        for (text, want) in [
+            ("caf\u{e9}: 5%\n\ta", "caf\u{e9}: 5%\n\ta"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("\u{1b}]0;x\u{7}\r", "\\u{1b}]0;x\\u{7}\\u{d}"),
+            ("a\u{202e}b\u{9b}", "a\\u{202e}b\\u{9b}"),
+        ] {
+            assert_eq!(shown(text), want);
         }
     }
 
@@ -303,6 +338,10 @@ mod tests {
                 "`0.5ns` is no whole number of ns",
             ),
             (duration("6000000h").unwrap_err(), "`6000000h` is too large"),
+            (
+                rate("9600").unwrap_err(),
+                "`9600` has no unit: use bit, kbit, mbit, gbit or tbit",
+            ),
             (
                 rate("10mb").unwrap_err(),
                 "`10mb` has an unknown unit `mb`: use bit, kbit, mbit, gbit or tbit",

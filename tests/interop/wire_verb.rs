@@ -286,11 +286,14 @@ fn wire_says_what_is_wrong() {
         ("wa wb --from wc loss=1%", 2, "the interfaces are wa and wb"),
         ("lo wb", 3, "that name is taken"),
         ("wa a-name-that-is-too-long", 2, "1 to 15"),
+        ("wa wb --status /nowhere/x", 3, "/nowhere/x: No such file"),
+        ("wa wb -- /nowhere/x", 3, "/nowhere/x"),
         (script.as_str(), 2, "line 2: what is at the ends"),
     ] {
         let ran = world.sh("a", &format!("exec {} wire {args}", tapline()));
         let ran = ran.exits(code);
         assert!(ran.err.contains(want), "{args}: {ran}");
+        assert!(!ran.err.contains("ready"), "{args}: {ran}");
     }
 }
 

@@ -166,7 +166,10 @@ fn finish(wish: &Wish<'_>, mut live: Live, end: End) -> Result<ExitCode, Failure
     match end {
         End::Exited(code) if code != ExitCode::SUCCESS => {
             if let Err(failure) = judged {
-                eprintln!("tapline: {failure}");
+                eprintln!(
+                    "tapline: {}",
+                    crate::lab::units::shown(&failure.to_string())
+                );
             }
             Ok(code)
         }

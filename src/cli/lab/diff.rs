@@ -84,6 +84,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     drop(progress);
     let (text, equal) = told;
+    // Of a trace, any file may say anything.
+    let text = crate::lab::units::shown(&text);
     io::stdout().write_all(text.as_bytes()).map_err(untold)?;
     Ok(if equal {
         ExitCode::SUCCESS

@@ -60,9 +60,17 @@ const CLAUSES: &str = "  \
   from NODE (who puts it on the wire), source NODE or ADDRESS, to NODE or ADDRESS, port N,
   for TIME";
 
+/// What adds up to what.
+const COUNTS: &str = "  \
+  ping: sent = received + errors + timeouts + pending (still waited for, as what was dropped without
+  a word to whoever sent it); a late answer is no timeout any more, one more is a duplicate
+  udp: what was refused here, or had no-room in the socket, is not in sent
+";
+
 /// What numbers count in where no unit stands beside them.
 const UNITS: &str = "  \
-  in --json, times are nanoseconds, rates bits a second, sizes bytes, and shares (loss) millionths;
+  in --json, `metrics` has them under clients, nodes, wires and world;
+  times are nanoseconds, rates bits a second, sizes bytes, and shares (loss) millionths;
   `drops` of a node or wire is an object there, by REASON, and null is what nothing was measured of
 ";
 
@@ -127,6 +135,7 @@ fn metrics(out: &mut String) {
         out,
         "  p50, p99: exact for up to {EXACT} round trips of a client, to 3% beyond, which is said"
     );
+    out.push_str(COUNTS);
     for kind in ClientKind::ALL {
         let metrics = kind.metrics().iter().copied();
         listed(out, kind.name(), 13, metrics, ", ");
@@ -186,6 +195,17 @@ mod tests {
 
     fn example() -> Topology {
         file::parse("example", file::EXAMPLE).unwrap().topology
+    }
+
+    /// As it is printed, with the seeds that the page goes on to try.
+    #[test]
+    fn the_network_of_the_help_holds() {
+        let topology = example();
+        for seed in 0..8 {
+            let outcome = topology.run(seed).unwrap();
+            let failures: Vec<&str> = outcome.failures().collect();
+            assert!(failures.is_empty(), "seed {seed}: {failures:?}");
+        }
     }
 
     #[test]

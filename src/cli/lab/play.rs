@@ -14,6 +14,7 @@ use super::subject::Subject;
 use crate::lab::World;
 use crate::lab::build::Options;
 use crate::lab::run::Outcome;
+use crate::lab::units::shown;
 use stack::machine::Port;
 use stack::time::Duration;
 use std::io::{self, Write as _};
@@ -78,10 +79,11 @@ pub(super) fn build(
 
 /// What a picture is called.
 pub(super) fn title(subject: &Subject, seed: u64) -> String {
-    match subject.topology.caption.as_str() {
+    let title = match subject.topology.caption.as_str() {
         "" => format!("{}, seed {seed}", subject.word),
         caption => format!("{}, seed {seed}: {caption}", subject.word),
-    }
+    };
+    shown(&title)
 }
 
 /// Steps between two looks at whether to stop.

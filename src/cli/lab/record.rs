@@ -5,7 +5,6 @@
 //! ```
 
 use super::super::Failure;
-use super::super::report::untold;
 use crate::device::process;
 use crate::lab::export::{Output, Recorder, Wanted, ladder};
 use crate::lab::{WireId, World};
@@ -279,7 +278,7 @@ impl Record {
         self.recorder.finish(world);
         self.write()?;
         for (path, out) in self.outputs.values_mut() {
-            out.flush().map_err(|e| unwritten(path, &e))?;
+            written(path, out, |out| out.flush())?;
         }
         Ok(())
     }
@@ -297,7 +296,7 @@ impl Record {
                 self.outputs.insert(output.clone(), open(&path)?);
             }
             if let Some((path, out)) = self.outputs.get_mut(&output) {
-                out.write_all(&bytes).map_err(|e| unwritten(path, &e))?;
+                written(path, out, |out| out.write_all(&bytes))?;
             }
         }
         Ok(())
@@ -329,9 +328,22 @@ fn open(path: &Path) -> Result<(PathBuf, Box<dyn Write>), Failure> {
     Ok((path.to_owned(), Box::new(io::BufWriter::new(file))))
 }
 
-fn unwritten(path: &Path, e: &io::Error) -> Failure {
-    match e.kind() {
-        io::ErrorKind::BrokenPipe if is_stdout(path) => untold(io::ErrorKind::BrokenPipe.into()),
-        _ => Failure::lacks(format!("{}: {e}", path.display()), "choose another file"),
+/// Whoever reads standard output may have read enough: the rest goes nowhere, and what the run came
+/// to is in the exit code all the same.
+fn written(
+    path: &Path,
+    out: &mut Box<dyn Write>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    match write(out.as_mut()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe && is_stdout(path) => {
+            *out = Box::new(io::sink());
+            Ok(())
+        }
+        done => done.map_err(|e| unwritten(path, &e)),
     }
+}
+
+fn unwritten(path: &Path, e: &io::Error) -> Failure {
+    Failure::lacks(format!("{}: {e}", path.display()), "choose another file")
 }

@@ -10,9 +10,9 @@
 
 use super::subject::Subject;
 use crate::lab::export::directory::short;
-use crate::lab::metric::{Measured, Unit, unit_of};
+use crate::lab::metric::{Measured, SERVICES, Unit, unit_of};
 use crate::lab::run::Outcome;
-use crate::lab::units::write_rate;
+use crate::lab::units::{shown, write_rate};
 use crate::lab::{self, Lane, World};
 use serde_json::{Map, Value, json};
 use stack::reason::DropReason;
@@ -30,11 +30,14 @@ pub struct Report {
     programs: Vec<Program>,
     nodes: Vec<Node>,
     ways: Vec<Way>,
+    world: Vec<Measured>,
 }
 
 #[derive(Clone, Debug)]
 struct Program {
     name: String,
+    /// At which node it runs.
+    node: String,
     /// Whether somebody asked for it, as against the services of a node.
     is_client: bool,
     /// `None` where there was nothing to measure.
@@ -83,6 +86,7 @@ impl Report {
             let metrics = program.metrics().iter();
             Program {
                 name: name.to_owned(),
+                node: node.name().to_owned(),
                 is_client: is_client(name),
                 metrics: metrics
                     .map(|m| (*m, node.measure_program(name, m)))
@@ -102,6 +106,7 @@ impl Report {
             programs: programs.collect(),
             nodes: nodes(world),
             ways: ways(world),
+            world: world.measures_of_world().collect(),
             outcome,
         }
     }
@@ -123,11 +128,27 @@ impl Report {
             "asserts": asserts.collect::<Vec<_>>(),
             "unaccounted": outcome.unaccounted,
             "metrics": {
-                "clients": object(self.programs.iter(), |p| (&p.name, p.json())),
-                "nodes": object(self.nodes.iter(), |n| (&n.name, n.json())),
+                "clients": object(self.programs.iter().filter(|p| p.is_client), |p| {
+                    (&p.name, p.json())
+                }),
+                "nodes": self.nodes_json(),
                 "wires": self.wires_json(),
+                "world": measured(&self.world),
             },
         })
+    }
+
+    /// What services measured is of their node.
+    fn nodes_json(&self) -> Value {
+        let mut nodes = object(self.nodes.iter(), |n| (&n.name, n.json()));
+        for program in self.programs.iter().filter(|p| !p.is_client) {
+            let node = nodes.get_mut(&program.node);
+            if let (Some(Value::Object(node)), Value::Object(own)) = (node, program.json()) {
+                let own = own.into_iter();
+                node.extend(own.map(|(name, value)| (format!("{SERVICES}{name}"), value)));
+            }
+        }
+        nodes
     }
 
     fn wires_json(&self) -> Value {
@@ -149,7 +170,7 @@ impl Report {
         self.write(&mut out, subject, took);
         // An empty last column leaves blanks.
         let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
-        lines.join("\n") + "\n"
+        shown(&(lines.join("\n") + "\n"))
     }
 
     /// Writing into a string cannot fail.
@@ -157,7 +178,7 @@ impl Report {
         let topology = &subject.topology;
         let _ = match topology.caption.as_str() {
             "" => writeln!(out, "{}", subject.word),
-            caption => writeln!(out, "{}: {caption}", subject.word),
+            caption => writeln!(out, "{}: {}", subject.word, caption.replace('\n', " ")),
         };
         for line in topology.about.lines() {
             let _ = writeln!(out, "  {}", line.trim());
@@ -525,10 +546,42 @@ mod tests {
         assert_eq!(held.iter().sum::<u64>(), 1, "{wire}");
     }
 
+    /// A terminal does what it is told, whoever tells it.
+    #[test]
+    fn no_text_of_a_file_reaches_the_terminal_as_it_is() {
+        let bad = "\\u001b[31mred\\u001b]0;t\\u0007 \\u202e";
+        let head = format!("caption = \"{bad}\"\nabout = \"{bad}\"\n");
+        let (subject, run) = report(&format!("{head}{TWO}kind = 'ping'"));
+        let text = run.text(&subject, None);
+        let hidden = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!text.contains(hidden), "{text:?}");
+        assert_eq!(text.matches(r"\u{1b}[31mred").count(), 2, "{text}");
+        let title = super::super::play::title(&subject, 1);
+        assert!(!title.contains(hidden), "{title:?}");
+    }
+
     /// What the help says can be asked is in the JSON, and what came in can be added up from it.
     #[test]
-    fn all_metrics_of_nodes_and_wires_are_in_the_json() {
-        use crate::lab::metric::{NODE, WIRE};
+    fn all_metrics_of_the_help_are_in_the_json() {
+        use crate::endpoint::Endpoint as _;
+        use crate::endpoint::services::Server;
+        use crate::lab::metric::{NODE, WIRE, WORLD};
+        let served = TWO.replace("name = 'b'", "name = 'b'\nservices = ['sink']");
+        let (subject, run) = report(&format!("{served}kind = 'ping'\ncount = 3"));
+        let json = run.json(&subject);
+        let there = &json["metrics"]["nodes"]["b"];
+        for name in Server::METRICS {
+            let name = format!("{SERVICES}{name}");
+            assert!(there.get(&name).is_some(), "{name} of {there}");
+        }
+        let clients = json["metrics"]["clients"].as_object().unwrap();
+        assert_eq!(clients.keys().collect::<Vec<_>>(), ["ping1"]);
+        let world = &json["metrics"]["world"];
+        for name in WORLD {
+            assert!(world.get(name).is_some(), "{name} of {world}");
+        }
+        assert_eq!(world["conserved"], 1);
+        assert_eq!(world["arrivals"], json["arrivals"]);
         let lossy = TWO.replace("[[client]]", "loss = '20%'\n[[client]]");
         let (subject, report) = report(&format!(
             "{lossy}kind = 'ping'\ncount = 99\ninterval = '10ms'"
@@ -574,7 +627,7 @@ mod tests {
         let json = report.json(&subject);
         let sum = &json["metrics"]["clients"]["tcp1"]["checksum"];
         assert_eq!(sum.as_str().map(str::len), Some(16), "{json}");
-        let read = &json["metrics"]["clients"]["b.services"]["sink.checksum"];
+        let read = &json["metrics"]["nodes"]["b"]["services.sink.checksum"];
         assert_eq!(sum, read);
     }
 

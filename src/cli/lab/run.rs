@@ -12,11 +12,10 @@ use super::report::Report;
 use super::subject::Subject;
 use super::{attach, seeds};
 use crate::lab::export::directory::short;
-use crate::lab::units;
+use crate::lab::units::{self, shown};
 use crate::runtime::{Clock, interrupt};
 use stack::time::{Duration, Instant};
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -56,8 +55,8 @@ pub struct Args {
     seeds: Option<Range<u64>>,
 
     /// Threads for --seeds; the results do not depend on it [default: all cores].
-    #[arg(long, value_name = "N", requires = "seeds")]
-    jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", requires = "seeds", value_parser = threads)]
+    jobs: Option<usize>,
 
     /// Virtual time at which it ends: 10s, 500ms [default: the topology's, else 60s].
     #[arg(long, value_name = "TIME", value_parser = virtual_time)]
@@ -89,13 +88,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         eprintln!("tapline: {cost}");
     }
     subject.end_at(args.until);
+    if !args.attach.any() {
+        for late in subject.topology.too_late() {
+            eprintln!("tapline: {}", shown(&subject.locate(late).message));
+        }
+    }
     if let Some(seeds) = &args.seeds {
-        return seeds::run(
-            &subject,
-            seeds.clone(),
-            args.jobs.map(NonZeroUsize::get),
-            args.json,
-        );
+        return seeds::run(&subject, seeds.clone(), args.jobs, args.json);
     }
     let seed = subject.seed(args.seed);
     if args.attach.any() {
@@ -157,6 +156,15 @@ fn virtual_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Threads that any machine has cores for, and that any lets one start.
+const MOST_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|n| (1..=MOST_THREADS).contains(n));
+    number.ok_or_else(|| format!("a number of threads, 1 to {MOST_THREADS}"))
+}
+
 /// `A..B` without its end, `A..=B` with it.
 fn seed_range(text: &str) -> Result<Range<u64>, String> {
     let wrong = || "two numbers, as 0..50 (without 50) or 1..=50".to_owned();
@@ -188,6 +196,15 @@ mod tests {
         assert!(seed_range(&format!("7..={last}")).is_err());
         for wrong in ["5", "5..5", "9..3", "a..b", "..", "1..=0"] {
             assert!(seed_range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn threads_are_some_and_not_too_many() {
+        assert_eq!((threads("1"), threads("1024")), (Ok(1), Ok(1024)));
+        for wrong in ["0", "1025", "99999", "-1", "x", ""] {
+            let want = "a number of threads, 1 to 1024".to_owned();
+            assert_eq!(threads(wrong), Err(want), "{wrong}");
         }
     }
 

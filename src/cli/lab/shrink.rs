@@ -223,15 +223,7 @@ impl Spinner {
         if now < self.next {
             return;
         }
-        let words = format!(
-            "{}: {} runs, {} packets, {} fault lines, {} clients, {} nodes left",
-            progress.stage,
-            progress.runs,
-            progress.packets,
-            progress.faults,
-            progress.clients,
-            progress.nodes,
-        );
+        let words = words_of(progress);
         if !self.terminal {
             eprintln!("tapline: {words}");
             self.next = now + LINE_EVERY;
@@ -242,6 +234,18 @@ impl Spinner {
         bar.set_message(words);
         bar.tick();
     }
+}
+
+fn words_of(progress: &Progress) -> String {
+    let Progress { stage, runs, .. } = progress;
+    if progress.packets == 0 {
+        // Nothing has failed yet.
+        return (*stage).to_owned();
+    }
+    format!(
+        "{stage}: {runs} runs, {} packets, {} fault lines, {} clients, {} nodes left",
+        progress.packets, progress.faults, progress.clients, progress.nodes,
+    )
 }
 
 impl Drop for Spinner {

@@ -127,17 +127,23 @@ impl Subject {
 const LARGEST: u64 = 16 << 20;
 
 fn read(word: &str) -> io::Result<String> {
-    let mut text = String::new();
+    let mut text = Vec::new();
     let file: Box<dyn io::Read> = match word {
         STDIN => Box::new(io::stdin()),
         _ => Box::new(fs::File::open(word)?),
     };
-    let read = file.take(LARGEST + 1).read_to_string(&mut text)?;
+    let read = file.take(LARGEST + 1).read_to_end(&mut text)?;
     if read as u64 > LARGEST {
         let what = "more than 16 MiB: this is no topology";
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
     }
-    Ok(text)
+    let wrong = |e: std::string::FromUtf8Error| {
+        let before = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
+        let line = 1 + before.filter(|b| **b == b'\n').count();
+        let what = format!("line {line}: this is no UTF-8, which TOML is");
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    };
+    String::from_utf8(text).map_err(wrong)
 }
 
 /// As a shell reads it back.

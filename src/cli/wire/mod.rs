@@ -135,6 +135,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(seed) => seed,
         None => os_rng()?.next_u64(),
     };
+    if let Some(path) = &args.status {
+        status::may_write(path)?;
+    }
     let devices = open(&names, &settings)?;
     let mut wire = Wire::new(configs.clone(), &Rng::from_seed(seed));
     for port in [Port(0), Port(1)] {
@@ -145,14 +148,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut driver = Driver::new(wire, clock, devices)?;
     driver.catch_signals()?;
     driver.catch_usr1()?;
-    announce(args, &names, &configs, seed);
-    if settings.iter().any(Settings::queues_in_vain) {
-        eprintln!("tapline: nothing ever waits without --rate: the queue's options do nothing");
-    }
+    // Whoever cannot run is told before anything is said to be ready.
     let child = match args.command.is_empty() {
         true => None,
         false => Some(command::start(&args.command)?),
     };
+    announce(args, &names, &configs, seed);
+    if settings.iter().any(Settings::queues_in_vain) {
+        eprintln!("tapline: nothing ever waits without --rate: the queue's options do nothing");
+    }
     let mut attended = Attended {
         faults,
         child,

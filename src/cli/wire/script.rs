@@ -70,6 +70,13 @@ impl Faults {
             let number = line.line;
             let wrong = |what| ScriptError { line: number, what };
             fits(&line).map_err(|what| wrong(what.to_owned()))?;
+            if let Fault::Wire { change, place } = &line.fault {
+                let ways = faults.ways_of(place).into_iter();
+                let mut ways = ways.filter_map(|from| faults.base.get(from));
+                if let Some(why) = ways.find_map(|way| change.contradiction(way)) {
+                    return Err(wrong(why));
+                }
+            }
             if let When::At(after) = line.when {
                 faults.plan(start + after, i, Phase::Begin);
             }
@@ -340,6 +347,10 @@ mod tests {
             ("at 1s drop 5% on * to east", "line 1: a wire does not know"),
             ("at 1s down east-west", "did you mean `west-east`"),
             ("at 1s dwon *", "did you mean `down`"),
+            (
+                "at 1s jitter 1ms on *",
+                "line 1: a jitter of 1ms is more than",
+            ),
             ("on west.x.y down *", "line 1: no program makes notes"),
         ] {
             let said = faults(text).unwrap_err();

@@ -36,7 +36,7 @@ use stack::link::impair::{Act, Chance, Config, Loss, Matched};
 use stack::reason::DropReason;
 use stack::time::Duration;
 use stack::wire::Protocol;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -326,6 +326,21 @@ impl Change {
         }
     }
 
+    /// Why it cannot be made to a direction that is else as `config` says. No other change moves a
+    /// delay, so that it does not depend on the order of lines.
+    #[must_use]
+    pub fn contradiction(self, config: &Config) -> Option<String> {
+        match self {
+            Self::Jitter(jitter) if jitter > config.delay => Some(format!(
+                "a jitter of {} is more than the delay, which is {}, and no frame arrives before it \
+                 was sent",
+                write_duration(jitter),
+                write_duration(config.delay)
+            )),
+            _ => None,
+        }
+    }
+
     /// Why packets are lost to it, where they are.
     const fn costs(self) -> Option<DropReason> {
         match self {
@@ -488,18 +503,30 @@ fn check_when(when: &When, names: &Names) -> Result<(), String> {
         }
         names.node(node)?;
     }
-    if !names.notes.is_empty() && !names.notes.contains(&trigger.note) {
-        let all = names.notes.iter().map(String::as_str);
-        return Err(unknown("note", &trigger.note, all));
+    let note = &trigger.note;
+    let is_there = |at: &String| trigger.node.as_ref().is_none_or(|node| node == at);
+    let here = names.notes.iter().filter(|(at, _)| is_there(at));
+    let here: BTreeSet<&str> = here
+        .flat_map(|(_, notes)| notes)
+        .map(String::as_str)
+        .collect();
+    if names.notes.is_empty() || here.contains(note.as_str()) {
+        return Ok(());
     }
-    Ok(())
+    let mut elsewhere = names.notes.iter().filter(|(_, notes)| notes.contains(note));
+    match (&trigger.node, elsewhere.next()) {
+        (Some(node), Some((other, _))) => Err(format!(
+            "nobody at `{node}` notes `{note}`: say `{other}.{note}`"
+        )),
+        _ => Err(unknown("note", note, here)),
+    }
 }
 
 /// A client stands where its node should: what to say instead.
 fn clients_note(client: &str, note: &str, names: &Names) -> String {
     let prefix = format!("{client}.");
-    let mut own = names.notes.iter().filter_map(|n| n.strip_prefix(&prefix));
-    let own: Vec<&str> = own.by_ref().collect();
+    let all = names.notes.values().flatten();
+    let own: Vec<&str> = all.filter_map(|n| n.strip_prefix(&prefix)).collect();
     if own.contains(&note) {
         return format!("`{client}` is a client, and notes are of a node: say `*.{client}.{note}`");
     }

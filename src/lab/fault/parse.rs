@@ -70,6 +70,8 @@ const MOST_MTU: u64 = 65_535;
 /// The shortest time from one going down to the next: each costs two events, and nothing else ends
 /// a run that is all flapping.
 const LEAST_FLAP: Duration = Duration::from_millis(1);
+/// What is wrong with a zero.
+const NOTHING: &str = "a duration of zero does nothing";
 /// Words that end the share of a fault on packets.
 const CLAUSES: &[&str] = &["of", "on", "from", "source", "to", "port", "for"];
 /// Other words that stand where a name could.
@@ -314,6 +316,9 @@ impl<'a> Words<'a> {
                 let word = self.next("a duration")?;
                 let plain = word.strip_prefix('+').unwrap_or(word);
                 let by = units::duration(plain).map_err(|e| e.to_string())?;
+                if by.is_zero() {
+                    return Err(NOTHING.to_owned());
+                }
                 (Harm::Delay(by), all)
             }
             "delay" => {
@@ -354,7 +359,10 @@ impl<'a> Words<'a> {
             let n = self.number("how many packets", 1, u64::from(u32::MAX))?;
             return Ok(Share::Next(u32::try_from(n).unwrap_or(u32::MAX)));
         }
-        chance(self.next("a share")?).map(Share::Chance)
+        match chance(self.next("a share")?)? {
+            Chance::NEVER => Err("a share of 0 does nothing".to_owned()),
+            chance => Ok(Share::Chance(chance)),
+        }
     }
 
     /// `of`, `on`, `from`, `source`, `to`, `port`, each once at most and in any order.
@@ -559,7 +567,7 @@ impl<'a> Words<'a> {
     fn above_zero(&mut self, want: &str) -> Parsed<Duration> {
         let d = self.duration(want)?;
         if d.is_zero() {
-            return Err("a duration of zero does nothing".to_owned());
+            return Err(NOTHING.to_owned());
         }
         Ok(d)
     }

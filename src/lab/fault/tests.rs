@@ -193,6 +193,8 @@ fn words_in_any_order_are_refused_or_mean_what_they_print() {
 
 /// Written, and what is said about it.
 const WRONG: &[(&str, &str)] = &[
+    ("at 1s drop 0 of icmp on a-b", "a share of 0 does nothing"),
+    ("at 1s delay 0ms on a-b", "a duration of zero does nothing"),
     (
         "dwon a-r1",
         "a line begins with `at`, `between` or `on`, not `dwon`",
@@ -382,12 +384,29 @@ fn a_note_that_nobody_makes_is_unknown() {
     let mut names = names();
     let script = Script::parse("on a.ping.repyl crash b").unwrap();
     assert_eq!(script.check(&names), Ok(()));
-    names.notes.insert("ping.reply".to_owned());
-    let e = script.check(&names).unwrap_err();
-    assert_eq!(
-        e.what,
-        "there is no note `ping.repyl`; did you mean `ping.reply`?"
-    );
+    let notes = ["ping.reply".to_owned()].into();
+    names.notes.insert("a".to_owned(), notes);
+    for (text, want) in [
+        (
+            "on a.ping.repyl crash b",
+            "there is no note `ping.repyl`; did you mean `ping.reply`?",
+        ),
+        (
+            "on *.nothing crash b",
+            "there is no note `nothing`; there is ping.reply",
+        ),
+        (
+            "on b.ping.reply crash b",
+            "nobody at `b` notes `ping.reply`: say `a.ping.reply`",
+        ),
+        (
+            "on b.nothing crash b",
+            "there is no note `nothing`, nor any other",
+        ),
+    ] {
+        let e = Script::parse(text).unwrap().check(&names).unwrap_err();
+        assert_eq!(e.what, want);
+    }
 }
 
 #[test]
@@ -395,7 +414,7 @@ fn an_id_stays_when_other_lines_go() {
     let text = "at 1s crash a\nat 1s  crash a\nat 2s crash a\nat 1s crash a # third";
     let script = Script::parse(text).unwrap();
     let ids: Vec<u64> = script.lines.iter().map(|line| line.id).collect();
-    let different: std::collections::BTreeSet<_> = ids.iter().collect();
+    let different: BTreeSet<_> = ids.iter().collect();
     assert_eq!(different.len(), 4);
     let fewer = Script::parse("at 2s crash a\n\n\nat 1s crash a").unwrap();
     assert_eq!([fewer.lines[0].id, fewer.lines[1].id], [ids[2], ids[0]]);

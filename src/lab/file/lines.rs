@@ -116,6 +116,10 @@ pub(super) fn reworded(message: &str) -> String {
         }
         quoted = message.split('`').skip(1).step_by(2);
     }
+    let beyond = message.strip_prefix("invalid type: integer `");
+    if let Some((number, _)) = beyond.and_then(|rest| rest.split_once("` as ")) {
+        return format!("{number} is beyond the numbers of TOML; of a seed, write it as a text");
+    }
     if message.starts_with("wanted exactly 1 element") {
         return "a name is wanted here, not a table".to_owned();
     }

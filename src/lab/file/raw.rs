@@ -72,11 +72,12 @@ impl RawTopology {
             lines.nodes.push(line(node.span().start));
             topology.nodes.push(node.into_inner().node());
         }
+        let script = self.faults.as_ref().map_or("", |f| f.get_ref().as_str());
         for wire in self.wires {
             let at = line(wire.span().start);
             lines.wires.push(at);
-            let wire = wire.into_inner().wire();
-            let wire = wire.map_err(|what| (Some(key_below(text, at, &["from"])), what))?;
+            let wire = wire.into_inner().wire(script.contains("jitter"));
+            let wire = wire.map_err(|(keys, what)| (Some(key_below(text, at, keys)), what))?;
             topology.wires.push(wire);
         }
         for client in self.clients {
@@ -417,7 +418,8 @@ impl<'de> Deserialize<'de> for Ends {
 }
 
 impl RawWire {
-    fn wire(self) -> Result<Wire, String> {
+    /// `jitters`: the script may give it jitter that it does not have.
+    fn wire(self, jitters: bool) -> Result<Wire, (&'static [&'static str], String)> {
         let both = self.over(impair::Config::default());
         let way = |end: &String| {
             let own = self.from.get(end);
@@ -427,9 +429,25 @@ impl RawWire {
         let ways = [way(a), way(b)];
         if let Some(other) = self.from.keys().find(|end| *end != a && *end != b) {
             let near = nearest(other, [a.as_str(), b.as_str()]).unwrap_or(a);
-            return Err(format!(
+            let wrong = format!(
                 "`from.{other}`: the wire is between `{a}` and `{b}`; did you mean `from.{near}`?"
-            ));
+            );
+            return Err((&["from"], wrong));
+        }
+        // As options of a wire between two devices are.
+        let said = |key: fn(&Self) -> bool, own: fn(&RawWay) -> bool| {
+            key(&self) || self.from.values().any(own)
+        };
+        let reorders = ways.iter().any(|way| !way.reorder.is_never());
+        if !reorders && said(|w| w.reorder_by.is_some(), |w| w.reorder_by.is_some()) {
+            let wrong = "`reorder_by` is for `reorder`".to_owned();
+            return Err((&["reorder_by", "reorder-by", "from"], wrong));
+        }
+        let jitters = jitters || ways.iter().any(|way| !way.jitter.is_zero());
+        let in_order = said(|w| w.in_order == Some(true), |w| w.in_order == Some(true));
+        if in_order && !jitters {
+            let wrong = "`in_order` is for `jitter`".to_owned();
+            return Err((&["in_order", "in-order", "from"], wrong));
         }
         let (name, Ends(between)) = (self.name, self.between);
         Ok(Wire {

@@ -318,6 +318,21 @@ const WRONG: &[(&str, u32, &str)] = &[
         "there is no key `tll`; did you mean `ttl`?",
     ),
     (
+        "[[node]]\nname = 'c'\n[[wire]]\nbetween = ['a', 'c']\nreorder_by = '1ms'",
+        14,
+        "`reorder_by` is for `reorder`",
+    ),
+    (
+        "[[node]]\nname = 'c'\n[[wire]]\nbetween = ['a', 'c']\ndelay = '1ms'\nin_order = true",
+        15,
+        "`in_order` is for `jitter`",
+    ),
+    (
+        "[[node]]\nname = 'c'\nsettings = { ttl = 0 }",
+        12,
+        "node `c`: a time to live of 0 leads nowhere",
+    ),
+    (
         "[[node]]\nname = 'c'\nsettings = { mtu = 20 }",
         12,
         "an MTU is 68 to 65535, not 20",
@@ -586,6 +601,24 @@ fn names_are_counted_for_each_kind_past_those_that_are_taken() {
 }
 
 #[test]
+fn what_comes_too_late_is_said_and_no_error() {
+    let text = "until = '10s'\nfaults = '''\nat 10s heal\nat 20s heal\n'''\n[[node]]\nname = 'a'\n\
+        [[node]]\nname = 'b'\n[[wire]]\nbetween = ['a', 'b']\n\
+        [[client]]\nname = 'p'\nnode = 'a'\nkind = 'ping'\nto = 'b'\nstart = '11s'\n\
+        [[client]]\nname = 'q'\nnode = 'a'\nkind = 'ping'\nto = 'b'\nstart = '9s'\n";
+    let loaded = parse("t", text).unwrap();
+    let late = loaded.topology.too_late().into_iter();
+    let late: Vec<String> = late.map(|e| loaded.lines.locate(e).to_string()).collect();
+    assert_eq!(
+        late,
+        [
+            "t:17: client `p` starts at 11s, and the run ends at 10s",
+            "t:4: `at 20s heal`: that is too late, and the run ends at 10s"
+        ]
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said_with_file_and_line() {
     let mut wrong = Vec::new();
     let good = "[[node]]\nname = 'a'\n\n[[node]]\nname = 'b'\n\n[[wire]]\nbetween = ['a', 'b']\n\n";
@@ -673,19 +706,30 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "`t.goodput` is a rate, as 10mbit",
         ),
         (
-            "faults = 'on a.servin crash a'",
+            "faults = 'on c.servin crash a'\n[[node]]\nname='c'\nservices=['echo']",
             1,
             "there is no note `servin`; did you mean `serving`?",
         ),
         (
             "faults = 'on p.nothing crash a'\n[[client]]\nname='p'\nnode='a'\nkind='traceroute'\nto='b'",
             1,
-            "there is no note `nothing`; there is done, hop, refused (`p` is a client: its notes are `*.p.NOTE`)",
+            "there is no note `nothing`; there is done, failed, hop, refused (`p` is a client: its notes are `*.p.NOTE`)",
         ),
         (
             "faults = 'on p.hop crash a'\n[[client]]\nname='p'\nnode='a'\nkind='traceroute'\nto='b'",
             1,
             "`p` is a client, and notes are of a node: say `*.p.hop`",
+        ),
+        (
+            "seed = 18446744073709551616",
+            1,
+            "18446744073709551616 is beyond the numbers of TOML; of a seed, write it as a text",
+        ),
+        (
+            "faults = 'at 1s jitter 3ms on *'",
+            1,
+            "wire `a-b` from `a`: a jitter of 3ms is more than the delay, which is 0s, and no frame \
+             arrives before it was sent",
         ),
         (
             "\nfaults = '''\nat 1s heal\nat 1s dwon a-b\n'''",

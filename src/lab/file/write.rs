@@ -6,9 +6,9 @@
 //!
 //! Only what differs from the usual is written, so that a small world is a short text.
 
-use crate::lab::fault::Party;
+use crate::lab::fault::{Change, Fault, Party};
 use crate::lab::topology::{Client, Kind, Node, Topology, Wire};
-use crate::lab::units::{write_chance, write_duration, write_rate, write_size};
+use crate::lab::units::{is_hidden, write_chance, write_duration, write_rate, write_size};
 use stack::link::impair::{Config, Loss, Queue};
 use std::fmt::{Display, Write as _};
 
@@ -38,9 +38,19 @@ impl Topology {
         self.nodes
             .iter()
             .for_each(|node| write_node(&mut out, node));
+        let is_jitter = |fault: &Fault| {
+            matches!(
+                fault,
+                Fault::Wire {
+                    change: Change::Jitter(_),
+                    ..
+                }
+            )
+        };
+        let jitters = self.faults.lines.iter().any(|line| is_jitter(&line.fault));
         self.wires
             .iter()
-            .for_each(|wire| write_wire(&mut out, wire));
+            .for_each(|wire| write_wire(&mut out, wire, jitters));
         let clients = self.clients.iter();
         clients.for_each(|client| write_client(&mut out, client));
         out.0
@@ -87,7 +97,7 @@ fn quote(text: &str) -> String {
             '"' | '\\' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => {
+            c if is_hidden(c) => {
                 let _ = write!(out, "\\u{:04X}", u32::from(c));
             }
             c => out.push(c),
@@ -140,7 +150,8 @@ fn write_node(out: &mut Keys, node: &Node) {
     }
 }
 
-fn write_wire(out: &mut Keys, wire: &Wire) {
+/// `jitters`: the script gives wires jitter that they do not have.
+fn write_wire(out: &mut Keys, wire: &Wire, jitters: bool) {
     let [a, b] = &wire.between;
     out.table("[[wire]]");
     if wire.name != format!("{a}-{b}") {
@@ -148,7 +159,15 @@ fn write_wire(out: &mut Keys, wire: &Wire) {
     }
     out.key("between", list([quote(a), quote(b)]));
     let ways = wire.ways.each_ref();
-    let [there, back] = ways.map(|way| differences(way, &Config::default()));
+    let [there, back] = ways.map(|way| {
+        let mut way = way.clone();
+        // What is for something that is not there is refused by whoever reads it.
+        way.in_order &= jitters || !way.jitter.is_zero();
+        if way.reorder.is_never() {
+            way.reorder_by = Config::default().reorder_by;
+        }
+        differences(&way, &Config::default())
+    });
     let (both, there): (Vec<_>, Vec<_>) = there.into_iter().partition(|k| back.contains(k));
     let back: Vec<_> = back.into_iter().filter(|k| !both.contains(k)).collect();
     for (key, value) in both {

@@ -169,7 +169,7 @@ pub fn shrink_while(
     seed: u64,
     go_on: &mut GoOn<'_>,
 ) -> Result<Shrunk, ShrinkError> {
-    let outcome = topology.run(seed).map_err(ShrinkError::Topology)?;
+    let outcome = first_run(topology, seed, go_on)?;
     let mut alone = topology.clone();
     let broken = outcome.judged.iter().position(|j| !j.holds);
     let asserted = broken.and_then(|i| topology.asserts.get(i)).cloned();
@@ -185,6 +185,31 @@ pub fn shrink_while(
         (None, None) => return Err(ShrinkError::Holds),
     };
     Search::begin(alone, seed, target, go_on)?.run()
+}
+
+/// What is to be shrunk, run once as it is.
+fn first_run(topology: &Topology, seed: u64, go_on: &mut GoOn<'_>) -> Result<Outcome, ShrinkError> {
+    let options = Options {
+        seed,
+        ..Options::default()
+    };
+    let mut world = topology.build(&options).map_err(ShrinkError::Topology)?;
+    let progress = Progress {
+        runs: 1,
+        stage: FIRST,
+        faults: topology.faults.lines.len(),
+        clients: topology.clients.len(),
+        nodes: topology.nodes.len(),
+        packets: 0,
+    };
+    let end = topology.end();
+    while world.step_until(end) {
+        if world.steps().is_multiple_of(LOOK) && !go_on(&progress) {
+            return Err(ShrinkError::Stopped);
+        }
+    }
+    world.run_until(end);
+    Ok(topology.judge(seed, &mut world))
 }
 
 /// Shrinks a run while `check` says that it fails.
@@ -284,8 +309,10 @@ const FEW: usize = 3;
 /// pass the other whole.
 const LARGE: u32 = 2000;
 const SMALL: u32 = 400;
-/// Steps of a run between two questions whether to go on.
-const LOOK: u64 = 1 << 16;
+/// Steps of a run between two questions whether to go on: at a hub of a thousand each may take long.
+const LOOK: u64 = 1 << 10;
+/// The stage before anything is left out.
+const FIRST: &str = "the run as it is";
 
 impl<'a> Search<'a> {
     fn begin(
@@ -318,7 +345,7 @@ impl<'a> Search<'a> {
             ways: None,
             strict: true,
             blamed: BTreeMap::new(),
-            stage: "nothing",
+            stage: FIRST,
             go_on,
             stopped: false,
         };
@@ -1151,6 +1178,25 @@ mod tests {
         let outcome = again.topology.run(shrunk.seed).unwrap();
         assert_eq!(outcome.failures().next(), Some(shrunk.failure.as_str()));
         assert_eq!(shrink(&topology, 3, &mut |_| {}).unwrap(), shrunk);
+    }
+
+    #[test]
+    fn the_first_run_is_stopped_as_any_other() {
+        let mut busy = Client::new("u", "a", ClientKind::Udp, "b".into());
+        busy.interval = Some(Duration::from_micros(100));
+        // Nobody waits for the end of it.
+        let topology = long()
+            .client(busy)
+            .until(Duration::from_secs(1_000_000))
+            .assert("p.loss != 0%")
+            .unwrap();
+        let mut asked = 0;
+        let stopped = shrink_while(&topology, 1, &mut |_| {
+            asked += 1;
+            asked < 3
+        });
+        assert_eq!(stopped, Err(ShrinkError::Stopped));
+        assert_eq!(asked, 3);
     }
 
     #[test]

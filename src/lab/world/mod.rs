@@ -305,7 +305,7 @@ impl World {
         self.queue.next_at()
     }
 
-    /// Why nothing happens any more, where its wires hold too much ([`ROOM`]).
+    /// Why nothing happens any more, where its wires hold too much ([`ROOM`]) or time stands still.
     #[must_use]
     pub fn given_up(&self) -> Option<&str> {
         self.room.gone()
@@ -634,9 +634,25 @@ impl World {
                 What::Mark => self.now = at,
             }
             self.steps += 1;
+            if self.room.is_look_due(self.steps) {
+                self.look_at_clock(what);
+            }
             return true;
         }
         false
+    }
+
+    /// Ends the run where events follow each other and time does not.
+    #[cold]
+    fn look_at_clock(&mut self, what: What) {
+        let id = match what {
+            What::Lane(i) => self.lanes.get(i as usize).map(|lane| lane.to),
+            What::Node(i) => Some(NodeId(i)),
+            What::Fault(_) | What::Mark => None,
+        };
+        let node = id.and_then(|id| self.nodes.get(id.0 as usize));
+        self.room
+            .look_at_clock(self.now, || node.map_or("?", Node::name));
     }
 
     /// Steps until nothing is left that happens before or at `end`; then it is `end`.

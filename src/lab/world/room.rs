@@ -1,7 +1,9 @@
-//! A bound on what a world holds: frames that come to more and more end the run, not the machine.
+//! Bounds on what a world holds and on what happens in one instant: frames that come to more and
+//! more end the run, not the machine, and so do events that never end.
 //!
 //! ```text
-//!   put, put, .. each 2^16th --> sum over all wires --> too much: no step any more, audit says why
+//!   put, put, .. each 2^16th   --> sum over all wires --> too much: no step any more, audit says why
+//!   step, step, .. each 2^24th --> is it the same instant as then? --> likewise
 //! ```
 //!
 //! What a fault script holds back counts with its wire.
@@ -18,6 +20,8 @@ pub const ROOM: u64 = 1 << 30;
 const FRAME: u64 = stack::link::impair::FRAME_COST;
 /// Frames between two sums at most.
 const LOOK: u32 = 1 << 16;
+/// Events in one instant: ten times those of a thousand hosts on a hub that announce themselves.
+const STILL: u64 = 1 << 24;
 
 /// How much a world may hold.
 #[derive(Clone, Debug)]
@@ -27,6 +31,12 @@ pub(super) struct Room {
     left: u32,
     /// Why there is no step any more.
     gone: Option<Box<str>>,
+    /// Steps between two looks at the clock.
+    still: u64,
+    /// At which step it is looked at next.
+    next_look: u64,
+    /// What it showed last.
+    seen: Option<Instant>,
 }
 
 impl Default for Room {
@@ -41,7 +51,41 @@ impl Room {
             most,
             left: Self::look(most),
             gone: None,
+            still: STILL,
+            next_look: STILL,
+            seen: None,
         }
+    }
+
+    /// Gives up where so many events, or up to twice as many, happen in one instant.
+    #[cfg(test)]
+    pub(super) const fn bound_instant(&mut self, events: u64) {
+        self.still = events;
+        self.next_look = events;
+    }
+
+    /// Whether it is time to look at the clock, after so many steps.
+    #[inline]
+    pub(super) const fn is_look_due(&self, steps: u64) -> bool {
+        steps >= self.next_look
+    }
+
+    /// There is no step any more where time stands still; `node` is where something just happened.
+    #[cold]
+    pub(super) fn look_at_clock<'a>(&mut self, now: Instant, node: impl FnOnce() -> &'a str) {
+        self.next_look += self.still;
+        if self.seen.replace(now) != Some(now) {
+            return;
+        }
+        let (at, node) = (write_duration(now.since(Instant::ZERO)), node());
+        let events = self.still;
+        self.gone = Some(
+            format!(
+                "given up at {at}: more than {events} events happened and time stood still, the \
+                 last at node {node}: does something answer at once what is asked at once?"
+            )
+            .into(),
+        );
     }
 
     /// Frames between two sums, so many that what is not seen meanwhile is little.
@@ -106,6 +150,38 @@ impl Room {
 mod tests {
     use super::*;
     use crate::lab::file;
+
+    #[test]
+    fn time_that_stands_still_ends_the_run() {
+        // Over a wire that takes no time, as many bytes as go until then.
+        let text = r#"
+until = "10s"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+services = ["sink"]
+[[wire]]
+between = ["a", "b"]
+[[client]]
+node = "a"
+kind = "tcp"
+to = "b"
+stop = "5s"
+"#;
+        let topology = file::parse("x", text).unwrap().topology;
+        let mut world = topology.build(&Default::default()).unwrap();
+        world.room.bound_instant(1000);
+        world.run_until(topology.end());
+        let why = world.audit().unwrap_err();
+        let begins = "given up at 0s: more than 1000 events happened and time stood still, the";
+        assert!(why.starts_with(begins), "{why}");
+        assert!(
+            why.contains(" node a: ") || why.contains(" node b: "),
+            "{why}"
+        );
+        assert!(world.steps() <= 2000, "{}", world.steps());
+    }
 
     #[test]
     fn what_is_held_back_takes_room_as_well() {
