@@ -283,7 +283,7 @@ impl Station for Tapline {
                 tx.len -= 1;
                 break;
             };
-            if !self.edge {
+            if !self.edge || frame.offload.gso.is_none() {
                 *slot = frame;
                 continue;
             }
