@@ -292,7 +292,7 @@ impl RecvBuffer {
 }
 
 impl RecvQueue {
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, bytes: Bytes) {
         if bytes.len() > SMALL {
             self.flush();
@@ -313,8 +313,13 @@ impl RecvQueue {
     #[inline]
     fn flush(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+            self.flush_tail();
         }
+    }
+
+    #[cold]
+    fn flush_tail(&mut self) {
+        self.chunks.push_back(self.tail.split().freeze());
     }
 
     /// Lets go of the first `n` bytes.
