@@ -358,6 +358,22 @@ impl Host {
         self.read(now, h, |c| c.recv_bytes(now, max))
     }
 
+    /// The same with all pieces that there are, at most `max` bytes together, for a reader who can
+    /// gather them: one call for what one call each would cost several times as much. Gives how
+    /// many bytes those are.
+    ///
+    /// # Errors
+    /// See [`tcp_recv`](Self::tcp_recv).
+    pub fn tcp_recv_pieces(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        max: usize,
+        each: impl FnMut(Bytes),
+    ) -> Result<usize, Error> {
+        self.read(now, h, |c| c.recv_pieces(now, max, each))
+    }
+
     /// Copies received bytes and leaves them to be taken; gives how many those are.
     #[must_use]
     pub fn tcp_peek(&self, h: TcpHandle, room: &mut [u8]) -> usize {
