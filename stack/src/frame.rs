@@ -534,7 +534,7 @@ impl Payload {
     }
 
     /// Appends a chunk; an empty one is dropped.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, chunk: Bytes) {
         if chunk.is_empty() {
         } else if self.first.is_empty() {

@@ -168,8 +168,10 @@ fn sum_words(bytes: &[u8]) -> u64 {
     if bytes.len() < LONG {
         return sum_short(bytes);
     }
-    let (lanes, tail) = sum_lanes(bytes);
-    add_carry(lanes, sum_short(tail))
+    match sum_lanes(bytes) {
+        (lanes, []) => lanes,
+        (lanes, tail) => add_carry(lanes, sum_short(tail)),
+    }
 }
 
 fn sum_short(bytes: &[u8]) -> u64 {

@@ -473,6 +473,8 @@ impl<'a> TcpOption<'a> {
     ///
     /// # Errors
     /// [`ParseError::NoRoom`], and [`ParseError::Invalid`] where it is longer than 255 bytes.
+    // Which option it is, is known where it is written: most of this then falls away.
+    #[inline(always)]
     pub fn emit(&self, w: &mut Writer<'_>) -> Result<(), ParseError> {
         w.u8(self.kind())?;
         if matches!(self, Self::EndOfList | Self::NoOperation) {
@@ -725,6 +727,7 @@ impl OptionBuffer {
     ///
     /// # Errors
     /// [`ParseError::NoRoom`].
+    #[inline(always)]
     pub fn push(&mut self, option: &TcpOption<'_>) -> Result<(), ParseError> {
         let room = self.bytes.0.get_mut(self.len..).unwrap_or_default();
         if option.emit_len() > room.len() {
@@ -752,10 +755,11 @@ impl OptionBuffer {
 
     /// Appends no-operations until the list is so many bytes longer than a multiple of 4.
     pub fn align(&mut self, over: usize) {
-        while self.len % 4 != over % 4 {
-            if self.push(&TcpOption::NoOperation).is_err() {
-                return;
-            }
+        let padding = over.wrapping_sub(self.len) % 4;
+        let room = self.bytes.0.get_mut(self.len..).unwrap_or_default();
+        for byte in room.iter_mut().take(padding) {
+            *byte = kind::NO_OPERATION;
+            self.len += 1;
         }
     }
 

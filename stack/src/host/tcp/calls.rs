@@ -235,6 +235,28 @@ impl Host {
         result
     }
 
+    /// A user's call that takes what has come. It moves no deadline and ends nothing: all that may
+    /// come of it is a window to be told of.
+    #[inline]
+    fn read<R>(
+        &mut self,
+        now: Instant,
+        handle: TcpHandle,
+        read: impl FnOnce(&mut Connection) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let supply = self.tcp.memory.supply;
+        let entry = self.entry_mut(handle).ok_or(Error::NotConnected)?;
+        entry.connection.set_supply(supply);
+        let result = read(&mut entry.connection);
+        let speaks = !entry.in_turn && entry.connection.has_output(now);
+        if speaks {
+            self.refresh(now, handle.0);
+        } else {
+            self.account(now, handle.0);
+        }
+        result
+    }
+
     /// Hands over bytes to be sent, as many as there is room for; gives how many those are.
     ///
     /// # Errors
@@ -319,7 +341,7 @@ impl Host {
         h: TcpHandle,
         room: &mut [u8],
     ) -> Result<usize, Error> {
-        self.call(now, h, |c| c.recv(now, room))
+        self.read(now, h, |c| c.recv(now, room))
     }
 
     /// [`tcp_recv`](Self::tcp_recv) without a copy: the next bytes that lie in one piece, at most
@@ -333,7 +355,23 @@ impl Host {
         h: TcpHandle,
         max: usize,
     ) -> Result<Bytes, Error> {
-        self.call(now, h, |c| c.recv_bytes(now, max))
+        self.read(now, h, |c| c.recv_bytes(now, max))
+    }
+
+    /// The same with all pieces that there are, at most `max` bytes together, for a reader who can
+    /// gather them: one call for what one call each would cost several times as much. Gives how
+    /// many bytes those are.
+    ///
+    /// # Errors
+    /// See [`tcp_recv`](Self::tcp_recv).
+    pub fn tcp_recv_pieces(
+        &mut self,
+        now: Instant,
+        h: TcpHandle,
+        max: usize,
+        each: impl FnMut(Bytes),
+    ) -> Result<usize, Error> {
+        self.read(now, h, |c| c.recv_pieces(now, max, each))
     }
 
     /// Copies received bytes and leaves them to be taken; gives how many those are.

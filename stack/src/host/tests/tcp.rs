@@ -120,6 +120,54 @@ fn opens_talks_and_closes_both_ways() {
     );
 }
 
+/// Carries data to a reader that takes it so; how many segments crossed.
+fn carry_to(read: fn(&mut Host, Instant, TcpHandle) -> Result<Vec<u8>, Error>) -> [u64; 2] {
+    let mut net = Net::pair();
+    let (_, client, peer) = open(&mut net);
+    let data = pattern(300_000);
+    let (mut sent, mut got) = (0, Vec::new());
+    while got.len() < data.len() {
+        let now = net.now;
+        sent += net.hosts[0]
+            .tcp_send(now, client, &data[sent..])
+            .unwrap_or(0);
+        net.run(Duration::from_millis(5));
+        let now = net.now;
+        while let Ok(more) = read(&mut net.hosts[1], now, peer) {
+            assert!((1..=5000).contains(&more.len()));
+            got.extend_from_slice(&more);
+        }
+    }
+    assert!(got == data, "in order");
+    let now = net.now;
+    let nothing = read(&mut net.hosts[1], now, peer);
+    assert_eq!(nothing, Err(Error::WouldBlock));
+    net.hosts[0].tcp_close(now, client);
+    net.run(Duration::from_secs(1));
+    let now = net.now;
+    assert_eq!(read(&mut net.hosts[1], now, peer), Ok(Vec::new()));
+    assert_eq!(net.hosts[1].tcp_memory(), 0);
+    [0, 1].map(|i| net.hosts[i].stats().tcp.segments_out)
+}
+
+#[test]
+fn however_it_is_read_the_same_crosses() {
+    let copied = carry_to(|host, now, h| {
+        let mut room = vec![0; 5000];
+        let n = host.tcp_recv(now, h, &mut room)?;
+        room.truncate(n);
+        Ok(room)
+    });
+    let gathered = carry_to(|host, now, h| {
+        let mut all = Vec::new();
+        let n = host.tcp_recv_pieces(now, h, 5000, |piece| all.extend_from_slice(&piece))?;
+        assert_eq!(n, all.len());
+        Ok(all)
+    });
+    assert_eq!(copied, gathered);
+    carry_to(|host, now, h| Ok(host.tcp_recv_bytes(now, h, 5000)?.to_vec()));
+}
+
 #[test]
 fn no_segment_is_parked_but_the_first() {
     let mut net = Net::pair();

@@ -134,6 +134,9 @@ impl Joiner {
 
     #[inline(never)]
     fn push_other(&mut self, mut frame: Frame) {
+        if self.open.is_empty() && may_begin(&frame, self.bare) == Some(false) {
+            return self.frames.push_back(frame);
+        }
         let seen = match Seen::look(&frame, self.bare) {
             Ok(seen) => seen,
             Err(Other::Foreign) => return self.frames.push_back(frame),
@@ -238,6 +241,27 @@ impl Joiner {
             whole.offload = open.note();
         }
     }
+}
+
+/// Whether something may be joined to a frame: a segment with data behind plain headers, of which
+/// nothing says that it ends there. `None` where they lie in pieces.
+fn may_begin(frame: &Frame, bare: bool) -> Option<bool> {
+    let front = frame.front();
+    let ip = match bare {
+        true => 0,
+        false => super::link_len(front)?,
+    };
+    let (header, protocol) = match *front.get(ip..)? {
+        [0x45, _, _, _, _, _, _, _, _, protocol, ..] => (20, protocol),
+        [0x60..=0x6f, _, _, _, _, _, protocol, ..] => (ipv6::HEADER_LEN, protocol),
+        _ => return None,
+    };
+    let [.., offset, flags, _, _, _, _, _, _] = *front
+        .get(ip + header..)?
+        .first_chunk::<{ tcp::HEADER_LEN }>()?;
+    let headers = ip + header + usize::from(offset >> 4) * 4;
+    let alone = flags & (ACK | SYN_RST_URG | PSH | FIN) == ACK;
+    Some(protocol == Protocol::TCP.0 && alone && frame.len() > headers)
 }
 
 /// Leaves a frame's data alone.

@@ -253,6 +253,22 @@ impl RecvBuffer {
         out
     }
 
+    /// Takes up to `max` bytes, piece by piece; how many.
+    pub(super) fn drain(&mut self, max: usize, mut each: impl FnMut(Bytes)) -> usize {
+        let Some(queue) = &mut self.queue else {
+            return 0;
+        };
+        let mut left = max.min(self.len);
+        self.len -= left;
+        let done = left;
+        while left > 0 {
+            let piece = queue.pop(left);
+            left -= piece.len();
+            each(piece);
+        }
+        done
+    }
+
     /// Copies up to `room` full out.
     pub(super) fn read(&mut self, room: &mut [u8]) -> usize {
         // All is copied before any of it is let go: giving a reference back is atomic, and so waits
@@ -292,7 +308,7 @@ impl RecvBuffer {
 }
 
 impl RecvQueue {
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, bytes: Bytes) {
         if bytes.len() > SMALL {
             self.flush();
@@ -313,8 +329,13 @@ impl RecvQueue {
     #[inline]
     fn flush(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+            self.flush_tail();
         }
+    }
+
+    #[cold]
+    fn flush_tail(&mut self) {
+        self.chunks.push_back(self.tail.split().freeze());
     }
 
     /// Lets go of the first `n` bytes.
@@ -403,12 +424,20 @@ mod tests {
                     .copied()
                     .eq((read..).take(seen).map(byte))
             );
-            let n = if rng.below(2) == 0 {
-                buffer.read(&mut room)
-            } else {
-                let bytes = buffer.pop(max as usize);
-                room[..bytes.len()].copy_from_slice(&bytes);
-                bytes.len()
+            let n = match rng.below(3) {
+                0 => buffer.read(&mut room),
+                1 => {
+                    let bytes = buffer.pop(max as usize);
+                    room[..bytes.len()].copy_from_slice(&bytes);
+                    bytes.len()
+                }
+                _ => {
+                    let mut pieces = Vec::new();
+                    let n = buffer.drain(max as usize, |piece| pieces.extend_from_slice(&piece));
+                    assert_eq!((n, pieces.len()), (seen, seen), "all that fits");
+                    room[..n].copy_from_slice(&pieces);
+                    n
+                }
             };
             assert!(room[..n].iter().copied().eq((read..).take(n).map(byte)));
             read += n as u64;

@@ -566,6 +566,22 @@ impl Connection {
         Ok(self.rcv.pop(now, max))
     }
 
+    /// The same of all pieces there are, up to `max` bytes together; how many those are.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_pieces(
+        &mut self,
+        now: Instant,
+        max: usize,
+        each: impl FnMut(Bytes),
+    ) -> Result<usize, Error> {
+        self.may_receive()?;
+        let n = self.rcv.buffer.drain(max, each);
+        self.rcv.on_read(now, n);
+        Ok(n)
+    }
+
     /// Copies what waits, and leaves it.
     pub fn peek(&self, room: &mut [u8]) -> usize {
         self.rcv.buffer.peek(room)

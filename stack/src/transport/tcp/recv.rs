@@ -422,6 +422,9 @@ impl Receiver {
 
     /// Gives back what `n` bytes that were read have cost, `left` of all that is held behind them.
     fn release(&mut self, n: usize) {
+        if self.packets.is_none() {
+            return;
+        }
         let left = u64::from(len32(self.buffer.len())) + u64::from(self.out_of_order());
         if let Some(p) = &mut self.packets {
             let all = (left + n as u64).max(1);
