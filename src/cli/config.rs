@@ -76,6 +76,7 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   search = ["lab.example"]
   dns_lifetime = 1800
   captive_portal = "https://portal.lab.example/"     # RFC 8910
+  unicast_answers = false         # who asks is answered by itself (RFC 4861 §6.2.6 allows it)
   nat64 = "64:ff9b::/96"          # RFC 8781
   [[device.advertise.prefix]]     # those of the device's addresses where there is none of these
   prefix = "fd07::/64"

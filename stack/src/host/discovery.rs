@@ -197,7 +197,7 @@ impl Host {
             interface.neighbors.set_router(src.into(), false);
         }
         if let Some(advertiser) = &mut interface.advertiser {
-            advertiser.handle_solicitation(now);
+            advertiser.handle_solicitation(now, src);
         }
         Fate::Delivered(Consumer::Icmp)
     }
