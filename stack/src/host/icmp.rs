@@ -10,7 +10,7 @@ use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
 use crate::net::ip::{self, Accepted, Quoted};
 use crate::net::pmtu::TooBig;
-use crate::net::{ipv4, ipv6, mld};
+use crate::net::{ipv4, ipv6, mld, ndp};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{ErrorKind, Key, SocketError, tcp};
@@ -107,6 +107,7 @@ impl Host {
             icmpv6::kind::ECHO_REPLY => {
                 self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet)
             }
+            kind if header.fragmented && ndp::is_discovery(kind) => Err(DropReason::NdpFragmented),
             kind if mld::is_listener_discovery(kind) => self.receive_mld(now, at, header, packet),
             _ => self.receive_icmpv6_error(now, header, packet),
         }

@@ -414,6 +414,12 @@ impl Host {
             return self.receive_discovery(now, at, (cast, mac), &header, packet);
         }
         if station.is_some() && station == self.interface(at).map(|i| i.config.mac) {
+        if let Some(mac) = station
+            && ipv6::has_extension(&header)
+            && let Some(inner) = self.discovery_behind(at, &header, packet)
+        {
+            return self.receive_discovery(now, at, (cast, mac), &inner, packet);
+        }
             return Err(DropReason::LinkBadSource);
         }
         match self.admit(at, cast, &header)? {
@@ -460,6 +466,7 @@ impl Host {
             return self.deliver(now, at, destination, &header, packet);
         }
         match ipv6::walk(packet, &mut header) {
+        header.fragmented = !may_be_piece;
             Ok(None) => self.deliver(now, at, destination, &header, packet),
             // A fragment of fragments: nobody makes such, but to see what becomes of it.
             Ok(Some(_)) if !may_be_piece => Err(DropReason::FragmentMalformed),
