@@ -150,6 +150,8 @@ impl Host {
             }
             neighbors.set_router(router, true);
             routers.handle_advertisement(now, src, said);
+            // Whose prefix an address is of may have changed, and with it what it is chosen for.
+            self.last_way = super::routing::LastWay::default();
             self.pump_routers(now, at);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }

@@ -431,14 +431,35 @@ impl Interface {
         peer: Ipv6Addr,
         may: impl Fn(Ipv6Addr) -> bool,
     ) -> Option<Ipv6Addr> {
+    /// The same of IPv6 by a router, and with temporary addresses or others first.
+    pub(super) fn source_via(
+        &self,
+        peer: Ipv6Addr,
+        router: Option<IpAddr>,
+        temporary: Option<bool>,
+    ) -> Option<Ipv6Addr> {
+        let temporary = temporary.unwrap_or(self.prefer_temporary);
+        let candidates = self.candidates(true, router);
+        let best = select::source(&self.policy, peer, temporary, candidates);
+        best.and_then(|c| c.cidr.addr6())
+    }
+
         let fits = |c: &Candidate| c.cidr.addr6().is_some_and(&may);
-        let candidates = self.candidates(true).filter(fits);
+        let candidates = self.candidates(true, None).filter(fits);
         let best = select::source(&self.policy, peer, self.prefer_temporary, candidates);
         best.and_then(|c| c.cidr.addr6())
     }
 
     /// The addresses of IPv6 that packets may come from.
-    pub(super) fn candidates(&self, outgoing: bool) -> impl Iterator<Item = Candidate> {
+    pub(super) fn candidates(
+        &self,
+        outgoing: bool,
+        router: Option<IpAddr>,
+    ) -> impl Iterator<Item = Candidate> {
+        let router = router.and_then(|hop| match hop {
+            IpAddr::V6(hop) => Some(hop),
+            IpAddr::V4(_) => None,
+        });
         let usable = self.addresses.iter().filter(|a| a.usable);
         usable.filter_map(move |a| {
             let addr = a.cidr.addr6()?;
@@ -454,6 +475,7 @@ impl Interface {
 
     /// Whether it has an IPv6 address: what has none does not speak IPv6.
     #[inline]
+                by_next_hop: router.and_then(|r| self.routers.has_advertised(r, addr)),
     pub(super) fn speaks_ipv6(&self) -> bool {
         !self.ipv6_disabled && self.addresses.iter().any(|a| a.cidr.addr().is_ipv6())
     }

@@ -104,7 +104,8 @@ impl Host {
         // beyond (RFC 6724 §5, rule 2).
         if dst.is_ipv6()
             && gateway.is_some()
-            && let Some(src) = self.interface(way.interface).and_then(|i| i.source_to(dst))
+            && let Some(interface) = self.interface(way.interface)
+            && let Some(src) = interface.source_via(to, gateway, None)
         {
             way.src = src;
         }
@@ -176,7 +177,10 @@ impl Host {
         if is_link_scope(to) || dst.is_multicast() {
             return None;
         }
-        let all = self.interfaces.iter().flat_map(|i| i.candidates(false));
+        let all = self
+            .interfaces
+            .iter()
+            .flat_map(|i| i.candidates(false, None));
         let far = |c: &Candidate| c.cidr.addr6().is_some_and(|a| !is_link_scope(a));
         let (policy, temporary) = (&self.config.address_policy, self.config.prefer_temporary);
         let best = select::source(policy, to, temporary, all.filter(far));
