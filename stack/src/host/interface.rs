@@ -261,6 +261,12 @@ impl Interface {
         }
     }
 
+    /// Whether it is one by its settings, and not as a router of its networks.
+    pub(super) fn is_given_anycast(&self, addr: IpAddr) -> bool {
+        let given = self.config.anycast.iter();
+        given.copied().any(|given| IpAddr::V6(given) == addr)
+    }
+
     /// Its neighbours.
     #[must_use]
     pub const fn neighbors(&self) -> &neighbor::Cache {
@@ -425,12 +431,6 @@ impl Interface {
         }
     }
 
-    /// Its address towards `peer` among those that `may` be it.
-    pub(super) fn source_among(
-        &self,
-        peer: Ipv6Addr,
-        may: impl Fn(Ipv6Addr) -> bool,
-    ) -> Option<Ipv6Addr> {
     /// The same of IPv6 by a router, and with temporary addresses or others first.
     pub(super) fn source_via(
         &self,
@@ -444,6 +444,12 @@ impl Interface {
         best.and_then(|c| c.cidr.addr6())
     }
 
+    /// Its address towards `peer` among those that `may` be it.
+    pub(super) fn source_among(
+        &self,
+        peer: Ipv6Addr,
+        may: impl Fn(Ipv6Addr) -> bool,
+    ) -> Option<Ipv6Addr> {
         let fits = |c: &Candidate| c.cidr.addr6().is_some_and(&may);
         let candidates = self.candidates(true, None).filter(fits);
         let best = select::source(&self.policy, peer, self.prefer_temporary, candidates);
@@ -469,13 +475,13 @@ impl Interface {
                 deprecated: a.deprecated || self.dad.is_probing(addr),
                 temporary: a.temporary,
                 outgoing,
+                by_next_hop: router.and_then(|r| self.routers.has_advertised(r, addr)),
             })
         })
     }
 
     /// Whether it has an IPv6 address: what has none does not speak IPv6.
     #[inline]
-                by_next_hop: router.and_then(|r| self.routers.has_advertised(r, addr)),
     pub(super) fn speaks_ipv6(&self) -> bool {
         !self.ipv6_disabled && self.addresses.iter().any(|a| a.cidr.addr().is_ipv6())
     }

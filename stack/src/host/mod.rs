@@ -29,8 +29,8 @@
 //! | whose prefix which is, each interface | 64 | the newest | 4 KiB |
 //! | DNS servers and search domains, each interface | 8, 8 | the one that ends first | 3 KiB |
 //! | other routers' contradictions, each interface that advertises | 64 | the newest | 4 KiB |
-//! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | hosts to be answered alone, each interface that advertises so | 16 | the newest is answered with all | 1 KiB |
+//! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
 //! | rates of ICMP errors | 1,024 peers | the one unused for longest | 256 KiB |
@@ -82,8 +82,10 @@ mod routing;
 mod sockets;
 mod stats;
 mod tcp;
+mod zone;
 
 pub use crate::transport::Readiness;
+pub use crate::wire::zone::{interface_of, zone_of};
 pub use asked::AskError;
 pub use config::{
     Config, DuplicateDetection, InterfaceConfig, InterfaceId, Medium, ReversePath, TcpMemory,
