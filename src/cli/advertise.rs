@@ -50,6 +50,8 @@ pub struct Advertise {
     pub dns_lifetime: Option<u32>,
     /// A captive portal's API.
     pub captive_portal: Option<String>,
+    /// Answer who asks by itself.
+    pub unicast_answers: bool,
     /// The prefix for addresses of IPv4.
     pub nat64: Option<Text<Cidr>>,
     /// Prefixes of the link; those of the device's addresses where none is here.
@@ -80,6 +82,7 @@ impl Default for Advertise {
             search: Vec::new(),
             dns_lifetime: None,
             captive_portal: None,
+            unicast_answers: false,
             nat64: None,
             prefixes: None,
             routes: Vec::new(),
@@ -188,6 +191,7 @@ impl Advertise {
             dns_lifetime: self.dns_lifetime,
             captive_portal: self.captive_portal.clone(),
             nat64: self.nat64.map(|Text(prefix)| prefix),
+            unicast_answers: self.unicast_answers,
         }
     }
 

@@ -79,7 +79,7 @@ pub struct Args {
 }
 
 fn of_ipv4(text: &str) -> Result<Ipv4Addr, String> {
-    match attach::destination(text)? {
+    match attach::destination(text)?.addr {
         IpAddr::V4(addr) => Ok(addr),
         IpAddr::V6(_) => Err("ARP finds IPv4 addresses alone: `ping` it".to_owned()),
     }

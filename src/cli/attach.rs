@@ -11,14 +11,17 @@ use super::config::{self, Config, Kind, Text};
 use super::{Failure, build, sandbox};
 use crate::runtime::clock::os_rng;
 use crate::runtime::{Clock, Driver};
-use stack::host::{ConnectError, Event, Host, TcpHandle};
+use stack::host::{self, ConnectError, Event, Host, SendError, TcpHandle};
 use stack::machine::Port;
 use stack::net::route::Route;
+use stack::net::{select, slaac};
 use stack::rng::Rng;
 use stack::time::Instant;
 use stack::transport::tcp::State;
-use stack::wire::{Cidr, MacAddr};
+use stack::wire::{Cidr, MacAddr, Zoned, ipv6, zone};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// The kernel's address and the host's, where none are given.
@@ -52,8 +55,8 @@ pub struct Attach {
     pub kernel: Option<Cidr>,
 
     /// The router to all that is not on the host's link.
-    #[arg(long, value_name = "IP")]
-    pub gateway: Option<IpAddr>,
+    #[arg(long, value_name = "IP", value_parser = destination)]
+    pub gateway: Option<Target>,
 
     /// The host's station address; where not given, one that its interface and address determine,
     /// in a private network a random one.
@@ -90,11 +93,19 @@ impl Attach {
         self.open_family(true, ipv4)
     }
 
-    /// The same, with an address of the family of whom it is to speak to.
+    /// The same, with an address of the family of whom it is to speak to; on an interface of others
+    /// one of its link is enough for who is on the link.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_to(&self, dest: IpAddr) -> Result<Attached, Failure> {
+        let near = zone::is_link_local(dest) || is_link_group(dest);
+        if near && self.raw.is_some() && self.address.is_none() {
+            let mut attached = self.open_unnumbered6()?;
+            attached.add_link_local()?;
+            attached.settle()?;
+            return Ok(attached);
+        }
         self.open_family(true, dest.to_canonical().is_ipv4())
     }
 
@@ -146,11 +157,13 @@ impl Attach {
         );
         let mut driver = Driver::new(host, clock, devices)?;
         driver.catch_signals()?;
-        Ok(Attached {
+        let mut attached = Attached {
             driver,
             interface,
             name,
-        })
+        };
+        attached.settle()?;
+        Ok(attached)
     }
 
     /// Says that who listens here hears nobody.
@@ -245,10 +258,15 @@ impl Attach {
     }
 
     fn add_gateway(&self, host: &mut Host, interface: u16) -> Result<(), Failure> {
-        let Some(gateway) = self.gateway else {
+        let Some(target) = &self.gateway else {
             return Ok(());
         };
-        let refused = |why: &str| Failure::usage(format!("--gateway {gateway}: {why}"));
+        let gateway = target.addr;
+        let refused = |why: &str| Failure::usage(format!("--gateway {target}: {why}"));
+        let zone = target.zone(host)?;
+        if zone != 0 && zone != host::zone_of(interface) {
+            return Err(refused("it is of another link than --address"));
+        }
         if host.route_to(gateway).is_none() {
             return Err(refused("it is not in the network of --address"));
         }
@@ -313,16 +331,140 @@ fn exists(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
 }
 
+/// Whom to speak to: an address, and where it is one of a link, which link's (RFC 4007 §11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The address.
+    pub addr: IpAddr,
+    /// The zone as it is written: an interface's name, or its number counted from one.
+    pub zone: Option<String>,
+}
+
+impl Target {
+    /// The zone on this host; zero where none is given.
+    ///
+    /// # Errors
+    /// There is no such interface.
+    pub fn zone(&self, host: &Host) -> Result<u32, Failure> {
+        let Some(name) = &self.zone else {
+            return Ok(0);
+        };
+        host.zone(name).ok_or_else(|| {
+            let all = host.interfaces().iter().map(|i| i.name());
+            let all = all.collect::<Vec<_>>().join(", ");
+            Failure::usage(format!("{self}: no interface '{name}' here, but {all}"))
+        })
+    }
+
+    /// An end on this host.
+    ///
+    /// # Errors
+    /// As for [`zone`](Self::zone).
+    pub fn end(&self, host: &Host, port: u16) -> Result<SocketAddr, Failure> {
+        let (addr, zone) = (self.addr, self.zone(host)?);
+        Ok(Zoned { addr, zone }.end(port))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.zone {
+            Some(zone) => write!(f, "{}%{zone}", self.addr),
+            None => self.addr.fmt(f),
+        }
+    }
+}
+
 /// Parses a destination of either family; names wait for a resolver.
 ///
 /// # Errors
 /// What to give instead.
-pub fn destination(text: &str) -> Result<IpAddr, String> {
-    let addr = text.parse().map(|addr: IpAddr| addr.to_canonical());
-    addr.map_err(|_| {
+pub fn destination(text: &str) -> Result<Target, String> {
+    let (addr, zone) = match text.split_once('%') {
+        Some((addr, zone)) => (addr, Some(zone.to_owned())),
+        None => (text, None),
+    };
+    let addr = addr.parse().map(|addr: IpAddr| addr.to_canonical());
+    let addr = addr.map_err(|_| {
         "not an IP address, as 10.7.0.1 or fd07::1 (names are not looked up yet)".to_owned()
-    })
+    })?;
+    //= RFC 4007 §11.2 what means the same everywhere has no zone.
+    let scoped = zone::is_link_local(addr) || (addr.is_ipv6() && addr.is_multicast());
+    match zone {
+        Some(_) if !scoped => Err(format!(
+            "{addr} is of no link: leave out what follows the %"
+        )),
+        zone => Ok(Target { addr, zone }),
+    }
 }
+
+/// Whether the members of a group are on one link.
+fn is_link_group(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(addr) => addr.is_multicast() && select::scope(addr.into()) <= LINK_SCOPE,
+    }
+}
+
+impl Attached {
+    /// [`add_link_local`] on its interface.
+    ///
+    /// # Errors
+    /// Exit code 2 where it may have none.
+    pub fn add_link_local(&mut self) -> Result<(), Failure> {
+        let now = self.driver.now();
+        match add_link_local(&mut self.driver.machine, now, self.interface) {
+            true => Ok(()),
+            false => Err(Failure {
+                remedy: Some("an Ethernet interface with an MTU of 1280 at least".to_owned()),
+                ..Failure::usage(format!("{}: no IPv6 on this link", self.name))
+            }),
+        }
+    }
+
+    /// Waits until nobody else is known to have our addresses of IPv6: before, the host may ask for
+    /// nobody's station (RFC 4429 §3.3), and the user's patience is for the peer.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let (at, name) = (usize::from(self.interface), self.name.clone());
+        self.driver.run(|host, _, wake| {
+            pass_events(host);
+            let interface = &host.interfaces()[at];
+            let own = interface.addresses().iter();
+            let mut six = own.filter_map(|a| a.cidr.addr6().map(|addr| (addr, a.usable)));
+            if wake.stop {
+                return ControlFlow::Break(Err(Failure::unmet("interrupted")));
+            }
+            if six
+                .clone()
+                .any(|(addr, _)| interface.claims6().is_probing(addr))
+            {
+                return ControlFlow::Continue(None);
+            }
+            ControlFlow::Break(match six.find(|(_, usable)| !usable) {
+                Some((addr, _)) => Err(Failure::unmet(format!("{name}: somebody has {addr}"))),
+                None => Ok(()),
+            })
+        })?
+    }
+}
+
+/// Gives an interface the address that its MAC makes (RFC 4862 §5.3); whether it may have one.
+pub fn add_link_local(host: &mut Host, now: Instant, at: u16) -> bool {
+    let Some(interface) = host.interfaces().get(usize::from(at)) else {
+        return false;
+    };
+    let config = interface.config();
+    let fits = config.medium == host::Medium::Ethernet && config.mtu >= ipv6::MIN_MTU;
+    let addr = slaac::link_local(slaac::eui64(config.mac));
+    let cidr = Cidr::new(IpAddr::V6(addr), slaac::PREFIX_LEN).filter(|_| fits);
+    if let Some(cidr) = cidr {
+        host.add_address(now, at, cidr);
+    }
+    cidr.is_some()
+}
+
+/// RFC 4291 §2.7.
+const LINK_SCOPE: u8 = 2;
 
 /// Takes what the host has to tell beside its sockets, and passes on what the user must know.
 pub fn pass_events(host: &mut Host) {
@@ -384,8 +526,7 @@ fn reset(host: &mut Host, now: Instant) -> bool {
 
 /// A failed send as the user shall read it.
 #[must_use]
-pub fn cannot_send(to: IpAddr, error: stack::host::SendError) -> Failure {
-    use stack::host::SendError;
+pub fn cannot_send(to: impl fmt::Display, error: SendError) -> Failure {
     let failure = Failure::usage(format!("{to}: {error}"));
     let remedy = match error {
         SendError::NoRoute => "--gateway IP, or --address CIDR with a network that has it",
@@ -540,7 +681,6 @@ mod tests {
     use stack::time::Duration;
     use stack::transport::tcp::{self, ListenOptions};
     use std::cell::Cell;
-    use std::ops::ControlFlow;
 
     #[derive(clap::Parser)]
     struct Line {
@@ -612,6 +752,35 @@ mod tests {
             destination("example.org")
                 .unwrap_err()
                 .contains("names are not")
+        );
+        assert!(
+            destination("fd07::1%tap0")
+                .unwrap_err()
+                .contains("of no link")
+        );
+    }
+
+    #[test]
+    fn a_zone_is_one_of_the_hosts() {
+        let host = simulated::host(1, &["fd07::2/64"], &[]);
+        let zone = |text: &str| destination(text).unwrap().zone(&host);
+        for (text, want) in [
+            ("fe80::1%eth", 1),
+            ("ff02::1%1", 1),
+            ("fe80::1", 0),
+            ("fd07::1", 0),
+            ("10.0.0.1", 0),
+        ] {
+            assert_eq!(zone(text).unwrap(), want, "{text}");
+            assert_eq!(destination(text).unwrap().to_string(), text);
+        }
+        let failure = zone("fe80::1%tap9").unwrap_err();
+        assert!(
+            failure.code == 2
+                && failure
+                    .message
+                    .contains("no interface 'tap9' here, but eth"),
+            "{failure}"
         );
     }
 

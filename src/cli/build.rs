@@ -15,7 +15,7 @@ use stack::net::{autoconf, select};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant, UnixTime};
 use stack::wire::ipv6::MIN_MTU;
-use stack::wire::{Cidr, MacAddr};
+use stack::wire::{Cidr, MacAddr, zone};
 use std::sync::Arc;
 
 /// Builds the host that `config` describes; port `i` is `devices[i]`.
@@ -158,8 +158,19 @@ fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result
             ..Route::on_link(to, Port(0))
         },
         (Some(Text(via)), ..) => {
-            let way = host.route_to(via);
-            let (interface, _) = way.ok_or_else(|| refused(format!("no way to {via}")))?;
+            // An address of a link may be on any of them: the device says which.
+            let named = match &wanted.device {
+                Some(name) => {
+                    let at = config.interface(name);
+                    Some(at.ok_or_else(|| refused(format!("no device '{name}'")))?)
+                }
+                None if zone::is_link_local(via) && host.interfaces().len() > 1 => {
+                    return Err(refused(format!("{via} is of one link: name its device")));
+                }
+                None => None,
+            };
+            let way = named.or_else(|| host.route_to(via).map(|(at, _)| at));
+            let interface = way.ok_or_else(|| refused(format!("no way to {via}")))?;
             Route::via(to, via, Port(interface))
         }
         (None, Some(name), None) => {
@@ -287,6 +298,22 @@ via = 'fd01::1'
         for (mtu, left) in [(1279, 1), (1280, 2)] {
             assert_eq!(without_ipv6_where_short(short(mtu)).addresses.len(), left);
         }
+    }
+
+    #[test]
+    fn a_router_of_one_link_is_named_with_it() {
+        let two = "[[device]]\nname = 'a'\naddresses = ['fd01::2/64']
+             [[device]]\nname = 'b'\naddresses = ['fd02::2/64']
+             [[route]]\nto = '::/0'\nvia = 'fe80::1'";
+        let host = build(&format!("{two}\ndevice = 'b'")).unwrap();
+        let route = host.routes().lookup("2001:db8::1".parse().unwrap());
+        assert_eq!(route.map(|r| r.port), Some(Port(1)));
+        let f = build(two).unwrap_err();
+        assert!(
+            f.message
+                .contains("fe80::1 is of one link: name its device"),
+            "{f}"
+        );
     }
 
     #[test]

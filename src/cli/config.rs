@@ -13,6 +13,7 @@ pub use super::text::Text;
 use crate::endpoint::services::Service;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use stack::wire::zone::is_link_local;
 use stack::wire::{Cidr, MacAddr};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -75,6 +76,7 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   dns = ["fd07::2"]               # DNS servers, and domains to search in (RFC 8106)
   search = ["lab.example"]
   dns_lifetime = 1800
+  unicast_answers = false         # who asks is answered by itself (RFC 4861 §6.2.6 allows it)
   captive_portal = "https://portal.lab.example/"     # RFC 8910
   nat64 = "64:ff9b::/96"          # RFC 8781
   [[device.advertise.prefix]]     # those of the device's addresses where there is none of these
@@ -334,7 +336,8 @@ pub struct Route {
     pub to: Text<Cidr>,
     /// Next hop.
     pub via: Option<Text<IpAddr>>,
-    /// Or the device (`tap0`, or `tap0.10` for a VLAN) on whose link the destination is.
+    /// Or the device (`tap0`, or `tap0.10` for a VLAN) on whose link the destination is; beside a next
+    /// hop, whose link that is, where it is an address of a link.
     pub device: Option<String>,
     /// Or that nothing goes there, and what its sender is told.
     pub refuse: Option<Refusal>,
@@ -413,13 +416,17 @@ impl Config {
                     "device '{name}': advertise is for routers: give forwarding = true"
                 )));
             }
-            let vlans = device.vlans.iter().flat_map(|v| &v.addresses);
-            for Text(cidr) in device.addresses.iter().chain(vlans) {
+            let untagged = device.addresses.iter().map(|cidr| (0, cidr));
+            let vlans = device.vlans.iter();
+            let tagged = vlans.flat_map(|v| v.addresses.iter().map(|cidr| (v.id, cidr)));
+            for (vlan, Text(cidr)) in untagged.chain(tagged) {
                 let what = format!("device '{name}': {cidr}");
                 if !is_a_hosts(*cidr) {
                     return Err(wrong(format!("{what} is no address that a host may have")));
                 }
-                if !addresses.insert(cidr.addr()) {
+                // Of a link's addresses each link may have the same.
+                let link = is_link_local(cidr.addr()).then_some((i, vlan));
+                if !addresses.insert((cidr.addr(), link)) {
                     return Err(wrong(format!("{what} is there twice")));
                 }
             }
@@ -442,7 +449,9 @@ impl Config {
             }
         }
         for (i, route) in self.routes.iter().enumerate() {
-            let ours = route.via.filter(|Text(via)| addresses.contains(via));
+            let ours = route
+                .via
+                .filter(|Text(via)| addresses.contains(&(*via, None)));
             let ours = ours.map(|Text(via)| format!("route to {}: {via} is ours", route.to.0));
             let checked = ours.map_or_else(|| self.check_route(route), Err);
             checked.map_err(|what| Wrong(Place::Route(i), what))?;
@@ -453,7 +462,12 @@ impl Config {
     fn check_route(&self, route: &Route) -> Result<(), String> {
         let to = route.to.0;
         match (&route.via, &route.device, route.refuse) {
-            (Some(Text(via)), None, None) if via.is_ipv4() == to.addr().is_ipv4() => Ok(()),
+            (Some(Text(via)), device, None)
+                if via.is_ipv4() == to.addr().is_ipv4()
+                    && (device.is_none() || is_link_local(*via)) =>
+            {
+                Ok(())
+            }
             (Some(_), None, None) => Err(format!("route to {to}: `via` is of the other family")),
             (None, Some(name), None) if self.interface(name).is_some() => {
                 match to.addr().is_ipv6() && !self.has_ipv6(name) {

@@ -10,7 +10,7 @@
 //!
 //! Left out: https, names, proxies and going on where a transfer was cut.
 
-use super::attach::{self, Attach};
+use super::attach::{self, Attach, Target};
 use super::progress::Progress;
 use super::{Failure, report};
 use crate::endpoint::http::client::{Got, Head, Reader};
@@ -31,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   tapline fetch --tap tap0 http://10.7.0.1:8000/
   tapline fetch -o disk.img --raw veth0 --address 10.1.0.9/24 http://10.1.0.1/disk.img
   tapline fetch --tap tap0 http://[fd07::1]:8000/
+  tapline fetch --tap tap0 http://[fe80::1%25tap0]:8000/   # an address of that link
   tapline fetch --json -o /dev/null --tap tap0 10.7.0.1:8000/file | jq .bytes_per_second";
 
 /// How long the end of a connection may take.
@@ -249,7 +250,8 @@ impl<W: Write> Fetch<W> {
              Accept: */*\r\nConnection: close\r\n\r\n"
         );
         self.unsent = request.into();
-        let to = self.url.to;
+        let (addr, zone) = (self.url.to.ip(), self.url.zone.clone());
+        let to = Target { addr, zone }.end(host, self.url.to.port())?;
         let options = tcp::Options {
             fast_open: self.args.fast_open,
             ..tcp::Options::default()

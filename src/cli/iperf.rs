@@ -7,7 +7,7 @@
 //!
 //! Read first: [`iperf`](crate::endpoint::iperf).
 
-use super::attach::{self, Attach};
+use super::attach::{self, Attach, Target};
 use super::{Failure, report};
 use crate::endpoint::iperf::client::{self, Client, Interval, Outcome, Summary};
 use crate::endpoint::iperf::server::{self, Server};
@@ -21,7 +21,7 @@ use stack::time::{Duration, Instant};
 use stack::transport::tcp;
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ pub struct Args {
     /// Measure to this server.
     #[arg(short, long, value_name = "HOST", value_parser = attach::destination,
           required_unless_present = "server", conflicts_with = "server")]
-    client: Option<IpAddr>,
+    client: Option<Target>,
 
     /// Be the server.
     #[arg(short, long)]
@@ -128,16 +128,17 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn go(args: &Args) -> Result<ExitCode, Failure> {
-    let mut attached = match args.client {
-        Some(to) => args.attach.open_to(to)?,
+    let mut attached = match &args.client {
+        Some(to) => args.attach.open_to(to.addr)?,
         None => args.attach.open()?,
     };
     let out = io::stdout().lock();
-    let code = match args.client {
+    let code = match &args.client {
         Some(to) => {
             let rng = os_rng()?;
+            let to = to.end(&attached.driver.machine, args.port)?;
             let client = Client::new(config(args, to), &rng);
-            let mut asking = Asking::new(args.clone(), client, out);
+            let mut asking = Asking::new(args.clone(), to, client, out);
             attached
                 .driver
                 .run(|host, now, wake| asking.turn(host, now, wake))?
@@ -159,9 +160,9 @@ fn go(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code?))
 }
 
-fn config(args: &Args, to: IpAddr) -> client::Config {
+fn config(args: &Args, to: SocketAddr) -> client::Config {
     client::Config {
-        to: SocketAddr::new(to, args.port),
+        to,
         params: Params {
             time: match args.bytes {
                 Some(_) => Duration::ZERO,
@@ -182,6 +183,7 @@ fn config(args: &Args, to: IpAddr) -> client::Config {
 /// A client, and where it tells.
 struct Asking<W> {
     args: Args,
+    to: SocketAddr,
     client: Client,
     out: W,
     begun: bool,
@@ -191,9 +193,10 @@ struct Asking<W> {
 }
 
 impl<W: Write> Asking<W> {
-    const fn new(args: Args, client: Client, out: W) -> Self {
+    const fn new(args: Args, to: SocketAddr, client: Client, out: W) -> Self {
         Self {
             args,
+            to,
             client,
             out,
             begun: false,
@@ -223,10 +226,8 @@ impl<W: Write> Asking<W> {
     fn step(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         if !self.begun {
             self.begun = true;
-            let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            let to = config(&self.args, self.args.client.unwrap_or(nobody)).to;
             let started = self.client.start(now, host);
-            started.map_err(|e| attach::cannot_connect(to, e))?;
+            started.map_err(|e| attach::cannot_connect(self.to, e))?;
         }
         while let Some(event) = host.poll_event() {
             attach::warn(&event);
@@ -459,9 +460,9 @@ mod tests {
         let args: Args = simulated::args("iperf", line).unwrap();
         let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
         let mut server = Server::open(&mut peer, PORT, &tcp::Options::default()).unwrap();
-        let to = config(&args, Ipv4Addr::new(10, 7, 0, 1).into());
-        let client = Client::new(to, &Rng::from_seed(1));
-        let mut asking = Asking::new(args, client, Vec::new());
+        let to = SocketAddr::from(([10, 7, 0, 1], args.port));
+        let client = Client::new(config(&args, to), &Rng::from_seed(1));
+        let mut asking = Asking::new(args, to, client, Vec::new());
         let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
         let (code, _) = simulated::run_both(
             &mut hosts,

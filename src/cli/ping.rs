@@ -9,7 +9,7 @@
 //! Lines are those of the ping that people and scripts know.
 
 use super::Failure;
-use super::attach::{self, Attach};
+use super::attach::{self, Attach, Target};
 use super::report::{self, Millis, millis};
 use crate::endpoint::Endpoint as _;
 use crate::endpoint::measure::Delays;
@@ -22,6 +22,7 @@ use stack::time::{Duration, Instant};
 use stack::transport::udp::PathMtu;
 use stack::transport::{ErrorKind, SocketError};
 use stack::wire::ipv4::{Ipv4Option, Options, kind};
+use stack::wire::zone::is_link_local;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "Examples:
   tapline ping -c 3 10.7.0.1              # the kernel, from a host beside it
   tapline ping -c 3 fd07::1               # the same over IPv6
+  tapline ping --raw veth0 fe80::1%veth0  # who has this address on that link
   tapline ping -c 3 -M do -s 1472 10.7.0.1
   tapline ping -R 10.7.0.1                # the addresses on the way and back
   tapline ping --raw veth0 --address 10.1.0.9/24 --gateway 10.1.0.1 10.2.0.1";
@@ -48,7 +50,7 @@ const FLOOD_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Args {
     /// Whom to ask.
     #[arg(value_parser = attach::destination)]
-    dest: IpAddr,
+    dest: Target,
 
     /// Stop after this many requests.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -137,10 +139,10 @@ enum Stamp {
 /// # Errors
 /// Exit code 2 where there is no way, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
-    if args.dest.is_ipv6() && !options(args).is_empty() {
+    if args.dest.addr.is_ipv6() && !options(args).is_empty() {
         return Err(Failure::usage("-R and -T are options of IPv4"));
     }
-    let mut attached = args.attach.open_to(args.dest)?;
+    let mut attached = args.attach.open_to(args.dest.addr)?;
     let mut ping = Ping::new(args.clone(), io::stdout().lock());
     let code = attached
         .driver
@@ -197,13 +199,18 @@ impl<W: Write> Ping<W> {
 
     fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         self.begun = true;
+        let zone = self.args.dest.zone(host)?;
+        self.pinger = Pinger::new(Config {
+            zone,
+            ..self.pinger.config().clone()
+        });
         let started = self.pinger.start(now, host);
         started.map_err(|e| Failure::usage(e.to_string()))?;
         if self.args.json {
             return Ok(());
         }
-        let (dest, size) = (self.args.dest, self.args.size);
-        let line = match dest {
+        let (dest, size) = (&self.args.dest, self.args.size);
+        let line = match dest.addr {
             IpAddr::V4(_) => {
                 let total = usize::from(size) + HEADER + 20 + self.pinger.config().options.len();
                 format!("PING {dest} ({dest}) {size}({total}) bytes of data.")
@@ -225,7 +232,7 @@ impl<W: Write> Ping<W> {
                     SendError::TooLong { max } => {
                         self.too_long(seq, max + HEADER + self.ip_header())
                     }
-                    _ => return Err(attach::cannot_send(self.args.dest, error)),
+                    _ => return Err(attach::cannot_send(&self.args.dest, error)),
                 },
                 // The summary says it.
                 Outcome::Timeout { .. } | Outcome::Done => Ok(()),
@@ -236,7 +243,7 @@ impl<W: Write> Ping<W> {
     }
 
     const fn ip_header(&self) -> usize {
-        match self.args.dest {
+        match self.args.dest.addr {
             IpAddr::V4(_) => 20,
             IpAddr::V6(_) => 40,
         }
@@ -275,7 +282,7 @@ impl<W: Write> Ping<W> {
             write!(self.out, "\u{8} \u{8}")?;
             return self.out.flush();
         }
-        let mut line = reply_text(reply);
+        let mut line = reply_text(reply, self.args.dest.zone.as_deref());
         if !reply.options.is_empty() && *reply.options == *self.last_route {
             line.push_str("\t(same route)");
         } else {
@@ -314,10 +321,10 @@ impl<W: Write> Ping<W> {
         let (stats, rtt) = (self.pinger.stats(), self.pinger.rtt());
         let time = now - self.pinger.started();
         if self.args.json {
-            let line = summary_json(self.args.dest, stats, rtt, time);
+            let line = summary_json(&self.args.dest, stats, rtt, time);
             report::json_line(&mut self.out, &line)?;
         } else {
-            let dest = self.args.dest;
+            let dest = &self.args.dest;
             writeln!(self.out, "\n--- {dest} ping statistics ---")?;
             writeln!(self.out, "{}", summary_text(stats, rtt, time))?;
             self.out.flush()?;
@@ -353,7 +360,7 @@ fn config(args: &Args) -> Config {
             Discover::Probe => PathMtu::Probe,
         },
         options: options(args),
-        ..Config::new(args.dest)
+        ..Config::new(args.dest.addr)
     }
 }
 
@@ -375,14 +382,13 @@ fn options(args: &Args) -> Vec<u8> {
     area
 }
 
-fn reply_text(reply: &Reply) -> String {
+fn reply_text(reply: &Reply, zone: Option<&str>) -> String {
     let Reply {
-        bytes,
-        from,
-        seq,
-        ttl,
-        ..
+        bytes, seq, ttl, ..
     } = reply;
+    let (addr, zone) = (reply.from, zone.map(str::to_owned));
+    let zone = zone.filter(|_| is_link_local(addr));
+    let from = Target { addr, zone };
     let time = Millis(reply.rtt);
     let mut line = format!("{bytes} bytes from {from}: icmp_seq={seq} ttl={ttl} time={time} ms");
     if reply.duplicate {
@@ -528,7 +534,7 @@ fn summary_text(stats: Stats, rtt: &Delays, time: Duration) -> String {
     text
 }
 
-fn summary_json(dest: IpAddr, stats: Stats, rtt: &Delays, time: Duration) -> serde_json::Value {
+fn summary_json(dest: &Target, stats: Stats, rtt: &Delays, time: Duration) -> serde_json::Value {
     let [min, avg, max, mdev] = times(rtt);
     let rtt = json!({"min": min, "avg": avg, "max": max, "mdev": mdev});
     let rtt = (stats.received > 0).then_some(rtt);
@@ -694,9 +700,9 @@ mod tests {
             options: bytes::Bytes::new(),
         };
         let line = "8 bytes from 10.7.0.1: icmp_seq=1 ttl=64 time=0.045 ms";
-        assert_eq!(reply_text(&reply(false, false)), line);
+        assert_eq!(reply_text(&reply(false, false), None), line);
         let want = format!("{line} (DUP!) (different data)");
-        assert_eq!(reply_text(&reply(true, true)), want);
+        assert_eq!(reply_text(&reply(true, true), None), want);
     }
 
     #[test]

@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use stack::frame::Payload;
 use stack::host::{Host, RawHandle, SendError};
 use stack::net::advertisement::FOR_EVER;
-use stack::net::{ndp, slaac};
+use stack::net::ndp;
 use stack::time::{Duration, Instant};
 use stack::wire::icmpv6::{self, Message};
 use stack::wire::ndp::{
     DomainNames, NdpOption, Preference, RouterAdvertisement, RouterFlags, options, pref64_len,
 };
-use stack::wire::{Cidr, MacAddr, Protocol, ipv6};
+use stack::wire::{MacAddr, Protocol, ipv6};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::ControlFlow;
@@ -73,33 +73,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
             "tapline: this asks in a private network, where nobody routes: give --tap NAME or --raw IF"
         );
     }
-    let (now, at) = (attached.driver.now(), attached.interface);
-    if !add_link_local(&mut attached.driver.machine, now, at) {
-        return Err(Failure {
-            remedy: Some("an Ethernet interface with an MTU of 1280 at least".to_owned()),
-            ..Failure::usage(format!("{}: no IPv6 on this link", attached.name))
-        });
-    }
+    attached.add_link_local()?;
+    let at = attached.interface;
     let mut rdisc = Rdisc::new(args.clone(), at, attached.name.clone(), io::stdout().lock());
     let code = attached
         .driver
         .run(|host, now, wake| rdisc.turn(host, now, wake.stop))??;
     Ok(ExitCode::from(code))
-}
-
-/// Gives an interface the address that its MAC makes (RFC 4862 §5.3); whether it may have one.
-fn add_link_local(host: &mut Host, now: Instant, at: u16) -> bool {
-    let Some(interface) = host.interfaces().get(usize::from(at)) else {
-        return false;
-    };
-    let config = interface.config();
-    let fits = config.medium == stack::host::Medium::Ethernet && config.mtu >= ipv6::MIN_MTU;
-    let addr = slaac::link_local(slaac::eui64(config.mac));
-    let cidr = Cidr::new(IpAddr::V6(addr), slaac::PREFIX_LEN).filter(|_| fits);
-    if let Some(cidr) = cidr {
-        host.add_address(now, at, cidr);
-    }
-    cidr.is_some()
 }
 
 /// A run of questions.
@@ -507,7 +487,7 @@ mod tests {
     fn rdisc(line: &str, said: Option<advertiser::Config>) -> (String, u8) {
         let args: Args = simulated::args("rdisc", line).unwrap();
         let mut us = host(7, false, None);
-        assert!(add_link_local(&mut us, Instant::ZERO, 0));
+        assert!(attach::add_link_local(&mut us, Instant::ZERO, 0));
         let mut hosts = [us, host(1, true, said)];
         let mut rdisc = Rdisc::new(args, 0, "tap0".to_owned(), Vec::new());
         let (code, _) = simulated::run(&mut hosts, |h, now| rdisc.turn(h, now, false));

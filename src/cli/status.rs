@@ -524,7 +524,7 @@ fn advertiser(a: &Advertiser, now: Instant) -> Value {
         "routes": config.routes.iter().map(|r| text(r.to)).collect::<Value>(),
         "dns": config.dns.iter().map(text).collect::<Value>(),
         "counters": counters!(a.stats(), advertiser::Stats {
-            solicitations_in, advertisements_out, advertisements_in, disagreements,
+            solicitations_in, advertisements_out, unicast_out, advertisements_in, disagreements,
         }),
     })
 }

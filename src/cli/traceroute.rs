@@ -9,7 +9,7 @@
 //! Left out: names (there is no resolver yet, so `-n` holds in any case).
 
 use super::Failure;
-use super::attach::{self, Attach};
+use super::attach::{self, Attach, Target};
 use super::report::{self, millis};
 use crate::endpoint::Endpoint as _;
 use crate::endpoint::traceroute::{Config, End, Outcome, Probe, State, Traceroute};
@@ -46,7 +46,7 @@ const fn headers(dest: IpAddr) -> usize {
 pub struct Args {
     /// Where to.
     #[arg(value_parser = attach::destination)]
-    dest: IpAddr,
+    dest: Target,
 
     /// Size of the probes with their headers.
     #[arg(value_name = "BYTES", default_value_t = 60, value_parser = clap::value_parser!(u16).range(28..))]
@@ -106,7 +106,7 @@ pub struct Args {
 /// Exit code 2 where there is no way, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut trace = Trace::new(args.clone(), io::stdout().lock())?;
-    let mut attached = args.attach.open_to(args.dest)?;
+    let mut attached = args.attach.open_to(args.dest.addr)?;
     let code = attached
         .driver
         .run(|host, now, wake| trace.turn(host, now, wake.stop))??;
@@ -165,7 +165,7 @@ impl<W: Write> Trace<W> {
                     self.summary(reached, hops)
                 }
                 Outcome::Refused(error) => {
-                    return Err(attach::cannot_send(self.args.dest, error));
+                    return Err(attach::cannot_send(&self.args.dest, error));
                 }
             }
             .map_err(report::untold)?;
@@ -175,6 +175,11 @@ impl<W: Write> Trace<W> {
 
     fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         self.begun = true;
+        let zone = self.args.dest.zone(host)?;
+        self.machine = Traceroute::new(Config {
+            zone,
+            ..config(&self.args)
+        });
         let started = self.machine.start(now, host);
         started.map_err(|e| Failure::usage(e.to_string()))?;
         if self.args.json {
@@ -185,7 +190,7 @@ impl<W: Write> Trace<W> {
             max_hops,
             size,
             ..
-        } = self.args;
+        } = &self.args;
         let line =
             format!("traceroute to {dest} ({dest}), {max_hops} hops max, {size} byte packets");
         writeln!(self.out, "{line}")
@@ -217,7 +222,7 @@ impl<W: Write> Trace<W> {
 fn config(args: &Args) -> Config {
     Config {
         icmp: args.icmp,
-        size: usize::from(args.size).saturating_sub(headers(args.dest)),
+        size: usize::from(args.size).saturating_sub(headers(args.dest.addr)),
         first: args.first,
         max_hops: args.max_hops,
         queries: args.queries,
@@ -226,7 +231,7 @@ fn config(args: &Args) -> Config {
         pause: args.pause,
         port: args.port,
         dont_fragment: args.dont_fragment,
-        ..Config::new(args.dest)
+        ..Config::new(args.dest.addr)
     }
 }
 

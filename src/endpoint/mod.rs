@@ -375,6 +375,7 @@ const fn refusal(error: SendError) -> &'static str {
     match error {
         SendError::NotConnected => "not-connected",
         SendError::NoRoute => "no-route",
+        SendError::NeedsZone => "needs-zone",
         SendError::Prohibited => "prohibited",
         SendError::BroadcastNotAllowed => "broadcast",
         SendError::TooLong { .. } => "too-long",
@@ -390,12 +391,12 @@ fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
-/// Two hosts and more in memory, for the tests of the programs.
 /// A port at all addresses of both families, whatever addresses come and go.
 const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
+/// Two hosts and more in memory, for the tests of the programs.
 #[cfg(test)]
 mod pair {
     use super::{Endpoint, Note};

@@ -23,6 +23,7 @@ use stack::host::{Event, Host, RawHandle, SendError};
 use stack::time::{Duration, Instant, earliest};
 use stack::transport::udp::PathMtu;
 use stack::transport::{SocketError, raw};
+use stack::wire::Zoned;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
@@ -40,6 +41,8 @@ const RETRY: Duration = Duration::from_millis(1);
 pub struct Config {
     /// Whom.
     pub target: IpAddr,
+    /// In which zone, where that is an address of a link and the host has several (RFC 4007).
+    pub zone: u32,
     /// Identifier of the requests; zero: one that is free.
     pub ident: u16,
     /// Requests in all; `None`: until the deadline, or for ever.
@@ -76,6 +79,7 @@ impl Config {
     pub fn new(target: impl Into<IpAddr>) -> Self {
         Self {
             target: target.into(),
+            zone: 0,
             ident: 0,
             count: None,
             start: Duration::ZERO,
@@ -307,11 +311,13 @@ impl Pinger {
         let seq = wrapped(self.stats.sent + 1);
         let data = Payload::from(self.data.clone());
         let Config {
-            target,
+            target: addr,
+            zone,
             interval,
             flood,
             ..
         } = self.config;
+        let target = Zoned { addr, zone };
         match host.echo_send(now, socket, target, seq, data, &self.config.options) {
             Ok(()) => {
                 let old = self.sent.insert(seq, Sent::new(now));

@@ -8,9 +8,10 @@
 //!
 //! Read first: RFC 862, 863, 864; [`streams`](super::streams) for TCP.
 //!
-//! Promises: one socket per address and service, so that an answer comes from the address that was
-//! asked (RFC 1122 §4.1.3.5) and broadcasts get none. Nothing is answered to a port below 1024:
-//! two such services, one with a forged source, would otherwise talk to each other for ever.
+//! Promises: an answer comes from the address that was asked (RFC 1122 §4.1.3.5), and broadcasts and
+//! groups get none. So IPv4 has a socket per address and service; IPv6, whose addresses come and go
+//! as routers say, has one for all of them. Nothing is answered to a port below 1024: two such
+//! services, one with a forged source, would otherwise talk to each other for ever.
 
 use super::iperf::{self, server::Server as Iperf};
 pub use super::service::Service;
@@ -18,12 +19,12 @@ use super::service::pattern;
 use super::streams::Streams;
 use super::{Endpoint, Note, StartError, Waiting};
 use stack::frame::Payload;
-use stack::host::{BindError, Event, Host, UdpHandle};
+use stack::host::{Address, BindError, Event, Host, Interface, UdpHandle};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant, earliest};
 use stack::transport::tcp;
-use stack::transport::udp::Datagram;
-use std::net::{IpAddr, SocketAddr};
+use stack::transport::udp::{self, Datagram};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Ports of servers, who ask nothing (RFC 6335 §6).
 const SYSTEM_PORTS: std::ops::Range<u16> = 0..1024;
@@ -42,7 +43,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// Opens, for each service, a socket on each of the host's addresses and a listener on all.
+    /// Opens, for each service, a socket on each of the host's addresses of IPv4, one on all that it has
+    /// and will have of IPv6, and a listener on all.
     ///
     /// # Errors
     /// Where one is taken.
@@ -52,19 +54,33 @@ impl Services {
         options: &tcp::Options,
         rng: &Rng,
     ) -> Result<Self, BindError> {
-        let interfaces = host.interfaces().iter();
-        let held = interfaces.flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()));
-        // VLANs of one station have one link-local address.
+        let interfaces = || host.interfaces().iter();
+        let held = interfaces().flat_map(|i| i.addresses().iter().map(|a| a.cidr.addr()));
         let mut addresses: Vec<IpAddr> = Vec::new();
-        for addr in held {
+        for addr in held.filter(IpAddr::is_ipv4) {
             if !addresses.contains(&addr) {
                 addresses.push(addr);
             }
         }
+        let six = |i: &Interface| {
+            let config = i.config();
+            let has = |a: &Address| a.cidr.addr().is_ipv6();
+            config.ipv6 || config.autoconfigure || i.addresses().iter().any(has)
+        };
+        let all6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        addresses.extend(interfaces().any(six).then_some(all6));
+        let options6 = udp::Options {
+            only_v6: true,
+            ..host.config().udp
+        };
         let mut sockets = Vec::new();
         for &service in wanted.iter().filter(|s| s.has_datagrams()) {
             for &addr in &addresses {
-                let handle = host.udp_bind(SocketAddr::new(addr, service.port()))?;
+                let at = SocketAddr::new(addr, service.port());
+                let handle = match addr {
+                    IpAddr::V4(_) => host.udp_bind(at)?,
+                    IpAddr::V6(_) => host.udp_bind_with(at, options6)?,
+                };
                 sockets.push((handle, service));
             }
         }
@@ -124,14 +140,14 @@ impl Services {
         };
         while let Some(datagram) = host.udp_recv(handle) {
             self.received += 1;
-            let from = datagram.from;
-            if SYSTEM_PORTS.contains(&from.port()) {
+            let (from, to) = (datagram.from, datagram.to);
+            if SYSTEM_PORTS.contains(&from.port()) || to.ip().is_multicast() {
                 continue;
             }
             let Some(answer) = self.answer(service, datagram) else {
                 continue;
             };
-            match host.udp_send(now, handle, answer, Some(from)) {
+            match host.udp_answer(now, handle, answer, (from, to)) {
                 Ok(()) => self.answered += 1,
                 // As any datagram, an answer may be lost.
                 Err(e) => log::debug!("{service:?} to {from}: {e}"),

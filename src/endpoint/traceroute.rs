@@ -26,6 +26,7 @@ use stack::host::{Event, Host, RawHandle, SendError, UdpHandle};
 use stack::time::{Duration, Instant, earliest};
 use stack::transport::udp::{Options, PathMtu};
 use stack::transport::{ErrorKind, SocketError};
+use stack::wire::Zoned;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How many times longer than an answer of its own hop a probe is waited for, and than one of a
@@ -42,6 +43,8 @@ const RETRY: Duration = Duration::from_millis(1);
 pub struct Config {
     /// Where to.
     pub target: IpAddr,
+    /// In which zone, where that is an address of a link and the host has several (RFC 4007).
+    pub zone: u32,
     /// ICMP echo requests instead of UDP datagrams.
     pub icmp: bool,
     /// Bytes of data in a probe.
@@ -74,6 +77,7 @@ impl Config {
     pub fn new(target: impl Into<IpAddr>) -> Self {
         Self {
             target: target.into(),
+            zone: 0,
             icmp: false,
             size: 32,
             first: 1,
@@ -312,11 +316,12 @@ impl Traceroute {
             };
         }
         let data = Payload::from(self.data.clone());
-        let target = self.config.target;
+        let (addr, zone) = (self.config.target, self.config.zone);
+        let target = Zoned { addr, zone };
         let sent = match prober {
             Prober::Udp(handle) => {
                 let port = self.config.port.saturating_add(n);
-                host.udp_send(now, handle, data, Some(SocketAddr::from((target, port))))
+                host.udp_send(now, handle, data, Some(target.end(port)))
             }
             Prober::Echo(handle) => host.echo_send(now, handle, target, n + 1, data, &[]),
         };

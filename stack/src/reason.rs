@@ -87,6 +87,8 @@ reasons! {
     NdpUnsolicited = "ndp-unsolicited",
     /// A solicitation that we may not answer this soon: its sender asks too often.
     NdpRateLimited = "ndp-rate-limited",
+    /// A neighbour discovery message that came with a fragment header (RFC 6980 §5).
+    NdpFragmented = "ndp-fragmented",
 
     // IPv4.
     /// The packet is cut short within its header.

@@ -227,7 +227,7 @@ import socket
 to = ('{to}', 7)
 s = socket.socket(socket.AF_INET6 if ':' in to[0] else socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(10)
-s.connect(to)
+s.connect(socket.getaddrinfo(*to, type=socket.SOCK_DGRAM)[0][4])
 for size in [0, 1, {whole}, {whole} + 1, 9000, 60000, 65507]:
     sent = bytes(i * 7 % 251 for i in range(size))
     s.send(sent)

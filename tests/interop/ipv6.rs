@@ -59,6 +59,28 @@ pub(crate) const TESTS: &[Test] = &[
         "ipv6_a_bridge_hears_what_is_listened_to",
         a_bridge_hears_what_is_listened_to,
     ),
+    (Root, "ipv6_zones_of_two_links", zones_of_two_links),
+    (Root, "ipv6_zones_in_our_verbs", zones_in_our_verbs),
+    (
+        Root,
+        "ipv6_silence_is_noticed_by_the_kernel",
+        silence_is_noticed_by_the_kernel,
+    ),
+    (
+        Root,
+        "ipv6_silence_is_noticed_by_us",
+        silence_is_noticed_by_us,
+    ),
+    (
+        Root,
+        "ipv6_services_answer_at_addresses_made_later",
+        services_answer_at_addresses_made_later,
+    ),
+    (
+        Root,
+        "ipv6_discovery_in_fragments_is_not_heard",
+        discovery_in_fragments_is_not_heard,
+    ),
     (
         Anyone,
         "ipv6_forgeries_change_little",
@@ -245,7 +267,8 @@ END";
     say(&format!("nc -w 5 {at} fd01::1 5000"))
         .exits(0)
         .says("HELLO\nfd01::2");
-    say(&format!("nc -u -w 3 {at} fd01::1 5000"))
+    // A second of patience, of which our own duplicate address detection takes none.
+    say(&format!("nc -u -w 1 {at} fd01::1 5000"))
         .exits(0)
         .says("HELLO\nfd01::2");
     // The mapped form of an IPv4 address is that address (RFC 3493 §3.7).
@@ -494,4 +517,331 @@ fn radvd_renumbers_the_host() {
     }
     let of_mac = |l: &str| l.contains("address ") && l.contains("ff:fe00:7");
     assert!(!before.lines().any(of_mac), "{ran}");
+}
+
+/// Two kernels with the same address, each on a link of its own: what each asks of the host between
+/// them is answered by its own link.
+fn zones_of_two_links() {
+    let world = World::new(
+        &["left", "right", "stack"],
+        "for n in left right; do
+            ip link add eth0 netns $n address 02:00:00:00:00:01 type veth peer name $n netns stack
+            ip -n $n link set eth0 addrgenmode none
+            ip -n stack link set $n addrgenmode none
+            ip -n $n addr add fe80::1/64 dev eth0 nodad
+            ip -n $n link set eth0 up
+            ip -n stack link set $n up
+        done",
+    );
+    let device = |name: &str| {
+        format!(
+            "[[device]]\nname = '{name}'\nkind = 'raw'\nmac = '02:00:00:00:00:07'
+             addresses = ['fe80::7/64']\n"
+        )
+    };
+    let both = String::from("services = ['echo', 'http']\n") + &device("left") + &device("right");
+    let host = world.tapline("stack", &both);
+    for n in ["left", "right"] {
+        let ran = world.sh(n, "ping -c 3 -i 0.1 fe80::7%eth0");
+        loses_nothing(ran, 3).says("64 bytes from fe80::7%eth0");
+        world
+            .sh(n, &udp_echo("fe80::7%eth0", 1452))
+            .exits(0)
+            .says("echoed");
+        world
+            .sh(
+                n,
+                "curl -sSg -m 10 'http://[fe80::7%25eth0]/bytes/300000' | wc -c",
+            )
+            .exits(0)
+            .says("300000");
+        // Nobody listens there, and it is told.
+        world
+            .sh(n, "nc -6 -w 5 -v fe80::7%eth0 81 2>&1")
+            .exits(1)
+            .says("refused");
+    }
+    host.status_at_end().adds_up("the host");
+}
+
+/// The verbs with addresses of a link, for which the host needs no other than that link's.
+fn zones_in_our_verbs() {
+    let world = World::new(
+        &["kernel", "stack"],
+        "ip link add w0 netns kernel type veth peer name w1 netns stack
+         ip -n kernel link set w0 addrgenmode none
+         ip -n stack link set w1 addrgenmode none
+         ip -n kernel addr add fe80::1/64 dev w0 nodad
+         ip -n kernel link set w0 up
+         ip -n stack link set w1 up",
+    );
+    let ours = tapline();
+    let say = |rest: &str| world.sh("stack", &format!("echo hello | {ours} {rest} --raw w1"));
+    let ran = say("ping -c 3 -i 0.1 fe80::1%w1");
+    loses_nothing(ran, 3).says("64 bytes from fe80::1%w1: icmp_seq=3");
+    loses_nothing(say("ping -c 1 fe80::1%1"), 1);
+    // With one link there is no other; a group is of it as well.
+    loses_nothing(say("ping -c 1 fe80::1"), 1);
+    say("ping -c 1 ff02::1%w1").exits(0).says("from fe80::1%w1");
+    let ran = say("ping -c 1 fe80::1%w9").exits(2);
+    assert!(ran.err.contains("no interface 'w9' here, but w1"), "{ran}");
+    let ran = say("ping -c 1 fd07::1%w1").exits(2);
+    assert!(ran.err.contains("of no link"), "{ran}");
+    let ran = say("traceroute fe80::1%w1").exits(0);
+    assert!(ran.out.contains("traceroute to fe80::1%w1"), "{ran}");
+    let page = "exec python3 -u - <<'END'
+import http.server, socket
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        text = ('for ' + self.headers['Host']).encode()
+        if self.path == '/next':
+            self.send_response(302)
+            self.send_header('Location', 'http://[fe80::1]:8000/page')
+            text = b''
+        else:
+            self.send_response(200)
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+class Server(http.server.HTTPServer):
+    address_family = socket.AF_INET6
+server = Server(('::', 8000), Page)
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(('::', 5000))
+import threading
+def datagrams():
+    while True:
+        data, who = udp.recvfrom(2048)
+        udp.sendto(data.upper(), who)
+threading.Thread(target=datagrams, daemon=True).start()
+print('ready')
+server.serve_forever()
+END";
+    let _page = world.start("kernel", page, "ready");
+    for url in [
+        "'http://[fe80::1%25w1]:8000/'",
+        "'http://[fe80::1%w1]:8000/next'",
+    ] {
+        say(&format!("fetch {url}"))
+            .exits(0)
+            .says("for [fe80::1]:8000");
+    }
+    say("nc -u -w 1 fe80::1%w1 5000").exits(0).says("HELLO");
+    let iperf = world.start("kernel", "exec iperf3 -s --forceflush", "Server listening");
+    say("iperf -c fe80::1%w1 -n 20MB")
+        .exits(0)
+        .says("19.07 MiB");
+    drop(iperf);
+}
+
+/// The namespaces `kernel`, with `w0`, and `stack`, with `w1`.
+fn wire() -> World {
+    World::new(
+        &["kernel", "stack"],
+        "ip link add w0 netns kernel type veth peer name w1 netns stack
+         ip -n kernel addr add fd01::1/64 dev w0 nodad
+         ip -n kernel link set w0 up
+         ip -n stack link set w1 up",
+    )
+}
+
+/// Keeps everything from going by `w0`, whose device stays up.
+const SILENCE: &str = "nft 'add table netdev silence
+    add chain netdev silence in { type filter hook ingress device w0 priority 0; policy drop; }
+    add chain netdev silence out { type filter hook egress device w0 priority 0; policy drop; }'";
+
+/// RFC 4861 §7.3.2, as the kernel does it: of us, it hears nothing more.
+fn silence_is_noticed_by_the_kernel() {
+    let world = wire();
+    let config = "duplicate_detection = 'off'\n[[device]]\nname = 'w1'\nkind = 'raw'
+        addresses = ['fd01::2/64']";
+    let _host = world.tapline("stack", config);
+    let watch = "state() { ip -6 neigh show fd01::2 dev w0 | awk '{print $NF}'; }
+        await() {
+            for i in $(seq 400); do
+                now=$(state)
+                test \"$now\" = \"$last\" || echo \"state $now\"
+                last=$now
+                test \"$now\" = $1 && return
+                sleep 0.05
+            done
+            exit 1
+        }
+        cd /proc/sys/net/ipv6/neigh/w0
+        echo 4000 >base_reachable_time_ms
+        echo 1 >delay_first_probe_time";
+    let silent = format!(
+        "{watch}
+        ping -q -c 1 fd01::2 >/dev/null || exit 2
+        await REACHABLE
+        {SILENCE}
+        await STALE
+        ping -q -i 0.2 -w 30 fd01::2 >/dev/null &
+        await DELAY
+        await PROBE
+        await FAILED
+        kill $!
+        nft delete table netdev silence
+        ping -q -c 1 -W 5 fd01::2 >/dev/null || exit 3
+        await REACHABLE"
+    );
+    let ran = world.sh("kernel", &silent).exits(0);
+    let told: Vec<&str> = ran.lines_with("state ").collect();
+    let want = [
+        "REACHABLE",
+        "STALE",
+        "DELAY",
+        "PROBE",
+        "FAILED",
+        "REACHABLE",
+    ];
+    let want = want.map(|state| format!("state {state}"));
+    assert_eq!(told, want, "{ran}");
+}
+
+/// The same of the kernel by us, while we send to it: reachable, probed, and then forgotten.
+//= RFC 4861 §7.3.3 an entry whose probes are not answered is deleted.
+fn silence_is_noticed_by_us() {
+    let world = wire();
+    let config = "services = ['chargen']\nduplicate_detection = 'off'
+        [[device]]\nname = 'w1'\nkind = 'raw'\naddresses = ['fd01::2/64']";
+    let states = crate::common::TempFile::new("states", "");
+    let host = crate::common::TempFile::new("silent.toml", config);
+    let watch = format!(
+        "import json, os, subprocess, time
+last, out = '', open('{states}', 'a')
+while not os.path.exists('{states}.end'):
+    told = subprocess.run(['{exe}', 'status', '--json'], capture_output=True).stdout
+    all = [n for i in json.loads(told)['interfaces'] for n in i['neighbors']]
+    now = ([n['state'] for n in all if n['ip'] == 'fd01::1'] + ['none'])[0]
+    if now != last:
+        print('state', now, file=out, flush=True)
+    last = now
+    time.sleep(0.01)",
+        exe = tapline(),
+        states = states.path(),
+    );
+    let watch = crate::common::TempFile::new("watch.py", &watch);
+    let watch = format!(
+        "exec {exe} up --here --config {config} -- /usr/bin/python3 {watch}",
+        exe = tapline(),
+        config = host.path(),
+        watch = watch.path(),
+    );
+    let watcher = world.start("stack", &watch, "");
+    let silent = format!(
+        "for i in $(seq 100); do ping -q -c 1 -W 1 fd01::2 >/dev/null && break; sleep 0.1; done
+        nc -6 -d fd01::2 19 >/dev/null & peer=$!
+        for i in $(seq 200); do grep -q 'state REACHABLE' {states} && break; sleep 0.05; done
+        grep -q 'state REACHABLE' {states} || exit 2
+        {SILENCE}
+        for i in $(seq 1500); do
+            sed -n '/state PROBE/,$p' {states} | grep -qE 'state (none|INCOMPLETE)' && break
+            sleep 0.05
+        done
+        touch {states}.end
+        kill $peer
+        cat {states}",
+        states = states.path(),
+    );
+    let ran = world.sh_for(150, "kernel", &silent).exits(0);
+    let said = watcher.ended();
+    let told: Vec<&str> = ran.lines_with("state ").collect();
+    let at = |state: &str| told.iter().position(|t| *t == format!("state {state}"));
+    let (reachable, probe) = (at("REACHABLE"), at("PROBE"));
+    assert!(reachable.is_some() && reachable < probe, "{ran}\n{said}");
+    let gone = told.get(probe.unwrap_or(0) + 1);
+    assert!(
+        matches!(gone, Some(&"state none" | &"state INCOMPLETE")),
+        "{ran}\n{said}"
+    );
+}
+
+/// Addresses that routers' prefixes bring once the services have been opened: each is answered from
+/// where it was asked, the ones that the host itself would not send from as well.
+fn services_answer_at_addresses_made_later() {
+    let world = wire();
+    let config = "services = ['echo', 'http']\nsecret_key = '00112233445566778899aabbccddeeff'
+        [[device]]\nname = 'w1'\nkind = 'raw'\nautoconfigure = true\ntemporary = true";
+    let radvd = "interface w0 {
+        AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;
+        prefix fd01::/64 { };
+    };";
+    let said = crate::common::TempFile::new("later.conf", radvd);
+    let file = crate::common::TempFile::new("later.toml", config);
+    let made = crate::common::TempFile::new("made", "");
+    let up = format!(
+        "exec {exe} up --here --config {file} -- sh -c '
+        for i in $(seq 200); do
+            {exe} status | grep -q \"fd01:.*temporary\" && break
+            sleep 0.1
+        done
+        {exe} status | sed -n \"s,.*address *\\(fd01[^/]*\\)/.*,\\1,p\" >{made}
+        echo all has been made
+        exec sleep 900'",
+        exe = tapline(),
+        file = file.path(),
+        made = made.path(),
+    );
+    let radvd = format!(
+        "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        exec radvd -C {conf} -p {conf}.pid -n -m stderr",
+        conf = said.path()
+    );
+    let _radvd = world.start("kernel", &radvd, "");
+    let _host = world.start("stack", &up, "all has been made");
+    let made = std::fs::read_to_string(made.path()).unwrap();
+    let made: Vec<&str> = made.lines().collect();
+    assert_eq!(made.len(), 2, "{made:?}");
+    for addr in made {
+        world
+            .sh("kernel", &udp_echo(addr, 1452))
+            .exits(0)
+            .says("echoed");
+        let page = format!("curl -sSg -m 10 http://[{addr}]/");
+        world.sh("kernel", &page).exits(0).says(addr);
+    }
+}
+
+/// RFC 6980: questions for our station that come in pieces, or as one piece, are not answered; behind
+/// options they are.
+fn discovery_in_fragments_is_not_heard() {
+    if stand_in() {
+        return;
+    }
+    let script = crate::common::scapy(
+        "e = Ether(src='02:00:00:00:00:99', dst='33:33:ff:00:00:02')
+ip = IPv6(src='fd07::99', dst='ff02::1:ff00:2', hlim=255)
+ask = ICMPv6ND_NS(tgt='fd07::2')/ICMPv6NDOptSrcLLAddr(lladdr='02:00:00:00:00:99')
+ask = IPv6(bytes(ip/ask))[ICMPv6ND_NS]
+def answers(p):
+    sniffer = AsyncSniffer(iface='tap0', filter='icmp6 and ip6[40] == 136 and dst host fd07::99')
+    sniffer.start(); time.sleep(0.3)
+    for one in (p if isinstance(p, list) else [p]): sendp(one, iface='tap0')
+    time.sleep(0.4)
+    return len(sniffer.stop())
+raw = Raw(bytes(ask))
+options = PadN(optdata=bytes(4))
+print('plain', answers(e/ip/ask))
+print('hop-by-hop', answers(e/ip/IPv6ExtHdrHopByHop(nh=58, options=[options])/raw))
+print('destination', answers(e/ip/IPv6ExtHdrDestOpt(nh=58, options=[options])/raw))
+print('atomic', answers(e/ip/IPv6ExtHdrFragment(nh=58, id=1)/raw))
+both = [e/ip/IPv6ExtHdrFragment(nh=58, id=2, m=1)/Raw(bytes(ask)[:16]),
+        e/ip/IPv6ExtHdrFragment(nh=58, id=2, offset=2)/Raw(bytes(ask)[16:])]
+print('fragments', answers(both))",
+    );
+    let (ran, status) = up_with_status(&script);
+    let ran = ran.exits(0);
+    let said: Vec<&str> = ran.out.lines().collect();
+    let want = [
+        "plain 1",
+        "hop-by-hop 1",
+        "destination 1",
+        "atomic 0",
+        "fragments 0",
+    ];
+    assert!(want.iter().all(|line| said.contains(line)), "{ran}");
+    // Of the two pieces the first was held, and went with the second.
+    assert_eq!(status.drops("ndp-fragmented"), 3, "{status}");
+    status.adds_up("the host");
 }

@@ -344,14 +344,14 @@ pub(crate) fn transport(c: &mut Chance) {
                     let at = c
                         .pick(&[any, IpAddr::V4(Ipv4Addr::UNSPECIFIED)])
                         .unwrap_or(any);
-                    demux.bind(at, port, key);
+                    demux.bind(SocketAddr::new(at, port), key);
                     keys.push((key, at, port));
                 }
             }
             1 => {
                 if let Some((key, at, port)) = c.pick(&keys) {
                     keys.retain(|k| k.0 != key);
-                    demux.unbind(at, port, key);
+                    demux.unbind(SocketAddr::new(at, port), key);
                     assert!(slab.remove(key).is_some() && slab.remove(key).is_none());
                 }
             }

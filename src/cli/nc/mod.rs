@@ -36,6 +36,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(whom) => args.attach.open_to(whom)?,
         None => args.attach.open()?,
     };
+    let ends = match (target(args)?, ends.peer) {
+        (Some(to), Some(peer)) => Ends {
+            peer: Some(to.end(&attached.driver.machine, peer.port())?),
+            ..ends
+        },
+        _ => ends,
+    };
     if args.listen {
         args.attach.warn_if_alone();
     }
@@ -58,23 +65,31 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code?))
 }
 
+/// The peer as it is given, where it is.
+fn target(args: &Args) -> Result<Option<attach::Target>, Failure> {
+    match args.dest.as_slice() {
+        [to, _] => {
+            let wrong = |why| Failure::usage(format!("'{to}': {why}"));
+            attach::destination(to).map(Some).map_err(wrong)
+        }
+        _ => Ok(None),
+    }
+}
+
 fn ends(args: &Args) -> Result<Ends, Failure> {
     let port = |text: &str| match text.parse() {
         Ok(0) | Err(_) => Err(Failure::usage(format!("'{text}' is no port (1 to 65535)"))),
         Ok(port) => Ok(port),
     };
-    let host = |text: &str| {
-        let wrong = |why| Failure::usage(format!("'{text}': {why}"));
-        attach::destination(text).map_err(wrong)
-    };
+    // Its zone waits for the host.
+    let peer = target(args)?.map(|to| to.addr);
     let wanted = |what: &str| Failure::usage(format!("{what}; `tapline help nc` has examples"));
     match (args.listen, args.dest.as_slice()) {
-        (false, [to, at]) => {
-            let peer = SocketAddr::new(host(to)?, port(at)?);
-            let port = args.port.unwrap_or(0);
+        (listens, [_, at]) if !listens || args.port.is_some() => {
+            let at = port(at)?;
             Ok(Ends {
-                port,
-                peer: Some(peer),
+                port: args.port.unwrap_or(0),
+                peer: peer.map(|addr| SocketAddr::new(addr, at)),
             })
         }
         (false, _) => Err(wanted("give HOST and PORT to send to, or -l to listen")),
@@ -87,10 +102,6 @@ fn ends(args: &Args) -> Result<Ends, Failure> {
         (true, [at]) if args.port.is_none() => Ok(Ends {
             port: port(at)?,
             peer: None,
-        }),
-        (true, [from, at]) if args.port.is_some() => Ok(Ends {
-            port: args.port.unwrap_or(0),
-            peer: Some(SocketAddr::new(host(from)?, port(at)?)),
         }),
         (true, _) => Err(wanted("with -l, give -p PORT or just PORT")),
     }

@@ -2,14 +2,17 @@
 //!
 //! Read first: RFC 3986 §5.2 (resolution), RFC 9110 §4.2.1.
 
+use stack::wire::zone::is_link_local;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Where a page is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// The server's end.
+    /// The server's end; its zone is the user's to find.
     pub to: SocketAddr,
+    /// The link that its address is one of, as it is called here (RFC 6874).
+    pub zone: Option<String>,
     /// What `Host` says.
     pub authority: String,
     /// Path and query, as they are asked for.
@@ -34,6 +37,8 @@ impl Url {
             return Err("no address: give http://ADDRESS/PATH".to_owned());
         }
         let (authority, target) = rest.split_at(at);
+        let (authority, zone) = without_zone(authority)?;
+        let authority = authority.as_str();
         if authority.contains('@') {
             return Err("no user names and passwords".to_owned());
         }
@@ -63,8 +68,12 @@ impl Url {
         if target.contains(odd) {
             return Err("write spaces and other letters in a path as %20 and the like".to_owned());
         }
+        if zone.is_some() && !is_link_local(to.ip()) {
+            return Err(format!("{} is of no link: leave out its zone", to.ip()));
+        }
         Ok(Self {
             to,
+            zone,
             authority: authority.to_owned(),
             target: match target.starts_with('/') {
                 true => target.to_owned(),
@@ -81,10 +90,10 @@ impl Url {
         let reference = reference.split('#').next().unwrap_or_default();
         let scheme = reference.split(['/', '?']).next().unwrap_or_default();
         if scheme.contains(':') {
-            return Self::parse(reference);
+            return Self::parse(reference).map(|next| next.on_link_of(self));
         }
         if let Some(rest) = reference.strip_prefix("//") {
-            return Self::parse(&format!("http://{rest}"));
+            return Self::parse(&format!("http://{rest}")).map(|next| next.on_link_of(self));
         }
         let path = self.target.split('?').next().unwrap_or_default();
         let target = if reference.is_empty() {
@@ -97,7 +106,16 @@ impl Url {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             without_dots(&format!("{folder}/{reference}"))
         };
-        Self::parse(&format!("http://{}{target}", self.authority))
+        let next = Self::parse(&format!("http://{}{target}", self.authority));
+        next.map(|next| next.on_link_of(self))
+    }
+
+    /// The same on the link of the page that led here, which is the only one a server can mean.
+    fn on_link_of(mut self, from: &Self) -> Self {
+        if is_link_local(self.to.ip()) {
+            self.zone = self.zone.or_else(|| from.zone.clone());
+        }
+        self
     }
 
     /// The last part of the path; a name for a file.
@@ -111,6 +129,24 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}{}", self.authority, self.target)
+    }
+}
+
+/// An authority, and the zone of its address taken out of it.
+// RFC 6874: it stands behind %25 (a percent sign alone is taken as well), means something on this host
+// alone, and is not sent.
+fn without_zone(authority: &str) -> Result<(String, Option<String>), String> {
+    let Some((before, rest)) = authority.split_once('%') else {
+        return Ok((authority.to_owned(), None));
+    };
+    let rest = rest.strip_prefix("25").unwrap_or(rest);
+    match rest.split_once(']') {
+        Some((zone, after)) if before.starts_with('[') && !zone.is_empty() => {
+            Ok((format!("{before}]{after}"), Some(zone.to_owned())))
+        }
+        _ => Err(format!(
+            "'{authority}' is no address: [fe80::1%25eth0] is one with its link"
+        )),
     }
 }
 
@@ -174,8 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_is_for_this_host_alone() {
+        for (text, authority) in [
+            ("http://[fe80::1%25tap0]/x", "[fe80::1]"),
+            ("http://[fe80::1%tap0]:8000", "[fe80::1]:8000"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(url.zone.as_deref(), Some("tap0"), "{text}");
+            assert_eq!(url.authority, authority);
+            assert!(url.to.ip().is_ipv6());
+            // Where it leads on its own link it is asked for there.
+            for (reference, zone) in [
+                ("y", Some("tap0")),
+                ("http://[fe80::2]/", Some("tap0")),
+                ("http://[fd07::2]/", None),
+            ] {
+                let next = url.join(reference).unwrap();
+                assert_eq!(next.zone.as_deref(), zone, "{reference}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, why) in [
+            ("http://[fd07::1%25tap0]/", "is of no link"),
+            ("http://[fe80::1%25]/", "is one with its link"),
+            ("http://10.0.0.1%25tap0/", "is one with its link"),
             ("http://10.7.0.1:99999/", "'99999' is no port"),
             ("10.7.0.1:x", "'x' is no port"),
             ("http://[fd07::2]:70000/", "'70000' is no port"),

@@ -8,8 +8,8 @@
 //!
 //! Read first: RFC 4861 §6.2 and §7, RFC 4862 §5.3 and §5.4.
 //!
-//! Promises: a message counts only directly behind the fixed header, on a link with stations, and
-//! where the frame was addressed as the packet.
+//! Promises: a message counts only on a link with stations, where the frame was addressed as the
+//! packet, and where there is no fragment header; others may stand in front of it.
 //!
 //! Left out: telling a router of which only a global address is known from others as a redirect's
 //! target, where no neighbour of its station has a link-local one.
@@ -53,6 +53,20 @@ impl Host {
         kind.is_some_and(|kind| ndp::is_discovery(*kind)) && self.interface(at).is_some_and(ours)
     }
 
+    /// The header of a message of discovery's that stands behind extension headers.
+    //= RFC 4861 §6.1 and §7.1 ask for nothing of what stands between the header and the message.
+    #[cold]
+    pub(super) fn discovery_behind(
+        &self,
+        at: u16,
+        header: &Accepted,
+        packet: &mut Frame,
+    ) -> Option<Accepted> {
+        let mut inner = *header;
+        let whole = matches!(ipv6::walk(packet, &mut inner), Ok(None));
+        (whole && self.is_discovery(at, &inner, packet)).then_some(inner)
+    }
+
     #[inline(never)]
     pub(super) fn receive_discovery(
         &mut self,
@@ -86,6 +100,10 @@ impl Host {
         packet: &Frame,
     ) -> Result<Fate, DropReason> {
         self.calm = None;
+        //= RFC 6980 §5 what came in fragments, or with a fragment header, MUST be ignored in silence.
+        if header.fragmented {
+            return Err(DropReason::NdpFragmented);
+        }
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else {
             return Err(DropReason::NdpMalformed);
         };
@@ -132,6 +150,8 @@ impl Host {
             }
             neighbors.set_router(router, true);
             routers.handle_advertisement(now, src, said);
+            // Whose prefix an address is of may have changed, and with it what it is chosen for.
+            self.last_way = super::routing::LastWay::default();
             self.pump_routers(now, at);
             return Ok(Fate::Delivered(Consumer::Icmp));
         }
@@ -197,7 +217,7 @@ impl Host {
             interface.neighbors.set_router(src.into(), false);
         }
         if let Some(advertiser) = &mut interface.advertiser {
-            advertiser.handle_solicitation(now);
+            advertiser.handle_solicitation(now, src);
         }
         Fate::Delivered(Consumer::Icmp)
     }

@@ -289,7 +289,7 @@ impl Host {
     /// The next hop did not answer: tell whoever sent the packet, and the socket if it was ours.
     fn unreachable(&mut self, now: Instant, at: u16, packet: Frame) {
         if self.is_our_own(&packet) {
-            self.fail_locally(now, &packet);
+            self.fail_locally(now, at, &packet);
         } else {
             self.report(now, at, Error::HostUnreachable, packet);
         }
@@ -559,7 +559,7 @@ impl Host {
     }
 
     /// An error about a packet of our own that never left this host.
-    fn fail_locally(&mut self, now: Instant, packet: &Frame) {
-        sockets::fail(self, now, packet);
+    fn fail_locally(&mut self, now: Instant, at: u16, packet: &Frame) {
+        sockets::fail(self, now, at, packet);
     }
 }

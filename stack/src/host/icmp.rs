@@ -3,23 +3,23 @@
 
 use super::flow::Marks;
 use super::routing::Way;
-use super::{Host, Readiness, sockets};
+use super::{Host, Readiness, sockets, zone_of};
 use crate::frame::{Checksum, Frame};
 use crate::link::offload;
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
 use crate::net::ip::{self, Accepted, Quoted};
 use crate::net::pmtu::TooBig;
-use crate::net::{ipv4, ipv6, mld};
+use crate::net::{ipv4, ipv6, mld, ndp};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::{ErrorKind, Key, SocketError, tcp};
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Message};
 use crate::wire::seq::SeqNum;
-use crate::wire::{Protocol, Writer, icmpv6, tcp as tcp_wire, udp};
+use crate::wire::{Protocol, Writer, Zoned, icmpv6, tcp as tcp_wire, udp, zone};
 use bytes::Bytes;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr};
 
 impl Host {
     #[inline]
@@ -107,8 +107,9 @@ impl Host {
             icmpv6::kind::ECHO_REPLY => {
                 self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet)
             }
+            kind if header.fragmented && ndp::is_discovery(kind) => Err(DropReason::NdpFragmented),
             kind if mld::is_listener_discovery(kind) => self.receive_mld(now, at, header, packet),
-            _ => self.receive_icmpv6_error(now, header, packet),
+            _ => self.receive_icmpv6_error(now, at, header, packet),
         }
     }
 
@@ -141,6 +142,7 @@ impl Host {
     fn receive_icmpv6_error(
         &mut self,
         now: Instant,
+        at: u16,
         header: &Accepted,
         packet: &Frame,
     ) -> Result<Fate, DropReason> {
@@ -154,7 +156,7 @@ impl Host {
             icmpv6::Message::parse(&bytes).map_err(|_| DropReason::IcmpMalformed)?;
         let kind = ErrorKind::from_icmpv6(&message).ok_or(DropReason::IcmpUnknownType)?;
         let quote = bytes.get(8..).unwrap_or_default();
-        self.receive_error(now, header, kind, (icmp.kind, icmp.code), quote)
+        self.receive_error(now, at, header, kind, (icmp.kind, icmp.code), quote)
     }
 
     /// [`answer`](Self::answer) to an echo request to us alone, without options, from whom the host
@@ -307,7 +309,7 @@ impl Host {
                 let Some(kind) = ErrorKind::from_icmpv4(&message, icmp.code) else {
                     return Err(DropReason::IcmpUnknownType);
                 };
-                self.receive_error(now, header, kind, (icmp.kind, icmp.code), quote)
+                self.receive_error(now, at, header, kind, (icmp.kind, icmp.code), quote)
             }
             Message::Redirect { gateway, quote, .. } => {
                 let (quoted, _) = crate::wire::ipv4::Header::parse(quote)
@@ -357,6 +359,7 @@ impl Host {
     fn receive_error(
         &mut self,
         now: Instant,
+        at: u16,
         header: &Accepted,
         kind: ErrorKind,
         (icmp_type, icmp_code): (u8, u8),
@@ -366,13 +369,14 @@ impl Host {
         let (quoted, rest) = ip::quoted(quote).ok_or(UNMATCHED)?;
         //= RFC 5927 §4 an error is believed only about a packet that we may have sent.
         let may_be = quoted.first && quoted.src.is_ipv4() == header.src.is_ipv4();
-        if !may_be || self.own(quoted.src).is_none() {
+        let ours = self.own(quoted.src).is_some() || self.serves_anycast(quoted.src);
+        if !may_be || !ours {
             return Err(UNMATCHED);
         }
         if quoted.protocol == Protocol::TCP {
-            return self.receive_tcp_error(now, kind, &quoted, rest);
+            return self.receive_tcp_error(now, at, kind, &quoted, rest);
         }
-        let (key, port) = self.quoted_socket(&quoted, rest).ok_or(UNMATCHED)?;
+        let (key, port) = self.quoted_socket(at, &quoted, rest).ok_or(UNMATCHED)?;
         let sent = |e: &sockets::Entry| e.sent_to.contains(quoted.dst);
         if !self.sockets.get(key).is_some_and(sent) {
             return Err(UNMATCHED);
@@ -380,12 +384,12 @@ impl Host {
         let mut error = SocketError {
             kind,
             offender: header.src,
-            to: SocketAddr::new(quoted.dst, port),
+            to: zone::end(quoted.dst, port, zone_of(at)),
             icmp_type,
             icmp_code,
         };
         if let ErrorKind::PacketTooBig { mtu } = kind {
-            let learned = self.learn_mtu(now, &quoted, mtu);
+            let learned = self.learn_mtu(now, at, &quoted, mtu);
             error.kind = ErrorKind::PacketTooBig { mtu: learned };
         }
         self.push_error(key, error);
@@ -393,13 +397,20 @@ impl Host {
         Ok(Fate::Delivered(Consumer::Icmp))
     }
 
-    /// The socket that sent a quoted packet, and the port (or sequence number) it went to.
-    pub(super) fn quoted_socket(&self, quoted: &Quoted, rest: &[u8]) -> Option<(Key, u16)> {
+    /// The socket that sent a quoted packet by interface `at`, and the port (or sequence number) it
+    /// went to.
+    pub(super) fn quoted_socket(
+        &self,
+        at: u16,
+        quoted: &Quoted,
+        rest: &[u8],
+    ) -> Option<(Key, u16)> {
+        let zone = zone_of(at);
         match quoted.protocol {
             Protocol::UDP => {
                 let (udp, _) = udp::Header::parse(rest).ok()?;
-                let local = SocketAddr::new(quoted.src, udp.src_port);
-                let remote = SocketAddr::new(quoted.dst, udp.dst_port);
+                let local = zone::end(quoted.src, udp.src_port, zone);
+                let remote = zone::end(quoted.dst, udp.dst_port, zone);
                 let key = self.udp.find(local, remote)?;
                 self.udp_socket(key).filter(|s| s.accepts(remote))?;
                 Some((key, udp.dst_port))
@@ -424,8 +435,8 @@ impl Host {
     }
 
     /// Notes a next-hop MTU; gives what the path is now taken to carry.
-    pub(super) fn learn_mtu(&mut self, now: Instant, quoted: &Quoted, mtu: u32) -> u32 {
-        let Ok(way) = self.way(quoted.dst) else {
+    pub(super) fn learn_mtu(&mut self, now: Instant, at: u16, quoted: &Quoted, mtu: u32) -> u32 {
+        let Ok(way) = self.way_back(at, quoted.dst) else {
             return mtu;
         };
         let link_mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
@@ -509,8 +520,9 @@ impl Host {
 
     /// Sends a TCP reset in answer to a packet. It is no larger than what asked for it, so the
     /// reply queue's bound is all that limits it.
-    pub(super) fn send_reset(&mut self, header: &Accepted, reset: &tcp::Reset) {
-        let Ok(way) = self.way(header.src) else {
+    pub(super) fn send_reset(&mut self, zone: u32, header: &Accepted, reset: &tcp::Reset) {
+        let addr = header.src;
+        let Ok(way) = self.way_to(Zoned { addr, zone }) else {
             return;
         };
         let flags = match reset.ack {

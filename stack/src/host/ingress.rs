@@ -10,7 +10,7 @@
 
 use super::config::{Medium, ReversePath};
 use super::interface::LocalView;
-use super::{Event, Host, Interface};
+use super::{Event, Host, Interface, zone_of};
 use crate::frame::{Frame, Head, Payload};
 use crate::link::ethernet::{self, Cast, Received};
 use crate::machine::{Consumer, Fate, Port};
@@ -25,6 +25,7 @@ use crate::time::Instant;
 use crate::transport::{Key, udp};
 use crate::wire::ethernet::HEADER_LEN;
 use crate::wire::icmpv6::ParameterCode;
+use crate::wire::zone::{self, is_link_local};
 use crate::wire::{EtherType, MacAddr, Protocol, arp, checksum, igmp};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -413,6 +414,12 @@ impl Host {
         {
             return self.receive_discovery(now, at, (cast, mac), &header, packet);
         }
+        if let Some(mac) = station
+            && ipv6::has_extension(&header)
+            && let Some(inner) = self.discovery_behind(at, &header, packet)
+        {
+            return self.receive_discovery(now, at, (cast, mac), &inner, packet);
+        }
         if station.is_some() && station == self.interface(at).map(|i| i.config.mac) {
             return Err(DropReason::LinkBadSource);
         }
@@ -459,6 +466,7 @@ impl Host {
         if header.src.is_ipv4() {
             return self.deliver(now, at, destination, &header, packet);
         }
+        header.fragmented = !may_be_piece;
         match ipv6::walk(packet, &mut header) {
             Ok(None) => self.deliver(now, at, destination, &header, packet),
             // A fragment of fragments: nobody makes such, but to see what becomes of it.
@@ -742,8 +750,17 @@ impl Host {
             Protocol::ICMPV6 if header.src.is_ipv6() => {
                 self.receive_icmpv6(now, at, unicast, header, packet)
             }
-            Protocol::UDP => self.receive_udp(now, at, unicast, header, packet),
-            Protocol::TCP => self.receive_tcp(now, unicast, header, packet),
+            Protocol::UDP => {
+                let one = unicast || destination == Destination::Anycast;
+                self.receive_udp(now, at, one, header, packet)
+            }
+            Protocol::TCP => {
+                // A connection to an anycast address lasts as long as its routes (RFC 7094); who
+                // gives us one answers for these. Of a subnet's routers (RFC 4291 §2.6.1) the next
+                // segment may find another, so that no connection begins at their address.
+                let ours = unicast || self.serves_anycast(header.dst);
+                self.receive_tcp(now, at, ours, header, packet)
+            }
             Protocol::IGMP if header.src.is_ipv4() => self.receive_igmp(now, at, header, packet),
             _ if raw => Ok(Fate::Delivered(Consumer::Raw)),
             _ => {
@@ -831,9 +848,11 @@ impl Host {
         packet.pull_up(start + 8);
         let (src, dst) = (header.src, header.dst);
         let udp = udp::check(packet, start, src, dst)?;
+        //= RFC 4007 §8 the zones of both addresses go along with them.
+        let zone = zone_of(at);
         let (from, to) = (
-            SocketAddr::new(src, udp.src_port),
-            SocketAddr::new(dst, udp.dst_port),
+            zone::end(src, udp.src_port, zone),
+            zone::end(dst, udp.dst_port, zone),
         );
         if unicast {
             let Some(key) = self
@@ -947,14 +966,4 @@ fn fill_datagram(
 /// Whether a next hop may be the destination itself on its own link.
 pub(super) fn is_own_net(addresses: &[super::Address], addr: IpAddr) -> bool {
     addresses.iter().any(|a| a.cidr.contains(addr))
-}
-
-/// Whether an address means something on one link only, and on another somebody else. (IPv4's are
-/// treated as any other: RFC 3927 §2.6.2 leaves hosts with several links much choice.)
-#[inline]
-pub(super) const fn is_link_local(addr: IpAddr) -> bool {
-    match addr {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(addr) => addr.is_unicast_link_local(),
-    }
 }

@@ -261,6 +261,12 @@ impl Interface {
         }
     }
 
+    /// Whether it is one by its settings, and not as a router of its networks.
+    pub(super) fn is_given_anycast(&self, addr: IpAddr) -> bool {
+        let given = self.config.anycast.iter();
+        given.copied().any(|given| IpAddr::V6(given) == addr)
+    }
+
     /// Its neighbours.
     #[must_use]
     pub const fn neighbors(&self) -> &neighbor::Cache {
@@ -425,6 +431,19 @@ impl Interface {
         }
     }
 
+    /// The same of IPv6 by a router, and with temporary addresses or others first.
+    pub(super) fn source_via(
+        &self,
+        peer: Ipv6Addr,
+        router: Option<IpAddr>,
+        temporary: Option<bool>,
+    ) -> Option<Ipv6Addr> {
+        let temporary = temporary.unwrap_or(self.prefer_temporary);
+        let candidates = self.candidates(true, router);
+        let best = select::source(&self.policy, peer, temporary, candidates);
+        best.and_then(|c| c.cidr.addr6())
+    }
+
     /// Its address towards `peer` among those that `may` be it.
     pub(super) fn source_among(
         &self,
@@ -432,13 +451,21 @@ impl Interface {
         may: impl Fn(Ipv6Addr) -> bool,
     ) -> Option<Ipv6Addr> {
         let fits = |c: &Candidate| c.cidr.addr6().is_some_and(&may);
-        let candidates = self.candidates(true).filter(fits);
+        let candidates = self.candidates(true, None).filter(fits);
         let best = select::source(&self.policy, peer, self.prefer_temporary, candidates);
         best.and_then(|c| c.cidr.addr6())
     }
 
     /// The addresses of IPv6 that packets may come from.
-    pub(super) fn candidates(&self, outgoing: bool) -> impl Iterator<Item = Candidate> {
+    pub(super) fn candidates(
+        &self,
+        outgoing: bool,
+        router: Option<IpAddr>,
+    ) -> impl Iterator<Item = Candidate> {
+        let router = router.and_then(|hop| match hop {
+            IpAddr::V6(hop) => Some(hop),
+            IpAddr::V4(_) => None,
+        });
         let usable = self.addresses.iter().filter(|a| a.usable);
         usable.filter_map(move |a| {
             let addr = a.cidr.addr6()?;
@@ -448,6 +475,7 @@ impl Interface {
                 deprecated: a.deprecated || self.dad.is_probing(addr),
                 temporary: a.temporary,
                 outgoing,
+                by_next_hop: router.and_then(|r| self.routers.has_advertised(r, addr)),
             })
         })
     }

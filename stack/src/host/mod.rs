@@ -26,8 +26,10 @@
 //! | ARP replies, each interface | 64, by rate | the newest | 8 KiB |
 //! | answers of neighbour discovery, each interface | 64, by rate | the newest | 16 KiB |
 //! | routers, prefixes, routes, addresses from them and temporary ones, each interface | 16, 32, 32, 16, 32 | the newest | 16 KiB |
+//! | whose prefix which is, each interface | 64 | the newest | 4 KiB |
 //! | DNS servers and search domains, each interface | 8, 8 | the one that ends first | 3 KiB |
 //! | other routers' contradictions, each interface that advertises | 64 | the newest | 4 KiB |
+//! | hosts to be answered alone, each interface that advertises so | 16 | the newest is answered with all | 1 KiB |
 //! | fragments | 4 MiB, 1 MiB a source, 1,024 datagrams | the source's oldest datagram, then the oldest | 5 MiB |
 //! | path MTUs | 4,096 | the one lowered longest ago | 1 MiB |
 //! | redirects | 256 | the one that ends first | 32 KiB |
@@ -80,8 +82,10 @@ mod routing;
 mod sockets;
 mod stats;
 mod tcp;
+mod zone;
 
 pub use crate::transport::Readiness;
+pub use crate::wire::zone::{interface_of, zone_of};
 pub use asked::AskError;
 pub use config::{
     Config, DuplicateDetection, InterfaceConfig, InterfaceId, Medium, ReversePath, TcpMemory,

@@ -9,7 +9,8 @@ use crate::net::route::{Route, RouteError, RouteKind, RouteTable};
 use crate::net::select::{self, Candidate, Destination};
 use crate::reason::DropReason;
 use crate::time::Instant;
-use crate::wire::{Cidr, EtherType, Protocol};
+use crate::wire::zone::is_link_local;
+use crate::wire::{Cidr, EtherType, Protocol, Zoned};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -102,11 +103,12 @@ impl Host {
         let mut way = self.way_by(route.port.0, gateway.unwrap_or(dst))?;
         // A router's address is often of its link, and ours on that link no source for what lies
         // beyond (RFC 6724 §5, rule 2).
-        if dst.is_ipv6()
+        if let IpAddr::V6(to) = dst
             && gateway.is_some()
-            && let Some(src) = self.interface(way.interface).and_then(|i| i.source_to(dst))
+            && let Some(interface) = self.interface(way.interface)
+            && let Some(src) = interface.source_via(to, gateway, None)
         {
-            way.src = src;
+            way.src = IpAddr::V6(src);
         }
         if let Some(src) = route.source {
             way.src = src;
@@ -129,7 +131,7 @@ impl Host {
     //= RFC 4007 §9 an address of link-local scope is reached by the link it was seen on.
     #[inline]
     pub(super) fn way_back(&mut self, at: u16, dst: IpAddr) -> Result<Way, DropReason> {
-        match super::ingress::is_link_local(dst) {
+        match is_link_local(dst) {
             true => self.way_by(at, dst),
             false => self.way(dst),
         }
@@ -166,6 +168,30 @@ impl Host {
         })
     }
 
+    /// Our address for what goes to `dst` by a way, by a user's wish for a temporary one or another.
+    //= RFC 6724 §5 rule 7: applications MUST be able to reverse the preference.
+    pub(super) fn source_by(&self, way: &Way, dst: IpAddr, temporary: Option<bool>) -> IpAddr {
+        let (IpAddr::V6(to), Some(_), false) = (dst, temporary, way.local) else {
+            return way.src;
+        };
+        let router = match way.hop {
+            Hop::Neighbor(hop) | Hop::Narrow(hop) if hop != dst => Some(hop),
+            _ => None,
+        };
+        let interface = self.interface(way.interface);
+        let src = interface.and_then(|i| i.source_via(to, router, temporary));
+        src.map_or(way.src, IpAddr::V6)
+    }
+
+    /// The address that a packet to `to` would come from, of temporary ones or of others first, where
+    /// that is asked for (RFC 5014's `IPV6_PREFER_SRC_TMP` and `IPV6_PREFER_SRC_PUBLIC`); for
+    /// [`tcp_connect`](Self::tcp_connect) to be given. `None` without a way.
+    pub fn source_for(&mut self, to: impl Into<Zoned>, temporary: Option<bool>) -> Option<IpAddr> {
+        let to = self.in_zone(to.into().end(0), 0).ok()?;
+        let way = self.way_to(to).ok()?;
+        Some(self.source_by(&way, to.ip(), temporary))
+    }
+
     /// An address of ours for a packet to `dst` that leaves by an interface which has none.
     fn source_elsewhere(&self, dst: IpAddr) -> Option<IpAddr> {
         let IpAddr::V6(to) = dst else {
@@ -176,7 +202,10 @@ impl Host {
         if is_link_scope(to) || dst.is_multicast() {
             return None;
         }
-        let all = self.interfaces.iter().flat_map(|i| i.candidates(false));
+        let all = self
+            .interfaces
+            .iter()
+            .flat_map(|i| i.candidates(false, None));
         let far = |c: &Candidate| c.cidr.addr6().is_some_and(|a| !is_link_scope(a));
         let (policy, temporary) = (&self.config.address_policy, self.config.prefer_temporary);
         let best = select::source(policy, to, temporary, all.filter(far));

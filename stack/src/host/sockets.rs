@@ -8,7 +8,8 @@ use super::event::{RawHandle, UdpHandle, Who};
 use super::flow::Marks;
 use super::interface::{Hop, Waiting, group_mac};
 use super::routing::Way;
-use super::{Event, Host};
+use super::zone::NoZone;
+use super::{Event, Host, zone_of};
 use crate::frame::{Checksum, Frame, Payload};
 use crate::net::groups::{FilterMode, GroupError};
 use crate::net::icmp::{self, Error};
@@ -21,7 +22,7 @@ use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
 use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError};
 use crate::wire::checksum::Sum;
-use crate::wire::{Protocol, icmpv4, icmpv6, udp as udp_wire};
+use crate::wire::{Protocol, Zoned, icmpv4, icmpv6, udp as udp_wire, zone};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -163,6 +164,8 @@ pub enum BindError {
     InUse,
     /// The address is not one of the host's.
     NotAvailable,
+    /// An address of a link that several interfaces have, and no zone to tell which.
+    NeedsZone,
     /// Every ephemeral port is taken.
     NoPort,
     /// The limit of [`Config::max_sockets`](super::Config::max_sockets).
@@ -174,6 +177,7 @@ impl fmt::Display for BindError {
         f.write_str(match self {
             Self::InUse => "address and port are in use",
             Self::NotAvailable => "not an address of this host",
+            Self::NeedsZone => "an address of one link: say which, as fe80::1%eth0",
             Self::NoPort => "no ephemeral port is free",
             Self::TooMany => "too many sockets",
         })
@@ -182,6 +186,15 @@ impl fmt::Display for BindError {
 
 impl core::error::Error for BindError {}
 
+impl From<NoZone> for BindError {
+    fn from(why: NoZone) -> Self {
+        match why {
+            NoZone::Ambiguous => Self::NeedsZone,
+            NoZone::Unknown => Self::NotAvailable,
+        }
+    }
+}
+
 /// Why nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
@@ -189,6 +202,8 @@ pub enum SendError {
     NotConnected,
     /// No route to the destination, or its interface is down.
     NoRoute,
+    /// An address of a link, and no zone to tell which of several.
+    NeedsZone,
     /// A route forbids it.
     Prohibited,
     /// A broadcast, which the socket has not asked to be allowed.
@@ -214,6 +229,7 @@ impl fmt::Display for SendError {
         match self {
             Self::NotConnected => f.write_str("no destination"),
             Self::NoRoute => f.write_str("no route to the destination"),
+            Self::NeedsZone => f.write_str("an address of one link: say which, as fe80::1%eth0"),
             Self::Prohibited => f.write_str("the route forbids it"),
             Self::BroadcastNotAllowed => f.write_str("broadcast is not allowed on this socket"),
             Self::TooLong { max } => write!(f, "too long: at most {max} bytes"),
@@ -226,6 +242,15 @@ impl fmt::Display for SendError {
 }
 
 impl core::error::Error for SendError {}
+
+impl From<NoZone> for SendError {
+    fn from(why: NoZone) -> Self {
+        match why {
+            NoZone::Ambiguous => Self::NeedsZone,
+            NoZone::Unknown => Self::NoRoute,
+        }
+    }
+}
 
 /// What a queued packet costs beside its payload.
 const OVERHEAD: usize = 256;
@@ -249,15 +274,18 @@ impl Host {
         local: SocketAddr,
         options: udp::Options,
     ) -> Result<UdpHandle, BindError> {
-        let addr = local.ip().to_canonical();
-        if !addr.is_unspecified() && !ip::is_group(addr) && self.own(addr).is_none() {
+        let local = self.in_zone(local, 0)?;
+        let addr = local.ip();
+        if !addr.is_unspecified() && !ip::is_group(addr) && !self.may_listen_at(local) {
             return Err(BindError::NotAvailable);
         }
         let port = match local.port() {
             0 => self.ephemeral_port(None).ok_or(BindError::NoPort)?,
             port => port,
         };
-        let socket = udp::Socket::new(addr, port, options);
+        let mut socket = udp::Socket::new(addr, port, options);
+        socket.zone = zone::of(local);
+        let local = socket.local();
         if !self.may_bind(&socket) {
             return Err(BindError::InUse);
         }
@@ -265,7 +293,7 @@ impl Host {
         let key = self.open(Kind::Udp(socket))?;
         match dual {
             true => self.udp.bind_dual(port, key),
-            false => self.udp.bind(addr, port, key),
+            false => self.udp.bind(local, key),
         }
         Ok(UdpHandle(key))
     }
@@ -277,8 +305,7 @@ impl Host {
             let Some(socket) = self.udp_socket(key) else {
                 return true;
             };
-            let overlaps = socket.is_at(new.local_addr) || new.is_at(socket.local_addr);
-            !overlaps || (new.options.reuse && socket.options.reuse)
+            !socket.overlaps(new) || (new.options.reuse && socket.options.reuse)
         })
     }
 
@@ -293,8 +320,9 @@ impl Host {
     /// # Errors
     /// No way to `remote`, or another socket has the same pair of ends.
     pub fn udp_connect(&mut self, handle: UdpHandle, remote: SocketAddr) -> Result<(), SendError> {
-        let remote = canonical(remote);
-        let way = self.way(remote.ip()).map_err(refusal)?;
+        let bound = self.udp_socket(handle.0).ok_or(SendError::NoSocket)?.zone;
+        let remote = self.in_zone(remote, bound)?;
+        let way = self.way_to(remote).map_err(refusal)?;
         let socket = self.udp_socket(handle.0).ok_or(SendError::NoSocket)?;
         if !socket.speaks(remote.ip()) {
             return Err(SendError::NoRoute);
@@ -302,8 +330,14 @@ impl Host {
         if way.broadcast && !socket.options.broadcast {
             return Err(SendError::BroadcastNotAllowed);
         }
-        let local_ip = source(socket.local_addr, &way);
-        let local = SocketAddr::new(local_ip, socket.port);
+        let local_ip = match is_free(socket.local_addr) {
+            true => self.source_by(&way, remote.ip(), socket.options.prefer_temporary),
+            false => socket.local_addr,
+        };
+        if ![0, zone_of(way.interface)].contains(&socket.zone) {
+            return Err(SendError::NoRoute);
+        }
+        let local = zone::end(local_ip, socket.port, zone_of(way.interface));
         let flow = (local, remote);
         let old = self
             .sockets
@@ -337,7 +371,6 @@ impl Host {
         payload: Payload,
         to: Option<SocketAddr>,
     ) -> Result<(), SendError> {
-        let _ = now;
         let payload = match to {
             Some(SocketAddr::V4(to)) => {
                 let message = Message::Datagram { port: to.port() };
@@ -348,6 +381,39 @@ impl Host {
             }
             _ => payload,
         };
+        self.send_datagram(now, handle, payload, to, None)
+    }
+
+    /// Answers a datagram that came from `from` to `to`: from that address, where it is one host's, as
+    /// a client expects of whom it has asked (RFC 1122 §4.1.3.5), and RFC 3542 §6's
+    /// `IPV6_PKTINFO` is for.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was sent.
+    pub fn udp_answer(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        payload: Payload,
+        (from, to): (SocketAddr, SocketAddr),
+    ) -> Result<(), SendError> {
+        let own = to.ip().is_ipv6() && self.may_listen_at(to);
+        match own {
+            true => self.send_datagram(now, handle, payload, Some(from), Some(to)),
+            false => self.udp_send(now, handle, payload, Some(from)),
+        }
+    }
+
+    /// Sends what is not plain; `asked` is an end of ours to send from.
+    fn send_datagram(
+        &mut self,
+        now: Instant,
+        handle: UdpHandle,
+        payload: Payload,
+        to: Option<SocketAddr>,
+        asked: Option<SocketAddr>,
+    ) -> Result<(), SendError> {
+        let _ = now;
         let len = payload.len() + udp_wire::HEADER_LEN;
         let Some(entry) = self.sockets.get_mut(handle.0) else {
             return Err(SendError::NoSocket);
@@ -358,26 +424,32 @@ impl Host {
         if let Some(error) = socket.take_hard_error() {
             return Err(SendError::Failed(error));
         }
-        let dst = canonical(to.or(socket.remote).ok_or(SendError::NotConnected)?);
-        let speaks = socket.speaks(dst.ip());
+        let dst = to.or(socket.remote).ok_or(SendError::NotConnected)?;
+        let speaks = socket.speaks(dst.ip().to_canonical());
         let (local_addr, port, options) = (socket.local_addr, socket.port, socket.options);
+        let bound = asked.map_or(socket.zone, zone::of);
         if entry.tx_bytes + len + OVERHEAD > options.send_limit.max(len + OVERHEAD) {
             entry.wants_room = true;
             return Err(SendError::WouldBlock);
         }
-        let dst_ip = dst.ip();
         if !speaks {
             return Err(SendError::NoRoute);
         }
-        let way = match options.multicast_interface {
-            Some(at) if dst_ip.is_multicast() => self.way_by(at, dst_ip),
-            _ => self.way(dst_ip),
+        let dst = self.in_zone(dst, bound)?;
+        let dst_ip = dst.ip();
+        let way = self.way_for(&options, dst).map_err(refusal)?;
+        //= RFC 4007 §7 nothing leaves a link with a source address of another.
+        if ![0, zone_of(way.interface)].contains(&bound) {
+            return Err(SendError::NoRoute);
         }
-        .map_err(refusal)?;
         if way.broadcast && !options.broadcast {
             return Err(SendError::BroadcastNotAllowed);
         }
-        let src = source(local_addr, &way);
+        let src = match asked {
+            Some(asked) => asked.ip(),
+            None if is_free(local_addr) => self.source_by(&way, dst_ip, options.prefer_temporary),
+            None => local_addr,
+        };
         let dont_fragment = self.may_cut(&way, dst_ip, len, &options)?;
         let ttl = self.time_to_live(&options, way.interface, dst_ip);
         let mut frame = Frame::from_payload(payload);
@@ -463,6 +535,15 @@ impl Host {
         Ok(())
     }
 
+    /// The way of a socket's packet.
+    #[inline]
+    fn way_for(&mut self, options: &udp::Options, to: SocketAddr) -> Result<Way, DropReason> {
+        match options.multicast_interface {
+            Some(at) if to.ip().is_multicast() && zone::of(to) == 0 => self.way_by(at, to.ip()),
+            _ => self.way_to(to),
+        }
+    }
+
     /// Whether a packet must not be cut, by the socket's wish and what is known of the path.
     #[inline]
     fn may_cut(
@@ -531,7 +612,7 @@ impl Host {
     #[must_use]
     pub fn udp_local(&self, handle: UdpHandle) -> Option<SocketAddr> {
         let socket = self.udp_socket(handle.0)?;
-        Some(SocketAddr::new(socket.local_addr, socket.port))
+        Some(socket.local())
     }
 
     /// Joins a group on an interface, for all sources or by a filter (RFC 3376 §2, RFC 3810 §3).
@@ -654,14 +735,14 @@ impl Host {
         &mut self,
         now: Instant,
         handle: RawHandle,
-        to: impl Into<IpAddr>,
+        to: impl Into<Zoned>,
         seq: u16,
         data: Payload,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
         let (message, mut data) = (Message::EchoRequest { seq }, data);
-        let to = to.into();
-        let (protocol, header) = match to {
+        let to = self.in_zone(to.into().end(0), 0)?;
+        let (protocol, header) = match to.ip() {
             IpAddr::V4(to) => {
                 if ip_options.is_empty() {
                     match self.send_plain(handle.0, data, to, message) {
@@ -689,21 +770,22 @@ impl Host {
     fn echo_header_v6(
         &mut self,
         key: Key,
-        to: IpAddr,
+        to: SocketAddr,
         seq: u16,
         data: &Payload,
     ) -> Result<[u8; 8], SendError> {
         let entry = self.sockets.get(key).ok_or(SendError::NoSocket)?;
-        let ident = match &entry.kind {
+        let (ident, options) = match &entry.kind {
             Kind::Raw(raw::Socket {
                 kind: RawKind::Echo(ident),
+                options,
                 ..
-            }) => *ident,
+            }) => (*ident, *options),
             _ => return Err(SendError::NoSocket),
         };
-        let src = self.way(to).map_err(refusal)?.src;
+        let src = self.way_for(&options, to).map_err(refusal)?.src;
         let mut sum = Sum::new();
-        sum.add_pseudo(src, to, Protocol::ICMPV6, data.len() + 8);
+        sum.add_pseudo(src, to.ip(), Protocol::ICMPV6, data.len() + 8);
         data.sum_into(&mut sum);
         let ([a, b], [c, d]) = (ident.to_be_bytes(), seq.to_be_bytes());
         Ok(icmp::header(
@@ -722,7 +804,7 @@ impl Host {
         &mut self,
         now: Instant,
         handle: RawHandle,
-        to: impl Into<IpAddr>,
+        to: impl Into<Zoned>,
         payload: Payload,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
@@ -733,19 +815,21 @@ impl Host {
         let RawKind::Ip(protocol) = socket.kind else {
             return Err(SendError::NoSocket);
         };
+        let to = self.in_zone(to.into().end(0), 0)?;
         let frame = Frame::from_payload(payload);
-        self.raw_send_frame(now, handle, to.into(), protocol, frame, ip_options)
+        self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
     }
 
     fn raw_send_frame(
         &mut self,
         now: Instant,
         handle: RawHandle,
-        dst: IpAddr,
+        to: SocketAddr,
         protocol: Protocol,
         mut frame: Frame,
         ip_options: &[u8],
     ) -> Result<(), SendError> {
+        let dst = to.ip();
         let bad = dst.is_ipv6() && !ip_options.is_empty();
         if bad || ip_options.len() > 40 || !ip_options.len().is_multiple_of(4) {
             return Err(SendError::BadOptions);
@@ -760,7 +844,7 @@ impl Host {
             entry.wants_room = true;
             return Err(SendError::WouldBlock);
         }
-        let way = self.way(dst).map_err(refusal)?;
+        let way = self.way_for(&options, to).map_err(refusal)?;
         if way.broadcast && !options.broadcast {
             return Err(SendError::BroadcastNotAllowed);
         }
@@ -868,7 +952,7 @@ impl Host {
         match entry.kind {
             Kind::Udp(mut socket) => {
                 socket.clear(&mut self.datagrams);
-                self.udp.unbind(socket.local_addr, socket.port, key);
+                self.udp.unbind(socket.local(), key);
                 if let Some((local, remote)) = entry.flow.map(|flow| *flow) {
                     self.udp.disconnect(local, remote, key);
                 }
@@ -1054,21 +1138,10 @@ impl Host {
 /// Any address of IPv4.
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// The address that a socket sends from: its own, where that is one host's.
-/// An end with its address in the form that goes onto a wire: `::ffff:10.0.0.1` is 10.0.0.1.
+/// Whether what is bound so has no address of its own to send from.
 #[inline]
-pub(super) fn canonical(end: SocketAddr) -> SocketAddr {
-    match end {
-        SocketAddr::V4(_) => end,
-        SocketAddr::V6(_) => SocketAddr::new(end.ip().to_canonical(), end.port()),
-    }
-}
-
-fn source(local: IpAddr, way: &Way) -> IpAddr {
-    match local.is_unspecified() || ip::is_group(local) {
-        true => way.src,
-        false => local,
-    }
+const fn is_free(local: IpAddr) -> bool {
+    local.is_unspecified() || ip::is_group(local)
 }
 
 /// How much a packet to `dst` may hold behind its IP header: a UDP datagram, whose length says so, or
@@ -1120,15 +1193,15 @@ fn refusal(reason: DropReason) -> SendError {
 }
 
 /// Tells the socket that sent `packet` that its next hop does not answer.
-pub(super) fn fail(host: &mut Host, now: Instant, packet: &Frame) {
+pub(super) fn fail(host: &mut Host, now: Instant, at: u16, packet: &Frame) {
     let bytes = packet.to_bytes();
     let Some((header, rest)) = ip::quoted(&bytes) else {
         return;
     };
     if header.protocol == Protocol::TCP {
-        return host.fail_segment(now, header.src, header.dst, rest);
+        return host.fail_segment(now, at, (header.src, header.dst), rest);
     }
-    let Some((key, port)) = host.quoted_socket(&header, rest) else {
+    let Some((key, port)) = host.quoted_socket(at, &header, rest) else {
         return;
     };
     let unreachable = Error::HostUnreachable;
@@ -1139,7 +1212,7 @@ pub(super) fn fail(host: &mut Host, now: Instant, packet: &Frame) {
     let error = SocketError {
         kind: ErrorKind::HostUnreachable,
         offender: header.src,
-        to: SocketAddr::new(header.dst, port),
+        to: zone::end(header.dst, port, zone_of(at)),
         icmp_type,
         icmp_code,
     };

@@ -18,6 +18,8 @@ pub struct Accepted {
     pub protocol_at: u16,
     /// Routers must not cut it.
     pub dont_fragment: bool,
+    /// It came with a fragment header, if only as one piece.
+    pub fragmented: bool,
     /// Source.
     pub src: IpAddr,
     /// Destination.

@@ -72,6 +72,9 @@ pub struct Config {
     pub captive_portal: Option<String>,
     /// The prefix of IPv4's addresses in IPv6 (RFC 8781).
     pub nat64: Option<Cidr>,
+    /// Answer who asks from an address by itself, and not all nodes (RFC 4861 §6.2.6 MAY): where few
+    /// hosts come at a time, and each message to all wakes many, as on a radio link (RFC 7772).
+    pub unicast_answers: bool,
 }
 
 impl Default for Config {
@@ -96,6 +99,7 @@ impl Default for Config {
             dns_lifetime: None,
             captive_portal: None,
             nat64: None,
+            unicast_answers: false,
         }
     }
 }

@@ -16,15 +16,16 @@
 //! - Two advertisements to all nodes are never closer than MIN_DELAY_BETWEEN_RAS, whoever asks how
 //!   often; but the first one that says that the router goes is sent at once, since there may be no
 //!   later.
-//! - Memory is fixed: whoever asks is answered by all nodes' group, and need not be remembered.
+//! - Memory is fixed: whoever asks is answered by all nodes' group, and need not be remembered; where
+//!   hosts are to be answered alone, so are no more at a time than [`MAX_ASKED`], and others by the
+//!   group.
 //!
-//! Left out: answers to one host alone, which §6.2.6 allows; what is in an advertisement, which is
-//! [`super::advertisement`]'s.
+//! Left out: what is in an advertisement, which is [`super::advertisement`]'s.
 
 use super::advertisement::{self, Disagreement, Occasion};
 use super::ndp::{ALL_NODES, Outgoing};
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use crate::wire::MacAddr;
 use crate::wire::ndp::RouterAdvertisement;
 use alloc::collections::VecDeque;
@@ -43,6 +44,8 @@ const MAX_FINAL_RTR_ADVERTISEMENTS: u32 = 3;
 const MIN_DELAY_BETWEEN_RAS: Duration = Duration::from_secs(3);
 /// The longest wait before an answer.
 const MAX_RA_DELAY_TIME: Duration = Duration::from_millis(500);
+/// Hosts that wait for an answer of their own.
+const MAX_ASKED: usize = 16;
 /// Contradictions of other routers that are told once.
 const MAX_TOLD: usize = 64;
 
@@ -60,6 +63,8 @@ pub struct Stats {
     pub solicitations_in: u64,
     /// Advertisements given to the link; one that took several messages counts each.
     pub advertisements_out: u64,
+    /// Of those, the ones to one host.
+    pub unicast_out: u64,
     /// Advertisements of other routers, valid.
     pub advertisements_in: u64,
     /// What in them contradicted ours.
@@ -89,6 +94,10 @@ pub struct Advertiser {
     answering: bool,
     last_at: Option<Instant>,
     due: bool,
+    /// Who is to be answered alone, and when.
+    asked: VecDeque<(Instant, Ipv6Addr)>,
+    /// Who is to be now.
+    answers: VecDeque<Ipv6Addr>,
     /// The rest of an advertisement that takes several messages.
     parts: VecDeque<Outgoing>,
     told: Vec<(Ipv6Addr, Disagreement)>,
@@ -110,6 +119,8 @@ impl Advertiser {
             answering: false,
             last_at: None,
             due: false,
+            asked: VecDeque::new(),
+            answers: VecDeque::new(),
             parts: VecDeque::new(),
             told: Vec::new(),
             events: VecDeque::new(),
@@ -136,6 +147,7 @@ impl Advertiser {
         if self.is_advertising() {
             self.phase = Phase::Ending(MAX_FINAL_RTR_ADVERTISEMENTS);
             self.parts.clear();
+            self.forget_asked();
             // We differ from §6.2.6's rate for the first of them: who asks us to stop may not wait.
             self.schedule(now);
             self.handle_timeout(now);
@@ -149,6 +161,7 @@ impl Advertiser {
         self.answering = false;
         self.due = false;
         self.parts.clear();
+        self.forget_asked();
     }
 
     /// Whether it advertises.
@@ -169,13 +182,13 @@ impl Advertiser {
         (self.next_at, self.last_at)
     }
 
-    /// Takes a valid solicitation.
+    /// Takes a valid solicitation from `src`.
     //= RFC 4861 §6.2.6 the answer is delayed at random up to MAX_RA_DELAY_TIME, after the first that
     //= asks; where the next advertisement is due sooner, that is the answer; and it is no sooner than
     //= MIN_DELAY_BETWEEN_RAS and the random time after the last.
-    pub fn handle_solicitation(&mut self, now: Instant) {
+    pub fn handle_solicitation(&mut self, now: Instant, src: Ipv6Addr) {
         self.stats.solicitations_in += 1;
-        if !self.is_advertising() || self.answering || self.due {
+        if !self.is_advertising() || self.answering || self.due || self.answers_alone(now, src) {
             return;
         }
         let wait = self.rng.between(Duration::ZERO, MAX_RA_DELAY_TIME);
@@ -184,6 +197,24 @@ impl Advertiser {
             self.schedule(at);
             self.answering = true;
         }
+    }
+
+    /// Whether who asks gets an answer of its own.
+    //= RFC 4861 §6.2.6 a router MAY answer by unicast, unless the source is the unspecified address;
+    //= that is delayed at random as well, and held to no rate of messages to all nodes.
+    fn answers_alone(&mut self, now: Instant, src: Ipv6Addr) -> bool {
+        if !self.config.unicast_answers || src.is_unspecified() {
+            return false;
+        }
+        if self.asked.iter().any(|(_, to)| *to == src) || self.answers.contains(&src) {
+            return true;
+        }
+        let wait = self.rng.between(Duration::ZERO, MAX_RA_DELAY_TIME);
+        let room = self.asked.len() + self.answers.len() < MAX_ASKED;
+        if room {
+            self.asked.push_back((now + wait, src));
+        }
+        room
     }
 
     /// Compares what another router says with our own.
@@ -209,35 +240,30 @@ impl Advertiser {
     #[must_use]
     #[inline]
     pub fn has_output(&self) -> bool {
-        self.due || !self.parts.is_empty()
+        self.due || !self.parts.is_empty() || !self.answers.is_empty()
     }
 
     /// The next advertisement, from the station `mac` and its address on the link.
     pub fn poll_transmit(&mut self, now: Instant, mac: MacAddr, src: Ipv6Addr) -> Option<Outgoing> {
         if core::mem::take(&mut self.due) {
             self.compose(now, mac, src);
+        } else if self.parts.is_empty()
+            && let Some(to) = self.answers.pop_front()
+        {
+            self.write(now, mac, (src, to));
         }
         let part = self.parts.pop_front()?;
+        self.stats.unicast_out += u64::from(part.dst != ALL_NODES);
         self.stats.advertisements_out += 1;
         Some(part)
     }
 
     fn compose(&mut self, now: Instant, mac: MacAddr, src: Ipv6Addr) {
-        let occasion = Occasion {
-            since: advertisement::since(self.began, now),
-            last: matches!(self.phase, Phase::Ending(_)),
-        };
-        let ends = (src, ALL_NODES);
-        let messages = advertisement::write(&self.config, occasion, mac, self.room, ends);
-        self.parts
-            .extend(messages.into_iter().map(|message| Outgoing {
-                src,
-                dst: ALL_NODES,
-                to: None,
-                message,
-            }));
+        self.write(now, mac, (src, ALL_NODES));
         self.last_at = Some(now);
         self.answering = false;
+        // Who waits hears it.
+        self.forget_asked();
         //= RFC 4861 §6.2.4 the timer is set anew whenever one is sent to all nodes.
         let (low, high) = (self.config.shortest(), self.config.max_interval);
         let mut wait = self.rng.between(low, high);
@@ -260,10 +286,27 @@ impl Advertiser {
         self.schedule(now + wait);
     }
 
+    /// Puts an advertisement from and to these addresses behind what waits.
+    fn write(&mut self, now: Instant, mac: MacAddr, ends: (Ipv6Addr, Ipv6Addr)) {
+        let occasion = Occasion {
+            since: advertisement::since(self.began, now),
+            last: matches!(self.phase, Phase::Ending(_)),
+        };
+        let messages = advertisement::write(&self.config, occasion, mac, self.room, ends);
+        self.parts
+            .extend(messages.into_iter().map(|message| Outgoing {
+                src: ends.0,
+                dst: ends.1,
+                to: None,
+                message,
+            }));
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has work next.
     #[must_use]
-    pub const fn poll_timeout(&self) -> Option<Instant> {
-        self.next_at
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let asked = self.asked.iter().map(|(at, _)| Some(*at));
+        asked.fold(self.next_at, earliest)
     }
 
     /// Does what is due at `now`.
@@ -272,6 +315,15 @@ impl Advertiser {
             self.next_at = None;
             self.due = true;
         }
+        while let Some(at) = self.asked.iter().position(|(at, _)| *at <= now) {
+            let next = self.asked.remove(at).map(|(_, to)| to);
+            self.answers.extend(next);
+        }
+    }
+
+    fn forget_asked(&mut self) {
+        self.asked.clear();
+        self.answers.clear();
     }
 
     /// The next thing that the host must know.

@@ -29,6 +29,7 @@ impl From<&ipv4::Accepted> for Accepted {
             protocol: header.protocol,
             protocol_at: 9,
             dont_fragment: header.dont_fragment,
+            fragmented: false,
             src: IpAddr::V4(header.src),
             dst: IpAddr::V4(header.dst),
         }

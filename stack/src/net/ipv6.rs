@@ -64,6 +64,7 @@ pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
         protocol: header.next_header,
         protocol_at: NEXT_HEADER_AT,
         dont_fragment: true,
+        fragmented: false,
         src: IpAddr::V6(header.src),
         dst: IpAddr::V6(header.dst),
     })
@@ -164,6 +165,19 @@ pub fn walk(packet: &mut Frame, header: &mut Accepted) -> Result<Option<Piece>, 
     walk_extensions(packet, header)
 }
 
+/// Whether an extension header follows that [`walk`] steps over.
+#[must_use]
+#[inline]
+pub fn has_extension(header: &Accepted) -> bool {
+    matches!(
+        header.protocol,
+        Protocol::HOP_BY_HOP
+            | Protocol::DESTINATION_OPTIONS
+            | Protocol::ROUTING
+            | Protocol::FRAGMENT
+    )
+}
+
 /// Whether a whole packet asks routers to look at it for the sake of listener discovery (RFC 2711).
 #[must_use]
 pub fn has_router_alert(packet: &[u8]) -> bool {
@@ -198,6 +212,7 @@ fn walk_extensions(packet: &mut Frame, header: &mut Accepted) -> Result<Option<P
                 let (fragment, _) = Fragment::parse(bytes.unwrap_or_default())
                     .map_err(|_| Refusal::silent(DropReason::Ipv6Malformed))?;
                 step(header, fragment.next_header, Fragment::LEN);
+                header.fragmented = true;
                 //= RFC 6946 §4 a fragment that is a whole packet is processed as one.
                 if !fragment.is_atomic() {
                     check_piece(packet, header, at, &fragment)?;

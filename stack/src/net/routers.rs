@@ -148,6 +148,14 @@ pub struct MoreSpecific {
     pub router: Router,
 }
 
+/// That a router has advertised a prefix.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    prefix: Cidr,
+    router: Ipv6Addr,
+    until: Option<Instant>,
+}
+
 /// What the routers of one link have said.
 #[derive(Clone, Debug)]
 pub struct Routers {
@@ -162,6 +170,8 @@ pub struct Routers {
     dns: Rdnss,
     /// With the time until which each is on the link.
     prefixes: Vec<(Cidr, Option<Instant>)>,
+    /// Who has advertised which prefix, and until when it is valid.
+    origins: Vec<Origin>,
     autoconf: Autoconf,
     /// When to solicit next, and how long to wait after that.
     solicit_at: Option<Instant>,
@@ -186,6 +196,7 @@ impl Routers {
             routed: Vec::new(),
             link: Link::default(),
             prefixes: Vec::new(),
+            origins: Vec::new(),
             autoconf,
             solicit_at: None,
             due: false,
@@ -243,7 +254,7 @@ impl Routers {
         let mut link = self.take_link(advertisement);
         for option in list(advertisement.options).flatten() {
             match option {
-                NdpOption::PrefixInformation(prefix) => self.take_prefix(now, &prefix),
+                NdpOption::PrefixInformation(prefix) => self.take_prefix(now, src, &prefix),
                 //= RFC 4861 §6.3.4 an MTU below the least of IPv6 is not one. (The most is the
                 //= interface's to know.)
                 NdpOption::Mtu { mtu, .. } => {
@@ -359,6 +370,7 @@ impl Routers {
     pub fn forget(&mut self, addr: Ipv6Addr) {
         self.routers.retain(|r| r.addr != addr);
         self.routes.retain(|r| r.router.addr != addr);
+        self.origins.retain(|o| o.router != addr);
         self.choose();
     }
 
@@ -388,6 +400,8 @@ impl Routers {
         if self.routers.len() + self.routes.len() != before {
             self.choose();
         }
+        // It decides nothing by itself, and so needs no deadline of its own.
+        self.origins.retain(|o| !passed(o.until));
         self.dns.handle_timeout(now);
         while let Some(at) = self.prefixes.iter().position(|(_, until)| passed(*until)) {
             let (prefix, _) = self.prefixes.remove(at);
@@ -520,7 +534,7 @@ impl Routers {
         self.routers.iter().chain(shorter).any(|r| !r.silent)
     }
 
-    fn take_prefix(&mut self, now: Instant, said: &PrefixInformation) {
+    fn take_prefix(&mut self, now: Instant, src: Ipv6Addr, said: &PrefixInformation) {
         let Some(prefix) = Cidr::new(IpAddr::V6(said.prefix), said.prefix_len) else {
             return;
         };
@@ -531,6 +545,7 @@ impl Routers {
         if unusable || said.prefix_len == 0 {
             return;
         }
+        self.take_origin(now, prefix, src, said.valid_lifetime);
         if said.on_link {
             self.take_on_link(now, prefix, said.valid_lifetime);
         }
@@ -539,6 +554,35 @@ impl Routers {
             let (valid, preferred) = (said.valid_lifetime, said.preferred_lifetime);
             self.autoconf.handle_prefix(now, prefix, valid, preferred);
         }
+    }
+
+    /// Notes whose a prefix is.
+    fn take_origin(&mut self, now: Instant, prefix: Cidr, router: Ipv6Addr, lifetime: u32) {
+        let same = |o: &Origin| o.prefix == prefix && o.router == router;
+        self.origins.retain(|o| !same(o));
+        if lifetime == 0 {
+            return;
+        }
+        // As many as there are prefixes, by two routers each.
+        if self.origins.len() >= self.config.max_prefixes * 2 {
+            return;
+        }
+        let until = end(now, lifetime);
+        self.origins.push(Origin {
+            prefix,
+            router,
+            until,
+        });
+    }
+
+    /// Whether a router has advertised the prefix of an address (RFC 6724 §5, rule 5.5); `None` where
+    /// nobody has.
+    #[must_use]
+    pub fn has_advertised(&self, router: Ipv6Addr, addr: Ipv6Addr) -> Option<bool> {
+        let fits = |o: &&Origin| o.prefix.contains(IpAddr::V6(addr));
+        let mut all = self.origins.iter().filter(fits).peekable();
+        all.peek()?;
+        Some(all.any(|o| o.router == router))
     }
 
     fn take_on_link(&mut self, now: Instant, prefix: Cidr, lifetime: u32) {

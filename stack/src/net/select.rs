@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   to D, one of ours:  D itself > scope that reaches > not deprecated > of the way's interface
-//!                       > label of D's > temporary > longest prefix in common
+//!                       > of the next hop's prefix > label of D's > temporary
+//!                       > longest prefix in common
 //!   of D1, D2 ..:       has a source > its scope > not deprecated > its label > precedence
 //!                       > native > smaller scope > longest prefix in common > as they came
 //! ```
@@ -12,8 +13,7 @@
 //!
 //! Promises: pure functions of their arguments; equals stay in the order in which they came.
 //!
-//! Left out: home addresses (rule 4 of both: mobile IPv6), and which router advertised a prefix (rule
-//! 5.5, which only those can obey who remember it).
+//! Left out: home addresses (rule 4 of both: mobile IPv6).
 
 use crate::wire::Cidr;
 use alloc::vec::Vec;
@@ -96,6 +96,8 @@ pub struct Candidate {
     pub temporary: bool,
     /// Of the interface that the packet leaves by.
     pub outgoing: bool,
+    /// Whether it is of a prefix that the next hop has advertised, where routers have.
+    pub by_next_hop: Option<bool>,
 }
 
 /// The address for a packet to `dst`; `None` where there are no candidates.
@@ -116,7 +118,13 @@ pub fn source(
             .cmp(&same(b))
             .then_with(|| by_scope(scope(a.cidr.addr()), scope(b.cidr.addr()), scope(to)))
             .then_with(|| b.deprecated.cmp(&a.deprecated))
+            //= RFC 6724 §5 rule 4 is void: no address is a home address, as there is no mobile IPv6.
             .then_with(|| a.outgoing.cmp(&b.outgoing))
+            //= RFC 6724 §5 rule 5.5: who gave the prefix lets its packets through, others may not.
+            .then_with(|| match (a.by_next_hop, b.by_next_hop) {
+                (Some(a), Some(b)) => a.cmp(&b),
+                _ => Ordering::Equal,
+            })
             .then_with(|| fits(a).cmp(&fits(b)))
             .then_with(|| match prefer_temporary {
                 true => a.temporary.cmp(&b.temporary),

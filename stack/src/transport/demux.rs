@@ -59,20 +59,20 @@ impl Hash for Packed {
 }
 
 #[inline]
-fn local_key(addr: IpAddr, port: u16) -> Packed {
-    let port = u64::from(port);
-    match addr {
-        IpAddr::V4(a) => Packed([u64::from(a.to_bits()) | 1 << 32, 0], port),
-        IpAddr::V6(a) => Packed(split(a.to_bits()), port | 1 << 16),
+fn local_key(end: SocketAddr) -> Packed {
+    let port = u64::from(end.port());
+    match end {
+        SocketAddr::V4(a) => Packed([u64::from(a.ip().to_bits()) | 1 << 32, 0], port),
+        SocketAddr::V6(a) => {
+            let zone = u64::from(a.scope_id());
+            Packed(split(a.ip().to_bits()), port | 1 << 16 | zone << 32)
+        }
     }
 }
 
 #[inline]
 fn flow_key(local: SocketAddr, remote: SocketAddr) -> (Packed, Packed) {
-    (
-        local_key(local.ip(), local.port()),
-        local_key(remote.ip(), remote.port()),
-    )
+    (local_key(local), local_key(remote))
 }
 
 /// Which of two tables.
@@ -82,6 +82,16 @@ const fn family(addr: &IpAddr) -> usize {
         IpAddr::V4(_) => 0,
         IpAddr::V6(_) => 1,
     }
+}
+
+/// Every address of IPv4.
+const fn any4(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
+/// Every address of IPv6.
+const fn any6(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
 /// The upper and the lower half.
@@ -155,11 +165,9 @@ impl Demux {
     }
 
     /// Adds a socket bound to an address; the unspecified one is any of its family.
-    pub fn bind(&mut self, addr: IpAddr, port: u16, key: Key) {
-        self.bound
-            .entry(local_key(addr, port))
-            .or_default()
-            .push(key);
+    pub fn bind(&mut self, local: SocketAddr, key: Key) {
+        let (addr, port) = (local.ip(), local.port());
+        self.bound.entry(local_key(local)).or_default().push(key);
         self.by_port.entry(port).or_default().push(key);
         match addr.is_unspecified() {
             false => self.addressed += 1,
@@ -169,19 +177,19 @@ impl Demux {
 
     /// Adds a socket that is bound to all addresses of both families.
     pub fn bind_dual(&mut self, port: u16, key: Key) {
-        let four = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        self.bind(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port, key);
-        let bound = self.bound.entry(local_key(four, port));
-        bound.or_default().push(key);
-        self.any[family(&four)].set(port, Some(key));
+        let four = any4(port);
+        self.bind(any6(port), key);
+        self.bound.entry(local_key(four)).or_default().push(key);
+        self.any[family(&four.ip())].set(port, Some(key));
     }
 
     /// Takes a bound socket out.
-    pub fn unbind(&mut self, addr: IpAddr, port: u16, key: Key) {
-        self.unlist(addr, port, key);
-        if super::is_any6(addr) {
+    pub fn unbind(&mut self, local: SocketAddr, key: Key) {
+        let port = local.port();
+        self.unlist(local, key);
+        if super::is_any6(local.ip()) {
             // Where it was bound to both.
-            self.unlist(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, key);
+            self.unlist(any4(port), key);
         }
         if let Some(keys) = self.by_port.get_mut(&port) {
             keys.retain(|&k| k != key);
@@ -192,8 +200,9 @@ impl Demux {
     }
 
     /// Takes a socket off those that share a binding, where it is among them.
-    fn unlist(&mut self, addr: IpAddr, port: u16, key: Key) {
-        let binding = local_key(addr, port);
+    fn unlist(&mut self, local: SocketAddr, key: Key) {
+        let (addr, port) = (local.ip(), local.port());
+        let binding = local_key(local);
         let Some(keys) = self.bound.get_mut(&binding) else {
             return;
         };
@@ -219,9 +228,9 @@ impl Demux {
         }
         self.connected.insert(flow, key);
         // It hears its peer only: who shares its port gets the others.
-        self.unlist(local.ip(), local.port(), key);
-        self.unlist(IpAddr::V4(Ipv4Addr::UNSPECIFIED), local.port(), key);
-        self.unlist(IpAddr::V6(Ipv6Addr::UNSPECIFIED), local.port(), key);
+        self.unlist(local, key);
+        self.unlist(any4(local.port()), key);
+        self.unlist(any6(local.port()), key);
         true
     }
 
@@ -230,7 +239,7 @@ impl Demux {
     #[must_use]
     pub fn bound(&self, local: SocketAddr) -> Option<Key> {
         if self.addressed > 0
-            && let Some(keys) = self.bound.get(&local_key(local.ip(), local.port()))
+            && let Some(keys) = self.bound.get(&local_key(local))
         {
             return keys.last().copied();
         }
@@ -260,10 +269,8 @@ impl Demux {
 
     /// Sockets bound to exactly this address and port.
     #[must_use]
-    pub fn at(&self, addr: IpAddr, port: u16) -> &[Key] {
-        self.bound
-            .get(&local_key(addr, port))
-            .map_or(&[], Vec::as_slice)
+    pub fn at(&self, local: SocketAddr) -> &[Key] {
+        self.bound.get(&local_key(local)).map_or(&[], Vec::as_slice)
     }
 
     /// Every socket on a port, in the order of binding.
@@ -290,10 +297,9 @@ mod tests {
         let mut d = Demux::new(&mut Rng::from_seed(1));
         let (local, remote) = (addr("10.7.0.2:53"), addr("10.7.0.1:999"));
         assert_eq!(d.find(local, remote), None);
-        let v4 = IpAddr::from([0; 4]);
-        d.bind(v4, 53, any);
+        d.bind(any4(53), any);
         assert_eq!(d.find(local, remote), Some(any));
-        d.bind(local.ip(), 53, here);
+        d.bind(local, here);
         assert_eq!(d.find(local, remote), Some(here));
         assert_eq!(d.find(addr("10.7.0.3:53"), remote), Some(any));
         assert!(d.connect(local, remote, flow) && !d.connect(local, remote, here));
@@ -306,13 +312,13 @@ mod tests {
             "another's pair is left alone"
         );
         d.disconnect(local, remote, flow);
-        d.unbind(local.ip(), 53, here);
+        d.unbind(local, here);
         assert_eq!(d.find(local, remote), Some(any));
         assert_eq!(d.find(addr("[fd07::2]:53"), addr("[fd07::1]:9")), None);
-        d.bind(IpAddr::from([0; 16]), 53, six);
+        d.bind(any6(53), six);
         assert_eq!(d.find(addr("[fd07::2]:53"), addr("[fd07::1]:9")), Some(six));
         assert_eq!(d.on_port(53), [any, six]);
-        d.unbind(v4, 53, any);
+        d.unbind(any4(53), any);
         assert_eq!(d.find(local, remote), None);
         assert_eq!(d.on_port(54), []);
     }
@@ -325,11 +331,9 @@ mod tests {
             "[::]:1",
             "[::1]:0",
             "[::ffff:0.0.0.1]:0",
+            "[::1%1]:0",
         ];
-        let keys: Vec<_> = ends
-            .iter()
-            .map(|e| local_key(addr(e).ip(), addr(e).port()))
-            .collect();
+        let keys: Vec<_> = ends.iter().map(|e| local_key(addr(e))).collect();
         for (i, a) in keys.iter().enumerate() {
             for b in &keys[..i] {
                 assert_ne!(a, b, "{i}");

@@ -21,7 +21,7 @@ use super::{Chain, Errors, Pool, SocketError};
 use crate::frame::{Checksum, Frame, Payload};
 use crate::reason::DropReason;
 use crate::wire::checksum::Sum;
-use crate::wire::{Protocol, udp};
+use crate::wire::{Protocol, udp, zone};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// How a socket sends and how much it keeps.
@@ -36,6 +36,9 @@ pub struct Options {
     pub multicast_loop: bool,
     /// The interface that multicast leaves by, where the route table shall not choose.
     pub multicast_interface: Option<u16>,
+    /// Send from temporary addresses of IPv6 (RFC 8981), or from others, where there are both: RFC
+    /// 5014's `IPV6_PREFER_SRC_TMP` and `IPV6_PREFER_SRC_PUBLIC`. `None`: as the host's settings say.
+    pub prefer_temporary: Option<bool>,
     /// DSCP and ECN, as the byte in the header.
     pub tos: u8,
     /// May send to broadcast addresses; off, so that no typo floods a net.
@@ -73,6 +76,7 @@ impl Default for Options {
             multicast_ttl: 1,
             multicast_loop: true,
             multicast_interface: None,
+            prefer_temporary: None,
             tos: 0,
             broadcast: false,
             path_mtu: PathMtu::Want,
@@ -126,6 +130,8 @@ pub struct Socket {
     pub local_addr: IpAddr,
     /// Port it is bound to.
     pub port: u16,
+    /// The zone of that address, where it is one of a link.
+    pub zone: u32,
     /// Where it is connected to.
     pub remote: Option<SocketAddr>,
     /// How it sends.
@@ -157,6 +163,7 @@ impl Socket {
         Self {
             local_addr,
             port,
+            zone: 0,
             remote: None,
             options,
             stats: Stats {
@@ -183,6 +190,19 @@ impl Socket {
     #[inline]
     pub fn is_at(&self, addr: IpAddr) -> bool {
         super::covers(self.local_addr, self.is_dual(), addr)
+    }
+
+    /// The end that it is bound to.
+    #[must_use]
+    pub const fn local(&self) -> SocketAddr {
+        zone::end(self.local_addr, self.port, self.zone)
+    }
+
+    /// Whether there are packets that are for both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let one_link = self.zone == 0 || other.zone == 0 || self.zone == other.zone;
+        one_link && (self.is_at(other.local_addr) || other.is_at(self.local_addr))
     }
 
     /// Whether it speaks both families.

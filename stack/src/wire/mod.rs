@@ -51,6 +51,8 @@ pub mod seq;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;
+pub mod zone;
 
 pub use addr::{Cidr, EtherType, MacAddr, Protocol};
 pub use codec::{ParseError, Reader, Writer};
+pub use zone::Zoned;

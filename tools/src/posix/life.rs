@@ -22,6 +22,7 @@ const fn errno_of_bind(error: BindError) -> Errno {
     match error {
         BindError::InUse => Errno::EADDRINUSE,
         BindError::NotAvailable => Errno::EADDRNOTAVAIL,
+        BindError::NeedsZone => Errno::EINVAL,
         BindError::NoPort => Errno::EADDRINUSE,
         BindError::TooMany => Errno::ENOBUFS,
     }
@@ -561,6 +562,7 @@ impl Process {
                     ConnectError::NotAvailable | ConnectError::InUse | ConnectError::NoPort => {
                         Errno::EADDRNOTAVAIL
                     }
+                    ConnectError::NeedsZone => Errno::EINVAL,
                     ConnectError::TooMany => Errno::ENOBUFS,
                 })?;
         let local = self.host.tcp_local(handle);

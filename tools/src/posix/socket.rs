@@ -236,7 +236,7 @@ pub(super) const fn errno_of_send(error: SendError) -> Errno {
         SendError::WouldBlock => Errno::EAGAIN,
         SendError::Failed(error) => errno_of_kind(error.kind),
         SendError::NoSocket => Errno::EBADF,
-        SendError::BadOptions => Errno::EINVAL,
+        SendError::BadOptions | SendError::NeedsZone => Errno::EINVAL,
     }
 }
 

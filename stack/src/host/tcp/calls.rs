@@ -2,17 +2,19 @@
 
 use super::{Ends, Entry, Owner, Tcp};
 use crate::host::event::{TcpHandle, Who};
-use crate::host::sockets::canonical;
-use crate::host::{Host, Readiness};
+use crate::host::routing::Way;
+use crate::host::zone::NoZone;
+use crate::host::{Host, Readiness, zone_of};
 use crate::reason::DropReason;
 use crate::time::{Duration, Instant};
 use crate::transport::Key;
 use crate::transport::tcp::{
     self, Boundary, Connection, Error, LogEntry, Report, State, Status, Why,
 };
+use crate::wire::zone;
 use bytes::Bytes;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// Why no connection was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum ConnectError {
     NotAvailable,
     /// There is a connection between these two ends.
     InUse,
+    /// An address of a link, and no zone to tell which of several.
+    NeedsZone,
     /// Every ephemeral port is taken.
     NoPort,
     /// The limit of [`Config::max_connections`](crate::host::Config::max_connections).
@@ -41,6 +45,7 @@ impl fmt::Display for ConnectError {
             Self::BadPeer => "not an address and port to connect to",
             Self::NotAvailable => "not an address of this host",
             Self::InUse => "there is such a connection",
+            Self::NeedsZone => "an address of one link: say which, as fe80::1%eth0",
             Self::NoPort => "no ephemeral port is free",
             Self::TooMany => "too many connections",
         })
@@ -48,6 +53,15 @@ impl fmt::Display for ConnectError {
 }
 
 impl core::error::Error for ConnectError {}
+
+impl From<NoZone> for ConnectError {
+    fn from(why: NoZone) -> Self {
+        match why {
+            NoZone::Ambiguous => Self::NeedsZone,
+            NoZone::Unknown => Self::NoRoute,
+        }
+    }
+}
 
 impl Tcp {
     /// Whether a connection's ends may be used again by us: it waits in TIME-WAIT for nobody, and
@@ -119,8 +133,9 @@ impl Host {
         from: Option<SocketAddr>,
         options: tcp::Options,
     ) -> Result<TcpHandle, ConnectError> {
-        let (to, from) = (canonical(to), from.map(canonical));
-        let way = self.way(to.ip()).map_err(|reason| match reason {
+        let from = from.map(|from| self.in_zone(from, 0)).transpose()?;
+        let to = self.in_zone(to, from.map_or(0, zone::of))?;
+        let way = self.way_to(to).map_err(|reason| match reason {
             DropReason::RouteProhibited => ConnectError::Prohibited,
             _ => ConnectError::NoRoute,
         })?;
@@ -128,7 +143,7 @@ impl Host {
         if way.broadcast || to.ip().is_multicast() || to.port() == 0 {
             return Err(ConnectError::BadPeer);
         }
-        let local = self.local_end(now, to, from, way.src)?;
+        let local = self.local_end(now, to, from, &way)?;
         let ends = Ends::new(local, to);
         if let Some(old) = self.tcp.find(&ends) {
             if !self.tcp.is_reusable(now, old) {
@@ -137,7 +152,7 @@ impl Host {
             self.stats.tcp.time_wait_reused += 1;
             self.free(old);
         }
-        let link = self.find_link(to.ip());
+        let link = self.find_link(&ends);
         let iss = self.tcp.isn.generate(now, local, to);
         let offset = self.tcp.isn.ts_offset(local, to);
         let (fast, bare) = (options.fast_open, options.fast_open_without_cookie);
@@ -164,48 +179,57 @@ impl Host {
         now: Instant,
         to: SocketAddr,
         from: Option<SocketAddr>,
-        usual: IpAddr,
+        way: &Way,
     ) -> Result<SocketAddr, ConnectError> {
+        let (usual, zone) = (way.src, zone_of(way.interface));
         //= RFC 9293 §3.9.1.1 MUST-43, MUST-44: the address asked for, or the one that the route has.
         //= RFC 9293 §3.9.1.1 MUST-45: it is the connection's, which all its segments are sent from.
         // We differ: RFC 9293 §3.9.2.1 MUST-51 and MUST-52 would let a source route be given. Routers drop
         // such packets (RFC 7126 §4.3): none would arrive.
-        let addr = match from.map(|from| from.ip()) {
+        let addr = match from {
             None => usual,
-            Some(addr) if addr.is_ipv4() != usual.is_ipv4() => {
+            Some(from) if from.is_ipv4() != usual.is_ipv4() => {
                 return Err(ConnectError::NotAvailable);
             }
-            Some(addr) if addr.is_unspecified() => usual,
-            Some(addr) if self.may_be_local(addr) => addr,
+            Some(from) if from.ip().is_unspecified() => usual,
+            //= RFC 4007 §7 an address of another link than the packet leaves by is none to send from.
+            Some(from) if ![0, zone].contains(&zone::of(from)) => {
+                return Err(ConnectError::NotAvailable);
+            }
+            Some(from) if self.may_be_local(from) => from.ip(),
             Some(_) => return Err(ConnectError::NotAvailable),
         };
         let port = match from.map_or(0, |from| from.port()) {
-            0 => self.free_port(now, addr, to).ok_or(ConnectError::NoPort)?,
+            0 => {
+                let free = self.free_port(now, zone::end(addr, 0, zone), to);
+                free.ok_or(ConnectError::NoPort)?
+            }
             port => port,
         };
-        Ok(SocketAddr::new(addr, port))
+        Ok(zone::end(addr, port, zone))
     }
 
-    /// Whether a connection may have `addr` as its own: ours, or anything where an interface takes
+    /// Whether a connection may have an end as its own: ours, or anything where an interface takes
     /// all.
-    pub(super) fn may_be_local(&self, addr: IpAddr) -> bool {
-        self.own(addr).is_some() || self.interfaces.iter().any(|i| i.config.any_ip)
+    pub(super) fn may_be_local(&self, end: SocketAddr) -> bool {
+        self.holds_end(end) || self.interfaces.iter().any(|i| i.config.any_ip)
     }
 
     /// An ephemeral port that nobody listens on and no connection to `to` has; as long as one is
     /// soon found, none that is in TIME-WAIT either. A client of one server has all its ports there
     /// before long, and does not look at all of them each time.
-    fn free_port(&mut self, now: Instant, addr: IpAddr, to: SocketAddr) -> Option<u16> {
+    fn free_port(&mut self, now: Instant, from: SocketAddr, to: SocketAddr) -> Option<u16> {
         let Self { ports, tcp, .. } = self;
         let flow = |port| {
-            let ends = Ends::new(SocketAddr::new(addr, port), to);
+            let local = zone::end(from.ip(), port, zone::of(from));
+            let ends = Ends::new(local, to);
             tcp.table.find(&ends, &tcp.connections)
         };
         let listened = |port| !tcp.bound.on_port(port).is_empty();
         let free = |port| !listened(port) && flow(port).is_none();
         let reusable =
             |port| !listened(port) && flow(port).is_none_or(|key| tcp.is_reusable(now, key));
-        let pair = Some((addr, to));
+        let pair = Some((from.ip(), to));
         ports.pick_or(pair, free, reusable)
     }
 

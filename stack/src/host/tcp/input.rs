@@ -2,17 +2,17 @@
 
 use super::{Ends, Owner, quoted_ends};
 use crate::frame::{Checksum, Frame, Payload};
-use crate::host::Host;
 use crate::host::ingress::take_payload;
+use crate::host::{Host, zone_of};
 use crate::machine::{Consumer, Fate};
 use crate::net::ip::{self, Accepted, Quoted};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::tcp::{self, Segment, State};
 use crate::transport::{ErrorKind, Key};
-use crate::wire::Protocol;
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{Flags, HEADER_LEN, Header};
+use crate::wire::{Protocol, zone};
 use core::net::IpAddr;
 
 impl Host {
@@ -21,6 +21,7 @@ impl Host {
     pub(in crate::host) fn receive_tcp(
         &mut self,
         now: Instant,
+        at: u16,
         unicast: bool,
         header: &Accepted,
         packet: &mut Frame,
@@ -54,12 +55,11 @@ impl Host {
         let data = u32::try_from(data).unwrap_or(u32::MAX);
         let seg = Segment::new(&fields, data, header.tos & 3, wire);
         self.stats.tcp.segments_in += u64::from(seg.segments);
-        let ends = Ends {
-            local: header.dst,
-            remote: header.src,
-            local_port: seg.dst_port,
-            remote_port: seg.src_port,
-        };
+        let zone = zone_of(at);
+        let ends = Ends::new(
+            zone::end(header.dst, seg.dst_port, zone),
+            zone::end(header.src, seg.src_port, zone),
+        );
         if let Some(key) = self.tcp.find(&ends) {
             let data = take_data(packet, start + header_len);
             if self.may_reuse(now, key, &seg) {
@@ -73,7 +73,7 @@ impl Host {
                 self.receive_listen(now, header, ends, listener, &seg, data)
             }
             None => {
-                self.answer_reset(header, &seg);
+                self.answer_reset(header, ends.zone, &seg);
                 Err(DropReason::TcpNoSocket)
             }
         }
@@ -97,6 +97,7 @@ impl Host {
             && !seg.flags.intersects(Flags::RST | Flags::SYN)
             && let Some(l) = self.tcp.listeners.get(listener)
         {
+            let zone = entry.ends.zone;
             let bare = seg.len == 0 && !seg.has(Flags::FIN);
             if l.defer > 0 && bare && entry.connection.defer(l.defer) {
                 return Err(DropReason::TcpDeferred);
@@ -104,7 +105,7 @@ impl Host {
             if l.is_full() {
                 self.stats.tcp.backlog_overflows += 1;
                 if l.resets() {
-                    self.answer_reset(header, seg);
+                    self.answer_reset(header, zone, seg);
                     self.leave_listener(key, listener);
                     self.free(key);
                 }
@@ -143,7 +144,7 @@ impl Host {
         data: Payload,
     ) -> Result<Fate, DropReason> {
         let Some(listener) = self.tcp.bound.bound(ends.local()) else {
-            self.answer_reset(header, seg);
+            self.answer_reset(header, ends.zone, seg);
             return Err(DropReason::TcpNoSocket);
         };
         self.stats.tcp.time_wait_reused += 1;
@@ -159,7 +160,7 @@ impl Host {
 
     /// Answers a segment that is for nobody.
     #[cold]
-    pub(super) fn answer_reset(&mut self, header: &Accepted, seg: &Segment) {
+    pub(super) fn answer_reset(&mut self, header: &Accepted, zone: u16, seg: &Segment) {
         let fields = Header {
             src_port: seg.src_port,
             dst_port: seg.dst_port,
@@ -173,7 +174,7 @@ impl Host {
         };
         let len = usize::try_from(seg.len).unwrap_or(usize::MAX);
         if let Some(reset) = tcp::reset_for(&fields, len) {
-            self.send_reset(header, &reset);
+            self.send_reset(u32::from(zone), header, &reset);
         }
     }
 
@@ -182,16 +183,17 @@ impl Host {
     pub(in crate::host) fn receive_tcp_error(
         &mut self,
         now: Instant,
+        at: u16,
         kind: ErrorKind,
         quoted: &Quoted,
         rest: &[u8],
     ) -> Result<Fate, DropReason> {
         const UNMATCHED: DropReason = DropReason::IcmpQuoteUnmatched;
-        let (ends, seq) = quoted_ends(quoted.src, quoted.dst, rest).ok_or(UNMATCHED)?;
+        let (ends, seq) = quoted_ends(at, (quoted.src, quoted.dst), rest).ok_or(UNMATCHED)?;
         //= RFC 9293 §3.9.2.2 MUST-54: to the connection that sent what is quoted.
         let key = self.quoted_connection(&ends, seq).ok_or(UNMATCHED)?;
         if let ErrorKind::PacketTooBig { mtu } = kind {
-            self.learn_mtu(now, quoted, mtu);
+            self.learn_mtu(now, at, quoted, mtu);
             // The others to the same peer find out when they send next.
             self.update_link(now, key);
         } else if let Some(entry) = self.tcp.connections.get_mut(key) {

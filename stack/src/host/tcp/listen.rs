@@ -18,8 +18,8 @@ use crate::time::Instant;
 use crate::transport::tcp::options::{Ecn, SynFin};
 use crate::transport::tcp::{self, Connection, CookieOptions, ListenOptions, Segment, cookies};
 use crate::transport::{Key, is_any6};
-use crate::wire::Cidr;
 use crate::wire::tcp::{Flags, OptionBuffer, Options, TcpOption};
+use crate::wire::{Cidr, zone};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -28,9 +28,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// A listener.
 #[derive(Clone, Debug)]
 pub(super) struct Listener {
-    /// Address it is bound to; the unspecified one is any of its family, or of both.
-    addr: IpAddr,
-    port: u16,
+    /// What it is bound to; the unspecified address is any of its family, or of both.
+    local: SocketAddr,
     options: Arc<tcp::Options>,
     backlog: usize,
     syn_backlog: usize,
@@ -73,9 +72,10 @@ impl Host {
         addr: SocketAddr,
         options: ListenOptions,
     ) -> Result<ListenHandle, BindError> {
-        let bound = addr.ip().to_canonical();
+        let addr = self.in_zone(addr, 0)?;
+        let bound = addr.ip();
         let dual = !options.only_v6 && is_any6(bound);
-        if !bound.is_unspecified() && !self.may_be_local(bound) {
+        if !bound.is_unspecified() && !self.may_be_local(addr) && !self.may_listen_at(addr) {
             return Err(BindError::NotAvailable);
         }
         let shared = self.tcp.share(options.options);
@@ -88,13 +88,13 @@ impl Host {
         };
         //= RFC 9293 §3.9.1.1 MUST-41, MUST-42: only another listener there is in the way; connections of
         //= that port, however far they are, go on and leave it free.
-        let four = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        if !tcp.bound.at(bound, port).is_empty() || (dual && !tcp.bound.at(four, port).is_empty()) {
+        let local = zone::end(bound, port, zone::of(addr));
+        let four = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        if !tcp.bound.at(local).is_empty() || (dual && !tcp.bound.at(four).is_empty()) {
             return Err(BindError::InUse);
         }
         let listener = Listener {
-            addr: bound,
-            port,
+            local,
             backlog: options.backlog.max(1),
             syn_backlog: options.syn_backlog,
             cookies: options.cookies,
@@ -116,7 +116,7 @@ impl Host {
             .map_err(|_| BindError::TooMany)?;
         match dual {
             true => tcp.bound.bind_dual(port, key),
-            false => tcp.bound.bind(bound, port, key),
+            false => tcp.bound.bind(local, key),
         }
         Ok(ListenHandle(key))
     }
@@ -159,7 +159,7 @@ impl Host {
         let Some(gone) = self.tcp.listeners.remove(listener.0) else {
             return;
         };
-        self.tcp.bound.unbind(gone.addr, gone.port, listener.0);
+        self.tcp.bound.unbind(gone.local, listener.0);
         for key in gone.half_open.into_iter().chain(gone.waiting) {
             if let Some(entry) = self.tcp.connections.get_mut(key) {
                 entry.connection.abort(now);
@@ -171,17 +171,18 @@ impl Host {
     /// Where a listener listens.
     #[must_use]
     pub fn tcp_listener_local(&self, listener: ListenHandle) -> Option<SocketAddr> {
-        self.tcp
-            .listeners
-            .get(listener.0)
-            .map(|l| SocketAddr::new(l.addr, l.port))
+        self.tcp.listeners.get(listener.0).map(|l| l.local)
     }
 
     /// All listeners in order of place: handle, end, half-open and waiting connections.
     pub fn tcp_listeners(&self) -> impl Iterator<Item = (ListenHandle, SocketAddr, usize, usize)> {
         self.tcp.listeners.iter().map(|(key, l)| {
-            let local = SocketAddr::new(l.addr, l.port);
-            (ListenHandle(key), local, l.half_open.len(), l.waiting.len())
+            (
+                ListenHandle(key),
+                l.local,
+                l.half_open.len(),
+                l.waiting.len(),
+            )
         })
     }
 
@@ -204,7 +205,7 @@ impl Host {
             return Err(DropReason::TcpNotSyn);
         }
         if !l.talks_to(ends.remote) {
-            self.answer_reset(header, seg);
+            self.answer_reset(header, ends.zone, seg);
             return Err(DropReason::TcpFiltered);
         }
         if seg.has(Flags::ACK) {
@@ -230,7 +231,7 @@ impl Host {
             _ => {}
         }
         let options = Arc::clone(&l.options);
-        let link = self.find_link(ends.remote);
+        let link = self.find_link(&ends);
         if let Some(reason) = link.none {
             return Err(reason);
         }
@@ -274,7 +275,7 @@ impl Host {
             return Err(DropReason::TcpNoSocket);
         };
         let options = Arc::clone(&l.options);
-        let link = self.find_link(ends.remote);
+        let link = self.find_link(&ends);
         if let Some(reason) = link.none {
             return Err(reason);
         }
@@ -296,7 +297,7 @@ impl Host {
         }
         let mut frame = Frame::default();
         if self.packet(&ends, &link, out, marks, false, &mut frame)
-            && let Ok(way) = self.way(ends.remote)
+            && let Ok(way) = self.way_to(ends.remote())
         {
             self.stats.tcp.cookies_sent += 1;
             self.reply(&way, &mut frame);
@@ -326,7 +327,7 @@ impl Host {
         let Some(kept) = Some(&self.tcp.cookies).filter(|_| may_be).and_then(check) else {
             //= RFC 9293 §3.10.7.2 second, an acknowledgment of nothing is answered with a reset.
             self.stats.tcp.cookies_failed += u64::from(may_be);
-            self.answer_reset(header, seg);
+            self.answer_reset(header, ends.zone, seg);
             return Err(match may_be {
                 true => DropReason::TcpBadCookie,
                 false => DropReason::TcpNoSocket,
@@ -337,7 +338,7 @@ impl Host {
             return Err(DropReason::TcpBacklogFull);
         }
         let options = Arc::clone(&l.options);
-        let link = self.find_link(ends.remote);
+        let link = self.find_link(&ends);
         let offset = self.tcp.isn.ts_offset(local, remote);
         let connection = Connection::cookie(now, options, seg, &kept, offset, link.path());
         let key = self

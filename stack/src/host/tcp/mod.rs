@@ -52,7 +52,7 @@ pub use calls::ConnectError;
 
 use super::event::{ListenHandle, TcpHandle, Who};
 use super::interface::Hop;
-use super::{Event, Host, Readiness};
+use super::{Event, Host, Readiness, zone_of};
 use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -62,7 +62,7 @@ use crate::transport::tcp::isn::Isn;
 use crate::transport::tcp::{self, Connection, State, Why};
 use crate::transport::{ErrorKind, Key, Slab};
 use crate::wheel::{Token, Wheel};
-use crate::wire::Protocol;
+use crate::wire::{Protocol, zone};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -120,24 +120,29 @@ struct Ends {
     remote: IpAddr,
     local_port: u16,
     remote_port: u16,
+    /// Where either address is one of a link, which one.
+    zone: u16,
 }
 
 impl Ends {
-    const fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+    #[inline]
+    fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        let zone = zone::of(local).max(zone::of(remote));
         Self {
             local: local.ip(),
             remote: remote.ip(),
             local_port: local.port(),
             remote_port: remote.port(),
+            zone: u16::try_from(zone).unwrap_or(0),
         }
     }
 
-    const fn local(&self) -> SocketAddr {
-        SocketAddr::new(self.local, self.local_port)
+    fn local(&self) -> SocketAddr {
+        zone::end(self.local, self.local_port, self.zone.into())
     }
 
-    const fn remote(&self) -> SocketAddr {
-        SocketAddr::new(self.remote, self.remote_port)
+    fn remote(&self) -> SocketAddr {
+        zone::end(self.remote, self.remote_port, self.zone.into())
     }
 }
 
@@ -442,8 +447,9 @@ impl Host {
         self.moves + self.routes.generation() + self.pmtu.generation()
     }
 
-    /// The link to `remote`, for a connection that is there already or is to be.
-    fn find_link(&mut self, remote: IpAddr) -> Link {
+    /// The link of a connection that is there already or is to be.
+    fn find_link(&mut self, ends: &Ends) -> Link {
+        let remote = ends.remote;
         let mut link = Link {
             hop: remote,
             interface: 0,
@@ -452,7 +458,7 @@ impl Host {
             fragment: false,
             none: Some(DropReason::NoRoute),
         };
-        let way = match self.way(remote) {
+        let way = match self.way_to(ends.remote()) {
             Ok(way) => way,
             Err(reason) => {
                 link.none = Some(reason);
@@ -487,10 +493,10 @@ impl Host {
 
     #[cold]
     fn move_link(&mut self, now: Instant, key: Key, generation: u64) {
-        let Some(remote) = self.tcp.connections.get(key).map(|e| e.ends.remote) else {
+        let Some(ends) = self.tcp.connections.get(key).map(|e| e.ends) else {
             return;
         };
-        let mut link = self.find_link(remote);
+        let mut link = self.find_link(&ends);
         let Some(entry) = self.tcp.connections.get_mut(key) else {
             return;
         };
@@ -711,8 +717,14 @@ impl Host {
     }
 
     /// Tells the connection whose segment a packet holds that its next hop does not answer.
-    pub(super) fn fail_segment(&mut self, now: Instant, src: IpAddr, dst: IpAddr, rest: &[u8]) {
-        if let Some((ends, seq)) = quoted_ends(src, dst, rest)
+    pub(super) fn fail_segment(
+        &mut self,
+        now: Instant,
+        at: u16,
+        addrs: (IpAddr, IpAddr),
+        rest: &[u8],
+    ) {
+        if let Some((ends, seq)) = quoted_ends(at, addrs, rest)
             && let Some(key) = self.quoted_connection(&ends, seq)
             && let Some(entry) = self.tcp.connections.get_mut(key)
         {
@@ -724,15 +736,18 @@ impl Host {
     }
 }
 
-/// The ends and the sequence number of a segment of ours that somebody quotes.
-fn quoted_ends(src: IpAddr, dst: IpAddr, rest: &[u8]) -> Option<(Ends, crate::wire::seq::SeqNum)> {
+/// The ends and the sequence number of a segment of ours by interface `at` that somebody quotes.
+fn quoted_ends(
+    at: u16,
+    (src, dst): (IpAddr, IpAddr),
+    rest: &[u8],
+) -> Option<(Ends, crate::wire::seq::SeqNum)> {
     let [a, b, c, d, s0, s1, s2, s3] = *rest.first_chunk::<8>()?;
-    let ends = Ends {
-        local: src,
-        remote: dst,
-        local_port: u16::from_be_bytes([a, b]),
-        remote_port: u16::from_be_bytes([c, d]),
-    };
+    let zone = zone_of(at);
+    let ends = Ends::new(
+        zone::end(src, u16::from_be_bytes([a, b]), zone),
+        zone::end(dst, u16::from_be_bytes([c, d]), zone),
+    );
     let seq = crate::wire::seq::SeqNum(u32::from_be_bytes([s0, s1, s2, s3]));
     Some((ends, seq))
 }

@@ -63,7 +63,8 @@ impl Table {
                 }
             }
         }
-        h.write_u64(u64::from(ends.local_port) << 16 | u64::from(ends.remote_port));
+        let ports = u64::from(ends.local_port) << 16 | u64::from(ends.remote_port);
+        h.write_u64(u64::from(ends.zone) << 32 | ports);
         h.finish()
     }
 

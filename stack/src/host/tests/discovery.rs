@@ -975,3 +975,196 @@ fn opaque_and_temporary_addresses_outlive_duplicates() {
     assert!((50_000..=86_400 + 60).contains(&left(addr(true))));
     assert!(net.hosts[0].stats().is_conserved());
 }
+
+/// A message behind these headers; each ends in where the next one begins.
+fn behind(from: u8, out: &Outgoing, first: u8, headers: &[u8]) -> Frame {
+    let bytes = [headers, &out.message].concat();
+    let mut frame = Frame::from_bytes(bytes.into());
+    let marks = crate::net::ipv6::Outgoing {
+        tos: 0,
+        flow_label: 0,
+        hop_limit: 255,
+        protocol: Protocol(first),
+        src: out.src,
+        dst: out.dst,
+    };
+    assert!(crate::net::ipv6::encapsulate(&mut frame, &marks));
+    let group = MacAddr::from_ipv6_multicast(out.dst);
+    ethernet::encapsulate(&mut frame, group, mac(from), None, EtherType::IPV6);
+    frame
+}
+
+//= RFC 6980 §5; RFC 4861 §7.1.1
+#[test]
+fn discovery_is_heard_behind_options_and_not_in_fragments() {
+    const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
+    let ask = || ndp::solicitation(mac(1), ip("fd07::1"), ip("fd07::2"), None);
+    let options = |next: u8| [&[next, 0], &PADDING[..]].concat();
+    // Of a type that is to be skipped, and of one that is to be refused.
+    let odd = |kind: u8| std::vec![58, 0, kind, 4, 0, 0, 0, 0];
+    let atomic = [58, 0, 0, 0, 1, 2, 3, 4];
+    let taken = Fate::Delivered(Consumer::Icmp);
+    let fragmented = Fate::Dropped(DropReason::NdpFragmented);
+    for (name, first, headers, want, answers) in [
+        ("hop-by-hop", 0, options(58), taken, 1),
+        ("destination", 60, options(58), taken, 1),
+        ("both", 0, [options(60), options(58)].concat(), taken, 1),
+        ("routing", 43, vec![58, 0, 0, 0, 0, 0, 0, 0], taken, 1),
+        ("skipped", 60, odd(0x1e), taken, 1),
+        (
+            "refused",
+            60,
+            odd(0x5e),
+            Fate::Dropped(DropReason::Ipv6BadOption),
+            0,
+        ),
+        ("atomic", 44, atomic.to_vec(), fragmented, 0),
+        (
+            "options, atomic",
+            0,
+            [&options(44)[..], &atomic].concat(),
+            fragmented,
+            0,
+        ),
+    ] {
+        let mut net = pair();
+        let fate = net.hosts[1].handle_frame(net.now, Port(0), behind(1, &ask(), first, &headers));
+        assert_eq!(fate, want, "{name}");
+        net.settle();
+        let advertised = story(&net);
+        let all = advertised.iter().filter(|line| line.contains(" na "));
+        assert_eq!(all.count(), answers, "{name}: {advertised:?}");
+    }
+    // In two pieces, of which the first is kept until the second is there.
+    let mut net = pair();
+    let whole = ask();
+    let (one, two) = whole.message.split_at(24);
+    let piece = |bytes: &[u8], offset: u8, more: u8| {
+        let out = Outgoing {
+            message: bytes.to_vec(),
+            ..whole.clone()
+        };
+        behind(1, &out, 44, &[58, 0, 0, offset | more, 0, 0, 0, 9])
+    };
+    let now = net.now;
+    let first = net.hosts[1].handle_frame(now, Port(0), piece(one, 0, 1));
+    let last = net.hosts[1].handle_frame(now, Port(0), piece(two, 24, 0));
+    assert_eq!((first, last), (Fate::Held, fragmented));
+    assert_eq!(
+        net.hosts[1].stats().dropped_in(DropReason::NdpFragmented),
+        2
+    );
+    net.settle();
+    assert!(!story(&net).iter().any(|line| line.contains(" na ")));
+    // A claim of our address that comes so is none.
+    let flags = ndp::Flags::default();
+    let theirs = ndp::advertisement(mac(9), ip("fd07::2"), ndp::ALL_NODES, None, flags);
+    let fate = net.hosts[1].handle_frame(now, Port(0), behind(9, &theirs, 44, &atomic));
+    assert_eq!(fate, fragmented);
+    let ours = net.hosts[1].interfaces()[0].addresses();
+    assert!(ours.iter().all(|a| a.usable));
+}
+
+//= RFC 6724 §5 rule 5.5
+#[test]
+fn each_router_gets_addresses_of_its_prefix() {
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.duplicate_detection = DuplicateDetection::Off;
+    };
+    let hosts = vec![six(1, "fd07::1/64", listens), six(2, "fd07::2/64", at_once)];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    let now = net.now;
+    let says = |host: &mut Host, router: &str, text: &str, lifetime| {
+        let said = wire::NdpOption::PrefixInformation(prefix(text, 9000, 6000));
+        let mut out = advertising(lifetime, (64, 0, 0), &[said]);
+        out.src = ip(router);
+        out.message[2..4].fill(0);
+        let sum = icmpv6::compute_checksum(out.src, out.dst, &out.message);
+        out.message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let fate = host.handle_frame(now, Port(0), frame(9, out, 255));
+        assert_eq!(fate, Fate::Delivered(Consumer::Icmp));
+    };
+    let from = |host: &mut Host, dst: &str| {
+        let src = host.route_to(dst.parse().unwrap()).unwrap().1;
+        std::format!("{src}").split("::").next().unwrap().to_owned()
+    };
+    let host = &mut net.hosts[0];
+    says(host, "fe80::9", "2001:db8:9::", 1800);
+    says(host, "fe80::a", "2001:db8:a::", 1800);
+    // What is beyond goes by the first of them; the other prefix has as much in common with it.
+    assert_eq!(from(host, "2001:db8:f::1"), "2001:db8:9");
+    let other = Route::via(
+        "2001:db8:e::/48".parse().unwrap(),
+        "fe80::a".parse().unwrap(),
+        Port(0),
+    );
+    host.add_route(other).unwrap();
+    assert_eq!(from(host, "2001:db8:e::1"), "2001:db8:a");
+    assert_eq!(from(host, "2001:db8:f::1"), "2001:db8:9");
+    // Once it has both, they are as good, and the first is taken.
+    says(host, "fe80::a", "2001:db8:9::", 1800);
+    assert_eq!(from(host, "2001:db8:e::1"), "2001:db8:9");
+}
+
+//= RFC 6724 §5 rule 7
+#[test]
+fn a_socket_chooses_between_temporary_addresses_and_others() {
+    let listens = |eth: &mut InterfaceConfig| {
+        eth.autoconfigure = true;
+        eth.duplicate_detection = DuplicateDetection::Off;
+        eth.temporary = true;
+    };
+    let hosts = vec![six(1, "fd07::1/64", listens), six(2, "fd09::2/64", at_once)];
+    let mut net = Net::new(hosts, vec![[(0, 0), (1, 0)]]);
+    let now = net.now;
+    net.hosts[0].handle_frame(now, Port(0), frame(9, routed(1800, 90_000, 90_000), 255));
+    net.run(Duration::from_secs(3));
+    let (now, own) = (net.now, net.hosts[0].interfaces()[0].addresses().to_vec());
+    let addr = |temporary| {
+        let far = |a: &&Address| a.temporary == temporary && a.cidr.contains(ip("fd09::").into());
+        own.iter().find(far).unwrap().cidr.addr()
+    };
+    let server = net.hosts[1].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    let to: SocketAddr = "[fd09::2]:7".parse().unwrap();
+    for (wish, want) in [
+        (None, addr(true)),
+        (Some(false), addr(false)),
+        (Some(true), addr(true)),
+    ] {
+        let host = &mut net.hosts[0];
+        assert_eq!(host.source_for(to, wish), Some(want));
+        for connected in [false, true] {
+            let host = &mut net.hosts[0];
+            let socket = host.udp_bind("[::]:0".parse().unwrap()).unwrap();
+            host.udp_options(socket).unwrap().prefer_temporary = wish;
+            if connected {
+                host.udp_connect(socket, to).unwrap();
+            }
+            host.udp_send(now, socket, hello(), Some(to)).unwrap();
+            net.settle();
+            let heard = net.hosts[1].udp_recv(server).unwrap();
+            assert_eq!(heard.from.ip(), want, "{wish:?} {connected}");
+            // The answer comes back to whom it was asked of.
+            net.hosts[1]
+                .udp_answer(now, server, hello(), (heard.from, heard.to))
+                .unwrap();
+            net.settle();
+            let answer = net.hosts[0].udp_recv(socket).unwrap();
+            assert_eq!((answer.from, answer.to.ip()), (to, want));
+        }
+    }
+    // Asked at an address that it would not send from, a server answers from that one.
+    let asked = net.hosts[0].udp_bind("[::]:7".parse().unwrap()).unwrap();
+    let client = net.hosts[1].udp_bind("[::]:0".parse().unwrap()).unwrap();
+    let to = SocketAddr::new(addr(false), 7);
+    net.hosts[1].udp_connect(client, to).unwrap();
+    net.hosts[1].udp_send(now, client, hello(), None).unwrap();
+    net.settle();
+    let heard = net.hosts[0].udp_recv(asked).unwrap();
+    net.hosts[0]
+        .udp_answer(now, asked, hello(), (heard.from, heard.to))
+        .unwrap();
+    net.settle();
+    assert_eq!(net.hosts[1].udp_recv(client).map(|d| d.from), Some(to));
+}

@@ -15,6 +15,7 @@ mod requirements;
 mod router;
 mod tcp;
 mod udp;
+mod zone;
 
 use super::*;
 use crate::time::Duration;

@@ -425,7 +425,19 @@ fn an_anycast_address_is_answered_from_another_and_takes_its_time() {
     let now = net.now;
     net.hosts[0].udp_send(now, asks, data(), to).unwrap();
     net.settle();
-    assert!(net.hosts[1].udp_recv(socket).is_some());
+    let heard = net.hosts[1].udp_recv(socket).unwrap();
+    // It is answered from there, as its client expects.
+    net.hosts[1]
+        .udp_answer(now, socket, data(), (heard.from, heard.to))
+        .unwrap();
+    net.settle();
+    assert_eq!(net.hosts[0].udp_recv(asks).map(|d| d.from), to);
+    // A port that nobody has is told of, by an address of the host's own.
+    let closed = Some(core::net::SocketAddr::new(anycast.into(), 9));
+    net.hosts[0].udp_send(now, asks, data(), closed).unwrap();
+    net.settle();
+    let error = net.hosts[0].udp_take_error(asks).unwrap();
+    assert_eq!(error.offender, IpAddr::V6(ip("fd07::1")));
     // Whom a probe names alone answers at once, and nobody looks for duplicates of it.
     let probe = ndp::solicitation(mac(2), ip("fd07::2"), anycast, Some(mac(1)));
     net.log.clear();
@@ -535,4 +547,47 @@ fn a_proxy_answers_for_the_other_half() {
         let fate = hear_at(router, now, port, 9, out);
         assert_eq!(fate, Fate::Dropped(want));
     }
+}
+
+/// Where an anycast address was given, TCP is served at it; of a subnet's routers it is not.
+//= RFC 4291 §2.6.1
+#[test]
+fn connections_are_served_at_a_given_anycast_address_alone() {
+    use crate::transport::tcp::{ListenOptions, Options, State};
+    let anycast = ip("fd07::aaaa");
+    let server = with(
+        1,
+        true,
+        station(1, "fd07::1/64", |eth| eth.anycast.push(anycast)),
+    );
+    let host = with(2, false, station(2, "fd07::2/64", |_| {}));
+    let mut net = Net::new(vec![host, server], vec![[(0, 0), (1, 0)]]);
+    let at = core::net::SocketAddr::new(anycast.into(), 80);
+    let web = net.hosts[1].tcp_listen(at, ListenOptions::default());
+    let (web, now) = (web.unwrap(), net.now);
+    let any = net.hosts[1].tcp_listen("[::]:80".parse().unwrap(), ListenOptions::default());
+    let line = net.hosts[0].tcp_connect(now, at, None, Options::default());
+    let line = line.unwrap();
+    net.run(Duration::from_secs(2));
+    assert_eq!(net.hosts[0].tcp_state(line), Some(State::Established));
+    let (peer, _) = net.hosts[1].tcp_accept(web).unwrap();
+    assert_eq!(net.hosts[1].tcp_local(peer), Some(at));
+    let now = net.now;
+    net.hosts[1].tcp_send(now, peer, b"hello").unwrap();
+    net.settle();
+    let mut room = [0; 9];
+    assert_eq!(net.hosts[0].tcp_recv(now, line, &mut room), Ok(5));
+    // All routers of the subnet: a SYN is dropped in silence, lest the next segment meet another.
+    let routers = core::net::SocketAddr::new(ip("fd07::").into(), 80);
+    let line = net.hosts[0].tcp_connect(now, routers, None, Options::default());
+    net.run(Duration::from_secs(3));
+    let state = net.hosts[0].tcp_state(line.unwrap());
+    assert_eq!(state, Some(State::SynSent));
+    assert!(net.hosts[1].tcp_accept(any.unwrap()).is_none());
+    assert!(net.hosts[1].stats().dropped_in(DropReason::TcpNotUnicast) > 0);
+    // Nobody begins one from there.
+    let from = Some(core::net::SocketAddr::new(anycast.into(), 0));
+    let to = "[fd07::2]:80".parse().unwrap();
+    let begun = net.hosts[1].tcp_connect(now, to, from, Options::default());
+    assert_eq!(begun, Err(ConnectError::NotAvailable));
 }

@@ -42,7 +42,7 @@ fn gaps(sent: &[(Instant, u16)]) -> Vec<Duration> {
 #[test]
 fn silent_until_it_is_started() {
     let mut m = machine(1);
-    m.handle_solicitation(secs(1));
+    m.handle_solicitation(secs(1), Ipv6Addr::UNSPECIFIED);
     assert_eq!(run(&mut m, secs(1), secs(10_000)), []);
     m.stop(secs(10_000));
     assert!(!m.has_output(), "nothing to end");
@@ -74,10 +74,10 @@ fn who_asks_is_answered_within_half_a_second() {
         m.start(secs(0));
         run(&mut m, secs(0), secs(100));
         let asked = secs(100);
-        m.handle_solicitation(asked);
+        m.handle_solicitation(asked, Ipv6Addr::UNSPECIFIED);
         // Others who ask meanwhile change nothing.
         let at = m.poll_timeout().unwrap();
-        m.handle_solicitation(asked + Duration::from_millis(1));
+        m.handle_solicitation(asked + Duration::from_millis(1), Ipv6Addr::UNSPECIFIED);
         assert_eq!(m.poll_timeout(), Some(at));
         let sent = run(&mut m, asked, secs(101));
         assert_eq!(sent.len(), 1, "seed {seed}");
@@ -100,7 +100,7 @@ fn a_flood_of_questions_has_an_answer_in_three_seconds() {
     let mut sent = Vec::new();
     for n in 0..6000 {
         let now = Instant::ZERO + Duration::from_millis(10 * n);
-        m.handle_solicitation(now);
+        m.handle_solicitation(now, Ipv6Addr::UNSPECIFIED);
         sent.extend(run(&mut m, now, now));
     }
     assert!(gaps(&sent).iter().all(|g| *g >= MIN_DELAY_BETWEEN_RAS));
@@ -116,7 +116,7 @@ fn an_answer_is_no_later_than_what_is_due_anyway() {
     run(&mut m, secs(0), secs(1));
     let due = m.poll_timeout().unwrap();
     let just_before = Instant::from_nanos(due.as_nanos() - 1_000_000);
-    m.handle_solicitation(just_before);
+    m.handle_solicitation(just_before, Ipv6Addr::UNSPECIFIED);
     assert!(m.poll_timeout().unwrap() <= due);
 }
 
@@ -127,7 +127,7 @@ fn the_end_is_told_three_times() {
     run(&mut m, secs(0), secs(50));
     m.stop(secs(50));
     assert!(m.has_output(), "at once");
-    m.handle_solicitation(secs(50));
+    m.handle_solicitation(secs(50), Ipv6Addr::UNSPECIFIED);
     let sent = run(&mut m, secs(50), secs(5000));
     assert_eq!(sent, [(secs(50), 0), (secs(53), 0), (secs(56), 0)]);
     // And it may begin again, as if it had never been.
@@ -163,4 +163,55 @@ fn a_contradiction_is_told_once_and_counted_each_time() {
         m.handle_advertisement(secs(9), from, &said);
     }
     assert_eq!(core::iter::from_fn(|| m.poll_event()).count(), MAX_TOLD - 1);
+}
+
+//= RFC 4861 §6.2.6
+#[test]
+fn who_asks_may_be_answered_alone() {
+    let host = |n: u16| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, n);
+    let config = Config {
+        unicast_answers: true,
+        ..Config::default()
+    };
+    let mut m = Advertiser::new(config, 1460, Rng::from_seed(1));
+    m.start(secs(0));
+    run(&mut m, secs(0), secs(100));
+    let all = m.stats().advertisements_out;
+    // The next to all is minutes away; each is answered once, however often it asks.
+    let asked = secs(100);
+    for n in [1, 2, 1, 1] {
+        m.handle_solicitation(asked, host(n));
+    }
+    let (mut now, mut sent) = (asked, Vec::new());
+    while sent.len() < 2 {
+        now = m.poll_timeout().unwrap().max(now);
+        assert!(now.since(asked) <= MAX_RA_DELAY_TIME);
+        m.handle_timeout(now);
+        assert!(m.has_output());
+        while let Some(out) = m.poll_transmit(now, MAC, US) {
+            sent.push(out.dst);
+        }
+    }
+    sent.sort();
+    assert_eq!(sent, [host(1), host(2)]);
+    assert!(!m.has_output());
+    let stats = m.stats();
+    assert_eq!((stats.unicast_out, stats.advertisements_out), (2, all + 2));
+    // Who has no address, and who finds sixteen others waiting, is answered by all nodes' group.
+    for n in 0..20 {
+        m.handle_solicitation(now, host(n));
+    }
+    m.handle_solicitation(now, Ipv6Addr::UNSPECIFIED);
+    let (start, mut kinds) = (now, [0, 0]);
+    while let Some(at) = m
+        .poll_timeout()
+        .filter(|at| at.since(start) < secs(5).since(secs(0)))
+    {
+        now = now.max(at);
+        m.handle_timeout(now);
+        while let Some(out) = m.poll_transmit(now, MAC, US) {
+            kinds[usize::from(out.dst == ALL_NODES)] += 1;
+        }
+    }
+    assert!(kinds[0] <= MAX_ASKED && kinds[1] == 1, "{kinds:?}");
 }

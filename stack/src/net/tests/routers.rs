@@ -328,3 +328,45 @@ fn names_are_learned_and_end() {
     m.handle_timeout(secs(90));
     assert_eq!((m.dns().domains().len(), m.poll_timeout()), (0, None));
 }
+
+//= RFC 6724 §5 rule 5.5
+#[test]
+fn who_advertised_a_prefix_is_known_while_it_is_valid() {
+    let mut m = machine();
+    let own = |m: &Routers, router: &str| {
+        let said = m.has_advertised(ip(router), ip("fd09::7"));
+        said == Some(true)
+    };
+    let usual = (1800, Preference::Medium);
+    let said = |valid| [prefix("fd09::/64", "LA", valid, 0)];
+    say(&mut m, secs(0), "fe80::1", usual, &said(100));
+    say(
+        &mut m,
+        secs(0),
+        "fe80::2",
+        (0, Preference::Medium),
+        &said(600),
+    );
+    assert!(own(&m, "fe80::1") && own(&m, "fe80::2") && !own(&m, "fe80::3"));
+    assert_eq!(m.has_advertised(ip("fe80::1"), ip("fd0a::7")), None);
+    assert_eq!(m.has_advertised(ip("fe80::3"), ip("fd09::7")), Some(false));
+    m.handle_timeout(secs(101));
+    assert!(!own(&m, "fe80::1") && own(&m, "fe80::2"));
+    say(&mut m, secs(102), "fe80::2", usual, &said(0));
+    assert!(!own(&m, "fe80::2"), "it takes it back");
+    say(&mut m, secs(103), "fe80::1", usual, &said(100));
+    m.forget(ip("fe80::1"));
+    assert!(!own(&m, "fe80::1"));
+    // A flood of routers fills no more than the list.
+    for n in 0..5000u16 {
+        let from = std::format!("fe80::{:x}", n + 16);
+        say(
+            &mut m,
+            secs(104),
+            &from,
+            (0, Preference::Medium),
+            &said(9000),
+        );
+    }
+    assert_eq!(m.origins.len(), m.config.max_prefixes * 2);
+}

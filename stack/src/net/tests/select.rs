@@ -3,9 +3,10 @@
 use super::*;
 use std::string::{String, ToString as _};
 
-/// `+` in front: temporary; `!`: deprecated; `?`: of another interface.
+/// `+` in front: temporary; `!`: deprecated; `?`: of another interface; `^`: of the next hop's prefix;
+/// `*`: of another router's.
 fn candidate(text: &str) -> Candidate {
-    let addr = text.trim_start_matches(['+', '!', '?']);
+    let addr = text.trim_start_matches(['+', '!', '?', '^', '*']);
     let cidr = match addr.contains('/') {
         true => addr.parse(),
         false => std::format!("{addr}/64").parse(),
@@ -15,6 +16,11 @@ fn candidate(text: &str) -> Candidate {
         deprecated: text.contains('!'),
         temporary: text.contains('+'),
         outgoing: !text.contains('?'),
+        by_next_hop: match (text.contains('^'), text.contains('*')) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
     }
 }
 
@@ -80,6 +86,24 @@ fn sources_by_each_rule() {
             &["?2001:db8::2", "2001:db8:9::1"],
             "2001:db8:9::1",
         ),
+        // The next hop's prefix: behind the interface, in front of labels and longer prefixes.
+        (
+            "2001:db8::1",
+            &["*2001:db8::2", "^2001:db8:9::1"],
+            "2001:db8:9::1",
+        ),
+        (
+            "2001:db8::1",
+            &["?^2001:db8:8::2", "*2001:db8:9::1"],
+            "2001:db8:9::1",
+        ),
+        // Of what no router has given it says nothing.
+        (
+            "2001:db8::1",
+            &["2001:db8::2", "^2001:db8:9::1"],
+            "2001:db8::2",
+        ),
+        ("fd09::1", &["^2001:db8:9::1", "*fd77::1"], "2001:db8:9::1"),
         // Labels: unique local to unique local.
         ("fd09::1", &["2001:db8:9::1", "fd77::1"], "fd77::1"),
         ("2001:db8::1", &["fd77::1", "2620::1"], "2620::1"),

@@ -1,0 +1,281 @@
+//! Two links on which the same addresses are other people's.
+
+use super::*;
+use crate::frame::Payload;
+use crate::transport::ErrorKind;
+use crate::transport::tcp::{ListenOptions, Options, State};
+use crate::wire::zone;
+use bytes::Bytes;
+use core::net::{Ipv6Addr, SocketAddr};
+use std::string::String;
+use std::string::ToString as _;
+use std::vec;
+
+/// The address that both neighbours of the host in the middle have.
+const TWIN: &str = "fe80::ff:fe00:1";
+/// The address that the one in the middle has on both links.
+const OURS: &str = "fe80::ff:fe00:5";
+
+fn eth(name: &str, port: u16, station: u8, cidr: &str) -> InterfaceConfig {
+    let eth = InterfaceConfig::ethernet(name, Port(port), mac(station));
+    InterfaceConfig {
+        duplicate_detection: DuplicateDetection::Off,
+        ..eth.with_address(cidr.parse().unwrap())
+    }
+}
+
+/// One with two interfaces, and a neighbour on each.
+fn middle() -> Net {
+    let mut hosts: Vec<Host> = (1..=3)
+        .map(|seed| Host::new(Config::default(), Rng::from_seed(seed)))
+        .collect();
+    let start = Instant::ZERO;
+    hosts[0].add_interface(start, eth("eth0", 0, 5, "fd01::5/64"));
+    hosts[0].add_interface(start, eth("eth1", 1, 5, "fd02::5/64"));
+    hosts[1].add_interface(start, eth("eth0", 0, 1, "fd01::1/64"));
+    hosts[2].add_interface(start, eth("eth0", 0, 1, "fd02::1/64"));
+    Net::new(hosts, vec![[(0, 0), (1, 0)], [(0, 1), (2, 0)]])
+}
+
+fn sock(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn end(addr: &str, zone: u32, port: u16) -> SocketAddr {
+    let addr: Ipv6Addr = addr.parse().unwrap();
+    zone::end(addr.into(), port, zone)
+}
+
+fn text(words: &'static str) -> Payload {
+    Payload::from(Bytes::from(words))
+}
+
+/// What a socket has heard, and from whom.
+fn heard(host: &mut Host, socket: UdpHandle) -> Option<(String, SocketAddr)> {
+    let datagram = host.udp_recv(socket)?;
+    let bytes = datagram.payload.to_bytes().to_vec();
+    Some((String::from_utf8(bytes).unwrap(), datagram.from))
+}
+
+#[test]
+fn a_datagram_goes_where_its_zone_says() {
+    let mut net = middle();
+    let now = net.now;
+    let socket = net.hosts[0].udp_bind(sock("[::]:50")).unwrap();
+    let servers = [1, 2].map(|n: usize| net.hosts[n].udp_bind(sock("[::]:7")).unwrap());
+    for zone in [1u32, 2] {
+        let n = zone as usize;
+        let to = end(TWIN, zone, 7);
+        net.hosts[0]
+            .udp_send(now, socket, text("hi"), Some(to))
+            .unwrap();
+        net.settle();
+        let (words, from) = heard(&mut net.hosts[n], servers[n - 1]).unwrap();
+        // On its own host the sender is in the only zone that there is.
+        assert_eq!((words.as_str(), from), ("hi", end(OURS, 1, 50)));
+        assert!(heard(&mut net.hosts[3 - n], servers[2 - n]).is_none());
+        net.hosts[n]
+            .udp_send(now, servers[n - 1], text("yes"), Some(from))
+            .unwrap();
+        net.settle();
+        let answer = heard(&mut net.hosts[0], socket);
+        assert_eq!(answer, Some(("yes".to_string(), to)));
+    }
+    // To a group likewise.
+    for zone in [1u32, 2] {
+        let n = zone as usize;
+        let to = Some(sock(&std::format!("[ff02::1%{zone}]:7")));
+        net.hosts[0].udp_send(now, socket, text("all"), to).unwrap();
+        net.settle();
+        assert!(heard(&mut net.hosts[n], servers[n - 1]).is_some());
+        assert!(heard(&mut net.hosts[3 - n], servers[2 - n]).is_none());
+    }
+}
+
+#[test]
+fn without_a_zone_nothing_is_guessed() {
+    let mut net = middle();
+    let now = net.now;
+    let twin = end(TWIN, 0, 7);
+    let host = &mut net.hosts[0];
+    let socket = host.udp_bind(sock("[::]:50")).unwrap();
+    let needs = Err(SendError::NeedsZone);
+    assert_eq!(host.udp_send(now, socket, text("hi"), Some(twin)), needs);
+    assert_eq!(host.udp_connect(socket, twin), needs);
+    let (echo, _) = host.echo_open(1).unwrap();
+    assert_eq!(
+        host.echo_send(now, echo, twin.ip(), 1, text(""), &[]),
+        needs
+    );
+    let connected = host.tcp_connect(now, twin, None, Options::default());
+    assert_eq!(connected, Err(ConnectError::NeedsZone));
+    let bound = host.udp_bind(end(OURS, 0, 60));
+    assert_eq!(bound, Err(BindError::NeedsZone));
+    let listener = host.tcp_listen(end(OURS, 0, 60), ListenOptions::default());
+    assert_eq!(listener, Err(BindError::NeedsZone));
+    // A zone that is none's, and an address that is not ours in the one that is given.
+    let nowhere = host.udp_send(now, socket, text("hi"), Some(end(TWIN, 9, 7)));
+    assert_eq!(nowhere, Err(SendError::NoRoute));
+    assert_eq!(
+        host.udp_bind(end(TWIN, 2, 60)),
+        Err(BindError::NotAvailable)
+    );
+    assert!(SendError::NeedsZone.to_string().contains("fe80::1%eth0"));
+    // Who has one link needs none, and hears which it was.
+    let client = &mut net.hosts[1];
+    let socket = client.udp_bind(end(TWIN, 0, 60)).unwrap();
+    assert_eq!(client.udp_local(socket), Some(end(TWIN, 1, 60)));
+    let sent = client.udp_send(now, socket, text("hi"), Some(end(OURS, 0, 7)));
+    assert_eq!(sent, Ok(()));
+    for (name, zone) in [
+        ("eth0", Some(1)),
+        ("eth1", Some(2)),
+        ("2", Some(2)),
+        ("3", None),
+        ("0", None),
+        ("x", None),
+    ] {
+        assert_eq!(net.hosts[0].zone(name), zone, "{name}");
+    }
+}
+
+#[test]
+fn one_address_and_port_are_bound_on_each_link() {
+    let mut net = middle();
+    let now = net.now;
+    let bound = [1, 2].map(|zone| net.hosts[0].udp_bind(end(OURS, zone, 7)).unwrap());
+    assert_eq!(
+        net.hosts[0].udp_bind(end(OURS, 2, 7)),
+        Err(BindError::InUse)
+    );
+    assert_eq!(net.hosts[0].udp_bind(sock("[::]:7")), Err(BindError::InUse));
+    for n in [1, 2] {
+        let socket = net.hosts[n].udp_bind(sock("[::]:9")).unwrap();
+        net.hosts[n]
+            .udp_send(now, socket, text("hi"), Some(end(OURS, 1, 7)))
+            .unwrap();
+        net.settle();
+        let from = heard(&mut net.hosts[0], bound[n - 1]).map(|h| h.1);
+        assert_eq!(from, Some(end(TWIN, n as u32, 9)));
+        assert!(heard(&mut net.hosts[0], bound[2 - n]).is_none());
+        // What it sends without a zone goes by its own link; nothing goes by the other.
+        let to = Some(end(TWIN, 0, 9));
+        net.hosts[0]
+            .udp_send(now, bound[n - 1], text("yes"), to)
+            .unwrap();
+        net.settle();
+        assert!(heard(&mut net.hosts[n], socket).is_some());
+        let other = Some(end(TWIN, 3 - n as u32, 9));
+        let wrong = net.hosts[0].udp_send(now, bound[n - 1], text("no"), other);
+        assert_eq!(wrong, Err(SendError::NoRoute));
+    }
+    // Closed, it is free again on its link alone.
+    net.hosts[0].udp_close(now, bound[0]);
+    assert!(net.hosts[0].udp_bind(end(OURS, 1, 7)).is_ok());
+    assert_eq!(
+        net.hosts[0].udp_bind(end(OURS, 2, 7)),
+        Err(BindError::InUse)
+    );
+}
+
+#[test]
+fn who_is_connected_hears_its_peer_alone() {
+    let mut net = middle();
+    let now = net.now;
+    let socket = net.hosts[0].udp_bind(sock("[::]:50")).unwrap();
+    net.hosts[0].udp_connect(socket, end(TWIN, 2, 9)).unwrap();
+    for n in [1, 2] {
+        let theirs = net.hosts[n].udp_bind(sock("[::]:9")).unwrap();
+        net.hosts[n]
+            .udp_send(now, theirs, text("hi"), Some(end(OURS, 1, 50)))
+            .unwrap();
+        net.settle();
+        let from = heard(&mut net.hosts[0], socket).map(|h| h.1);
+        assert_eq!(from, (n == 2).then_some(end(TWIN, 2, 9)), "{n}");
+        net.hosts[n].udp_close(now, theirs);
+    }
+    // An error finds its way back by the same rule.
+    net.hosts[0]
+        .udp_send(now, socket, text("hi"), None)
+        .unwrap();
+    net.settle();
+    let error = net.hosts[0].udp_take_error(socket).unwrap();
+    assert_eq!(
+        (error.kind, error.to),
+        (ErrorKind::PortUnreachable, end(TWIN, 2, 9))
+    );
+}
+
+#[test]
+fn two_connections_differ_by_their_zone_alone() {
+    let mut net = middle();
+    let now = net.now;
+    let local = |zone| Some(end(OURS, zone, 5000));
+    let mut lines = Vec::new();
+    for zone in [1u32, 2] {
+        let n = zone as usize;
+        let web = net.hosts[n].tcp_listen(end(TWIN, 0, 80), ListenOptions::default());
+        let to = end(TWIN, zone, 80);
+        let line = net.hosts[0].tcp_connect(now, to, local(zone), Options::default());
+        let line = line.unwrap();
+        net.settle();
+        let (peer, from) = net.hosts[n].tcp_accept(web.unwrap()).unwrap();
+        assert_eq!(from, end(OURS, 1, 5000));
+        assert_eq!(net.hosts[0].tcp_local(line), local(zone));
+        assert_eq!(net.hosts[0].tcp_remote(line), Some(to));
+        lines.push((line, peer));
+    }
+    for (n, (line, peer)) in (1..).zip(lines) {
+        let words = [b'0' + n as u8; 3];
+        net.hosts[0].tcp_send(now, line, &words).unwrap();
+        net.settle();
+        let mut room = [0; 9];
+        assert_eq!(net.hosts[n].tcp_recv(now, peer, &mut room), Ok(3));
+        assert_eq!(room[..3], words);
+    }
+    // From an address of the other link nothing is begun.
+    let to = end(TWIN, 2, 81);
+    let wrong = net.hosts[0].tcp_connect(now, to, local(1), Options::default());
+    assert_eq!(wrong, Err(ConnectError::NotAvailable));
+    // Nobody listens there: the reset comes back by its link.
+    let refused = net.hosts[0].tcp_connect(now, to, None, Options::default());
+    let refused = refused.unwrap();
+    net.settle();
+    assert_eq!(net.hosts[0].tcp_state(refused), Some(State::Closed));
+    let resets = [1, 2].map(|n: usize| net.hosts[n].stats().tcp.resets_out);
+    assert_eq!(
+        resets.iter().sum::<u64>() + net.hosts[2].stats().resets_out,
+        1
+    );
+}
+
+#[test]
+fn a_listener_hears_its_link_and_a_cookie_goes_back_by_it() {
+    let mut net = middle();
+    let now = net.now;
+    let options = ListenOptions {
+        cookies: crate::transport::tcp::Cookies::Always,
+        ..ListenOptions::default()
+    };
+    let web = net.hosts[0].tcp_listen(end(OURS, 2, 80), options).unwrap();
+    assert_eq!(
+        net.hosts[0].tcp_listeners().next().map(|l| l.1),
+        Some(end(OURS, 2, 80))
+    );
+    let calls = [1, 2].map(|n: usize| {
+        let line = net.hosts[n].tcp_connect(now, end(OURS, 0, 80), None, Options::default());
+        line.unwrap()
+    });
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.hosts[1].tcp_state(calls[0]), Some(State::Closed));
+    assert_eq!(net.hosts[2].tcp_state(calls[1]), Some(State::Established));
+    assert_eq!(net.hosts[0].stats().tcp.cookies_sent, 1);
+    let (line, from) = net.hosts[0].tcp_accept(web).unwrap();
+    assert_eq!(zone::of(from), 2);
+    assert_eq!(net.hosts[0].tcp_local(line), Some(end(OURS, 2, 80)));
+    // To ourselves, by either.
+    let own = net.hosts[0].tcp_connect(now, end(OURS, 2, 80), None, Options::default());
+    let own = own.unwrap();
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.hosts[0].tcp_state(own), Some(State::Established));
+}
