@@ -21,6 +21,7 @@ mod attacks;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod floods6;
 mod ipv6;
 mod lab;
 mod oddities;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         ipv6::TESTS,
         oddities::TESTS,
         attacks::TESTS,
+        floods6::TESTS,
         wires::TESTS,
         clients::TESTS,
         routers::TESTS,

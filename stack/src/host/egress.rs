@@ -8,8 +8,9 @@
 
 use super::config::Medium;
 use super::event::Who;
-use super::ingress::of_family;
+use super::ingress::{is_own_net, of_family};
 use super::interface::{Hop, group_mac, make_ready};
+use super::routing::Way;
 use super::{Host, Interface, Readiness, sockets};
 use crate::frame::{Frame, GsoKind};
 use crate::link::offload;
@@ -432,6 +433,10 @@ impl Host {
         if way.broadcast || way.local {
             return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
         }
+        if self.comes_back(at, &way, header.dst) {
+            self.report(now, at, Error::HostUnreachable, packet);
+            return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
+        }
         let limit = self.config.max_forwarded;
         let out = self
             .interface(way.interface)
@@ -472,6 +477,17 @@ impl Host {
         }
         self.list(way.interface);
         Ok(Fate::Forwarded)
+    }
+
+    /// Whether a packet would go back by the point-to-point link that it came by, to an address of that
+    /// link's that nobody has: the ends would throw it to and fro until its hop limit ends.
+    //= RFC 4443 §3.1 it MUST NOT be forwarded back onto the link, and its sender is told with code 3.
+    fn comes_back(&self, at: u16, way: &Way, dst: IpAddr) -> bool {
+        way.interface == at
+            && dst.is_ipv6()
+            && self.interface(at).is_some_and(|link| {
+                link.config.medium == Medium::Ip && is_own_net(&link.addresses, dst)
+            })
     }
 
     /// Forwards each packet that a super-frame stands for. It counts as one that was forwarded where
@@ -516,7 +532,7 @@ impl Host {
         now: Instant,
         at: u16,
         header: &Accepted,
-        way: &super::routing::Way,
+        way: &Way,
         packet: &Frame,
     ) {
         if !self.config.send_redirects || way.interface != at {

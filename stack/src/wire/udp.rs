@@ -132,7 +132,11 @@ mod tests {
 
     #[test]
     fn checksum_is_never_zero_and_verifies() {
-        let (src, dst) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        for_addresses([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        for_addresses([1_u16; 8].into(), [2_u16; 8].into());
+    }
+
+    fn for_addresses(src: IpAddr, dst: IpAddr) {
         // Each payload word in turn, so that one of them makes the sum zero.
         let mut ones = 0;
         for word in 0..=u16::MAX {

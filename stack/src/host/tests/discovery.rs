@@ -794,6 +794,10 @@ fn redirects_are_followed_from_the_first_hop_alone() {
         let hop = target.parse().unwrap();
         assert!(want == refused || told == Some((far, hop)), "{told:?}");
         if want == taken {
+            //= RFC 4861 §8.3 the target's entry is STALE, and a router's unless it is the destination's.
+            let entry = net.hosts[0].interfaces()[0].neighbors().neighbor(hop);
+            let entry = entry.map(|n| (n.state, n.router));
+            assert_eq!(entry, Some((State::Stale, hop != far)));
             net.log.clear();
             say(&mut net, "2001:db8::1");
             net.settle();

@@ -13,6 +13,7 @@ mod ports;
 mod queues;
 mod requirements;
 mod router;
+mod rules6;
 mod tcp;
 mod udp;
 mod zone;

@@ -1,7 +1,8 @@
-//! Which requirement of TCP's RFCs is obeyed where, and shown by what.
+//! Which requirement of TCP's RFCs and IPv6's is obeyed where, and shown by what.
 //!
 //! ```text
 //!   rfc9293.txt, sections.txt   the rows, in our words
+//!   ipv6.txt                    rows that say themselves what shows them ---------\
 //!   comments of the sources  -> citations   `//= RFC 9293 §3.8.3 MUST-20 (b): …`, `// We differ: …`
 //!   tests, packet scripts    -> citations                  \
 //!                                                           table -> tests/requirements.md
@@ -23,6 +24,7 @@
 mod citations;
 mod rows;
 mod scripts;
+mod shown;
 mod table;
 mod texts;
 
@@ -100,7 +102,8 @@ fn run(request: &Request) -> Result<(), String> {
         return fs::write(&kept, text).map_err(|e| format!("{}: {e}", kept.display()));
     }
     if request.check {
-        return check(&rows, &cited.all, &cited.idle);
+        let idle = [cited.idle, rows.shown.check(&root)].concat();
+        return check(&rows, &cited.all, &idle);
     }
     print!("{text}");
     Ok(())
@@ -152,7 +155,8 @@ fn compare(rows: &Rows, cited: &[Citation], dir: &Path, numbers: &[u16]) -> Resu
     let mut unreal = Vec::new();
     println!(
         "In RFC 9293 a sentence is covered by its number. Elsewhere coverage is by section: a citation\n\
-         covers all that its section says, whether or not each sentence is obeyed.\n"
+         covers all that its section says, whether or not each sentence is obeyed. Of IPv6 a row answers\n\
+         for its section.\n"
     );
     for rfc in all {
         let path = dir.join(format!("rfc{rfc}.txt"));
@@ -165,6 +169,9 @@ fn compare(rows: &Rows, cited: &[Citation], dir: &Path, numbers: &[u16]) -> Resu
         let (mut by_number, mut by_section, mut by_row, mut open) = (0, 0, 0, Vec::new());
         for must in &text.musts {
             match must {
+                // Its rows are counted, not citations of the section.
+                m if rows.shown.has(rfc, &m.section) => by_row += 1,
+                _ if rows.shown.rfcs().any(|r| r == rfc) => open.push(must),
                 m if cited.iter().any(|c| c.rfc == rfc && m.is_covered(c)) => match m.ids() {
                     [] => by_section += 1,
                     _ => by_number += 1,
@@ -175,12 +182,17 @@ fn compare(rows: &Rows, cited: &[Citation], dir: &Path, numbers: &[u16]) -> Resu
         }
         println!(
             "RFC {rfc}: {} sentences with MUST: {by_number} cited by number, {by_section} in a section that is \
-             cited, {by_row} answered by a row's reason or a number of RFC 9293, {} open",
+             cited, {by_row} answered by a row, its reason or a number of RFC 9293, {} open",
             text.musts.len(),
             open.len()
         );
         for must in open {
             println!("  §{} {}", must.section, must.shortened());
+        }
+        for row in rows.shown.rows.iter().filter(|row| row.rfc == rfc) {
+            if !text.has(&row.section) {
+                unreal.push(format!("ipv6.txt: RFC {rfc} has no §{}", row.section));
+            }
         }
         for c in cited.iter().filter(|c| c.rfc == rfc) {
             if !c.section.is_empty() && !text.has(&c.section) {

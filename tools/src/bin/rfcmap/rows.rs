@@ -1,4 +1,6 @@
-//! The rows of the table: requirements, in our words, from the two lists beside this file.
+//! The rows of the table: requirements, in our words, from the lists beside this file.
+
+use super::shown::Shown;
 
 /// A numbered requirement.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Rows {
     /// Each RFC with what it is about.
     pub(crate) titles: Vec<(u16, String)>,
     pub(crate) sections: Vec<Section>,
+    /// Those that say themselves what shows them.
+    pub(crate) shown: Shown,
 }
 
 impl Rows {
@@ -39,6 +43,7 @@ impl Rows {
             numbered: Vec::new(),
             titles: Vec::new(),
             sections: Vec::new(),
+            shown: Shown::parse(include_str!("ipv6.txt"))?,
         };
         for line in lines(include_str!("rfc9293.txt")) {
             let row = numbered(line).ok_or_else(|| format!("rfc9293.txt: `{line}`"))?;
@@ -81,7 +86,8 @@ impl Rows {
     /// The RFCs that there are rows of.
     pub(crate) fn rfcs(&self) -> Vec<u16> {
         let others = self.titles.iter().map(|(rfc, _)| *rfc);
-        core::iter::once(9293).chain(others).collect()
+        let all = core::iter::once(9293).chain(others);
+        all.chain(self.shown.rfcs()).collect()
     }
 }
 

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 const HEAD: &str = "\
-# Requirements of TCP, and what shows them
+# Requirements of TCP and IPv6, and what shows them
 
 Written by `cargo run -p tools --bin rfcmap -- --write` from citations in comments; not to be edited.
 A row names the functions, constants or fields whose comments cite it, the tests that do, and the packet
 scripts whose head does; a script that does not pass, or expects nothing, counts for nothing. Paths
 without a folder of the repository are of `stack/src`. What a row says is in our words; the RFC's are
-what counts.
+what counts. The rows of IPv6 (from RFC 8200 on) name their tests themselves, each of which was read for
+what it shows; beside them stands the code that cites the section as a whole.
 
 ";
 
@@ -23,6 +24,7 @@ pub(crate) fn markdown(rows: &Rows, cited: &[Citation]) -> String {
     for (rfc, about) in &rows.titles {
         sections(&mut out, rows, cited, (*rfc, about));
     }
+    rows.shown.markdown(&mut out, cited);
     out
 }
 
