@@ -719,6 +719,8 @@ impl Connection {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
                 Timer::Retransmit => self.on_retransmit_timeout(now),
+                // As Linux: the timeout sends again what may go.
+                Timer::Probe if !self.tail_fits() => {}
                 Timer::Probe => {
                     if self.snd.take_probe_turn(&self.options) {
                         self.probe = Some(Probe::Tail);
@@ -746,6 +748,16 @@ impl Connection {
                 Timer::Idle => self.on_idle(now),
             }
         }
+    }
+
+    /// Whether the window lets a tail loss probe go: it may have shrunk since the tail was sent.
+    fn tail_fits(&self) -> bool {
+        let (snd, full) = (&self.snd, u32::from(self.room_in_segment()));
+        snd.window_room() > 0
+            || snd.tail(full).is_none_or(|tail| {
+                let seq = snd.nxt - tail;
+                snd.within_shrunk(seq, tail, full).is_some()
+            })
     }
 
     /// Gives memory back where nothing has happened for a while.

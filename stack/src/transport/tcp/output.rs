@@ -422,13 +422,11 @@ impl Connection {
         let mut plan = self.new_plan(len, false, mss);
         plan.why = Some(Why::TailLossProbe);
         if !new {
-            let last = self.snd.track.board.last()?;
-            // The last segment as it was cut: what is over a whole number of them, and the FIN.
-            let data = last.end.earlier(self.snd.data_end()).since(last.seq);
-            let tail = data - data.saturating_sub(1) / full * full + (last.len() - data);
+            let tail = self.snd.tail(full)?;
             let last = self.snd.track.board.tail(tail)?;
-            (plan.seq, plan.len, plan.again) = (last.seq, last.len(), true);
-            if last.end.after(self.snd.data_end()) {
+            let len = self.snd.within_shrunk(last.seq, last.len(), full)?;
+            (plan.seq, plan.len, plan.again) = (last.seq, len, true);
+            if (last.seq + len).after(self.snd.data_end()) {
                 plan.fin = true;
                 plan.len -= 1;
             }
@@ -484,8 +482,6 @@ impl Connection {
         self.plan_new(now, max)
     }
 
-    //= RFC 9293 §3.8.6 SHLD-16, MAY-7: what is in flight goes again, within a window that shrank or
-    //= beyond.
     fn plan_lost(&mut self, max: u32) -> Option<Plan> {
         let lost = self.snd.track.board.next_lost()?;
         let mss = self.room_in_segment();
@@ -504,7 +500,8 @@ impl Connection {
             most
         };
         let run = self.snd.track.board.lost_run(lost.seq, run);
-        let mut len = self.snd.within_record(lost.seq, run);
+        let len = self.snd.within_record(lost.seq, run);
+        let mut len = self.snd.within_shrunk(lost.seq, len, full)?;
         //= RFC 8985 §9.3 what is marked lost waits for the congestion window, too.
         if room < len.min(full) {
             self.snd.note_cwnd_limited();

@@ -448,6 +448,35 @@ impl Sender {
         }
     }
 
+    /// Of the `len` bytes in flight from `seq` on, those that may go again; `None` where they lie
+    /// beyond a window that has shrunk.
+    //= RFC 9293 §3.8.6 SHLD-16: what lies within the window goes again as always.
+    // We differ: RFC 9293 §3.8.6 MAY-7 would let what lies beyond go again too. As Linux, only the
+    // first in flight does, in place of a probe of the window; the rest waits for window or timeout.
+    #[inline]
+    pub(super) fn within_shrunk(&self, seq: SeqNum, len: u32, full: u32) -> Option<u32> {
+        let edge = self.una + self.wnd;
+        // A FIN takes no room.
+        if (seq + len).earlier(self.data_end()).at_or_before(edge) {
+            return Some(len);
+        }
+        let room = match edge.after(seq) {
+            true => edge.since(seq),
+            false if seq == self.una => full,
+            false => return None,
+        };
+        let whole = room / full * full;
+        Some(len.min(if whole > 0 { whole } else { room }))
+    }
+
+    /// Length of the last segment in flight as it was cut, in segments of `full` bytes: what is over
+    /// a whole number of them, and the FIN.
+    pub(super) fn tail(&self, full: u32) -> Option<u32> {
+        let last = self.track.board.last()?;
+        let data = last.end.earlier(self.data_end()).since(last.seq);
+        Some(data - data.saturating_sub(1) / full * full + (last.len() - data))
+    }
+
     /// Bytes that the congestion window still takes.
     #[inline]
     pub(super) fn congestion_room(&self) -> u32 {
