@@ -668,6 +668,10 @@ impl Process {
             return Ok(0);
         }
         socket.shut_read |= read;
+        if read {
+            self.host.tcp_shutdown_read(handle);
+        }
+        let socket = self.socket_mut(fd)?;
         if write && !socket.shut_write {
             socket.shut_write = true;
             self.host.tcp_shutdown(now, handle);

@@ -414,6 +414,15 @@ impl Host {
         let _ = self.call(now, h, shutdown);
     }
 
+    /// Says that nothing more will be read. Once nothing more will be sent either
+    /// ([`tcp_shutdown`](Self::tcp_shutdown)), data that comes ends the connection with a reset
+    /// (RFC 1122 §4.2.2.13); until then the peer is not told. What has come can still be read.
+    pub fn tcp_shutdown_read(&mut self, h: TcpHandle) {
+        if let Some(entry) = self.entry_mut(h) {
+            entry.connection.shutdown_read();
+        }
+    }
+
     /// Lets go of a connection. What waits to be sent still is, and it closes by itself, unless
     /// something was left unread (RFC 9293 §3.6.1) or its `linger` says otherwise.
     pub fn tcp_close(&mut self, now: Instant, h: TcpHandle) {

@@ -134,6 +134,8 @@ pub struct Connection {
     pub(super) aside: OnDemand<Aside>,
     /// The user has let go.
     pub(super) orphan: bool,
+    /// The user reads no more.
+    pub(super) deaf: bool,
     pub(super) error: Option<Error>,
     pub(super) ready: Readiness,
     /// The user wants to be told of room to write.
@@ -177,6 +179,7 @@ impl Connection {
             timeout_due: options.user_timeout_option && options.user_timeout.is_some(),
             aside: OnDemand::default(),
             orphan: false,
+            deaf: false,
             error: None,
             ready: Readiness::NONE,
             wants_room: false,
@@ -629,6 +632,13 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    /// The user reads no more: once our side has finished too, what comes is answered with a reset.
+    /// Until then it is acknowledged as before.
+    //= RFC 1122 §4.2.2.13 (RFC 9293 §3.6.1 MAY-1): as Linux, where both directions are shut down.
+    pub const fn shutdown_read(&mut self) {
+        self.deaf = true;
     }
 
     /// The user lets go: what waits is sent, then a FIN, unless there is unread data or the user

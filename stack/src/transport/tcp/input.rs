@@ -603,11 +603,13 @@ impl Connection {
             self.note_congestion(seg);
         }
         let new = (seg.seq + seg.len).after(self.rcv.nxt);
-        if self.orphan && new && seg.len > 0 && self.state.may_receive() {
+        let nobody = self.orphan || self.deaf && !self.state.may_send();
+        if nobody && new && seg.len > 0 && self.state.may_receive() {
             //= RFC 9293 §3.6.1 SHLD-3: what comes for nobody is lost, and the peer shall know.
             //= RFC 1122 §4.2.2.13: data for a user who has let go is answered with a reset.
             // It answers a segment, and so is numbered by what that acknowledges, as Linux's.
-            self.finish(now, None);
+            let error = (!self.orphan).then_some(Error::Reset);
+            self.finish(now, error);
             self.reset = Some(PendingReset {
                 seq: seg.ack,
                 ack: false,
