@@ -210,6 +210,11 @@ impl Assembler {
         })
     }
 
+    /// The number behind all that is held.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.ranges.last_key_value().map(|(_, end)| *end)
+    }
+
     /// The block that holds number `n`.
     pub(super) fn block_of(&self, n: u64) -> Option<(u64, u64)> {
         let (start, end) = self.ranges.range(..=n).next_back()?;

@@ -804,6 +804,14 @@ impl Receiver {
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
+    /// The number behind all that has come, where there is a hole before it: the highest right edge
+    /// of SACK blocks.
+    pub(super) fn highest(&self) -> Option<SeqNum> {
+        let end = self.held.as_ref()?.end()?;
+        let ahead = u32::try_from(end.saturating_sub(self.received)).unwrap_or(0);
+        Some(self.nxt + ahead)
+    }
+
     /// The SACK blocks to send: a duplicate first, then what came last (RFC 2018 §4, RFC 2883 §4).
     pub(super) fn sacks(&mut self, dsack: bool) -> Sacks {
         let mut sacks = Sacks::default();
