@@ -240,6 +240,8 @@ impl Connection {
         if self.crosses_ours(seg) {
             self.check_ack(now, seg)?;
             self.rcv.need = Need::Now;
+            //= RFC 2883 §4 its number has come before.
+            self.rcv.note_syn_again();
             return Ok(());
         }
         let text = self.check_sequence(now, seg)?;
@@ -350,7 +352,8 @@ impl Connection {
         }
         if seg.seq_len() > 0 {
             self.rcv.need = Need::Now;
-            if seg.seq.before(self.rcv.nxt) {
+            // As Linux: TIME-WAIT keeps no books of duplicates.
+            if seg.seq.before(self.rcv.nxt) && self.state != State::TimeWait {
                 //= RFC 2883 §4 what comes late, after it was sent again, is a duplicate as well.
                 self.rcv.note_duplicate(seg);
             }
@@ -402,7 +405,9 @@ impl Connection {
             self.timers.set(Timer::End, now + self.options.time_wait);
         }
         if seg.len > 0 && seg.seq.before(self.rcv.nxt) {
-            self.rcv.note_duplicate(seg);
+            if self.state != State::TimeWait {
+                self.rcv.note_duplicate(seg);
+            }
             // As Linux: what was acknowledged only just is acceptable, and its marks count.
             let counts = self.ecn == Feedback::Accurate && seg.ack.at_or_before(self.snd.nxt);
             if counts && self.rcv.has_just_acknowledged(seg.seq + seg.len) {

@@ -664,6 +664,13 @@ impl Receiver {
         self.dsack = Some((seg.seq, end));
     }
 
+    /// The peer's SYN has come once more, with an acknowledgment that is news.
+    pub(super) fn note_syn_again(&mut self) {
+        if !self.exact {
+            self.dsack = Some((self.irs, self.irs + 1));
+        }
+    }
+
     /// Notes the first part of what came that is held already as a duplicate to be reported.
     fn note_overlap(&mut self, seq: SeqNum, len: u32) {
         let Some(held) = self.held.as_ref().filter(|_| self.dsack.is_none()) else {
@@ -807,14 +814,25 @@ impl Receiver {
     /// The number behind all that has come, where there is a hole before it: the highest right edge
     /// of SACK blocks.
     pub(super) fn highest(&self) -> Option<SeqNum> {
+        if let Some(fin) = self.early_fin() {
+            return Some(fin + 1);
+        }
         let end = self.held.as_ref()?.end()?;
         let ahead = u32::try_from(end.saturating_sub(self.received)).unwrap_or(0);
         Some(self.nxt + ahead)
     }
 
+    /// The number of a FIN that came before its turn.
+    #[inline]
+    fn early_fin(&self) -> Option<SeqNum> {
+        // Where windows are exact, as FreeBSD's, blocks tell of data alone.
+        self.fin.filter(|fin| fin.after(self.nxt) && !self.exact)
+    }
+
     /// The SACK blocks to send: a duplicate first, then what came last (RFC 2018 §4, RFC 2883 §4).
     pub(super) fn sacks(&mut self, dsack: bool) -> Sacks {
         let mut sacks = Sacks::default();
+        let mut fin = self.early_fin();
         let Self {
             nxt,
             received,
@@ -838,11 +856,19 @@ impl Receiver {
         }
         if let Some(held) = held {
             for (start, end) in held.blocks() {
-                let block = (seq(start), seq(end));
+                let mut block = (seq(start), seq(end));
+                // The FIN's number follows the last byte's.
+                if fin == Some(block.1) {
+                    fin = None;
+                    block.1 += 1;
+                }
                 if !sacks.as_slice().contains(&block) {
                     sacks.push(block.0, block.1);
                 }
             }
+        }
+        if let Some(fin) = fin {
+            sacks.push(fin, fin + 1);
         }
         sacks
     }
@@ -860,8 +886,8 @@ impl Receiver {
 
     /// Whether there are blocks to tell.
     #[inline]
-    pub(super) const fn has_sacks(&self) -> bool {
-        self.held.is_some() || self.dsack.is_some()
+    pub(super) fn has_sacks(&self) -> bool {
+        self.held.is_some() || self.dsack.is_some() || self.early_fin().is_some()
     }
 
     /// The window field of a segment that leaves now, and notes what it offers.
