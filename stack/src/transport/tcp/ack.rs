@@ -207,6 +207,9 @@ impl Sender {
             self.note(now, What::Acked(cumulative));
         }
         self.rearm(cx, timers, out.advanced);
+        if out.advanced {
+            self.suspect_reneging(cx, timers);
+        }
         out
     }
 

@@ -27,6 +27,9 @@ use crate::time::{Duration, Instant};
 /// RFC 8985 §7.2: the longest delay of an acknowledgment that a probe allows for.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 
+/// The shortest time for which a peer is only suspected of having dropped what it held.
+const LEAST_DOUBT: Duration = Duration::from_millis(10);
+
 impl Sender {
     /// RFC 8985 §7.4.2: whether a probe repaired a loss that nothing else tells of.
     pub(super) fn end_tail_probe(
@@ -316,6 +319,19 @@ impl Sender {
             at = if end > cx.now { at.min(end) } else { at };
         }
         timers.set(Timer::Retransmit, at);
+    }
+
+    /// An acknowledgment that stops before what the peer said it holds: it may have dropped that
+    /// (RFC 2018 §8), or a newer one is on its way.
+    // We differ: RFC 2018 §8 and RFC 6675 §5.1 leave it to the timeout. As Linux, the timeout comes
+    // after half a round trip, 10 ms at least.
+    pub(super) fn suspect_reneging(&self, cx: &Context<'_>, timers: &mut Timers) {
+        let first = self.track.board.first();
+        if !first.is_some_and(|s| s.marks.has(Marks::SACKED)) {
+            return;
+        }
+        let half = self.rtt.srtt().map_or(Duration::ZERO, |srtt| srtt / 2);
+        timers.set(Timer::Retransmit, cx.now + half.max(LEAST_DOUBT));
     }
 
     pub(super) fn may_probe(&self, options: &Options) -> bool {
