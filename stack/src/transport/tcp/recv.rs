@@ -1297,7 +1297,7 @@ mod tests {
             r.on_text(Instant::ZERO, &seg, data).unwrap(),
             Taken::default()
         );
-        assert_eq!(r.sacks(true).as_slice(), [(SeqNum(100), SeqNum(150))]);
+        assert_eq!(r.sacks(true).as_slice(), [(SeqNum(100), SeqNum(151))]);
         let (seg, data) = text(0, 120);
         let taken = r.on_text(Instant::ZERO, &seg, data).unwrap();
         assert!(taken.fin && r.nxt == SeqNum(151));

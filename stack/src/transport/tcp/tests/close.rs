@@ -170,7 +170,7 @@ fn a_lost_fin_is_sent_again() {
 fn a_fin_before_its_turn_waits() {
     let mut s = Script::open(modern());
     s.rx("F. 501:501 ack 1");
-    s.tx(&[". 1:1 ack 1"]);
+    s.tx(&[". 1:1 ack 1 sack 501:502"]);
     assert_eq!(s.c.state(), State::Established);
     s.rx("P. 1:501 ack 1");
     s.tx(&[". 1:1 ack 502"]);
