@@ -23,9 +23,9 @@
 //! | `connectivity:connection_closed` | it is gone | `owner`: `local` or `remote`, who ended it; `trigger`: `clean`, `error` (`reason` says which), `application` (the user let go of it) |
 //! | `recovery:metrics_updated` | any of them changed | `congestion_window`, `bytes_in_flight`, `ssthresh`, `smoothed_rtt` (ms) |
 //! | `recovery:congestion_state_updated` | as its name says | `old`, `new`: `slow_start`, `congestion_avoidance`, `recovery`, `loss`; `trigger` |
-//! | `recovery:packet_lost` | bytes were found lost | `bytes`, `trigger`: `reordering_threshold`, `time_threshold`, `pto_expired`, `other`; `details` |
+//! | `recovery:packet_lost` | a segment was found lost, by whatever | `bytes`, `trigger`: `reordering_threshold`, `time_threshold`, `pto_expired`, `other`; `details` |
 //! | `recovery:loss_timer_updated` | a timer ran out | `event_type` = `expired`, `timer_type`: `rto` or `pto`; `times` |
-//! | `connectivity:mtu_updated` | other segments from now on | `new`: bytes of data in a segment |
+//! | `connectivity:mtu_updated` | other segments from now on | `new`: the path's MTU; `mss`: bytes of data in a segment |
 //! | `tapline:reordering_window_updated` | reordering was seen | `window` (ms) |
 //! | `tapline:window_closed` | the receiver takes no more | |
 //!
@@ -202,13 +202,22 @@ impl File {
                 }
                 self.write(at, "connectivity:connection_state_updated", data);
             }
-            What::Lost(bytes, why) => {
-                let data = json!({
-                    "bytes": bytes,
-                    "trigger": trigger(why),
-                    "details": why.to_string(),
-                });
-                self.write(at, "recovery:packet_lost", data);
+            What::Lost {
+                bytes,
+                segments,
+                why,
+            } => {
+                // Of several at once each has the mean length.
+                for i in 0..segments {
+                    let before = u64::from(bytes) * u64::from(i) / u64::from(segments);
+                    let after = u64::from(bytes) * u64::from(i + 1) / u64::from(segments);
+                    let data = json!({
+                        "bytes": after - before,
+                        "trigger": trigger(why),
+                        "details": why.to_string(),
+                    });
+                    self.write(at, "recovery:packet_lost", data);
+                }
             }
             What::Recovery => self.phase(at, "recovery", Some("packet_loss")),
             What::CongestionMarked => self.phase(at, "recovery", Some("ecn")),
@@ -223,8 +232,9 @@ impl File {
                 let data = json!({ "window": millis(window) });
                 self.write(at, "tapline:reordering_window_updated", data);
             }
-            What::Mss(mss) => {
-                self.write(at, "connectivity:mtu_updated", json!({ "new": mss }));
+            What::Mss { mss, mtu } => {
+                let data = json!({ "new": mtu, "mss": mss });
+                self.write(at, "connectivity:mtu_updated", data);
             }
             // The first says why; what follows is that the user lets go of it.
             What::Ended(error) => {

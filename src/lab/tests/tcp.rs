@@ -192,6 +192,54 @@ fn the_log_tells_the_window_over_time() {
     assert!(most >= world.measure("t", "cwnd.max"));
 }
 
+#[test]
+fn each_loss_is_told_once_whatever_found_it() {
+    for (sack, lost) in [
+        (true, 30_000),
+        (false, 30_000),
+        (false, 100_000),
+        (true, 100_000),
+    ] {
+        let mut topology = lossy(false).until(Duration::from_secs(300));
+        for client in &mut topology.clients {
+            client.settings.tcp_sack = Some(sack);
+        }
+        let ways = topology.wires.iter_mut().flat_map(|wire| &mut wire.ways);
+        for way in ways.filter(|way| way.rate.is_some()) {
+            way.loss = Loss::Independent(Chance::from_ppm(lost));
+        }
+        let mut world = built(&topology, 1);
+        let mut again = 0;
+        while world.step_until(topology.end()) {
+            while let Some(event) = world.poll_trace() {
+                if let Kind::Send { why: Some(why), .. } = event.kind {
+                    let node = world.node(event.node.unwrap()).unwrap().name();
+                    let why = why.to_string();
+                    let data = why.starts_with("retransmit") && !why.contains("handshake");
+                    again += usize::from(node == "a" && data);
+                }
+            }
+        }
+        let (written, _) = record(&topology, 1);
+        let of_a = |output: &Output| matches!(output, Output::Qlog(n) if n.starts_with("a-"));
+        let (_, bytes) = written.iter().find(|(output, _)| of_a(output)).unwrap();
+        let (_, events) = qlog(bytes);
+        let told = events
+            .iter()
+            .filter(|e| e["name"] == "recovery:packet_lost");
+        let told = told.count();
+        assert!(
+            told >= again && again > 3,
+            "{sack} {lost}: {told} of {again}"
+        );
+        // Less later where timeouts look like a black hole.
+        let mut mtus = events
+            .iter()
+            .filter(|e| e["name"] == "connectivity:mtu_updated");
+        assert_eq!(mtus.next().unwrap()["data"]["new"], 1500);
+    }
+}
+
 /// How the connection of a node ended, as its file says.
 fn closed(written: &BTreeMap<Output, Vec<u8>>, node: &str) -> Value {
     let of_node = |output: &Output| matches!(output, Output::Qlog(name) if name.starts_with(node));

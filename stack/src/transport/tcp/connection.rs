@@ -347,7 +347,7 @@ impl Connection {
         let mss = mss.min(self.options.mss.unwrap_or(u16::MAX)).max(LEAST_MSS);
         //= RFC 9293 §3.7.1 MUST-16: what options take is the sender's to subtract.
         let mss = mss - if self.timestamps { 12 } else { 0 };
-        self.snd.set_mss(now, mss);
+        self.snd.set_mss(now, mss, mtu);
     }
 
     /// The state.
@@ -1007,7 +1007,7 @@ impl Connection {
         }
         self.size_segments(now);
         if less {
-            self.snd.on_too_big(mtu);
+            self.snd.on_too_big(now, mtu);
         } else {
             self.search.restart(mtu);
         }

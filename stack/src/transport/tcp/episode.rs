@@ -94,8 +94,8 @@ impl Sender {
                 if advanced && !self.sack {
                     //= RFC 6582 §3.2 step 3: a partial acknowledgment says that the next segment is
                     //= lost as well.
-                    self.track.board.mark_first_lost(u32::from(self.mss));
                     self.track.why = Why::Partial;
+                    self.lose_first(now);
                 }
             }
             Phase::Loss => self.after_timeout(cx, news, duplicate, advanced, passed, timers),
@@ -135,7 +135,29 @@ impl Sender {
         if passed {
             self.end_episode(cx.now);
         } else if advanced && !self.sack {
-            self.track.board.mark_first_lost(u32::from(self.mss));
+            self.lose_first(cx.now);
+        }
+    }
+
+    /// The first segment in flight is lost.
+    fn lose_first(&mut self, now: Instant) {
+        let bytes = self.track.board.mark_first_lost(u32::from(self.mss));
+        self.note_lost(now, bytes, 1);
+    }
+
+    /// Every loss is told once, whatever found it.
+    fn note_lost(&mut self, now: Instant, bytes: u32, segments: u32) {
+        if bytes > 0 {
+            let why = self.track.why;
+            let segments = segments.max(1);
+            self.note(
+                now,
+                What::Lost {
+                    bytes,
+                    segments,
+                    why,
+                },
+            );
         }
     }
 
@@ -184,18 +206,19 @@ impl Sender {
     ) -> u32 {
         let mss = u32::from(self.mss);
         let before = self.track.board.lost();
+        let mut segments = 0;
         //= RFC 5681 §3.2, RFC 6675 §2, RFC 8985 §3.3: three duplicates mean loss, unless told otherwise.
         let enough = u32::from(cx.options.dup_thresh.max(1));
         if self.sack && cx.options.rack {
-            out.probe_lost = self.detect_by_time(cx, timers);
+            out.probe_lost = self.detect_by_time(cx, timers, &mut segments);
         } else if self.sack {
             if let Some(below) = self.track.board.lost_below(mss, enough) {
                 self.track.why = Why::Duplicates;
                 //= RFC 6675 §4 NextSeg: what was sent again is not again, but by the timer.
                 let once = |s: &Sent| !s.marks.has(Marks::RETRANSMITTED);
-                self.track
-                    .board
-                    .mark_lost(|s| s.seq.before(below) && once(s));
+                let lost = |s: &Sent| s.seq.before(below) && once(s);
+                let lost = counting(&mut segments, mss, lost);
+                self.track.board.mark_lost(lost);
             }
         } else if u32::from(self.dupacks) >= enough
             //= RFC 6582 §3.2 step 2: only beyond `recover`; before, they answer what was sent again.
@@ -206,8 +229,8 @@ impl Sender {
             self.track.board.mark_first_lost(mss);
         }
         let lost = self.track.board.lost().saturating_sub(before);
+        self.note_lost(cx.now, lost, segments);
         if lost > 0 && !out.probe_lost {
-            self.note(cx.now, What::Lost(lost, self.track.why));
             if matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr) {
                 self.cwr |= cx.options.loud_cwr && self.phase != Phase::Cwr;
                 self.enter_recovery(cx.now, flight);
@@ -217,7 +240,12 @@ impl Sender {
     }
 
     /// RFC 8985 §6.2 steps 4 and 5; whether all that was found lost is a probe of the path MTU.
-    pub(super) fn detect_by_time(&mut self, cx: &Context<'_>, timers: &mut Timers) -> bool {
+    pub(super) fn detect_by_time(
+        &mut self,
+        cx: &Context<'_>,
+        timers: &mut Timers,
+        segments: &mut u32,
+    ) -> bool {
         timers.stop(Timer::Reorder);
         if self.track.rack.xmit_ts == Instant::ZERO && self.track.board.sacked() == 0 {
             return false;
@@ -232,7 +260,7 @@ impl Sender {
         let mut wait = None;
         let (mut probes, mut others) = (false, false);
         let Track { board, rack, .. } = &mut *self.track;
-        let marked = board.mark_lost_by_time(rack.xmit_ts, |sent| {
+        let judge = |sent: &Sent| {
             let Some(at) = rack.lost_at(sent, reo_wnd) else {
                 return false;
             };
@@ -245,7 +273,8 @@ impl Sender {
                 wait = wait.max(Some(at));
             }
             lost
-        });
+        };
+        let marked = board.mark_lost_by_time(rack.xmit_ts, counting(segments, mss, judge));
         if marked > 0 {
             self.track.why = Why::Rack { reo_wnd };
         }
@@ -421,9 +450,10 @@ impl Sender {
         let (min_rtt, srtt) = (self.rtt.min_rtt(now), self.rtt.srtt());
         let wait = self.track.rack.rtt + self.track.rack.reo_wnd(true, min_rtt, srtt);
         let by_time = self.sack && cx.options.rack && self.track.rack.xmit_ts > Instant::ZERO;
-        self.track
-            .board
-            .mark_lost(|s| s.seq == una || !by_time || s.at + wait <= now);
+        let mut segments = 0;
+        let lost = |s: &Sent| s.seq == una || !by_time || s.at + wait <= now;
+        let lost = counting(&mut segments, u32::from(self.mss), lost);
+        let bytes = self.track.board.mark_lost(lost);
         self.dupacks = 0;
         self.track.prr = Prr::new(self.flight());
         self.track.tail_probe = None;
@@ -435,14 +465,18 @@ impl Sender {
         self.phase = Phase::Loss;
         self.rtt.back_off();
         self.note(now, What::Timeout(self.retransmits));
+        self.note_lost(now, bytes, segments);
     }
 
     /// The path carries less: what is longer than that is lost, without any congestion (RFC 1191
     /// §6.5).
-    pub(super) fn on_too_big(&mut self, mtu: u16) {
+    pub(super) fn on_too_big(&mut self, now: Instant, mtu: u16) {
         let mss = u32::from(self.mss);
         self.track.why = Why::PathMtu { mtu };
-        self.track.board.mark_lost(|s| s.len() > mss);
+        let mut segments = 0;
+        let lost = counting(&mut segments, mss, |s| s.len() > mss);
+        let bytes = self.track.board.mark_lost(lost);
+        self.note_lost(now, bytes, segments);
     }
 
     /// Our SYN is sent again, without the data that went with it: what acknowledges that data may
@@ -458,8 +492,24 @@ impl Sender {
     /// Our data in the SYN was not acknowledged with it: it is lost, and says nothing of
     /// congestion, so the window stays.
     //= RFC 7413 §4.2.2 client: what is not acknowledged goes along with the first acknowledgment.
-    pub(super) fn on_fast_open_refused(&mut self) {
+    pub(super) fn on_fast_open_refused(&mut self, now: Instant) {
         self.track.why = Why::FastOpen;
-        self.track.board.mark_lost(|_| true);
+        let bytes = self.track.board.mark_lost(|_| true);
+        self.note_lost(now, bytes, 1);
+    }
+}
+
+/// Counts the segments of `mss` bytes in what `lost` says is.
+fn counting<'a>(
+    segments: &'a mut u32,
+    mss: u32,
+    mut lost: impl FnMut(&Sent) -> bool + 'a,
+) -> impl FnMut(&Sent) -> bool + 'a {
+    move |sent| {
+        let lost = lost(sent);
+        if lost {
+            *segments += sent.len().div_ceil(mss.max(1));
+        }
+        lost
     }
 }

@@ -206,7 +206,7 @@ impl Connection {
         });
         self.rcv.hint_rtt(self.snd.rtt.srtt());
         if refused {
-            self.snd.on_fast_open_refused();
+            self.snd.on_fast_open_refused(now);
         }
     }
 

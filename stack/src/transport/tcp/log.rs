@@ -94,8 +94,15 @@ pub enum What {
     State(State),
     /// An acknowledgment of new data came.
     Acked(u32),
-    /// So many bytes were found lost, and why.
-    Lost(u32, Why),
+    /// Something was found lost.
+    Lost {
+        /// So many bytes.
+        bytes: u32,
+        /// In so many segments.
+        segments: u32,
+        /// Why it is thought to be.
+        why: Why,
+    },
     /// Fast recovery begins.
     Recovery,
     /// Congestion was marked, not dropped (RFC 3168 §6.1.2).
@@ -111,7 +118,12 @@ pub enum What {
     /// Reordering was seen; the reordering window from now on.
     Reordering(Duration),
     /// Segments of another size from now on.
-    Mss(u16),
+    Mss {
+        /// Data of a full one.
+        mss: u16,
+        /// Largest packet of the path.
+        mtu: u16,
+    },
     /// The window is limited by the receiver.
     WindowClosed,
     /// It has ended: what the user is told, where that is an error.
@@ -136,7 +148,7 @@ impl What {
         match self {
             Self::State(_) => "state",
             Self::Acked(_) => "acked",
-            Self::Lost(..) => "lost",
+            Self::Lost { .. } => "lost",
             Self::Recovery => "recovery",
             Self::CongestionMarked => "congestion-marked",
             Self::Recovered => "recovered",
@@ -144,7 +156,7 @@ impl What {
             Self::Undone(_) => "undone",
             Self::TailLossProbe => "tail-loss-probe",
             Self::Reordering(_) => "reordering",
-            Self::Mss(_) => "mss",
+            Self::Mss { .. } => "mss",
             Self::WindowClosed => "window-closed",
             Self::Ended(_) => "ended",
         }

@@ -285,11 +285,12 @@ impl Sender {
         self.cc = Self::controller(self.mss, options, self.iss);
     }
 
-    pub(super) fn set_mss(&mut self, now: Instant, mss: u16) {
+    /// Segments carry so much, of a path of this MTU.
+    pub(super) fn set_mss(&mut self, now: Instant, mss: u16, mtu: u16) {
         if mss != self.mss {
             self.mss = mss;
             self.cc.set_mss(u32::from(mss));
-            self.note(now, What::Mss(mss));
+            self.note(now, What::Mss { mss, mtu });
         }
     }
 
