@@ -59,7 +59,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "udp")]
     pub(super) fast_open: bool,
 
-    /// End after this many seconds in which nothing came or went.
+    /// End after this many seconds in which nothing came or went; over TCP, a peer that does not end
+    /// its side then has one second more.
     #[arg(short, long, value_name = "S", value_parser = report::seconds)]
     pub(super) wait: Option<Duration>,
 

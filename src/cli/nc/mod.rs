@@ -119,7 +119,7 @@ mod tests {
     use stack::frame::Payload;
     use stack::host::Host;
     use stack::rng::Rng;
-    use stack::time::Instant;
+    use stack::time::{Duration, Instant};
     use stack::transport::tcp;
     use std::collections::VecDeque;
 
@@ -219,6 +219,32 @@ mod tests {
         assert_eq!((out.as_str(), code.unwrap()), ("one two", 0));
         let (out, code) = line("-w 1 10.7.0.1 7", &["one"], false);
         assert_eq!((out.as_str(), code.unwrap()), ("one", 0), "silence ends it");
+    }
+
+    #[test]
+    fn silence_ends_it_in_time() {
+        let args = args("-w 2 10.7.0.1 9");
+        let ends = ends(&args).unwrap();
+        let script = Script([Chunk::End].into());
+        let mut line = stream::Line::new(args, ends, script, Vec::new());
+        let mut peer = simulated::host(2, &["10.7.0.1/24"], &[]);
+        simulated::listen(&mut peer, 9);
+        let mut hosts = [simulated::host(1, &["10.7.0.2/24"], &[]), peer];
+        let mut last = Instant::ZERO;
+        let (code, _) = simulated::run_both(
+            &mut hosts,
+            |host, _| while host.poll_event().is_some() {},
+            |host, now| {
+                last = now;
+                line.turn(host, now, &Wake::default())
+            },
+        );
+        assert_eq!(code.unwrap(), 0);
+        let took = last.since(Instant::ZERO);
+        assert!(
+            took >= Duration::from_secs(2) && took < Duration::from_millis(3_500),
+            "{took:?}"
+        );
     }
 
     #[test]

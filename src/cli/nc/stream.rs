@@ -22,6 +22,8 @@ use std::ops::ControlFlow;
 
 /// How long the end of a connection may take: the host goes with this process.
 const LINGER: Duration = Duration::from_secs(10);
+/// The same where silence ended it: a peer that has said nothing so far need not be waited for twice.
+const SHORT_LINGER: Duration = Duration::from_secs(1);
 /// A listener whose peer has finished stays for so long for what else there is to say: standard input
 /// may have no end.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -120,7 +122,7 @@ impl<S: Source, W: Write> Line<S, W> {
                 return ControlFlow::Break(Err(failure));
             }
             self.leave(host, now);
-            self.closing = Some((now + LINGER, 0));
+            self.closing = Some((now + SHORT_LINGER, 0));
             return ControlFlow::Continue(Some(now));
         }
         let deaf = self.open.as_ref().is_some_and(|open| open.deaf);
