@@ -938,7 +938,7 @@ mod tests {
         let world = run(Attack::Sockstress, Service::Http, 5, 1);
         assert_eq!(world.left.measure("opened"), Some(5));
         assert_eq!(world.left.measure("open"), Some(5));
-        assert_eq!(world.hosts[0].stats().resets_out, 0);
+        assert_eq!(world.hosts[0].stats().resets_to_strangers_out, 0);
         assert_eq!(world.hosts[1].stats().tcp.accepted, 5);
     }
 

@@ -300,7 +300,9 @@ fn measure_node(node: &Node, metric: &str) -> Option<i128> {
         "tcp.passive-opens" => node.total(|s| s.tcp.passive_opens),
         "tcp.accepted" => node.total(|s| s.tcp.accepted),
         "tcp.resets-in" => node.total(|s| s.tcp.resets_in),
-        "tcp.resets-out" => node.total(|s| s.tcp.resets_out + s.resets_out),
+        "tcp.resets-out" => {
+            node.total(|s| s.tcp.resets_of_connections_out + s.resets_to_strangers_out)
+        }
         "tcp.connections" => node.host().map_or(0, |h| h.tcp_connections().count()) as u64,
         "tcp.half-open" => {
             let listeners = node.host().map(Host::tcp_listeners).into_iter().flatten();

@@ -559,7 +559,7 @@ impl Host {
             options: &[],
         };
         if self.encapsulate(&mut frame, &marks) {
-            self.stats.resets_out += 1;
+            self.stats.resets_to_strangers_out += 1;
             self.reply(&way, &mut frame);
         }
     }

@@ -25,8 +25,9 @@ pub struct TcpStats {
     pub half_open_peak: u64,
     /// Resets received for connections.
     pub resets_in: u64,
-    /// Resets sent by connections; those for no connection are in [`Stats::resets_out`].
-    pub resets_out: u64,
+    /// Resets sent by connections; those for no connection are in
+    /// [`Stats::resets_to_strangers_out`].
+    pub resets_of_connections_out: u64,
     /// SYNs and acknowledgments dropped since too many waited to be accepted.
     pub backlog_overflows: u64,
     /// SYNs dropped since too many connections were half open.
@@ -92,7 +93,7 @@ pub struct Stats {
     /// Redirects followed.
     pub redirects_in: u64,
     /// TCP resets sent for segments of no connection.
-    pub resets_out: u64,
+    pub resets_to_strangers_out: u64,
     /// TCP.
     pub tcp: TcpStats,
     /// Packets cut for a smaller MTU.
@@ -118,7 +119,7 @@ impl Default for Stats {
             icmp_errors_out: 0,
             icmp_errors_in: 0,
             redirects_in: 0,
-            resets_out: 0,
+            resets_to_strangers_out: 0,
             tcp: TcpStats::default(),
             fragmented: 0,
             fragments_out: 0,

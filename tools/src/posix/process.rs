@@ -196,7 +196,7 @@ impl Process {
             "TcpInSegs" => stats.tcp.segments_in,
             "TcpOutSegs" => stats.tcp.segments_out,
             "TcpRetransSegs" => stats.tcp.retransmitted,
-            "TcpOutRsts" => stats.tcp.resets_out + stats.resets_out,
+            "TcpOutRsts" => stats.tcp.resets_of_connections_out + stats.resets_to_strangers_out,
             _ => return None,
         })
     }

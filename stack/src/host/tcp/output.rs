@@ -210,7 +210,7 @@ impl Host {
         };
         stats.segments_out += wire;
         stats.retransmitted += if out.why.is_some() { wire } else { 0 };
-        stats.resets_out += u64::from(out.flags.contains(Flags::RST));
+        stats.resets_of_connections_out += u64::from(out.flags.contains(Flags::RST));
         let label = self.label_of(key, &ends);
         let ttl = self.ttl(ttl, link.interface, ends.remote);
         self.packet(&ends, &link, out, (tos, ttl, label), partial, frame)

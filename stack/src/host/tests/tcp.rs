@@ -191,7 +191,7 @@ fn nobody_home() {
     let client = connect(&mut net);
     net.settle();
     assert_eq!(net.hosts[0].tcp_take_error(client), Some(Error::Refused));
-    assert_eq!(net.hosts[1].stats().resets_out, 1);
+    assert_eq!(net.hosts[1].stats().resets_to_strangers_out, 1);
     // Nobody has the address.
     let now = net.now;
     let nobody = SocketAddr::from(([10, 7, 0, 77], 80));
@@ -370,7 +370,7 @@ fn abort_leaves_nothing() {
     assert_eq!(state(&net.hosts[1], peer), Some(State::Closed));
     net.hosts[1].tcp_close(now, peer);
     assert_eq!(net.hosts[1].tcp_connections().count(), 0);
-    assert_eq!(net.hosts[0].stats().tcp.resets_out, 1);
+    assert_eq!(net.hosts[0].stats().tcp.resets_of_connections_out, 1);
     assert_eq!(net.hosts[1].stats().tcp.resets_in, 1);
 }
 
