@@ -27,7 +27,7 @@ use stack::net::route::{Route, RouteKind};
 use stack::net::{acd, arp, autoconf, groups, ndp, pmtu, rate, reassembly, routers};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
-use stack::transport::{raw, udp};
+use stack::transport::{raw, tcp, udp};
 use std::fmt::{Display, Write as _};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read as _, Write as _};
@@ -654,6 +654,7 @@ fn connections(host: &Host, now: Instant) -> Value {
                 "local": text(local), "remote": text(remote), "state": state.name(),
             });
             if let Some(s) = host.tcp_status(now, handle) {
+                details(&mut row, &s);
                 row["unread"] = json!(s.unread);
                 row["unsent"] = json!(s.not_sent);
                 row["unacked"] = json!(s.unacked);
@@ -672,6 +673,46 @@ fn connections(host: &Host, now: Instant) -> Value {
             row
         });
     all.collect()
+}
+
+/// What Linux's `TCP_INFO` tells of a connection beside what people ask first. Sizes are bytes, rates
+/// bytes a second.
+fn details(row: &mut Value, s: &tcp::Status) {
+    row["options"] = json!({
+        "timestamps": s.timestamps, "sack": s.sack, "ecn": s.ecn, "accurate_ecn": s.accurate.is_some(),
+        "snd_wscale": s.wscale.map(|(peer, _)| peer), "rcv_wscale": s.wscale.map(|(_, ours)| ours),
+        "fast_open": s.fast_open,
+    });
+    row["rcv_mss"] = json!(s.rcv_mss);
+    row["snd_wnd"] = json!(s.snd_wnd);
+    row["rcv_wnd"] = json!(s.rcv_wnd);
+    row["recv_limit"] = json!(s.recv_limit);
+    row["in_flight"] = json!(s.in_flight);
+    row["sacked"] = json!(s.sacked);
+    row["lost"] = json!(s.lost);
+    row["retrans"] = json!(s.retrans);
+    row["out_of_order"] = json!(s.out_of_order);
+    row["min_rtt_seconds"] = json!(s.min_rtt.map(|d| d.as_secs_f64()));
+    row["rttvar_seconds"] = json!(s.rttvar.as_secs_f64());
+    row["backoff"] = json!(s.backoff);
+    row["probes"] = json!(s.probes);
+    row["reordering"] = json!(s.reordering_degree);
+    row["reordering_seen"] = json!(s.reordering_events);
+    row["pacing_rate"] = json!(Some(s.pacing_rate).filter(|rate| *rate > 0));
+    row["delivery_rate"] = json!(s.delivery_rate);
+    row["app_limited"] = json!(s.app_limited);
+    row["delivered"] = json!(s.delivered);
+    row["delivered_ce"] = json!(s.delivered_ce);
+    row["bytes_acked"] = json!(s.bytes_acked);
+    row["bytes_retransmitted"] = json!(s.bytes_retrans);
+    row["segments_out"] = json!(s.segs_out);
+    row["segments_in"] = json!(s.segs_in);
+    row["timeouts"] = json!(s.timeouts);
+    row["recoveries"] = json!(s.recoveries);
+    row["undos"] = json!(s.undos);
+    row["duplicates_reported"] = json!(s.dsack_dups);
+    row["last_data_sent_seconds"] = json!(seconds(s.last_data_sent));
+    row["last_data_received_seconds"] = json!(seconds(s.last_data_received));
 }
 
 fn name_of(host: &Host, interface: u16) -> &str {
@@ -1024,7 +1065,6 @@ mod tests {
     use stack::host::{Config, InterfaceConfig};
     use stack::machine::{Machine as _, Port};
     use stack::rng::Rng;
-    use stack::transport::tcp;
     use stack::wire::MacAddr;
 
     fn host() -> Host {
@@ -1069,7 +1109,22 @@ mod tests {
         let (to, options) = ("10.7.0.1:7".parse().unwrap(), tcp::Options::default());
         host.tcp_connect(Instant::ZERO, to, None, options).unwrap();
         let snapshot = snapshot(&host, &[PortStats::default()], Instant::ZERO);
-        assert!(snapshot["connections"][0]["ssthresh"].is_null());
+        let row = &snapshot["connections"][0];
+        assert!(row["ssthresh"].is_null());
+        assert!(row["min_rtt_seconds"].is_null() && row["pacing_rate"].is_null());
+        for (name, want) in [
+            ("snd_wnd", 0),
+            ("in_flight", 0),
+            ("sacked", 0),
+            ("lost", 0),
+            ("retrans", 0),
+            ("delivery_rate", 0),
+            ("last_data_received_seconds", 0),
+        ] {
+            assert_eq!(row[name].as_f64(), Some(f64::from(want)), "{name}");
+        }
+        assert_eq!(row["options"]["timestamps"], true);
+        assert!(row["rcv_wnd"].is_u64() && row["rttvar_seconds"].is_f64());
         let text = render(&serde_json::from_str(&snapshot.to_string()).unwrap());
         assert!(
             text.contains("SYN-SENT  cubic  rto 1000 ms  ssthresh -"),
