@@ -98,11 +98,12 @@ pub struct Status {
     pub rttvar: Duration,
     /// Smallest round-trip time lately.
     pub min_rtt: Option<Duration>,
-    /// Congestion window.
+    /// Congestion window: of bytes, where Linux and RFC 8985 count segments, so that of segments that
+    /// are not full more may be in flight, and several may count as one.
     pub cwnd: u32,
     /// Slow start threshold.
     pub ssthresh: u32,
-    /// Sent and not acknowledged.
+    /// Sent and not acknowledged (bytes as well, as are the next three).
     pub unacked: u32,
     /// Of these acknowledged selectively.
     pub sacked: u32,
