@@ -102,10 +102,12 @@ pub struct Config {
 ///
 /// Above `pressure`, and from then on until it is less than `low`, nothing grows: windows stay as
 /// large as they are, what comes out of order is given up, the longest held first, send buffers take
-/// up to 16 KiB. At `high` no window promises more than 4 KiB or two segments of what is not read;
+/// up to 16 KiB. At 7/8 of `high` no window promises more than 4 KiB or two segments of what is not read;
 /// what comes beyond that is dropped, though it was promised, send buffers take 4 KiB, and the
 /// oldest connections that nobody holds any more and that still have something to send are reset.
-/// So all that is ever held is `high` and a segment and 4 KiB for each connection.
+/// At `high`, but for the longest segment, nothing is taken at all, from the network or from users: no
+/// more than `high` is ever held, with however many connections (where `high` is many times what a
+/// user may write at once).
 ///
 /// What lies around the data is not counted: a connection's own 1 KiB, and what buffers of a device
 /// are larger than the frames in them.
@@ -115,7 +117,7 @@ pub struct TcpMemory {
     pub low: u64,
     /// Above this nothing grows.
     pub pressure: u64,
-    /// From here on nothing is taken.
+    /// So much is held at most.
     pub high: u64,
 }
 
@@ -128,6 +130,20 @@ impl TcpMemory {
             pressure,
             high: pressure + pressure / 2,
         }
+    }
+
+    /// From here on only those are given something that hold nearly nothing.
+    #[must_use]
+    pub const fn spent(self) -> u64 {
+        self.high / 8 * 7
+    }
+
+    /// From here on nothing is taken: the longest segment would be too much, or, where all is little,
+    /// a few.
+    #[must_use]
+    pub const fn gone(self) -> u64 {
+        let (little, longest) = (self.high / 16, 64 << 10);
+        self.high - if little < longest { little } else { longest }
     }
 }
 

@@ -42,7 +42,7 @@
 //! | whom a socket sent to, of whom errors are believed | 16 | the one sent to longest ago | 64 B |
 //! | TCP connections | 1,048,576, 1 KiB each beyond buffers | the oldest that nobody holds in TIME-WAIT; else the newest | 1 GiB |
 //! | a connection's buffers | `tcp::Options`: 4 MiB out, 6 MiB in | what does not fit: a call would block, the window closes | 10 MiB |
-//! | all connections' data | `tcp_memory`: 192 MiB, and a segment and 4 KiB for each | nothing grows from 128 MiB on, what is out of order goes; at the bound what comes is dropped, and orphans go | 192 MiB and that |
+//! | all connections' data | `tcp_memory`: 192 MiB | nothing grows from 128 MiB on, what is out of order goes; from 168 MiB on each keeps 4 KiB each way, and orphans go; at the bound what comes is dropped | 192 MiB |
 //! | half-open connections, each listener | `ListenOptions`: 256 | the newest, which gets a cookie | 256 KiB |
 //! | connections to be accepted, each listener | `ListenOptions`: 128 | the newest SYN or acknowledgment | their buffers |
 //! | connections that close by themselves | 65,536, and 262,144 in TIME-WAIT | the newest is reset; of TIME-WAIT the oldest goes | of all connections |

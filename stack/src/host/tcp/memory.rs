@@ -5,7 +5,7 @@
 //!                                               | above `pressure`
 //!                                               v
 //!                                            relieve: prune the one that has held early data longest, ..
-//!                                               | at `high`
+//!                                               | at 7/8 of `high`
 //!                                               v
 //!                                            reset the oldest orphan that has something to send, ..
 //! ```
@@ -183,6 +183,9 @@ impl Host {
     /// Forgets what a connection holds that goes.
     pub(super) fn discharge(&mut self, entry: &Entry) {
         self.tcp.memory.used -= u64::from(entry.charged);
+        if self.tcp.memory.supply != Supply::Ample {
+            self.note_supply();
+        }
     }
 
     /// Finds how much is left, and takes back what can be.
@@ -196,7 +199,7 @@ impl Host {
             self.stats.tcp.pruned += 1;
             self.stats.tcp.pruned_bytes += u64::from(gone);
         }
-        while self.tcp.memory.used >= bounds.high
+        while self.tcp.memory.used >= bounds.spent()
             && let Some(key) = self.tcp.first_orphan()
         {
             if let Some(entry) = self.tcp.connections.get_mut(key) {
@@ -215,7 +218,8 @@ impl Host {
         let memory = &mut self.tcp.memory;
         let was = memory.supply;
         memory.supply = match memory.used {
-            used if used >= bounds.high => Supply::Spent,
+            used if used >= bounds.gone() => Supply::Gone,
+            used if used >= bounds.spent() => Supply::Spent,
             used if used > bounds.pressure => Supply::Scarce,
             used if used < bounds.low => Supply::Ample,
             // Between the two as before.

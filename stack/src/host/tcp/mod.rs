@@ -677,6 +677,7 @@ impl Host {
                 continue;
             };
             if entry.connection.poll_timeout().is_some_and(|t| t <= now) {
+                entry.connection.set_supply(self.tcp.memory.supply);
                 entry.connection.handle_timeout(now);
             }
             self.refresh(now, key);

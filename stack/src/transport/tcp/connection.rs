@@ -140,6 +140,8 @@ pub struct Connection {
     pub(super) ready: Readiness,
     /// The user wants to be told of room to write.
     wants_room: bool,
+    /// There was none since all memory was gone.
+    starved: bool,
     pub(super) reset: Option<PendingReset>,
     pub(super) last_heard: Instant,
     pub(super) segs_in: u64,
@@ -183,6 +185,7 @@ impl Connection {
             error: None,
             ready: Readiness::NONE,
             wants_room: false,
+            starved: false,
             reset: None,
             last_heard: now,
             segs_in: 0,
@@ -448,10 +451,11 @@ impl Connection {
             Supply::Ample => limit,
             Supply::Scarce => limit.min(memory::SCARCE_SEND),
             Supply::Spent => limit.min(memory::LEAST),
+            Supply::Gone => 0,
         }
     }
 
-    fn may_send(&mut self) -> Result<usize, Error> {
+    fn may_send(&mut self, now: Instant) -> Result<usize, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -465,6 +469,11 @@ impl Connection {
         let least = usize::try_from(self.options.send_buffer.initial / 4).unwrap_or(0);
         if room == 0 || room < least.min(2048) {
             self.wants_room = true;
+            if self.rcv.supply == Supply::Gone {
+                // Others' memory is what is waited for: nothing that happens here tells of it.
+                self.starved = true;
+                self.timers.set(Timer::Idle, now + IDLE);
+            }
             return Err(Error::WouldBlock);
         }
         Ok(room)
@@ -489,7 +498,7 @@ impl Connection {
         data: &[u8],
         boundary: Boundary,
     ) -> Result<usize, Error> {
-        let room = self.may_send()?;
+        let room = self.may_send(now)?;
         let n = room.min(data.len());
         self.before_send(now);
         self.snd.buffer.write(data.get(..n).unwrap_or_default());
@@ -511,7 +520,7 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_bytes(&mut self, now: Instant, mut data: Bytes) -> Result<usize, Error> {
-        let room = self.may_send()?;
+        let room = self.may_send(now)?;
         let n = room.min(data.len());
         self.wants_room |= n < data.len();
         self.before_send(now);
@@ -772,6 +781,12 @@ impl Connection {
 
     /// Gives memory back where nothing has happened for a while.
     fn on_idle(&mut self, now: Instant) {
+        if self.starved && self.rcv.supply == Supply::Gone {
+            return self.timers.set(Timer::Idle, now + IDLE);
+        }
+        if core::mem::take(&mut self.starved) {
+            self.note_room();
+        }
         let active = self.last_heard + IDLE;
         let busy = self.snd.flight() > 0 || self.snd.buffer.len() > 0;
         if busy || active > now {

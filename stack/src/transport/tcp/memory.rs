@@ -1,8 +1,8 @@
 //! What a connection does where all connections of a host together hold much, or all that they may.
 //!
 //! ```text
-//!   bytes held     0 ........ low ........ pressure ........ high ....
-//!   supply           ample     |  as before   |    scarce      |  spent
+//!   bytes held     0 ........ low ........ pressure ........ 7/8 high .... high, but for a segment
+//!   supply           ample     |  as before   |    scarce      |  spent          |  gone
 //! ```
 //!
 //! | supply | windows | what comes early | what is written | what comes in time |
@@ -10,12 +10,13 @@
 //! | ample | as the options say | is kept, up to twice the buffer | as the options say | is taken |
 //! | scarce | stop growing | is kept up to [`LEAST`] | is taken up to [`SCARCE_SEND`] | is taken |
 //! | spent | promise no more than [`LEAST`] unread | the same | is taken up to [`LEAST`] | is dropped where that much waits |
+//! | gone | as if spent | is dropped | is not taken | is dropped |
 //!
 //! Read first: RFC 9293 §3.8.6 (windows), RFC 2018 §8 (what was told of may be given up again).
 //!
-//! Promises: a window never shrinks; a connection that holds nothing always makes progress, one
-//! segment at a time; who waits for room to write is told of it when the buffer is empty at the
-//! latest.
+//! Promises: a window never shrinks; a connection that holds nothing makes progress, one segment at a
+//! time, until all is gone; who waits for room to write is told of it when the buffer is empty at
+//! the latest, or a quarter of a second after there is some again.
 //!
 //! Left out: a supply of each connection's own; its options bound it.
 
@@ -27,8 +28,11 @@ pub enum Supply {
     Ample,
     /// Little: nothing grows any more.
     Scarce,
-    /// None: no more is promised, and what was promised is not kept.
+    /// None but for those that hold nearly nothing: no more is promised, and what was promised is not
+    /// kept.
     Spent,
+    /// None at all.
+    Gone,
 }
 
 impl Supply {
@@ -39,6 +43,7 @@ impl Supply {
             Self::Ample => "ample",
             Self::Scarce => "scarce",
             Self::Spent => "spent",
+            Self::Gone => "gone",
         }
     }
 }

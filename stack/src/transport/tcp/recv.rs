@@ -270,8 +270,10 @@ impl Receiver {
     #[inline]
     fn limit_now(&self) -> u32 {
         match (self.supply, &self.packets) {
-            (Supply::Spent, None) => self.limit.min(self.least()),
-            (Supply::Spent, Some(p)) => self.limit.min(p.memory(u64::from(self.least()))),
+            (Supply::Spent | Supply::Gone, None) => self.limit.min(self.least()),
+            (Supply::Spent | Supply::Gone, Some(p)) => {
+                self.limit.min(p.memory(u64::from(self.least())))
+            }
             _ => self.limit,
         }
     }
@@ -310,6 +312,9 @@ impl Receiver {
     /// Whether `len` bytes more are refused, since nothing is left and enough waits.
     fn is_spent(&self, len: usize) -> bool {
         let held = self.memory();
+        if self.supply == Supply::Gone {
+            return true;
+        }
         self.supply == Supply::Spent && held > 0 && held.saturating_add(len32(len)) > self.least()
     }
 
