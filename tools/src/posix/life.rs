@@ -668,7 +668,8 @@ impl Process {
             return Ok(0);
         }
         socket.shut_read |= read;
-        if read {
+        // FreeBSD resets only once the user has let go.
+        if read && self.sysctls.profile == Profile::Linux {
             self.host.tcp_shutdown_read(handle);
         }
         let socket = self.socket_mut(fd)?;
