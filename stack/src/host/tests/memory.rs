@@ -199,7 +199,7 @@ fn what_is_written_and_not_taken_is_bounded() {
     let clients = crowd.clients.clone();
     let told = crowd.told_of_room(&clients[..2]);
     assert!(told >= 2, "{told}");
-    assert_ne!(crowd.net.hosts[1].tcp_supply(), Supply::Ample);
+    assert!(crowd.net.hosts[1].tcp_supply() < Supply::Spent);
     assert_eq!(told + crowd.told_of_room(&clients[2..]), COUNT);
     let host = &crowd.net.hosts[1];
     assert_eq!((host.tcp_memory(), host.tcp_supply()), (0, Supply::Ample));
