@@ -230,11 +230,10 @@ impl Sender {
         }
         let lost = self.track.board.lost().saturating_sub(before);
         self.note_lost(cx.now, lost, segments);
-        if lost > 0 && !out.probe_lost {
-            if matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr) {
-                self.cwr |= cx.options.loud_cwr && self.phase != Phase::Cwr;
-                self.enter_recovery(cx.now, flight);
-            }
+        let calm = matches!(self.phase, Phase::Open | Phase::Disorder | Phase::Cwr);
+        if lost > 0 && !out.probe_lost && calm {
+            self.cwr |= cx.options.loud_cwr && self.phase != Phase::Cwr;
+            self.enter_recovery(cx.now, flight);
         }
         lost
     }
