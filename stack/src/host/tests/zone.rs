@@ -242,9 +242,9 @@ fn two_connections_differ_by_their_zone_alone() {
     let refused = refused.unwrap();
     net.settle();
     assert_eq!(net.hosts[0].tcp_state(refused), Some(State::Closed));
-    let resets = [1, 2].map(|n: usize| net.hosts[n].stats().tcp.resets_out);
+    let resets = [1, 2].map(|n: usize| net.hosts[n].stats().tcp.resets_of_connections_out);
     assert_eq!(
-        resets.iter().sum::<u64>() + net.hosts[2].stats().resets_out,
+        resets.iter().sum::<u64>() + net.hosts[2].stats().resets_to_strangers_out,
         1
     );
 }
