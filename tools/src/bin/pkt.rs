@@ -22,7 +22,10 @@ struct Args {
     /// Whose defaults the stack takes.
     #[arg(long, value_enum, default_value = "linux")]
     profile: ProfileArg,
-    /// Which sockets over which wire; a script's own --ip_version comes first.
+    /// Which sockets over which wire.
+    ///
+    /// A script's own --ip_version comes first, and then its name: `…v6.pkt` runs in v6 alone,
+    /// `…v4.pkt` in v4 and mapped alone.
     #[arg(long, value_enum, default_value = "v4")]
     mode: ModeArg,
     /// A name that scripts find defined.
@@ -169,7 +172,7 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
     for path in paths {
         let text = read(&path);
         let only = text.as_deref().ok().and_then(mode_asked);
-        let modes = only.map_or_else(|| asked.to_vec(), |mode| vec![mode]);
+        let modes = only.map_or_else(|| named(&path, asked), |mode| vec![mode]);
         for mode in modes {
             let options = Options {
                 profile,
@@ -184,6 +187,21 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
         }
     }
     Ok(cases)
+}
+
+/// The modes that a script's name leaves of those that are asked for, or those that it names.
+fn named(path: &Path, asked: &[Mode]) -> Vec<Mode> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let fits = |mode: &Mode| match mode {
+        Mode::V6 => !stem.ends_with("v4"),
+        Mode::V4 | Mode::Mapped => !stem.ends_with("v6"),
+    };
+    let left: Vec<Mode> = asked.iter().copied().filter(fits).collect();
+    match (left.is_empty(), stem.ends_with("v6")) {
+        (false, _) => left,
+        (true, true) => vec![Mode::V6],
+        (true, false) => vec![Mode::V4],
+    }
 }
 
 /// Longer than any script.
