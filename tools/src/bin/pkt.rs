@@ -211,6 +211,12 @@ const LONGEST: u64 = 16 << 20;
 fn read(path: &Path) -> Result<String, String> {
     let told = |why: std::io::Error| format!("it cannot be read: {why}");
     let about = std::fs::metadata(path).map_err(told)?;
+    if about.is_dir() {
+        return match std::fs::read_dir(path) {
+            Err(why) => Err(format!("the folder cannot be read: {why}")),
+            Ok(_) => Err("it is a folder".to_owned()),
+        };
+    }
     if !about.is_file() {
         return Err("it is no file".to_owned());
     }
@@ -221,7 +227,8 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Finds scripts; `seen` has the folders that were looked at, which links may name again.
+/// Finds scripts; `seen` has the folders that were looked at, which may be named again. A link to a
+/// folder is none of those within: it may lead anywhere.
 fn walk(
     path: &Path,
     seen: &mut BTreeSet<PathBuf>,
@@ -239,7 +246,8 @@ fn walk(
         .collect::<Result<Vec<_>, _>>()?;
     inside.sort();
     for path in inside {
-        if path.is_dir() || path.extension().is_some_and(|ext| ext == "pkt") {
+        let (real, link) = (path.is_dir(), path.is_symlink());
+        if real && !link || !real && path.extension().is_some_and(|ext| ext == "pkt") {
             // One that cannot be opened is told of in the list.
             if walk(&path, seen, found).is_err() {
                 found.push(path);
@@ -249,7 +257,13 @@ fn walk(
     Ok(())
 }
 
-fn print(case: &Case, report: &Report, several: bool, verbose: bool) {
+fn print(
+    out: &mut impl Write,
+    case: &Case,
+    report: &Report,
+    several: bool,
+    verbose: bool,
+) -> std::io::Result<()> {
     let name = case.path.display();
     let mode = if several {
         format!(" [{}]", case.mode())
