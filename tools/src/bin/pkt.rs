@@ -2,6 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,9 @@ use tools::posix::{Mode, Profile};
 /// Runs packetdrill scripts against this stack: no root, no device, virtual time.
 ///
 /// Prints a line for each script (ok, FAIL and what differs, or "cannot run" and which statement
-/// is why), then `N of M pass`. Ends with 0 only where all pass.
+/// is why) as soon as it is done, then `N of M pass`. Ends with 0 only where all pass.
+///
+/// Folders are searched as find(1) does: links to folders are not followed.
 #[derive(Parser)]
 #[command(name = "pkt", after_help = EXAMPLES)]
 struct Args {
@@ -111,29 +114,48 @@ fn main() -> ExitCode {
     if args.bench {
         return bench(&cases);
     }
-    let reports: Vec<Report> = cases.iter().map(Case::report).collect();
-    let several = args.mode == ModeArg::All;
-    for (case, report) in cases.iter().zip(&reports) {
-        if args.json {
-            println!("{}", as_json(case, report));
-        } else {
-            print(case, report, several, args.verbose);
+    match list(&args, &cases) {
+        Ok(code) => code,
+        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => UNREAD.into(),
+        Err(why) => {
+            eprintln!("pkt: {why}");
+            ExitCode::from(2)
         }
     }
-    let count = |test: fn(&Outcome) -> bool| reports.iter().filter(|r| test(&r.outcome)).count();
-    let passed = count(|outcome| matches!(outcome, Outcome::Pass));
-    let unable = count(|outcome| matches!(outcome, Outcome::Cannot { .. }));
-    let total = reports.len();
-    if args.json {
-        let failed = total - passed - unable;
-        println!(
-            "{}",
-            serde_json::json!({"pass": passed, "of": total, "fail": failed, "cannot": unable})
-        );
-    } else {
-        println!("{passed} of {total} pass");
+}
+
+/// How a program ends that SIGPIPE ends: whoever reads has seen enough.
+const UNREAD: u8 = 128 + 13;
+
+/// Runs all, and tells of each when it is done: what comes after it may not end.
+fn list(args: &Args, cases: &[Case]) -> std::io::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let several = args.mode == ModeArg::All;
+    let (mut passed, mut failed, mut unable) = (0usize, 0usize, 0usize);
+    for case in cases {
+        let report = case.report();
+        match report.outcome {
+            Outcome::Pass => passed += 1,
+            Outcome::Fail { .. } => failed += 1,
+            Outcome::Cannot { .. } => unable += 1,
+        }
+        if args.json {
+            writeln!(out, "{}", as_json(case, &report))?;
+        } else {
+            print(&mut out, case, &report, several, args.verbose)?;
+        }
     }
-    ExitCode::from(u8::from(passed != total))
+    let total = cases.len();
+    if args.json {
+        let sum = serde_json::json!({
+            "pass": passed, "of": total, "fail": failed, "cannot": unable
+        });
+        writeln!(out, "{sum}")?;
+    } else {
+        writeln!(out, "{passed} of {total} pass")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::from(u8::from(passed != total)))
 }
 
 /// Every script in every mode it is to run in, in the order of their names.
@@ -271,22 +293,23 @@ fn print(
         String::new()
     };
     match &report.outcome {
-        Outcome::Pass => println!("ok         {name}{mode}"),
+        Outcome::Pass => writeln!(out, "ok         {name}{mode}")?,
         Outcome::Cannot { at, why } => {
-            println!("cannot run {name}{mode}: line {}: {why}", at.line);
+            writeln!(out, "cannot run {name}{mode}: line {}: {why}", at.line)?;
         }
         Outcome::Fail { at, why, details } => {
-            println!("FAIL       {name}:{}{mode}: {why}", at.line);
+            writeln!(out, "FAIL       {name}:{}{mode}: {why}", at.line)?;
             for line in details {
-                println!("             {line}");
+                writeln!(out, "             {line}")?;
             }
         }
     }
     if verbose {
         for line in &report.exchange {
-            println!("    {line}");
+            writeln!(out, "    {line}")?;
         }
     }
+    Ok(())
 }
 
 fn as_json(case: &Case, report: &Report) -> serde_json::Value {
