@@ -11,6 +11,7 @@
 //! Left out: definitions, `while`, and formats within texts. What is not understood is said to be so, never passed over.
 
 use super::constants;
+use crate::posix::TcpInfo;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -790,6 +791,9 @@ impl Reader<'_> {
         }
         if let Some(value) = (self.field)(name) {
             return Ok(Int(value));
+        }
+        if name.starts_with("tcpi_") && TcpInfo::default().get(name).is_some() {
+            return unknown(format!("{name} is not counted"));
         }
         unknown(format!("`{name}` in code is not known"))
     }

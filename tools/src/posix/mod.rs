@@ -21,7 +21,7 @@
 //! | `io` | bytes in and out, pipes, splice |
 //! | `poll` | poll and epoll |
 //! | `option`, `sysctl` | what can be set, and how our TCP is told |
-//! | `status` | `struct tcp_info` of a socket |
+//! | `status`, `traffic` | `struct tcp_info` of a socket, and what is counted for it |
 //!
 //! Read first: tcp(7), ip(7), socket(7) of Linux's manual.
 //!
@@ -45,6 +45,7 @@ mod status;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use call::{Answer, Call, ControlMessage, EpollEvent, Op, OptVal, PollFd, Target};
 pub use errno::Errno;

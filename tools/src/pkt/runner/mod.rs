@@ -265,7 +265,8 @@ impl Runner<'_> {
         let field = |name: &str| {
             let place = MEMINFO.iter().position(|known| *known == name);
             let memory = place.and_then(|at| memory.get(at).copied()).map(u64::from);
-            memory.or_else(|| info.get(name)).map(i128::from)
+            let counted = || info.get(name).filter(|_| info.is_counted(name));
+            memory.or_else(counted).map(i128::from)
         };
         match code::run(text, &field, &mut self.variables) {
             Ok(()) => Ok(()),
