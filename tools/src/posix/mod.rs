@@ -50,6 +50,6 @@ mod traffic;
 pub use call::{Answer, Call, ControlMessage, EpollEvent, Op, OptVal, PollFd, Target};
 pub use errno::Errno;
 pub use info::TcpInfo;
-pub(crate) use option::{SO_NOSIGPIPE, TCP_KEEPINIT, TCP_NOOPT, is_unhonoured};
+pub(crate) use option::{SO_NOSIGPIPE, TCP_KEEPINIT, TCP_NOOPT, TCP_RTO_MAX_MS, is_unhonoured};
 pub use process::Process;
 pub use setup::{Mode, Profile, Sent, Setup};

@@ -1,7 +1,7 @@
 //! The kernel and one program's descriptors: time, packets, and which call goes where.
 
 use super::epoll::Epoll;
-use super::socket::Socket;
+use super::socket::{Socket, Stage};
 use super::sysctl::Sysctls;
 use super::traffic::{Segment, Traffic};
 use super::{Answer, Call, Errno, Mode, Op, Profile, Sent, Setup, TcpInfo};
@@ -488,6 +488,13 @@ impl Process {
         let packet = frame.to_bytes().to_vec();
         self.count_out(&packet, mss);
         self.out.push_back(Sent { at, packet, mss });
+    }
+
+    /// Whether a descriptor is a connection, or one that opens.
+    #[must_use]
+    pub fn is_connection(&self, fd: i32) -> bool {
+        let socket = self.socket_of(fd);
+        socket.is_ok_and(|socket| matches!(socket.stage, Stage::Tcp(_)))
     }
 
     /// The status of a connection.
