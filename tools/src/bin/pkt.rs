@@ -23,6 +23,8 @@ struct Args {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Whose defaults the stack takes.
+    ///
+    /// What a collection sets besides (its defaults.sh) holds for scripts that call it.
     #[arg(long, value_enum, default_value = "linux")]
     profile: ProfileArg,
     /// Which sockets over which wire.

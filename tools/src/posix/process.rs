@@ -319,6 +319,12 @@ impl Process {
         Ok(())
     }
 
+    /// Sets what collections of scripts set before each (`defaults.sh`).
+    pub fn take_collection_defaults(&mut self) {
+        self.sysctls.take_collections();
+        self.apply_sysctls();
+    }
+
     /// Makes a call, or goes on with one that waits: ask again after time or packets have moved.
     pub fn call(&mut self, call: &mut Call) -> Poll<Answer> {
         let begun = *call.begun.get_or_insert(self.now);

@@ -201,6 +201,10 @@ impl Runner<'_> {
                 Err(why) if !lenient => cannot(format!("sysctl {name}={value}: {why}")),
                 _ => Ok(()),
             },
+            Step::Defaults => {
+                self.process.take_collection_defaults();
+                Ok(())
+            }
             Step::Mtu(_) => cannot("the MTU can only be set before the first event"),
             Step::File(name, len) => {
                 self.files.insert(name.clone(), *len);
