@@ -61,6 +61,7 @@ pub const NODE: &[&str] = &[
     "tcp.half-open",
     "tcp.half-open-peak",
     "tcp.buffered",
+    "tcp.memory-peak",
     "tcp.cookies-sent",
     "tcp.cookies-accepted",
     "tcp.time-waits-evicted",
@@ -311,6 +312,7 @@ fn measure_node(node: &Node, metric: &str) -> Option<i128> {
                 .sum::<usize>() as u64
         }
         "tcp.buffered" => node.host().map_or(0, Host::tcp_buffered),
+        "tcp.memory-peak" => node.most(|s| s.tcp.memory_peak),
         "tcp.connections-peak" => node.most(|s| s.tcp.connections_peak),
         "tcp.half-open-peak" => node.most(|s| s.tcp.half_open_peak),
         "tcp.cookies-sent" => node.total(|s| s.tcp.cookies_sent),

@@ -41,6 +41,7 @@ fn links_and_pipes_stop_nothing() {
     std::fs::write(path.join("in/good.pkt"), PASSES).unwrap();
     std::os::unix::fs::symlink("nowhere", path.join("gone.pkt")).unwrap();
     std::os::unix::fs::symlink("..", path.join("in/loop")).unwrap();
+    std::os::unix::fs::symlink("/proc", path.join("in/proc")).unwrap();
     let pipe = path.join("pipe.pkt");
     let made = Command::new("mkfifo").arg(&pipe).status();
     let pipes = usize::from(made.is_ok_and(|status| status.success()));
@@ -61,4 +62,43 @@ fn no_script_is_no_success() {
     assert_eq!(pkt(path, &[]).status.code(), Some(0));
     assert_eq!(pkt(path, &["--only", "zzz"]).status.code(), Some(2));
     assert_eq!(pkt(&path.join("none"), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn names_say_over_what_they_run() {
+    let Folder(path) = &Folder::new("modes");
+    for name in ["a-v4.pkt", "b-v6.pkt", "c.pkt"] {
+        std::fs::write(path.join(name), PASSES).unwrap();
+    }
+    for (mode, modes) in [
+        ("v4", ["v4", "v6", "v4"].as_slice()),
+        ("v6", &["v4", "v6", "v6"]),
+        ("all", &["v4", "mapped", "v6", "v4", "mapped", "v6"]),
+    ] {
+        let output = pkt(path, &["--json", "--mode", mode]);
+        let list = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found: Vec<&str> = list
+            .lines()
+            .filter_map(|line| line.split_once("\"mode\":\"")?.1.split('"').next())
+            .collect();
+        assert_eq!(found, modes, "{mode}: {list}");
+    }
+}
+
+#[test]
+fn a_reader_may_go() {
+    let Folder(path) = &Folder::new("head");
+    for n in 0..40 {
+        std::fs::write(path.join(format!("{n}.pkt")), PASSES).unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pkt"))
+        .arg(path)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), told.as_str()), (Some(141), ""));
 }

@@ -239,6 +239,9 @@ unsafe extern "C" fn recvmsg(
     give_size(answer)
 }
 
+/// So much that is not there may be told of by what it lacks, and more by its length.
+const MOST_OF_NOTHING: usize = 1 << 20;
+
 /// All kinds of sending.
 ///
 /// # Safety
@@ -252,13 +255,17 @@ unsafe fn transmit(
 ) -> Answer {
     // SAFETY: as the caller says.
     let data = unsafe { gather(pieces) };
-    let len: usize = pieces.iter().map(|piece| piece.iov_len).sum();
+    let lengths = pieces.iter().map(|piece| piece.iov_len);
+    let len = lengths.fold(0, usize::saturating_add);
     let to = match to? {
         Target::Addr(addr) => Some(addr),
         Target::Null => None,
         Target::Unspec => return Err(Errno::EAFNOSUPPORT),
     };
     let null = data.is_none();
+    if null && len > MOST_OF_NOTHING {
+        return Err(Errno::EFAULT);
+    }
     let data = data.unwrap_or_else(|| vec![0; len]);
     let op = Op::Send {
         fd,

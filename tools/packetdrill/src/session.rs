@@ -93,6 +93,8 @@ impl Session {
     /// In words, where a flag names a setting that there is not.
     pub fn new(flags: &Flags) -> Result<Self, String> {
         let mut process = Process::new(&flags.setup);
+        // The tool has run them by now, and only what changes from here on is seen.
+        process.take_collection_defaults();
         process.set_epoch(EPOCH);
         process.set_cut(flags.cut);
         for (name, value) in &flags.sysctls {

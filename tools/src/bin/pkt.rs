@@ -2,6 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,9 @@ use tools::posix::{Mode, Profile};
 /// Runs packetdrill scripts against this stack: no root, no device, virtual time.
 ///
 /// Prints a line for each script (ok, FAIL and what differs, or "cannot run" and which statement
-/// is why), then `N of M pass`. Ends with 0 only where all pass.
+/// is why) as soon as it is done, then `N of M pass`. Ends with 0 only where all pass.
+///
+/// Folders are searched as find(1) does: links to folders are not followed.
 #[derive(Parser)]
 #[command(name = "pkt", after_help = EXAMPLES)]
 struct Args {
@@ -20,9 +23,14 @@ struct Args {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Whose defaults the stack takes.
+    ///
+    /// What a collection sets besides (its defaults.sh) holds for scripts that call it.
     #[arg(long, value_enum, default_value = "linux")]
     profile: ProfileArg,
-    /// Which sockets over which wire; a script's own --ip_version comes first.
+    /// Which sockets over which wire.
+    ///
+    /// A script's own --ip_version comes first, and then its name: `…v6.pkt` runs in v6 alone,
+    /// `…v4.pkt` in v4 and mapped alone.
     #[arg(long, value_enum, default_value = "v4")]
     mode: ModeArg,
     /// A name that scripts find defined.
@@ -108,29 +116,48 @@ fn main() -> ExitCode {
     if args.bench {
         return bench(&cases);
     }
-    let reports: Vec<Report> = cases.iter().map(Case::report).collect();
-    let several = args.mode == ModeArg::All;
-    for (case, report) in cases.iter().zip(&reports) {
-        if args.json {
-            println!("{}", as_json(case, report));
-        } else {
-            print(case, report, several, args.verbose);
+    match list(&args, &cases) {
+        Ok(code) => code,
+        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => UNREAD.into(),
+        Err(why) => {
+            eprintln!("pkt: {why}");
+            ExitCode::from(2)
         }
     }
-    let count = |test: fn(&Outcome) -> bool| reports.iter().filter(|r| test(&r.outcome)).count();
-    let passed = count(|outcome| matches!(outcome, Outcome::Pass));
-    let unable = count(|outcome| matches!(outcome, Outcome::Cannot { .. }));
-    let total = reports.len();
-    if args.json {
-        let failed = total - passed - unable;
-        println!(
-            "{}",
-            serde_json::json!({"pass": passed, "of": total, "fail": failed, "cannot": unable})
-        );
-    } else {
-        println!("{passed} of {total} pass");
+}
+
+/// How a program ends that SIGPIPE ends: whoever reads has seen enough.
+const UNREAD: u8 = 128 + 13;
+
+/// Runs all, and tells of each when it is done: what comes after it may not end.
+fn list(args: &Args, cases: &[Case]) -> std::io::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let several = args.mode == ModeArg::All;
+    let (mut passed, mut failed, mut unable) = (0usize, 0usize, 0usize);
+    for case in cases {
+        let report = case.report();
+        match report.outcome {
+            Outcome::Pass => passed += 1,
+            Outcome::Fail { .. } => failed += 1,
+            Outcome::Cannot { .. } => unable += 1,
+        }
+        if args.json {
+            writeln!(out, "{}", as_json(case, &report))?;
+        } else {
+            print(&mut out, case, &report, several, args.verbose)?;
+        }
     }
-    ExitCode::from(u8::from(passed != total))
+    let total = cases.len();
+    if args.json {
+        let sum = serde_json::json!({
+            "pass": passed, "of": total, "fail": failed, "cannot": unable
+        });
+        writeln!(out, "{sum}")?;
+    } else {
+        writeln!(out, "{passed} of {total} pass")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::from(u8::from(passed != total)))
 }
 
 /// Every script in every mode it is to run in, in the order of their names.
@@ -169,7 +196,7 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
     for path in paths {
         let text = read(&path);
         let only = text.as_deref().ok().and_then(mode_asked);
-        let modes = only.map_or_else(|| asked.to_vec(), |mode| vec![mode]);
+        let modes = only.map_or_else(|| named(&path, asked), |mode| vec![mode]);
         for mode in modes {
             let options = Options {
                 profile,
@@ -186,6 +213,21 @@ fn cases(args: &Args) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
+/// The modes that a script's name leaves of those that are asked for, or those that it names.
+fn named(path: &Path, asked: &[Mode]) -> Vec<Mode> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let fits = |mode: &Mode| match mode {
+        Mode::V6 => !stem.ends_with("v4"),
+        Mode::V4 | Mode::Mapped => !stem.ends_with("v6"),
+    };
+    let left: Vec<Mode> = asked.iter().copied().filter(fits).collect();
+    match (left.is_empty(), stem.ends_with("v6")) {
+        (false, _) => left,
+        (true, true) => vec![Mode::V6],
+        (true, false) => vec![Mode::V4],
+    }
+}
+
 /// Longer than any script.
 const LONGEST: u64 = 16 << 20;
 
@@ -193,6 +235,12 @@ const LONGEST: u64 = 16 << 20;
 fn read(path: &Path) -> Result<String, String> {
     let told = |why: std::io::Error| format!("it cannot be read: {why}");
     let about = std::fs::metadata(path).map_err(told)?;
+    if about.is_dir() {
+        return match std::fs::read_dir(path) {
+            Err(why) => Err(format!("the folder cannot be read: {why}")),
+            Ok(_) => Err("it is a folder".to_owned()),
+        };
+    }
     if !about.is_file() {
         return Err("it is no file".to_owned());
     }
@@ -203,7 +251,8 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Finds scripts; `seen` has the folders that were looked at, which links may name again.
+/// Finds scripts; `seen` has the folders that were looked at, which may be named again. A link to a
+/// folder is none of those within: it may lead anywhere.
 fn walk(
     path: &Path,
     seen: &mut BTreeSet<PathBuf>,
@@ -221,7 +270,8 @@ fn walk(
         .collect::<Result<Vec<_>, _>>()?;
     inside.sort();
     for path in inside {
-        if path.is_dir() || path.extension().is_some_and(|ext| ext == "pkt") {
+        let (real, link) = (path.is_dir(), path.is_symlink());
+        if real && !link || !real && path.extension().is_some_and(|ext| ext == "pkt") {
             // One that cannot be opened is told of in the list.
             if walk(&path, seen, found).is_err() {
                 found.push(path);
@@ -231,7 +281,13 @@ fn walk(
     Ok(())
 }
 
-fn print(case: &Case, report: &Report, several: bool, verbose: bool) {
+fn print(
+    out: &mut impl Write,
+    case: &Case,
+    report: &Report,
+    several: bool,
+    verbose: bool,
+) -> std::io::Result<()> {
     let name = case.path.display();
     let mode = if several {
         format!(" [{}]", case.mode())
@@ -239,22 +295,23 @@ fn print(case: &Case, report: &Report, several: bool, verbose: bool) {
         String::new()
     };
     match &report.outcome {
-        Outcome::Pass => println!("ok         {name}{mode}"),
+        Outcome::Pass => writeln!(out, "ok         {name}{mode}")?,
         Outcome::Cannot { at, why } => {
-            println!("cannot run {name}{mode}: line {}: {why}", at.line);
+            writeln!(out, "cannot run {name}{mode}: line {}: {why}", at.line)?;
         }
         Outcome::Fail { at, why, details } => {
-            println!("FAIL       {name}:{}{mode}: {why}", at.line);
+            writeln!(out, "FAIL       {name}:{}{mode}: {why}", at.line)?;
             for line in details {
-                println!("             {line}");
+                writeln!(out, "             {line}")?;
             }
         }
     }
     if verbose {
         for line in &report.exchange {
-            println!("    {line}");
+            writeln!(out, "    {line}")?;
         }
     }
+    Ok(())
 }
 
 fn as_json(case: &Case, report: &Report) -> serde_json::Value {

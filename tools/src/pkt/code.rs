@@ -1,22 +1,34 @@
 //! `%{ … }%` blocks: assertions about a connection's status, in as much of Python as scripts use.
 //!
 //! ```text
-//! statement = assert test (, message)? | name = test | print … | pass
+//! statement = assert test (, message)? | name (+= and such | =) test | print … | pass
 //!           | if test: suite (elif test: suite)* (else: suite)? | for name in list: suite
+//!           | while test: suite | break | continue | def name(a, b): suite | return test?
 //! suite     = what follows on the line, or the lines that are further in
 //! test      = or ( if or else test )?     or, and, not, comparisons in a row, | ^ & << >> + - * / // % unary
-//! atom      = number | 'text' | f'text {tuple}' | name | ( tuple ) | [ list ] | name( … )
+//! atom      = number | 'text' | f'text {tuple}' | name | ( tuple ) | [ list ]
+//!           | [ test for name in list (if test)? ] | name( … ) | atom[ number ]
 //! ```
 //!
-//! Left out: definitions, `while`, and formats within texts. What is not understood is said to be so, never passed over.
+//! Left out: dictionaries, exceptions, classes, lambdas, and formats within texts. What is not
+//! understood is said to be so with its line, never passed over.
 
 use super::constants;
+use crate::posix::TcpInfo;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 /// Variables that blocks of one script set for one another.
 pub(super) type Variables = BTreeMap<String, Value>;
+
+/// Why a block did not hold, and in which of its lines, from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) line: u32,
+    pub(super) error: CodeError,
+}
 
 /// Why a block did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +37,8 @@ pub(super) enum CodeError {
     Failed(String),
     /// It is not understood.
     Unknown(String),
+    /// It would go on for ever, or as good as.
+    Endless,
 }
 
 type Result<T> = std::result::Result<T, CodeError>;
@@ -36,7 +50,18 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Self>),
+    Function(Rc<Function>),
     None,
+}
+
+/// What `def` makes.
+#[derive(Debug, PartialEq)]
+pub(super) struct Function {
+    tokens: Rc<Tokens>,
+    names: Vec<String>,
+    /// Where its suite begins, and how far in its line does.
+    start: usize,
+    indent: usize,
 }
 
 use Value::{Float, Int, List, Text};
@@ -45,7 +70,7 @@ impl Value {
     /// Bytes and items in it.
     fn size(&self) -> usize {
         match self {
-            Int(_) | Float(_) | Self::None => 1,
+            Int(_) | Float(_) | Self::Function(_) | Self::None => 1,
             Text(text) => 1 + text.len(),
             List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
         }
@@ -59,6 +84,7 @@ impl fmt::Display for Value {
             Float(value) => write!(f, "{value}"),
             Text(text) => f.write_str(text),
             Self::None => f.write_str("None"),
+            Self::Function(_) => f.write_str("a function"),
             List(items) => {
                 f.write_str("(")?;
                 for (i, item) in items.iter().enumerate() {
@@ -77,6 +103,7 @@ impl Value {
             Float(value) => *value != 0.0,
             Text(text) => !text.is_empty(),
             List(items) => !items.is_empty(),
+            Self::Function(_) => true,
             Self::None => false,
         }
     }
@@ -111,34 +138,63 @@ pub(super) fn run(
     text: &str,
     field: &dyn Fn(&str) -> Option<i128>,
     variables: &mut Variables,
-) -> Result<()> {
-    let joined = text.replace("\\\n", " ");
+) -> std::result::Result<(), Trouble> {
+    let mut line = 0;
+    let tokens = tokens(text, &mut line).map_err(|error| Trouble { line, error })?;
     let mut reader = Reader {
-        tokens: tokens(&joined)?,
+        tokens: Rc::new(tokens),
         next: 0,
         depth: 0,
         indent: 0,
         steps: 0,
+        line: 0,
         field,
         variables,
+        locals: None,
+        flow: None,
     };
-    while let Some(token) = reader.peek() {
-        if let Token::Line(indent) = token {
-            reader.indent = *indent;
-            reader.next += 1;
-        } else if !(reader.takes("\n") || reader.takes(";")) {
-            reader.statement()?;
-        }
-    }
-    Ok(())
+    let ran = reader.all();
+    let line = reader.line;
+    ran.map_err(|error| Trouble { line, error })
 }
 
-/// Whether a block is understood, whatever its variables are.
-pub(super) fn check(text: &str) -> std::result::Result<(), String> {
-    match run(text, &|_| Some(1), &mut Variables::new()) {
-        Err(CodeError::Unknown(why)) => Err(why),
-        Ok(()) | Err(CodeError::Failed(_)) => Ok(()),
+/// Whether a block is understood, as far as it comes with numbers that are all one; gives whether
+/// that is to its end.
+pub(super) fn check(
+    text: &str,
+    variables: &mut Variables,
+) -> std::result::Result<bool, (u32, String)> {
+    match run(text, &|_| Some(1), variables) {
+        Ok(()) => Ok(true),
+        Err(Trouble {
+            line,
+            error: CodeError::Unknown(why),
+        }) => Err((line, why)),
+        // With other numbers it may go on, or end.
+        Err(_) => Ok(false),
     }
+}
+
+/// Tokens, and the lines they are in.
+#[derive(Debug, Default, PartialEq)]
+struct Tokens {
+    all: Vec<Token>,
+    lines: Vec<u32>,
+}
+
+impl Tokens {
+    fn push(&mut self, token: Token, line: u32) {
+        self.all.push(token);
+        self.lines.push(line);
+    }
+}
+
+/// What has ended a suite before its end.
+#[derive(Clone, Debug, PartialEq)]
+enum Flow {
+    Break,
+    Continue,
+    Return(Value),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -152,17 +208,26 @@ enum Token {
     Line(usize),
 }
 
-const SIGNS: [&str; 32] = [
-    "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "<", ">", "=", "+", "-", "*", "/",
-    "%", "&", "|", "^", "~", "(", ")", "[", "]", ",", ";", "\n", ":", ".", "!",
+const SIGNS: [&str; 37] = [
+    "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "|=", "&=", "<",
+    ">", "=", "+", "-", "*", "/", "%", "&", "|", "^", "~", "(", ")", "[", "]", ",", ";", "\n", ":",
+    ".", "!",
+];
+
+/// Statements of Python's that are not understood.
+const UNKNOWN: [&str; 12] = [
+    "try", "except", "finally", "with", "class", "lambda", "raise", "global", "nonlocal", "del",
+    "yield", "async",
 ];
 
 fn unknown<T>(why: impl Into<String>) -> Result<T> {
     Err(CodeError::Unknown(why.into()))
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>> {
-    let mut found = vec![Token::Line(indent_of(text))];
+/// Reads a block; `line` is where it has come to.
+fn tokens(text: &str, line: &mut u32) -> Result<Tokens> {
+    let mut found = Tokens::default();
+    found.push(Token::Line(indent_of(text)), 0);
     let mut rest = text;
     let mut open = 0u32;
     while let Some(first) = rest.chars().next() {
@@ -174,25 +239,29 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
                 .unwrap_or_default();
             continue;
         }
-        let taken = if first.is_ascii_digit() {
+        let taken = if let Some(joined) = rest.strip_prefix("\\\n") {
+            *line += 1;
+            rest.len() - joined.len()
+        } else if first.is_ascii_digit() {
             let (value, len) = number(rest, word)?;
-            found.push(Token::Value(value));
+            found.push(Token::Value(value), *line);
             len
         } else if let ("f", Some(quote @ ('"' | '\''))) = (word, rest.chars().nth(1)) {
             let (text, len) = quoted(rest.get(1..).unwrap_or_default(), quote)?;
-            found.push(Token::Format(text));
+            found.push(Token::Format(text), *line);
             len + 1
         } else if !word.is_empty() {
-            found.push(match word {
+            let token = match word {
                 "True" => Token::Value(Int(1)),
                 "False" => Token::Value(Int(0)),
                 "None" => Token::Value(Value::None),
                 name => Token::Name(name.to_owned()),
-            });
+            };
+            found.push(token, *line);
             word.len()
         } else if first == '"' || first == '\'' {
             let (text, len) = quoted(rest, first)?;
-            found.push(Token::Value(Text(text)));
+            found.push(Token::Value(Text(text)), *line);
             len
         } else if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
             match sign {
@@ -202,10 +271,12 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
             }
             // A line goes on within parentheses.
             if sign != "\n" || open == 0 {
-                found.push(Token::Sign(sign));
+                found.push(Token::Sign(sign), *line);
             }
+            *line += u32::from(sign == "\n");
             if sign == "\n" && open == 0 {
-                found.push(Token::Line(indent_of(rest.get(1..).unwrap_or_default())));
+                let indent = indent_of(rest.get(1..).unwrap_or_default());
+                found.push(Token::Line(indent), *line);
             }
             sign.len()
         } else if first.is_whitespace() {
@@ -289,20 +360,60 @@ impl Items {
 }
 
 struct Reader<'a> {
-    tokens: Vec<Token>,
+    tokens: Rc<Tokens>,
     next: usize,
     depth: u8,
     /// How far in the present line begins.
     indent: usize,
     /// Statements run so far.
     steps: u32,
+    /// The line of the statement that is run.
+    line: u32,
     field: &'a dyn Fn(&str) -> Option<i128>,
     variables: &'a mut Variables,
+    /// A function's own.
+    locals: Option<Variables>,
+    flow: Option<Flow>,
 }
 
 impl Reader<'_> {
+    /// The whole block.
+    fn all(&mut self) -> Result<()> {
+        while let Some(token) = self.peek() {
+            if let Token::Line(indent) = token {
+                self.indent = *indent;
+                self.next += 1;
+            } else if !(self.takes("\n") || self.takes(";")) {
+                self.statement()?;
+            }
+            if self.flow.is_some() {
+                return unknown("`break`, `continue` or `return` outside of what it ends in code");
+            }
+        }
+        Ok(())
+    }
+
     fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.next)
+        self.tokens.all.get(self.next)
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        let variables = self.locals.as_mut().unwrap_or(self.variables);
+        variables.insert(name.to_owned(), value);
+    }
+
+    fn get(&self, name: &str) -> Option<Value> {
+        let local = self.locals.as_ref().and_then(|locals| locals.get(name));
+        local.or_else(|| self.variables.get(name)).cloned()
+    }
+
+    /// A name that must follow.
+    fn named(&mut self, what: &str) -> Result<String> {
+        let Some(Token::Name(name)) = self.peek().cloned() else {
+            return unknown(format!("{what} without a name in code"));
+        };
+        self.next += 1;
+        Ok(name)
     }
 
     fn is(&self, text: &str) -> bool {
@@ -332,9 +443,14 @@ impl Reader<'_> {
     }
 
     fn statement(&mut self) -> Result<()> {
+        let line = self.tokens.lines.get(self.next);
+        self.line = line.copied().unwrap_or(self.line);
         self.steps += 1;
-        if self.steps > MOST_STEPS || self.depth > 60 {
-            return unknown("a block without end in code");
+        if self.steps > MOST_STEPS {
+            return Err(CodeError::Endless);
+        }
+        if self.depth > 60 {
+            return unknown("blocks within blocks without end in code");
         }
         let depth = self.depth;
         self.depth += 1;
@@ -342,6 +458,10 @@ impl Reader<'_> {
             self.branches()?;
         } else if self.takes("for") {
             self.repeat()?;
+        } else if self.takes("while") {
+            self.repeat_while()?;
+        } else if self.takes("def") {
+            self.define()?;
         } else {
             self.simple()?;
         }
@@ -384,25 +504,120 @@ impl Reader<'_> {
     /// `for`.
     fn repeat(&mut self) -> Result<()> {
         let indent = self.indent;
-        let Some(Token::Name(name)) = self.peek().cloned() else {
-            return unknown("`for` without a name in code");
-        };
-        self.next += 1;
+        let name = self.named("`for`")?;
         self.needs("in")?;
         let List(items) = self.tuple()? else {
             return unknown("`for` over what is no list in code");
         };
         self.needs(":")?;
         let start = self.next;
-        if items.is_empty() {
-            self.suite(indent, false)?;
-        }
         for item in items {
-            self.variables.insert(name.clone(), item);
+            self.set(&name, item);
             self.next = start;
             self.suite(indent, true)?;
+            if self.leaves() {
+                break;
+            }
         }
-        Ok(())
+        self.next = start;
+        self.suite(indent, false)
+    }
+
+    /// `while`.
+    fn repeat_while(&mut self) -> Result<()> {
+        let (indent, test) = (self.indent, self.next);
+        loop {
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return Err(CodeError::Endless);
+            }
+            self.next = test;
+            let holds = self.test()?.truth();
+            self.needs(":")?;
+            let start = self.next;
+            if holds {
+                self.suite(indent, true)?;
+                if !self.leaves() {
+                    continue;
+                }
+            }
+            self.next = start;
+            return self.suite(indent, false);
+        }
+    }
+
+    /// Whether a loop is over before its end: a suite of it has ended early.
+    fn leaves(&mut self) -> bool {
+        match self.flow {
+            None => false,
+            Some(Flow::Continue) => {
+                self.flow = None;
+                false
+            }
+            Some(Flow::Break) => {
+                self.flow = None;
+                true
+            }
+            Some(Flow::Return(_)) => true,
+        }
+    }
+
+    /// `def`.
+    fn define(&mut self) -> Result<()> {
+        let indent = self.indent;
+        let name = self.named("`def`")?;
+        self.needs("(")?;
+        let mut names = Vec::new();
+        while !self.takes(")") {
+            names.push(self.named("a parameter")?);
+            if !self.takes(",") {
+                self.needs(")")?;
+                break;
+            }
+        }
+        self.needs(":")?;
+        let function = Function {
+            tokens: Rc::clone(&self.tokens),
+            names,
+            start: self.next,
+            indent,
+        };
+        self.set(&name, Value::Function(Rc::new(function)));
+        self.suite(indent, false)
+    }
+
+    /// Calls what `def` has made.
+    fn call_function(&mut self, function: &Function, items: Vec<Value>) -> Result<Value> {
+        if items.len() != function.names.len() {
+            let wanted = function.names.len();
+            return unknown(format!("a function of {wanted} called with others in code"));
+        }
+        let names = function.names.iter().cloned();
+        let mut reader = Reader {
+            tokens: Rc::clone(&function.tokens),
+            next: function.start,
+            // Each takes as much of our own stack as several blocks within blocks.
+            depth: self.depth + 6,
+            indent: function.indent,
+            steps: self.steps,
+            line: self.line,
+            field: self.field,
+            variables: &mut *self.variables,
+            locals: Some(names.zip(items).collect()),
+            flow: None,
+        };
+        let ran = reader.suite(function.indent, true);
+        let (steps, line, flow) = (reader.steps, reader.line, reader.flow.take());
+        self.steps = steps;
+        if let Err(error) = ran {
+            self.line = line;
+            return Err(error);
+        }
+        match flow {
+            None => Ok(Value::None),
+            Some(Flow::Return(value)) => Ok(value),
+            Some(_) => unknown("`break` or `continue` outside of a loop in code"),
+        }
     }
 
     /// What depends on a line that began `indent` in; it is passed over unless it `runs`.
@@ -414,6 +629,9 @@ impl Reader<'_> {
         while let Some((at, deeper)) = self.ahead().filter(|(_, at)| *at > indent) {
             (self.next, self.indent, any) = (at, deeper, true);
             self.line(runs)?;
+            if self.flow.is_some() {
+                return Ok(());
+            }
         }
         if any {
             Ok(())
@@ -429,6 +647,9 @@ impl Reader<'_> {
                 self.next += 1;
             } else if !self.takes(";") {
                 self.statement()?;
+                if self.flow.is_some() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -437,7 +658,7 @@ impl Reader<'_> {
     /// Where the next line that is not empty begins, and how far in.
     fn ahead(&self) -> Option<(usize, usize)> {
         let mut indent = None;
-        let rest = self.tokens.get(self.next..).unwrap_or_default();
+        let rest = self.tokens.all.get(self.next..).unwrap_or_default();
         for (number, token) in rest.iter().enumerate() {
             match token {
                 Token::Line(at) => indent = Some(*at),
@@ -455,13 +676,38 @@ impl Reader<'_> {
             while !self.ended() {
                 self.next += 1;
             }
-        } else if let (Some(Token::Name(name)), Some(Token::Sign("="))) =
-            (self.peek(), self.tokens.get(self.next + 1))
+        } else if self.takes("break") {
+            self.flow = Some(Flow::Break);
+        } else if self.takes("continue") {
+            self.flow = Some(Flow::Continue);
+        } else if self.takes("return") {
+            let value = match self.ended() {
+                true => Value::None,
+                false => self.tuple()?,
+            };
+            self.flow = Some(Flow::Return(value));
+        } else if let (
+            Some(Token::Name(name)),
+            Some(Token::Sign(sign @ ("=" | "+=" | "-=" | "*=" | "|=" | "&="))),
+        ) = (self.peek(), self.tokens.all.get(self.next + 1))
         {
-            let name = name.clone();
+            let (name, sign) = (name.clone(), *sign);
             self.next += 2;
             let value = self.tuple()?;
-            self.variables.insert(name, value);
+            let value = match sign.strip_suffix('=').filter(|sign| !sign.is_empty()) {
+                None => value,
+                Some(sign) => {
+                    let Some(old) = self.get(&name) else {
+                        return unknown(format!("`{name}` in code is not known"));
+                    };
+                    combine(&old, sign, &value)?
+                }
+            };
+            self.set(&name, value);
+        } else if let Some(Token::Name(name)) = self.peek()
+            && UNKNOWN.contains(&name.as_str())
+        {
+            return unknown(format!("`{name}` in code"));
         } else if !self.takes("pass") {
             self.tuple()?;
         }
@@ -498,6 +744,7 @@ impl Reader<'_> {
     fn text(&self, from: usize, to: usize) -> String {
         let words = self
             .tokens
+            .all
             .get(from..to)
             .unwrap_or_default()
             .iter()
@@ -515,7 +762,7 @@ impl Reader<'_> {
     /// `; tcpi_lost is 3`, for the names in an assertion.
     fn values(&self, from: usize) -> String {
         let mut told = Vec::new();
-        for token in self.tokens.get(from..self.next).unwrap_or_default() {
+        for token in self.tokens.all.get(from..self.next).unwrap_or_default() {
             if let Token::Name(name) = token
                 && let Some(value) = (self.field)(name)
                 && name.starts_with("tcpi_")
@@ -646,20 +893,14 @@ impl Reader<'_> {
         let mut left = self.binary(rank + 1)?;
         while let Some(sign) = signs.iter().find(|sign| self.takes(sign)) {
             let right = self.binary(rank + 1)?;
-            if left.size() + right.size() > MOST_SIZE {
-                return unknown(format!("a value of more than {MOST_SIZE} bytes in code"));
-            }
-            let Some(value) = operate(&left, sign, &right) else {
-                return unknown(format!("{left} {sign} {right} in code"));
-            };
-            left = value;
+            left = combine(&left, sign, &right)?;
         }
         Ok(left)
     }
 
     fn unary(&mut self) -> Result<Value> {
         let Some(sign) = ["-", "+", "~"].into_iter().find(|sign| self.takes(sign)) else {
-            let base = self.atom()?;
+            let base = self.element()?;
             if self.takes("**") {
                 let power = self.unary()?;
                 let Some(value) = operate(&base, "**", &power) else {
@@ -681,6 +922,32 @@ impl Reader<'_> {
             _ => return unknown("a sign before what is no number in code"),
         };
         self.depth -= 1;
+        Ok(value)
+    }
+
+    /// A value, or what is at a place in it.
+    fn element(&mut self) -> Result<Value> {
+        let mut value = self.atom()?;
+        while self.takes("[") {
+            let at = self.test()?;
+            self.needs("]")?;
+            let place = |len: usize| match at {
+                Int(at @ 0..) => usize::try_from(at).ok(),
+                Int(at) => len.checked_sub(usize::try_from(-at).ok()?),
+                _ => None,
+            };
+            let found = match &value {
+                List(items) => place(items.len()).and_then(|at| items.get(at).cloned()),
+                Text(text) => place(text.chars().count())
+                    .and_then(|at| text.chars().nth(at))
+                    .map(|sign| Text(sign.to_string())),
+                _ => None,
+            };
+            let Some(found) = found else {
+                return unknown(format!("{value}[{at}] in code"));
+            };
+            value = found;
+        }
         Ok(value)
     }
 
@@ -738,13 +1005,16 @@ impl Reader<'_> {
                 return unknown(format!("the format in `{text}` in code"));
             };
             let mut reader = Reader {
-                tokens: tokens(inner.trim())?,
+                tokens: Rc::new(tokens(inner.trim(), &mut 0)?),
                 next: 1,
                 depth: self.depth + 1,
                 indent: 0,
                 steps: self.steps,
+                line: self.line,
                 field: self.field,
                 variables: &mut *self.variables,
+                locals: self.locals.clone(),
+                flow: None,
             };
             let value = reader.tuple()?;
             if reader.peek().is_some() {
@@ -760,7 +1030,84 @@ impl Reader<'_> {
         Ok(out)
     }
 
+    /// Whether `for` stands before the parenthesis that is open closes.
+    fn has_for(&self) -> bool {
+        let mut open = 0;
+        for token in self.tokens.all.get(self.next..).unwrap_or_default() {
+            match token {
+                Token::Sign("(" | "[") => open += 1,
+                Token::Sign(")" | "]") if open == 0 => return false,
+                Token::Sign(")" | "]") => open -= 1,
+                Token::Sign("," | "\n") if open == 0 => return false,
+                Token::Name(name) if open == 0 && name == "for" => return true,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Passes over what stands before a word or a sign, or before what closes.
+    fn pass(&mut self, words: &[&str]) {
+        let mut open = 0;
+        while let Some(token) = self.peek() {
+            match token {
+                Token::Sign("(" | "[") => open += 1,
+                _ if open == 0 && words.iter().any(|word| self.is(word)) => return,
+                Token::Sign(")" | "]") => open -= 1,
+                _ => {}
+            }
+            self.next += 1;
+        }
+    }
+
+    /// `test for name in list (if test)?`, up to what closes it.
+    fn comprehension(&mut self, close: &str) -> Result<Vec<Value>> {
+        let start = self.next;
+        self.pass(&["for"]);
+        self.needs("for")?;
+        let name = self.named("`for`")?;
+        self.needs("in")?;
+        let List(list) = self.or()? else {
+            return unknown("`for` over what is no list in code");
+        };
+        let condition = self.takes("if").then_some(self.next);
+        self.pass(&[close]);
+        let end = self.next;
+        let before = self.get(&name);
+        let mut items = Items::default();
+        for item in list {
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return Err(CodeError::Endless);
+            }
+            self.set(&name, item);
+            if let Some(condition) = condition {
+                self.next = condition;
+                let holds = self.test()?.truth();
+                if !self.is(close) {
+                    return unknown("a list of lists in code");
+                }
+                if !holds {
+                    continue;
+                }
+            }
+            self.next = start;
+            items.push(self.test()?)?;
+        }
+        if let Some(before) = before {
+            self.set(&name, before);
+        }
+        self.next = end;
+        self.needs(close)?;
+        Ok(items.list)
+    }
+
     fn items(&mut self, close: &str) -> Result<Vec<Value>> {
+        if self.has_for() {
+            let list = self.comprehension(close)?;
+            // In a call it is the one argument.
+            return Ok(if close == ")" { vec![List(list)] } else { list });
+        }
         let mut items = Items::default();
         while !self.takes(close) {
             items.push(self.test()?)?;
@@ -775,10 +1122,16 @@ impl Reader<'_> {
     fn name(&mut self, name: &str) -> Result<Value> {
         if self.takes("(") {
             let items = self.items(")")?;
-            return call(name, items);
+            return match self.get(name) {
+                Some(Value::Function(function)) => self.call_function(&function, items),
+                _ => call(name, items),
+            };
         }
-        if let Some(value) = self.variables.get(name) {
-            return Ok(value.clone());
+        if let Some(value) = self.get(name) {
+            return Ok(value);
+        }
+        if UNKNOWN.contains(&name) {
+            return unknown(format!("`{name}` in code"));
         }
         if let Some(value) = (self.field)(name)
             .filter(|_| name.starts_with("tcpi_") || name.starts_with("SK_MEMINFO_"))
@@ -791,7 +1144,21 @@ impl Reader<'_> {
         if let Some(value) = (self.field)(name) {
             return Ok(Int(value));
         }
+        if name.starts_with("tcpi_") && TcpInfo::default().get(name).is_some() {
+            return unknown(format!("{name} is not counted"));
+        }
         unknown(format!("`{name}` in code is not known"))
+    }
+}
+
+/// Two values by a sign, as long as what comes of it is of any size that scripts have.
+fn combine(left: &Value, sign: &str, right: &Value) -> Result<Value> {
+    if left.size() + right.size() > MOST_SIZE {
+        return unknown(format!("a value of more than {MOST_SIZE} bytes in code"));
+    }
+    match operate(left, sign, right) {
+        Some(value) => Ok(value),
+        None => unknown(format!("{left} {sign} {right} in code")),
     }
 }
 
@@ -821,6 +1188,11 @@ fn call(name: &str, items: Vec<Value>) -> Result<Value> {
         ("range", [Int(from @ 0..), Int(end @ ..=10_000)], _) => {
             Some(List((*from..*end).map(Int).collect()))
         }
+        ("any", [List(items)], _) => Some(Int(items.iter().any(Value::truth).into())),
+        ("all", [List(items)], _) => Some(Int(items.iter().all(Value::truth).into())),
+        ("sum", [List(items)], _) => items
+            .iter()
+            .try_fold(Int(0), |sum, item| operate(&sum, "+", item)),
         ("len", [List(items)], _) => i128::try_from(items.len()).ok().map(Int),
         _ => None,
     };
@@ -909,7 +1281,13 @@ mod tests {
     }
 
     fn holds(text: &str) -> Result<()> {
-        run(text, &field, &mut Variables::new())
+        run(text, &field, &mut Variables::new()).map_err(|trouble| trouble.error)
+    }
+
+    /// The line that is told of.
+    fn line(text: &str) -> Option<u32> {
+        let ran = run(text, &field, &mut Variables::new());
+        ran.err().map(|trouble| trouble.line)
     }
 
     #[test]
@@ -929,10 +1307,39 @@ mod tests {
             " for i in (1, 2, 3): assert i < 4\n assert i == 3",
             "for i in []: assert 0\nimport sys\nassert 1",
             "assert f'{{cwnd}} {tcpi_snd_cwnd + 1}!' == '{cwnd} 11!'",
+            "n = 0\nwhile True:\n  n += 1\n  if n == 3: continue\n  if n > 5:\n    break\nassert n == 6",
+            "n = 4\nwhile n: n -= 1\nassert n == 0",
+            "for i in range(9):\n  if i == 4: break\n  j = i\nassert (i, j) == (4, 3)",
+            "def f(a, b):\n  c = a + b\n  return c * 2\nassert f(1, 2) == 6",
+            "c = 5\ndef f(a):\n  c = a\n  for i in range(3):\n    if i == a: return i\nassert f(1) == 1 and c == 5 and f(7) is None",
+            "def f(n):\n  if n < 2: return 1\n  return n * f(n - 1)\nassert f(4) == 24",
+            "assert [i * i for i in range(4) if i != 1] == [0, 4, 9] and [i for i in []] == []",
+            "i = 8\nassert any(i == 2 for i in (1, 2)) and not all([i < 2 for i in (1, 2)]) and i == 8",
+            "assert (1, 2)[1] == 2 and 'abc'[-1] == 'c' and sum([x for x in (1, 2)]) == 3",
             "assert (1, 2) < (1, 3) and 1 << 4 == 0x10 and ~0 == -1 and (5 if 0 else 6) == 6",
         ] {
             assert_eq!(holds(text), Ok(()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_line_is_told() {
+        for (text, at) in [
+            ("assert 1\nassert 0", 1),
+            ("\n\nx = 1\n\nassert x == \\\n 2\n", 4),
+            ("assert 1 == \\\n 1\nassert 0", 2),
+            ("assert (1,\n 2)\nassert 0", 2),
+            ("if 1:\n  x = 1\n  assert 0\n", 2),
+            ("for i in (1, 2):\n  x = i\n  assert i == 1\n", 2),
+            ("def f(a):\n  x = a\n  assert a\nf(1)\nf(0)", 2),
+            ("x = 1\ntry:\n  x = 2", 1),
+            ("x = 1\n\ny = @", 2),
+            ("n = 3\nwhile n:\n  n -= 1\nassert n", 3),
+        ] {
+            assert_eq!(line(text), Some(at), "{text}");
+        }
+        let told = check("x = 1\nwhile x:\n  try: pass", &mut Variables::new());
+        assert_eq!(told, Err((2, "`try` in code".to_owned())));
     }
 
     #[test]
@@ -952,7 +1359,6 @@ mod tests {
             "for i in 3: pass",
             "if 1:\nassert 1",
             "assert -(2 ** 126 * -2) < 0 and abs(2 ** 126 * -2) < 0 and frog",
-            "for i in range(10000):\n  for j in range(10000): pass",
             "assert f'{tcpi_rtt:>5}' == ''",
             "assert f'{tcpi_rtt' == ''",
             "x = 'ab'\nfor i in range(60): x = x + x",
@@ -961,7 +1367,14 @@ mod tests {
             "x = 1\nfor i in range(60): x = (x, x)",
             "x = 1\nfor i in range(60): x = [x, x]",
             "x = 1\nfor i in range(200): x = str([x, x])",
-            "def f(): pass",
+            "try: x = 1",
+            "f = lambda: 1",
+            "with x: pass",
+            "break",
+            "def f(a): return a\nassert f(1, 2)",
+            "def f(a): return f(a)\nassert f(1)",
+            "x = {}",
+            "x = (1, 2)[2]",
             "assert",
             "assert frog",
             "assert 1 +",
@@ -971,7 +1384,27 @@ mod tests {
         ] {
             assert!(matches!(holds(text), Err(CodeError::Unknown(_))), "{text}");
         }
-        assert!(check(&format!("assert {}1", "(".repeat(100_000))).is_err());
-        assert!(check(&format!("assert {}1", "-".repeat(100_000))).is_err());
+        for text in [
+            "for i in range(10000):\n  for j in range(10000): pass",
+            "while 1: pass",
+            "while 1:\n  continue",
+        ] {
+            assert_eq!(holds(text), Err(CodeError::Endless), "{text}");
+            assert_eq!(check(text, &mut Variables::new()), Ok(false), "{text}");
+        }
+        assert!(
+            check(
+                &format!("assert {}1", "(".repeat(100_000)),
+                &mut Variables::new()
+            )
+            .is_err()
+        );
+        assert!(
+            check(
+                &format!("assert {}1", "-".repeat(100_000)),
+                &mut Variables::new()
+            )
+            .is_err()
+        );
     }
 }

@@ -174,6 +174,7 @@ const KERNEL: &[(&str, i64)] = &[
     ("IPTOS_DSCP_EF", 0xb8),
     ("IPTOS_DSCP_VA", 0xb0),
     ("IPTOS_DSCP_LE", 0x04),
+    ("TCP_RTO_MAX_MS", posix::TCP_RTO_MAX_MS as i64),
     ("TCP_NO_QUEUE", 0),
     ("TCP_RECV_QUEUE", 1),
     ("TCP_SEND_QUEUE", 2),

@@ -155,6 +155,7 @@ fn prepare<'a>(
         init.extend(steps(*at, block)?);
     }
     let mut blocks = BTreeMap::new();
+    let (mut variables, mut understood) = (code::Variables::new(), true);
     for (number, event) in script.events.iter().enumerate() {
         let wrong = |why: String| Trouble::at(event.at, why);
         match &event.action {
@@ -162,7 +163,15 @@ fn prepare<'a>(
                 blocks.insert(number, steps(event.at, block)?);
             }
             Action::Code(at, text) => {
-                code::check(text).map_err(|why| Trouble::at(*at, why))?;
+                // What an earlier block did not come to, a later one may call.
+                match code::check(text, &mut variables) {
+                    Ok(to_its_end) => understood &= to_its_end,
+                    Err(_) if !understood => {}
+                    Err((line, why)) => {
+                        let line = at.line + line;
+                        return Err(Trouble::at(Place { line, ..*at }, why));
+                    }
+                }
             }
             Action::Call(call) => {
                 if !runner::CALLS.contains(&call.name.as_str()) {

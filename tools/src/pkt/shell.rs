@@ -25,6 +25,8 @@ pub(super) enum Step {
         /// An unknown name is no failure (`-e`).
         lenient: bool,
     },
+    /// What collections set before each script, where their file is not there.
+    Defaults,
     /// The device's MTU.
     Mtu(u16),
     /// A file of so many zero bytes.
@@ -97,8 +99,8 @@ fn block(
             }
             let path: PathBuf = folder.join(script.trim_start_matches("./"));
             let Some(inner) = read(&path) else {
-                // The profile is what a collection's defaults would set.
                 if path.file_stem().is_some_and(is_defaults) {
+                    steps.push(Step::Defaults);
                     continue;
                 }
                 return Err(refused(format!("{script} cannot be read")));
@@ -513,8 +515,11 @@ mod tests {
                 "../common/defaults.sh",
                 vec![Step::Forget, setting("a.b", "1")],
             ),
-            ("scripts/defaults-freebsd.sh", vec![]),
-            ("./defaults.sh\n/tmp/sysctl_restore_${PPID}.sh", vec![]),
+            ("scripts/defaults-freebsd.sh", vec![Step::Defaults]),
+            (
+                "./defaults.sh\n/tmp/sysctl_restore_${PPID}.sh",
+                vec![Step::Defaults],
+            ),
             ("ip link set dev tun0 mtu 9000", vec![Step::Mtu(9000)]),
             (
                 "/bin/dd bs=2 count=5 if=/dev/zero of=/tmp/f",

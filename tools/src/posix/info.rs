@@ -39,11 +39,11 @@ pub struct TcpInfo {
     pub lost: u32,
     /// Of these sent again.
     pub retrans: u32,
-    /// Not used any more.
+    /// Not used any more: 0.
     pub fackets: u32,
     /// Milliseconds since data was sent.
     pub last_data_sent: u32,
-    /// Not kept.
+    /// Linux has never kept it, and gives 0.
     pub last_ack_sent: u32,
     /// Milliseconds since data came.
     pub last_data_recv: u32,
@@ -51,7 +51,7 @@ pub struct TcpInfo {
     pub last_ack_recv: u32,
     /// Largest packet.
     pub pmtu: u32,
-    /// Clamp of the window.
+    /// Clamp of the window; not followed once data has come.
     pub rcv_ssthresh: u32,
     /// Smoothed, in microseconds.
     pub rtt: u32,
@@ -65,9 +65,9 @@ pub struct TcpInfo {
     pub advmss: u32,
     /// Segments.
     pub reordering: u32,
-    /// The receiver's estimate.
+    /// The receiver's estimate; none is made here.
     pub rcv_rtt: u32,
-    /// The receiver's measure of a round trip's bytes.
+    /// The receiver's measure of a round trip's bytes; not followed once more has come.
     pub rcv_space: u32,
     /// Segments sent again ever.
     pub total_retrans: u32,
@@ -117,13 +117,13 @@ pub struct TcpInfo {
     pub snd_wnd: u32,
     /// What we offer, in bytes.
     pub rcv_wnd: u32,
-    /// Not used: paths are not chosen by hash here.
+    /// Not counted: paths are not chosen by hash here.
     pub rehash: u32,
     /// Retransmission timeouts ever.
     pub total_rto: u16,
-    /// Not counted.
+    /// Runs of such timeouts.
     pub total_rto_recoveries: u16,
-    /// Not counted.
+    /// Milliseconds that those took that are over.
     pub total_rto_time: u32,
     /// Segments that came with CE.
     pub received_ce: u32,
@@ -145,9 +145,32 @@ pub struct TcpInfo {
     pub accecn_opt_seen: u8,
     /// What of counting fails, as bits.
     pub accecn_fail_mode: u8,
+    /// What is 0 here because nobody counts it, as bits: [`UNCOUNTED`].
+    pub(super) uncounted: u8,
 }
 
+/// Fields that may not be known, in the order of their bits.
+const UNCOUNTED: [&str; 5] = [
+    "rehash",
+    "rcv_rtt",
+    "rcv_space",
+    "rcv_ssthresh",
+    "fastopen_client_fail",
+];
+
 impl TcpInfo {
+    /// The bit of a field that may not be known.
+    pub(super) fn bit(name: &str) -> u8 {
+        let place = UNCOUNTED.iter().position(|known| *known == name);
+        place.map_or(0, |place| 1 << place)
+    }
+
+    /// Whether the field of that name says what Linux's would, with or without `tcpi_`.
+    #[must_use]
+    pub fn is_counted(&self, name: &str) -> bool {
+        self.uncounted & Self::bit(name.strip_prefix("tcpi_").unwrap_or(name)) == 0
+    }
+
     /// The field of that name, with or without `tcpi_`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {

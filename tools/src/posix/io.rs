@@ -480,6 +480,7 @@ impl Process {
     ) -> Result<Option<Poll<Answer>>, Errno> {
         let known = self.knows_cookie(fd, to);
         self.open_tcp(fd, to, true)?;
+        self.socket_mut(fd)?.opened_early = true;
         let now = self.instant();
         let socket = self.socket_of(fd)?;
         let Stage::Tcp(handle) = socket.stage else {

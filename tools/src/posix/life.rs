@@ -341,7 +341,6 @@ impl Process {
             options.retries1 = fresh.retries1;
             options.retries2 = fresh.retries2;
             options.syn_ack_retries = fresh.syn_ack_retries;
-            options.rto_max = fresh.rto_max;
             options.challenge_interval = fresh.challenge_interval;
             options.opening_errors = fresh.opening_errors;
             options.trusts_resets = fresh.trusts_resets;

@@ -21,7 +21,7 @@
 //! | `io` | bytes in and out, pipes, splice |
 //! | `poll` | poll and epoll |
 //! | `option`, `sysctl` | what can be set, and how our TCP is told |
-//! | `status` | `struct tcp_info` of a socket |
+//! | `status`, `traffic` | `struct tcp_info` of a socket, and what is counted for it |
 //!
 //! Read first: tcp(7), ip(7), socket(7) of Linux's manual.
 //!
@@ -45,10 +45,11 @@ mod status;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use call::{Answer, Call, ControlMessage, EpollEvent, Op, OptVal, PollFd, Target};
 pub use errno::Errno;
 pub use info::TcpInfo;
-pub(crate) use option::{SO_NOSIGPIPE, TCP_KEEPINIT, TCP_NOOPT, is_unhonoured};
+pub(crate) use option::{SO_NOSIGPIPE, TCP_KEEPINIT, TCP_NOOPT, TCP_RTO_MAX_MS, is_unhonoured};
 pub use process::Process;
 pub use setup::{Mode, Profile, Sent, Setup};

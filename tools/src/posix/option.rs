@@ -16,6 +16,7 @@ const TCP_FASTOPEN_KEY: i32 = 33;
 const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
 const TCP_INQ: i32 = 36;
 const TCP_TX_DELAY: i32 = 37;
+pub(crate) const TCP_RTO_MAX_MS: i32 = 44;
 const SO_MAX_PACING_RATE: i32 = 47;
 const SO_MEMINFO: i32 = 55;
 pub(super) const SO_ZEROCOPY: i32 = 60;
@@ -294,6 +295,12 @@ impl Process {
                 let millis = u64::try_from(n).map_err(|_| Errno::EINVAL)?;
                 settings.options.user_timeout = (n > 0).then(|| Duration::from_millis(millis));
             }
+            TCP_RTO_MAX_MS => {
+                let most = u64::try_from(n)
+                    .ok()
+                    .filter(|n| (1000..=120_000).contains(n));
+                settings.options.rto_max = Duration::from_millis(most.ok_or(Errno::EINVAL)?);
+            }
             libc::TCP_FASTOPEN => {
                 if n < 0 || !closed {
                     return Err(Errno::EINVAL);
@@ -474,6 +481,9 @@ impl Process {
                 .options
                 .user_timeout
                 .map_or(0, |d| i32::try_from(d.as_millis()).unwrap_or(i32::MAX)),
+            TCP_RTO_MAX_MS => {
+                i32::try_from(settings.options.rto_max.as_millis()).unwrap_or(i32::MAX)
+            }
             libc::TCP_FASTOPEN => settings.fast_open,
             TCP_FASTOPEN_CONNECT => i32::from(settings.fast_open_connect),
             TCP_FASTOPEN_NO_COOKIE => i32::from(settings.fast_open_no_cookie),
@@ -514,9 +524,13 @@ impl Process {
 }
 
 /// Whether an option that is kept would change what Linux does, where it is set to this.
-pub(crate) fn is_unhonoured(level: i32, name: i32, value: &OptVal) -> bool {
+pub(crate) fn is_unhonoured(level: i32, name: i32, value: &OptVal, connected: bool) -> bool {
     let n = value.int().unwrap_or(0);
     match (level, name) {
+        // What a connection began with stays.
+        (IPPROTO_TCP, TCP_RTO_MAX_MS) => connected,
+        // Nothing that ICMP says of a connection is queued for its program, or told at once.
+        (IPPROTO_IP, libc::IP_RECVERR) | (IPPROTO_IPV6, libc::IPV6_RECVERR) => n != 0,
         (
             SOL_SOCKET,
             libc::SO_DONTROUTE

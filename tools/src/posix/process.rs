@@ -1,8 +1,9 @@
 //! The kernel and one program's descriptors: time, packets, and which call goes where.
 
 use super::epoll::Epoll;
-use super::socket::Socket;
+use super::socket::{Socket, Stage};
 use super::sysctl::Sysctls;
+use super::traffic::{Segment, Traffic};
 use super::{Answer, Call, Errno, Mode, Op, Profile, Sent, Setup, TcpInfo};
 use stack::frame::{Checksum, Frame, Gso, GsoKind};
 use stack::host::{self, Host, InterfaceConfig};
@@ -65,6 +66,8 @@ pub struct Process {
     /// What is longer has come as a run of segments of this size, joined on the way.
     pub(super) joined: Option<u16>,
     pub(super) next_port: u16,
+    pub(super) mtu: u16,
+    pub(super) traffic: Traffic,
 }
 
 /// How a packet was joined, and where its TCP header is, where it was.
@@ -119,6 +122,8 @@ impl Process {
             cut: setup.profile != Profile::Linux,
             joined: None,
             next_port: 32_768,
+            mtu: setup.mtu,
+            traffic: Traffic::new(),
         };
         new.apply_sysctls();
         // What an interface says when it comes up is not the program's doing.
@@ -258,9 +263,44 @@ impl Process {
             // Whoever joins segments has verified them.
             frame.offload.checksum = Checksum::Partial { start, offset: 16 };
         }
+        let heard = Segment::read(packet).map(|segment| (segment, self.expected(&segment)));
+        let refused = self.refused();
         self.host.handle_frame(now, Port(0), frame);
+        if let Some((segment, expected)) = heard.filter(|_| self.refused() == refused) {
+            let ends = (segment.to, segment.from);
+            let counts = self.traffic.entry(ends).or_default();
+            counts.on_heard(self.now, &segment, self.joined, expected);
+        }
         self.settle();
         self.end_more();
+    }
+
+    /// Segments that say nothing of a connection.
+    fn refused(&self) -> u64 {
+        let stats = self.host.stats();
+        let reasons = [DropReason::TcpBadChecksum, DropReason::TcpBadAck];
+        reasons.map(|reason| stats.dropped_in(reason)).iter().sum()
+    }
+
+    /// The number that the connection waits for which a segment is for, and its window.
+    fn expected(&self, segment: &Segment) -> Option<(u32, u32)> {
+        let ends = (segment.to, segment.from);
+        let mut all = self.host.tcp_connections();
+        let (handle, ..) = all.find(|(_, local, remote, _)| (*local, *remote) == ends)?;
+        let status = self.host.tcp_status(self.instant(), handle)?;
+        let counts = self.traffic.get(&ends)?;
+        let next = counts.next(status.bytes_received)?;
+        status
+            .state
+            .is_synchronized()
+            .then_some((next, status.rcv_wnd))
+    }
+
+    fn count_out(&mut self, packet: &[u8], size: Option<u16>) {
+        if let Some(segment) = Segment::read(packet) {
+            let counts = self.traffic.entry((segment.from, segment.to)).or_default();
+            counts.on_sent(self.now, &segment, size);
+        }
     }
 
     /// The next packet that leaves.
@@ -277,6 +317,12 @@ impl Process {
         self.sysctls.set(name, value)?;
         self.apply_sysctls();
         Ok(())
+    }
+
+    /// Sets what collections of scripts set before each (`defaults.sh`).
+    pub fn take_collection_defaults(&mut self) {
+        self.sysctls.take_collections();
+        self.apply_sysctls();
     }
 
     /// Makes a call, or goes on with one that waits: ask again after time or packets have moved.
@@ -430,25 +476,31 @@ impl Process {
     fn emit(&mut self, frame: Frame) {
         let at = self.now;
         if self.cut {
-            let out = &mut self.out;
+            let mut pieces = Vec::new();
             offload::cut(frame, true, |mut piece| {
                 piece.complete_checksum();
-                out.push_back(Sent {
-                    at,
-                    packet: piece.to_bytes().to_vec(),
-                    mss: None,
-                });
+                pieces.push(piece.to_bytes().to_vec());
             });
+            for packet in pieces {
+                self.count_out(&packet, None);
+                let mss = None;
+                self.out.push_back(Sent { at, packet, mss });
+            }
             return;
         }
         let mut frame = frame;
         let mss = frame.offload.gso.map(|gso| gso.size);
         frame.complete_checksum();
-        self.out.push_back(Sent {
-            at,
-            packet: frame.to_bytes().to_vec(),
-            mss,
-        });
+        let packet = frame.to_bytes().to_vec();
+        self.count_out(&packet, mss);
+        self.out.push_back(Sent { at, packet, mss });
+    }
+
+    /// Whether a descriptor is a connection, or one that opens.
+    #[must_use]
+    pub fn is_connection(&self, fd: i32) -> bool {
+        let socket = self.socket_of(fd);
+        socket.is_ok_and(|socket| matches!(socket.stage, Stage::Tcp(_)))
     }
 
     /// The status of a connection.

@@ -2,10 +2,12 @@
 
 use super::errqueue::{ErrorQueue, OPT_ID, OPT_ID_TCP, Stamps};
 use super::settings::Settings;
+use super::traffic::Timeouts;
 use super::{Errno, Profile};
 use stack::host::{ListenHandle, SendError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::ErrorKind;
+use stack::transport::tcp::status::Phase;
 use stack::transport::tcp::{Error, State, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -81,6 +83,7 @@ pub(super) struct Socket {
     pub(super) stamps: Stamps,
     pub(super) wakes: Wakes,
     pub(super) chrono: Chrono,
+    pub(super) timeouts: Timeouts,
     pub(super) last: Status,
     /// When it opened.
     pub(super) opened_at: Duration,
@@ -88,6 +91,8 @@ pub(super) struct Socket {
     pub(super) was_open: bool,
     /// Fast Open: a cookie was there, and data went with the SYN.
     pub(super) syn_data: bool,
+    /// Fast Open was asked for.
+    pub(super) opened_early: bool,
     /// How many bytes went with our SYN.
     pub(super) early: u64,
     /// Where in the stream the urgent byte was that was read out of line.
@@ -116,10 +121,12 @@ impl Socket {
             stamps: Stamps::default(),
             wakes: Wakes::default(),
             chrono: Chrono::default(),
+            timeouts: Timeouts::default(),
             last: Status::default(),
             opened_at: Duration::ZERO,
             was_open: false,
             syn_data: false,
+            opened_early: false,
             early: 0,
             taken_urgent: None,
         }
@@ -258,6 +265,9 @@ impl Socket {
         if now.state.is_synchronized() || was.state == State::SynReceived {
             self.was_open |= now.state.is_synchronized();
         }
+        let recovering = now.phase == Phase::Loss || now.backoff > 0;
+        self.timeouts
+            .on_change(at, now.timeouts > was.timeouts, recovering);
         let bsd = self.settings.profile == Profile::FreeBsd;
         let errno = match failed {
             Some(error) if bsd => errno_of_bsd(error),

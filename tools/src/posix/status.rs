@@ -4,9 +4,11 @@
 
 use super::socket::{Socket, Stage};
 use super::{Process, TcpInfo};
+use stack::host::TcpHandle;
 use stack::time::Duration;
 use stack::transport::tcp::status::Phase;
 use stack::transport::tcp::{State, Status};
+use std::net::SocketAddr;
 
 /// `TCPI_OPT_*` of `linux/tcp.h`.
 const OPT_TIMESTAMPS: u8 = 1;
@@ -16,6 +18,8 @@ const OPT_ECN: u8 = 8;
 const OPT_SYN_DATA: u8 = 32;
 /// Linux's "no threshold yet".
 const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
+/// Segments that Linux takes a round trip to bring at first.
+const INITIAL_SPACE: u32 = 10;
 
 impl Process {
     /// What Linux would tell of a socket's connection.
@@ -28,13 +32,38 @@ impl Process {
         };
         let status = self.host.tcp_status(self.instant(), handle)?;
         let chrono = socket.chrono_at(self.now);
+        let ends = self
+            .host
+            .tcp_local(handle)
+            .zip(self.host.tcp_remote(handle));
+        let counts = ends.and_then(|ends| self.traffic.get(&ends));
+        let counts = counts.copied().unwrap_or_default();
+        let advmss = self.advertised(socket, handle);
+        let runs = socket.timeouts;
+        let since = |at: Duration| millis(self.now.saturating_sub(at));
+        let opened = counts.opened_at.unwrap_or(socket.opened_at);
         let mut info = TcpInfo {
+            advmss,
+            ato: match counts.data_in {
+                // Linux measures nothing before there is data to acknowledge.
+                0 => 0,
+                _ => micros(socket.settings.options.delayed_ack),
+            },
+            data_segs_in: counts.data_in,
+            data_segs_out: counts.data_out,
+            rcv_ooopack: counts.out_of_order,
+            // The peer's SYN is the first of a connection that it opens.
+            segs_in: count(status.segs_in + u64::from(counts.passive)),
+            last_ack_recv: since(counts.acked_at),
+            total_rto_recoveries: runs.runs,
+            total_rto_time: millis(runs.time),
             busy_time: micros64(chrono.busy),
             rwnd_limited: micros64(chrono.rwnd_limited),
             sndbuf_limited: micros64(chrono.sndbuf_limited),
+            // Linux counts both from the handshake at first.
+            last_data_sent: since(counts.sent_at.unwrap_or(opened)),
             last_data_recv: match status.bytes_received {
-                // Linux counts from the handshake where nothing has come.
-                0 => millis(self.now.saturating_sub(socket.opened_at)),
+                0 => since(opened),
                 _ => millis(status.last_data_received),
             },
             max_pacing_rate: socket.settings.max_pacing_rate,
@@ -43,6 +72,17 @@ impl Process {
         if status.fast_open && socket.syn_data {
             info.options |= OPT_SYN_DATA;
         }
+        info.uncounted = TcpInfo::bit("rehash") | TcpInfo::bit("rcv_rtt");
+        // As Linux begins; how both grow with what comes is its own.
+        let space = status.rcv_wnd.min(INITIAL_SPACE * advmss);
+        match status.bytes_received {
+            0 => (info.rcv_space, info.rcv_ssthresh) = (space, status.rcv_wnd),
+            _ => info.uncounted |= TcpInfo::bit("rcv_space") | TcpInfo::bit("rcv_ssthresh"),
+        }
+        // Why it was not, where it was to be.
+        if socket.opened_early && !status.fast_open {
+            info.uncounted |= TcpInfo::bit("fastopen_client_fail");
+        }
         if status.state.is_synchronized() {
             // In packets: the SYN, with what it carried, is one.
             let early = if status.fast_open { socket.early } else { 0 };
@@ -50,6 +90,17 @@ impl Process {
             info.delivered = count(1 + status.delivered.saturating_sub(early).div_ceil(mss));
         }
         Some(info)
+    }
+
+    /// What we tell the peer of the longest segment: as the device says, and the program.
+    fn advertised(&self, socket: &Socket, handle: TcpHandle) -> u32 {
+        let headers = match self.host.tcp_local(handle) {
+            Some(SocketAddr::V6(_)) => 60,
+            _ => 40,
+        };
+        let most = u32::from(self.mtu.saturating_sub(headers));
+        let asked = socket.settings.options.mss;
+        asked.map_or(most, |asked| most.min(asked.into()))
     }
 
     fn info_from(status: &Status) -> TcpInfo {
@@ -87,30 +138,23 @@ impl Process {
             rcv_wscale,
             delivery_rate_app_limited: u8::from(status.app_limited),
             rto: micros(status.rto),
-            ato: 40_000,
             snd_mss: u32::from(status.snd_mss),
             rcv_mss: u32::from(status.rcv_mss),
             unacked: segments(status.unacked),
             sacked: segments(status.sacked),
             lost: segments(status.lost),
             retrans: segments(status.retrans),
-            last_data_sent: millis(status.last_data_sent),
-            last_data_recv: millis(status.last_data_received),
             pmtu: u32::from(status.pmtu),
-            rcv_ssthresh: status.rcv_wnd,
             rtt: status.srtt.map_or(0, micros),
             rttvar: micros(status.rttvar),
             snd_ssthresh: ssthresh,
             snd_cwnd: (status.cwnd / mss).max(1),
-            advmss: u32::from(status.pmtu.saturating_sub(40)),
             reordering: status.reordering_degree,
-            rcv_space: status.rcv_wnd,
             total_retrans: count(status.total_retrans),
             pacing_rate: status.pacing_rate,
             bytes_acked: status.bytes_acked,
             bytes_received: status.bytes_received,
             segs_out: count(status.segs_out),
-            segs_in: count(status.segs_in),
             notsent_bytes: status.not_sent,
             min_rtt: status.min_rtt.map_or(u32::MAX, micros),
             delivery_rate: status.delivery_rate,

@@ -171,7 +171,8 @@ fn fixed(table: &[(&str, Takes)], name: &str, values: &[i64]) -> Option<Result<(
 const NOT_HONOURED: &str = "that value is not honoured";
 
 impl Sysctls {
-    /// A profile's, as packet scripts' `defaults.sh` leaves them.
+    /// A profile's own. Linux's buffers are those of packet scripts, which tell them by the scale
+    /// and the window of the first segments: 8 and 65,535.
     pub(super) fn new(profile: Profile) -> Self {
         let linux = profile == Profile::Linux;
         let mut options = match profile {
@@ -179,11 +180,11 @@ impl Sysctls {
             Profile::FreeBsd => Options::freebsd(),
         };
         if linux {
-            options.ecn = Ecn::Off;
-            options.syn_retries = 5;
+            options.ecn = Ecn::Passive;
+            options.syn_retries = 6;
             options.syn_steady = 4;
         }
-        options.slow_start_after_idle = !linux;
+        options.slow_start_after_idle = true;
         options.burst_segments = linux.then_some(2);
         if linux {
             options.accounting = Accounting::Packets;
@@ -205,7 +206,7 @@ impl Sysctls {
             rmem,
             wmem,
             core_max: [4 << 20, 4 << 20],
-            fastopen: if linux { 3 } else { 0 },
+            fastopen: u32::from(linux),
             // What packet scripts know the cookies of.
             fastopen_key: key("a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"),
             abort_on_overflow: false,
@@ -217,6 +218,16 @@ impl Sysctls {
             nonlocal_bind: false,
             keepalive,
             always_keepalive: !linux,
+        }
+    }
+
+    /// What collections' `defaults.sh` sets otherwise than Linux has it.
+    pub(super) const fn take_collections(&mut self) {
+        if matches!(self.profile, Profile::Linux) {
+            self.options.ecn = Ecn::Off;
+            self.options.syn_retries = 5;
+            self.options.slow_start_after_idle = false;
+            self.fastopen = 3;
         }
     }
 

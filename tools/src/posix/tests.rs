@@ -346,8 +346,8 @@ fn connect_hears_of_refusal_silence_and_no_way() {
     s.pass(200_000);
     assert_eq!(
         s.outs().len(),
-        10,
-        "a SYN, four at a steady pace, and five more"
+        11,
+        "a SYN, four at a steady pace, and six more"
     );
     assert_eq!(s.p.call(&mut connect), Poll::Ready(Err(Errno::ETIMEDOUT)));
 

@@ -185,6 +185,27 @@ fn ip_options_are_ignored_but_source_routes_refused() {
 }
 
 #[test]
+fn what_has_a_wrong_checksum_is_dropped() {
+    //= RFC 9293 §3.1 MUST-3
+    let (mut net, _) = listening();
+    let now = net.now;
+    let syn = || segment([10, 7, 0, 1], [10, 7, 0, 2], &[], Flags::SYN);
+    let place = 14 + 20 + 16;
+    for bit in 0..16 {
+        let mut bytes = syn().to_bytes().to_vec();
+        bytes[place + bit / 8] ^= 1 << (bit % 8);
+        let fate = net.hosts[1].handle_frame(now, Port(0), Frame::copy_from(&bytes));
+        assert_eq!(fate, Fate::Dropped(DropReason::TcpBadChecksum), "bit {bit}");
+    }
+    let stats = net.hosts[1].stats();
+    assert_eq!(stats.dropped_in(DropReason::TcpBadChecksum), 16);
+    assert_eq!(net.hosts[1].tcp_connections().count(), 0);
+    let fate = net.hosts[1].handle_frame(now, Port(0), syn());
+    assert!(matches!(fate, Fate::Delivered(_)), "{fate:?}");
+    assert_eq!(net.hosts[1].tcp_connections().count(), 1);
+}
+
+#[test]
 fn source_quench_is_dropped_in_silence() {
     //= RFC 9293 §3.9.2.2 MUST-55
     let (mut net, _) = listening();

@@ -250,7 +250,7 @@ fn discovery_in_fragments_is_ignored() {
         (fate, known)
     };
     let whole = &asked.message[..];
-    let ignored = Fate::Dropped(DropReason::IcmpUnknownType);
+    let ignored = Fate::Dropped(DropReason::NdpFragmented);
     let in_one = [&[58, 0, 0, 0, 0, 0, 0, 7], whole].concat();
     assert_eq!(hear(44, &in_one), (ignored, 0));
     let first = [&[58, 0, 0, 1, 0, 0, 0, 8], &whole[..24]].concat();

@@ -490,14 +490,16 @@ impl Runner<'_> {
             ("setsockopt", [fd, level, option, value, len]) => {
                 let (level, name) = (int(level)?, int(option)?);
                 let value = option_value(value, count(len)?)?;
+                let fd = self.fd(fd)?;
+                let connected = self.process.is_connection(fd);
                 if value
                     .as_ref()
-                    .is_some_and(|v| is_unhonoured(level, name, v))
+                    .is_some_and(|v| is_unhonoured(level, name, v, connected))
                 {
                     return cannot(format!("{} so set is not honoured", shown(option)));
                 }
                 Op::SetSockOpt {
-                    fd: self.fd(fd)?,
+                    fd,
                     level,
                     name,
                     value,

@@ -56,6 +56,7 @@ pub(super) fn run(prepared: &Prepared<'_>) -> Report {
         counted: BTreeMap::new(),
         exchange: Vec::new(),
         last: None,
+        at: None,
         zeros: true,
         next_port: 36_000,
     };
@@ -103,7 +104,8 @@ impl Runner<'_> {
         self.settle().map_err(|stop| (init, stop))?;
         self.start = self.process.now();
         for (number, event) in self.prepared.script.events.iter().enumerate() {
-            self.event(number, event).map_err(|stop| (event.at, stop))?;
+            self.event(number, event)
+                .map_err(|stop| (self.at.unwrap_or(event.at), stop))?;
         }
         self.finish_calls()
     }
@@ -165,7 +167,7 @@ impl Runner<'_> {
                 }
                 self.settle()?;
             }
-            Action::Code(_, text) => self.code(text)?,
+            Action::Code(at, text) => self.code(*at, text)?,
         }
         self.last = Some((from, inbound));
         Ok(())
@@ -201,6 +203,10 @@ impl Runner<'_> {
                 Err(why) if !lenient => cannot(format!("sysctl {name}={value}: {why}")),
                 _ => Ok(()),
             },
+            Step::Defaults => {
+                self.process.take_collection_defaults();
+                Ok(())
+            }
             Step::Mtu(_) => cannot("the MTU can only be set before the first event"),
             Step::File(name, len) => {
                 self.files.insert(name.clone(), *len);
@@ -250,7 +256,7 @@ impl Runner<'_> {
         }
     }
 
-    fn code(&mut self, text: &str) -> Result<()> {
+    fn code(&mut self, at: Place, text: &str) -> Result<()> {
         let fd = self
             .under_test
             .and_then(|index| self.sockets.get(index))
@@ -265,12 +271,20 @@ impl Runner<'_> {
         let field = |name: &str| {
             let place = MEMINFO.iter().position(|known| *known == name);
             let memory = place.and_then(|at| memory.get(at).copied()).map(u64::from);
-            memory.or_else(|| info.get(name)).map(i128::from)
+            let counted = || info.get(name).filter(|_| info.is_counted(name));
+            memory.or_else(counted).map(i128::from)
         };
-        match code::run(text, &field, &mut self.variables) {
-            Ok(()) => Ok(()),
-            Err(CodeError::Failed(why)) => fail(why),
-            Err(CodeError::Unknown(why)) => cannot(why),
+        let Err(trouble) = code::run(text, &field, &mut self.variables) else {
+            return Ok(());
+        };
+        self.at = Some(Place {
+            line: at.line + trouble.line,
+            ..at
+        });
+        match trouble.error {
+            CodeError::Failed(why) => fail(why),
+            CodeError::Unknown(why) => cannot(why),
+            CodeError::Endless => cannot("a block without end in code"),
         }
     }
 

@@ -435,6 +435,7 @@ impl Runner<'_> {
         (from, to): (u64, u64),
         any: bool,
     ) -> Result<()> {
+        let first = self.tested()?.first_timestamp;
         let shown = Packet {
             outbound: true,
             outer: actual.outer.clone(),
@@ -452,6 +453,11 @@ impl Runner<'_> {
                     let mut spec = spec.clone();
                     spec.ports = None;
                     if let Body::Tcp(expected) = &packet.body {
+                        let mapped = !expected.any_timestamp
+                            && timestamps(expected.options.as_deref()).is_some();
+                        if let Some(first) = first.filter(|_| !mapped) {
+                            tell_timestamps(&mut spec, first);
+                        }
                         spec.ace = expected.ace;
                         spec.window = spec
                             .window
@@ -641,6 +647,15 @@ impl Runner<'_> {
             format!("<{}>", words.join(","))
         };
         (!same).then(|| format!("options: expected {}, got {}", list(expected), list(found)))
+    }
+}
+
+/// Puts timestamps that the script does not look at into its terms, too.
+fn tell_timestamps(spec: &mut TcpSpec, (script, live): (u32, u32)) {
+    for option in spec.options.iter_mut().flatten() {
+        if let TcpOption::Ts { val, .. } = option {
+            *val = script.wrapping_add(val.wrapping_sub(live));
+        }
     }
 }
 

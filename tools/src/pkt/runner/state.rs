@@ -66,6 +66,8 @@ pub(super) struct Runner<'a> {
     pub(super) exchange: Vec<(u64, Entry)>,
     /// Time of the event before, and whether it was a packet that arrived.
     pub(super) last: Option<(u64, bool)>,
+    /// Where in an event it stopped, if that is known better.
+    pub(super) at: Option<Place>,
     /// Nothing but zero bytes was written so far.
     pub(super) zeros: bool,
     pub(super) next_port: u16,
