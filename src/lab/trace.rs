@@ -45,6 +45,20 @@ pub struct Event {
     pub kind: Kind,
 }
 
+/// A fault that was carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::lab) struct Culprit {
+    /// The event that tells of it.
+    pub(in crate::lab) seq: Seq,
+    /// Its line in the script.
+    pub(in crate::lab) line: u32,
+}
+
+impl Culprit {
+    /// No fault.
+    pub(in crate::lab) const NOBODY: Self = Self { seq: 0, line: 0 };
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {

@@ -11,7 +11,8 @@
 use super::run::{Phase, Run};
 use super::{Fault, FaultLine, Harm, Kind, Link, Only, Party, Place, Share};
 use crate::lab::ids::{Lane, NodeId, WireId};
-use crate::lab::world::{Culprit, World};
+use crate::lab::trace::Culprit;
+use crate::lab::world::World;
 use stack::link::impair::{Act, Chance, Match, Rule};
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};

@@ -8,7 +8,7 @@
 
 use super::{Change, Script, When};
 use crate::lab::ids::Lane;
-use crate::lab::world::Culprit;
+use crate::lab::trace::Culprit;
 use stack::link::impair::{Config, Match};
 use stack::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};

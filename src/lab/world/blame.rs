@@ -9,24 +9,10 @@
 
 use super::World;
 use crate::lab::ids::{Lane, NodeId};
-use crate::lab::trace::Seq;
+use crate::lab::trace::{Culprit, Seq};
 use stack::link::impair::Chance;
 use stack::reason::DropReason;
 use std::collections::BTreeMap;
-
-/// A fault that was carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::lab) struct Culprit {
-    /// The event that tells of it.
-    pub(super) seq: Seq,
-    /// Its line in the script.
-    pub(super) line: u32,
-}
-
-impl Culprit {
-    /// No fault.
-    pub(in crate::lab) const NOBODY: Self = Self { seq: 0, line: 0 };
-}
 
 impl World {
     /// The fault that is being carried out; nobody where there is none, or nobody looks on.

@@ -1,11 +1,11 @@
 //! What a line of a fault script, or a test, does to a world: wires change, packets are held, nodes
 //! stop and begin again.
 
-use super::blame::Culprit;
 use super::{BuildError, Direction, Kind, Quota, State, Station, World};
 use crate::lab::fault::Run;
 use crate::lab::ids::{Lane, NodeId, WireId};
 use crate::lab::queue::What;
+use crate::lab::trace::Culprit;
 use stack::host::Host;
 use stack::link::impair::{Config as Impair, Match, Way};
 use stack::machine::Port;

@@ -31,7 +31,6 @@ mod tcp_event;
 mod tcp_log;
 mod telling;
 
-pub(in crate::lab) use blame::Culprit;
 pub use room::ROOM;
 pub use tcp_event::{Connection, TcpEvent, TcpTold};
 
@@ -41,7 +40,7 @@ use super::ids::{Lane, NodeId, WireId};
 use super::program::{Program, Task};
 use super::queue::{Queue, What};
 use super::tasks::Tasks;
-use super::trace::{Event, Kind as Told, Seq};
+use super::trace::{Culprit, Event, Kind as Told, Seq};
 use room::Room;
 use stack::frame::Frame;
 use stack::host::{Host, Stats};

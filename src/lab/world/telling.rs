@@ -1,10 +1,10 @@
 //! What happens in a world, told to whoever watches, each event with its cause.
 
-use super::blame::{self, Culprit};
+use super::blame;
 use super::{Kind, World};
 use crate::lab::ids::{Lane, NodeId};
 use crate::lab::queue::What;
-use crate::lab::trace::{Event, Kind as Told, Seq};
+use crate::lab::trace::{Culprit, Event, Kind as Told, Seq};
 use stack::frame::Frame;
 use stack::host;
 use stack::reason::DropReason;

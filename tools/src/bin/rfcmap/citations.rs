@@ -1,6 +1,5 @@
 //! Citations in comments of sources, tests and packet scripts.
 
-use super::rows::Numbered;
 use super::scripts;
 use std::fs;
 use std::path::Path;
@@ -41,9 +40,9 @@ pub(crate) struct Citation {
 }
 
 impl Citation {
-    /// Whether it has something to say of a row.
-    pub(crate) fn answers(&self, row: &Numbered) -> bool {
-        self.rfc == 9293 && self.id.as_deref() == Some(&row.id)
+    /// Whether it has something to say of a numbered requirement.
+    pub(crate) fn answers(&self, id: &str) -> bool {
+        self.rfc == 9293 && self.id.as_deref() == Some(id)
     }
 
     pub(crate) fn place(&self) -> String {

@@ -34,7 +34,7 @@ fn numbered(out: &mut String, rows: &Rows, cited: &[Citation]) {
     let head = "| requirement | level | § | what | status | code | tests and scripts |";
     let _ = writeln!(out, "{head}\n|---|---|---|---|---|---|---|");
     for row in &rows.numbered {
-        let all: Vec<&Citation> = cited.iter().filter(|c| c.answers(row)).collect();
+        let all: Vec<&Citation> = cited.iter().filter(|c| c.answers(&row.id)).collect();
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} |",
@@ -83,7 +83,7 @@ fn summary(out: &mut String, rows: &Rows, cited: &[Citation]) {
         let (mut all, mut obeyed, mut differs, mut void) = (0, 0, 0, 0);
         let (mut shown, mut scripted) = (0, 0);
         for row in rows.numbered.iter().filter(of_kind) {
-            let own: Vec<&Citation> = cited.iter().filter(|c| c.answers(row)).collect();
+            let own: Vec<&Citation> = cited.iter().filter(|c| c.answers(&row.id)).collect();
             all += 1;
             void += usize::from(row.reason.is_some());
             differs += usize::from(own.iter().any(|c| c.kind == Kind::Differs));
@@ -128,7 +128,7 @@ fn deviations(out: &mut String, rows: &Rows, cited: &[Citation]) {
     let mut told: Vec<(Vec<&str>, &Citation)> = Vec::new();
     for row in &rows.numbered {
         let differs = |c: &&Citation| c.kind == Kind::Differs && c.side == Side::Code;
-        for c in cited.iter().filter(|c| c.answers(row)).filter(differs) {
+        for c in cited.iter().filter(|c| c.answers(&row.id)).filter(differs) {
             let same = told
                 .iter_mut()
                 .find(|(_, t)| (&t.path, &t.text) == (&c.path, &c.text));
