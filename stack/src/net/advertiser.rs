@@ -17,7 +17,7 @@
 //!   often; but the first one that says that the router goes is sent at once, since there may be no
 //!   later.
 //! - Memory is fixed: whoever asks is answered by all nodes' group, and need not be remembered; where
-//!   hosts are to be answered alone, so are no more at a time than [`MAX_ASKED`], and others by the
+//!   hosts are to be answered alone, so are no more at a time than `MAX_ASKED`, and others by the
 //!   group.
 //!
 //! Left out: what is in an advertisement, which is [`super::advertisement`]'s.
