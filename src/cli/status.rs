@@ -98,7 +98,7 @@ fn ask(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// That [`write`] can write there: better found before the work than after it. What is there stays.
+/// That [`write()`] can write there: better found before the work than after it. What is there stays.
 ///
 /// # Errors
 /// Exit code 3 where it cannot.
