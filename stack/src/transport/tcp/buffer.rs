@@ -41,6 +41,8 @@ struct SendQueue {
     chunks: VecDeque<(u64, Bytes)>,
     /// The last bytes, not in a chunk yet.
     tail: BytesMut,
+    /// How many more go into the tail's place, whatever place a copy has.
+    room: usize,
     pieces: Pieces,
 }
 
@@ -63,16 +65,16 @@ impl SendBuffer {
         let queue = self.queue();
         let mut rest = data;
         while !rest.is_empty() {
-            let room = queue.tail.capacity() - queue.tail.len();
-            if room == 0 {
+            if queue.room == 0 {
                 queue.flush(start);
                 // Twice what was in use last, so that a little costs little.
-                let size = rest.len().max(in_use * 2).clamp(1024, TAIL);
-                queue.tail = BytesMut::with_capacity(size);
+                queue.room = rest.len().max(in_use * 2).clamp(1024, TAIL);
+                queue.tail = BytesMut::with_capacity(queue.room);
                 continue;
             }
-            let (here, after) = rest.split_at(room.min(rest.len()));
+            let (here, after) = rest.split_at(queue.room.min(rest.len()));
             queue.tail.extend_from_slice(here);
+            queue.room -= here.len();
             rest = after;
         }
         self.end += data.len() as u64;
@@ -97,6 +99,7 @@ impl SendBuffer {
             Box::new(SendQueue {
                 chunks: VecDeque::new(),
                 tail: BytesMut::new(),
+                room: 0,
                 pieces: Pieces::new(start),
             })
         })
@@ -216,6 +219,9 @@ struct RecvQueue {
     chunks: VecDeque<Bytes>,
     /// The last bytes, copied together.
     tail: BytesMut,
+    /// How many more go into the tail's place. A copy of the queue has a smaller place, and must not
+    /// go by that: it is to do as the original.
+    room: usize,
 }
 
 impl RecvBuffer {
@@ -319,11 +325,13 @@ impl RecvQueue {
     }
 
     fn gather(&mut self, bytes: &[u8]) {
-        if self.tail.capacity() - self.tail.len() < bytes.len() {
+        if self.room < bytes.len() {
             self.flush();
-            self.tail = BytesMut::with_capacity(GATHER.max(bytes.len()));
+            self.room = GATHER.max(bytes.len());
+            self.tail = BytesMut::with_capacity(self.room);
         }
         self.tail.extend_from_slice(bytes);
+        self.room -= bytes.len();
     }
 
     #[inline]
@@ -402,6 +410,28 @@ mod tests {
         buffer.release(u64::MAX);
         buffer.shrink();
         assert!(buffer.len() == 0 && buffer.queue.is_none());
+    }
+
+    /// A world that was forked goes on as the unbroken one.
+    #[test]
+    fn a_copy_cuts_where_the_original_does() {
+        let (mut recv, mut send) = (RecvBuffer::default(), SendBuffer::default());
+        recv.push_bytes(vec![1; 300].into());
+        send.write(&[1; 300]);
+        let (mut recv2, mut send2) = (recv.clone(), send.clone());
+        for (recv, send) in [(&mut recv, &mut send), (&mut recv2, &mut send2)] {
+            for _ in 0..20 {
+                recv.push_bytes(vec![2; 300].into());
+                send.write(&[2; 300]);
+            }
+        }
+        let read = |mut buffer: RecvBuffer| -> Vec<usize> {
+            let pieces = core::iter::from_fn(|| Some(buffer.pop(9999).len()).filter(|n| *n > 0));
+            pieces.collect()
+        };
+        assert_eq!(read(recv), read(recv2));
+        let sent = |buffer: &mut SendBuffer| buffer.slice(0, 9999).chunks().count();
+        assert_eq!(sent(&mut send), sent(&mut send2));
     }
 
     #[test]
