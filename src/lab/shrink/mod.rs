@@ -929,6 +929,7 @@ impl<'a> Search<'a> {
         // On a way with fewer nodes as well: a bad luck of one in twenty is not among sixteen.
         self.seeds = MANY_SEEDS;
         self.contract();
+        self.datagrams();
         self.seeds = SEEDS;
         if self.is_small() {
             return;
@@ -946,6 +947,11 @@ impl<'a> Search<'a> {
         self.stage = "connections";
         self.seeds = SEEDS;
         self.whole_time();
+        self.datagrams();
+    }
+
+    /// That with as many seeds as are tried just now.
+    fn datagrams(&mut self) {
         for client in 0..self.best.clients.len() {
             let Client {
                 name,
