@@ -107,7 +107,7 @@ impl<V: Visitor> Walk<'_, V> {
             place,
         });
         let Ok(message) = message else { return };
-        if !header.is_error() {
+        if !icmpv4::is_error(header.kind) {
             if let icmpv4::Message::EchoRequest { .. } | icmpv4::Message::EchoReply { .. } = message
             {
                 self.payload("data", span.skip(icmpv4::QUOTE_OFFSET), place);
@@ -159,7 +159,9 @@ impl<V: Visitor> Walk<'_, V> {
         if let icmpv6::Message::EchoRequest { .. } | icmpv6::Message::EchoReply { .. } = message {
             return self.payload("data", span.skip(8), place);
         }
-        let quoted = if header.is_error() && !matches!(message, icmpv6::Message::Unknown { .. }) {
+        let quoted = if icmpv6::is_error(header.kind)
+            && !matches!(message, icmpv6::Message::Unknown { .. })
+        {
             let (quote, extensions) = message.quote_and_extensions();
             let quoted = span.skip(8);
             match extensions {

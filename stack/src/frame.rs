@@ -197,10 +197,20 @@ impl Frame {
 
     #[cold]
     fn spill(&mut self) {
-        let mut payload = Payload::from(Bytes::copy_from_slice(self.head.as_slice()));
-        payload.append(core::mem::take(&mut self.payload));
-        self.head = Head::default();
-        self.payload = payload;
+        self.payload = self.take_payload();
+    }
+
+    /// Takes all bytes, the head's in front: those are copied, the others shared. It is empty then.
+    #[inline]
+    pub fn take_payload(&mut self) -> Payload {
+        let rest = core::mem::take(&mut self.payload);
+        if self.head.is_empty() {
+            return rest;
+        }
+        let head = core::mem::take(&mut self.head);
+        let mut payload = Payload::from(Bytes::copy_from_slice(head.as_slice()));
+        payload.append(rest);
+        payload
     }
 
     /// Drops the first `n` bytes (all, where there are fewer).

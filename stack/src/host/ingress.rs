@@ -655,7 +655,7 @@ impl Host {
             (head, at)
         });
         packet.advance(header_len);
-        let payload = take_payload(&mut packet);
+        let payload = packet.take_payload();
         self.calm = None;
         let outcome = self.reassembly.insert(now, key, place, payload, first);
         self.pump_reassembly(now);
@@ -924,17 +924,6 @@ pub(super) const fn of_family(reason: DropReason, addr: IpAddr) -> DropReason {
     }
 }
 
-/// All of a packet as payload chunks; what is in the head is copied, the rest shared.
-pub(super) fn take_payload(packet: &mut Frame) -> Payload {
-    let rest = core::mem::take(&mut packet.payload);
-    if packet.head.is_empty() {
-        return rest;
-    }
-    let mut payload = Payload::from(Bytes::copy_from_slice(packet.head.as_slice()));
-    payload.append(rest);
-    payload
-}
-
 /// Writes a datagram into an empty place. Always inline: a datagram is large.
 #[inline(always)]
 fn fill_datagram(
@@ -954,7 +943,7 @@ fn fill_datagram(
     if packet.head.is_empty() {
         core::mem::swap(&mut place.payload, &mut packet.payload);
     } else {
-        place.payload = take_payload(packet);
+        place.payload = packet.take_payload();
     }
     place.from = from;
     place.to = to;

@@ -195,12 +195,7 @@ pub fn report(error: Error, mut packet: Frame, (src, dst): (IpAddr, IpAddr)) -> 
         IpAddr::V4(_) => MAX_ERROR_LEN - 20 - 8,
         IpAddr::V6(_) => MAX_ERROR_LEN_V6 - 40 - 8,
     });
-    let mut payload = crate::frame::Payload::new();
-    if !packet.head.is_empty() {
-        payload.push(bytes::Bytes::copy_from_slice(packet.head.as_slice()));
-    }
-    payload.append(packet.payload);
-    let mut message = Frame::from_payload(payload);
+    let mut message = Frame::from_payload(packet.take_payload());
     let mut sum = Sum::new();
     let (kind, code, word) = match dst {
         IpAddr::V4(_) => error.v4(),

@@ -390,14 +390,9 @@ impl Fragmenter {
         head.push_front(len)?
             .copy_from_slice(packet.front().get(..len)?);
         packet.advance(len);
-        let mut payload = Payload::new();
-        if !packet.head.is_empty() {
-            payload.push(bytes::Bytes::copy_from_slice(packet.head.as_slice()));
-        }
-        payload.append(packet.payload);
         Some(Self {
             header: head,
-            payload,
+            payload: packet.take_payload(),
             done: 0,
             mtu,
         })

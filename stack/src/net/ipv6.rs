@@ -478,15 +478,10 @@ impl Fragmenter {
             return None;
         }
         packet.advance(HEADER_LEN);
-        let mut payload = Payload::new();
-        if !packet.head.is_empty() {
-            payload.push(bytes::Bytes::copy_from_slice(packet.head.as_slice()));
-        }
-        payload.append(packet.payload);
         Some(Self {
             header,
             ident,
-            payload,
+            payload: packet.take_payload(),
             done: 0,
             mtu,
         })

@@ -23,11 +23,10 @@
 //! deprecates come out as [`Message::Unknown`].
 
 use super::checksum::{self, Sum};
+pub use super::icmp::{HEADER_LEN, Header};
 use super::{ParseError, Reader, Writer};
 use core::net::Ipv4Addr;
 
-/// Length of the part that all messages share.
-pub const HEADER_LEN: usize = 4;
 /// Where the quote begins in an error message.
 pub const QUOTE_OFFSET: usize = 8;
 
@@ -69,53 +68,6 @@ pub mod kind {
     pub const EXTENDED_ECHO_REQUEST: u8 = 42;
     /// Extended echo reply (RFC 8335).
     pub const EXTENDED_ECHO_REPLY: u8 = 43;
-}
-
-/// What all messages begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Header {
-    /// Type ([`kind`]).
-    pub kind: u8,
-    /// Code: the type's subdivision.
-    pub code: u8,
-    /// Checksum over the whole message, as carried.
-    pub checksum: u16,
-}
-
-impl Header {
-    /// Parses the header; the rest is the body.
-    ///
-    /// # Errors
-    /// [`ParseError::Truncated`] below 4 bytes.
-    #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), ParseError> {
-        let mut r = Reader::new(bytes);
-        let [kind, code, c0, c1] = r.array::<HEADER_LEN>("ICMP header")?;
-        let checksum = u16::from_be_bytes([c0, c1]);
-        let header = Self {
-            kind,
-            code,
-            checksum,
-        };
-        Ok((header, r.rest()))
-    }
-
-    /// Writes the header.
-    ///
-    /// # Errors
-    /// [`ParseError::NoRoom`].
-    #[inline]
-    pub fn emit(&self, w: &mut Writer<'_>) -> Result<(), ParseError> {
-        let [c0, c1] = self.checksum.to_be_bytes();
-        w.put(&[self.kind, self.code, c0, c1])
-    }
-
-    /// Whether the message reports an error, and so may never cause one.
-    #[must_use]
-    #[inline]
-    pub const fn is_error(&self) -> bool {
-        is_error(self.kind)
-    }
 }
 
 /// Whether messages of this type report an error (RFC 1122 §3.2.2).
@@ -1111,7 +1063,7 @@ mod tests {
     fn fields_are_where_the_rfcs_put_them() {
         let bytes = [3, 4, 0xaa, 0xbb, 1, 2, 5, 0xdc, 0x45];
         let (header, message) = Message::parse(&bytes).unwrap();
-        assert_eq!((header.checksum, header.is_error()), (0xaabb, true));
+        assert_eq!((header.checksum, is_error(header.kind)), (0xaabb, true));
         let want = Message::DestinationUnreachable {
             code: UnreachableCode::FRAGMENTATION_NEEDED,
             unused: 1,

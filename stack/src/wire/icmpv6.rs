@@ -22,12 +22,10 @@
 //! 6LoWPAN's messages, which no machine here reads: all kept raw.
 
 use super::checksum::Sum;
+pub use super::icmp::{HEADER_LEN, Header};
 use super::icmpv4::{Extensions, split_quote};
 use super::{ParseError, Protocol, Reader, Writer, mld, ndp};
 use core::net::Ipv6Addr;
-
-/// Length of the header.
-pub const HEADER_LEN: usize = 4;
 
 /// Types (IANA "ICMPv6 'type' Numbers").
 pub mod kind {
@@ -65,57 +63,6 @@ pub mod kind {
     pub const NODE_INFORMATION_RESPONSE: u8 = 140;
     /// Version 2 multicast listener report (RFC 3810 §5.2).
     pub const MLD_REPORT_V2: u8 = 143;
-}
-
-/// What all messages begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Header {
-    /// Type ([`kind`]).
-    pub kind: u8,
-    /// Code: the type's subdivision.
-    pub code: u8,
-    /// Checksum over pseudo-header and message, as carried.
-    pub checksum: u16,
-}
-
-impl Header {
-    /// Parses the header; the rest is the body.
-    ///
-    /// # Errors
-    /// [`ParseError::Truncated`] below 4 bytes.
-    #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), ParseError> {
-        let mut r = Reader::new(bytes);
-        let header = Self {
-            kind: r.u8("ICMPv6 type")?,
-            code: r.u8("ICMPv6 code")?,
-            checksum: r.u16("ICMPv6 checksum")?,
-        };
-        Ok((header, r.rest()))
-    }
-
-    /// Bytes that [`emit`](Self::emit) writes.
-    #[must_use]
-    pub const fn emit_len(&self) -> usize {
-        HEADER_LEN
-    }
-
-    /// Writes the header.
-    ///
-    /// # Errors
-    /// [`ParseError::NoRoom`].
-    #[inline]
-    pub fn emit(&self, w: &mut Writer<'_>) -> Result<(), ParseError> {
-        w.u8(self.kind)?;
-        w.u8(self.code)?;
-        w.u16(self.checksum)
-    }
-
-    /// Whether the message reports an error, and so may never cause one.
-    #[must_use]
-    pub const fn is_error(&self) -> bool {
-        is_error(self.kind)
-    }
 }
 
 /// Whether messages of this type report an error, known or not.

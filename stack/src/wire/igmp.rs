@@ -143,7 +143,7 @@ pub struct V3Report<'a> {
     pub body: &'a [u8],
 }
 
-/// What a group record says (RFC 3376 §4.2.12).
+/// What a record says about its group (RFC 3376 §4.2.12; RFC 3810 §5.2.12 has the same).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordType(pub u8);
 

@@ -22,6 +22,7 @@
 //! Left out: the checks on source address, hop limit and router alert (RFC 3810 §5.1.14, §6.2),
 //! which are the machine's.
 
+pub use super::igmp::RecordType;
 use super::ipv6::Addresses;
 use super::{ParseError, Reader, Writer};
 use core::net::Ipv6Addr;
@@ -215,25 +216,6 @@ impl<'a> ReportV2<'a> {
             left: self.count,
         }
     }
-}
-
-/// What a record says about its group (RFC 3810 §5.2.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RecordType(pub u8);
-
-impl RecordType {
-    /// The filter includes only these sources.
-    pub const MODE_IS_INCLUDE: Self = Self(1);
-    /// The filter excludes these sources.
-    pub const MODE_IS_EXCLUDE: Self = Self(2);
-    /// The filter now includes only these sources.
-    pub const CHANGE_TO_INCLUDE: Self = Self(3);
-    /// The filter now excludes these sources.
-    pub const CHANGE_TO_EXCLUDE: Self = Self(4);
-    /// These sources are wanted as well.
-    pub const ALLOW_NEW_SOURCES: Self = Self(5);
-    /// These sources are no longer wanted.
-    pub const BLOCK_OLD_SOURCES: Self = Self(6);
 }
 
 /// A multicast address record (RFC 3810 §5.2.4).

@@ -38,6 +38,7 @@ pub mod arp;
 pub mod checksum;
 pub mod codec;
 pub mod ethernet;
+mod icmp;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod igmp;

@@ -2,7 +2,6 @@
 
 use super::{Ends, Owner, quoted_ends};
 use crate::frame::{Checksum, Frame, Payload};
-use crate::host::ingress::take_payload;
 use crate::host::{Host, zone_of};
 use crate::machine::{Consumer, Fate};
 use crate::net::ip::{self, Accepted, Quoted};
@@ -209,7 +208,7 @@ impl Host {
 #[inline]
 fn take_data(packet: &mut Frame, at: usize) -> Payload {
     packet.advance(at);
-    take_payload(packet)
+    packet.take_payload()
 }
 
 /// What a segment's checksum comes to; zero where it holds.

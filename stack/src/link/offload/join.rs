@@ -19,12 +19,11 @@
 //! rare; pure acknowledgements, each of which TCP wants to count.
 
 use super::{Front, Places, put};
-use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload, Payload};
+use crate::frame::{Checksum, Frame, Gso, GsoKind, Head, Offload};
 use crate::wire::checksum::{self, Sum};
 use crate::wire::{Protocol, ipv6, tcp};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// Frames that are being joined, and those that wait to be taken.
@@ -268,18 +267,10 @@ fn may_begin(frame: &Frame, bare: bool) -> Option<bool> {
 #[inline]
 fn strip(frame: &mut Frame, headers: usize) {
     frame.advance(headers);
+    // Data that lies in the head moves to where it belongs.
     if !frame.head.is_empty() {
-        spill(frame);
+        frame.payload = frame.take_payload();
     }
-}
-
-/// Moves data that lies in a frame's head to where it belongs.
-#[cold]
-fn spill(frame: &mut Frame) {
-    let mut data = Payload::from(Bytes::copy_from_slice(frame.head.as_slice()));
-    data.append(core::mem::take(&mut frame.payload));
-    frame.payload = data;
-    frame.head = Head::default();
 }
 
 impl Open {

@@ -182,12 +182,7 @@ impl Cutter {
             room.copy_from_slice(bytes);
         }
         frame.advance(places.data);
-        let mut payload = frame.payload;
-        if !frame.head.is_empty() {
-            let mut whole = Payload::from(bytes::Bytes::copy_from_slice(frame.head.as_slice()));
-            whole.append(payload);
-            payload = whole;
-        }
+        let payload = frame.take_payload();
         let mut cutter = Self {
             headers,
             places,
