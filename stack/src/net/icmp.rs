@@ -13,7 +13,7 @@
 //!
 //! Read first: RFC 792; RFC 1122 §3.2.2; RFC 1812 §4.3; RFC 1191 §4; RFC 4443 §2.4 and §3.
 //!
-//! Promises: never an error about an error, a group, a broadcast, a later fragment or a packet from
+//! Promises: never an error about an error, a group, a broadcast, a later fragment of IPv4 or a packet from
 //! nobody in particular ([`may_report`]); the quote is the packet as it came, bytes shared.
 //!
 //! Left out: source quench (RFC 6633 forbids it), information and address mask requests (RFC 6918
@@ -131,12 +131,13 @@ pub fn may_report(error: Error, packet: &Frame) -> bool {
         return false;
     };
     //= RFC 1122 §3.2.2 no error about a later fragment, a group or broadcast, or a source that is not
-    //= one host. (RFC 4443 §2.4 (e) does not name later fragments; their quote would say nothing.)
-    if !quoted.first || !is_one_host(quoted.src) {
+    //= one host. (RFC 4443 §2.4 (e) does not name later fragments: who sends them must hear of a link
+    //= that they are too big for.)
+    if !is_one_host(quoted.src) {
         return false;
     }
     match quoted.dst {
-        IpAddr::V4(_) if ip::is_group(quoted.dst) => return false,
+        IpAddr::V4(_) if !quoted.first || ip::is_group(quoted.dst) => return false,
         IpAddr::V6(dst) if dst.is_multicast() && !error.concerns_groups() => return false,
         _ => {}
     }
@@ -145,7 +146,8 @@ pub fn may_report(error: Error, packet: &Frame) -> bool {
     let kind = rest.first().copied();
     match quoted.protocol {
         Protocol::ICMP => kind.is_some_and(|kind| !may_be_error(kind)),
-        Protocol::ICMPV6 if quoted.src.is_ipv6() => {
+        // An error fits the least MTU, so that a later fragment is of none.
+        Protocol::ICMPV6 if quoted.src.is_ipv6() && quoted.first => {
             //= RFC 4443 §2.4 (e.2) nor about a redirect.
             kind.is_some_and(|kind| !icmpv6::is_error(kind) && kind != icmpv6::kind::REDIRECT)
         }

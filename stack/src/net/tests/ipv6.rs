@@ -388,14 +388,22 @@ fn errors_quote_as_much_as_fits_and_no_errors() {
         (Error::PortUnreachable, A, "ff02::1", 17, &[0; 8], false),
         (Error::TooBig(1280), A, "ff02::1", 17, &[0; 8], true),
         (option, A, "ff02::1", 17, &[0; 8], true),
-        // A later fragment.
+        // A later fragment: what stands where a type would be is data.
+        (
+            Error::TooBig(1280),
+            A,
+            B,
+            44,
+            &[58, 0, 0, 8, 0, 0, 0, 1, 1],
+            true,
+        ),
         (
             Error::PortUnreachable,
             A,
             B,
             44,
             &[17, 0, 0, 8, 0, 0, 0, 0, 1],
-            false,
+            true,
         ),
     ] {
         let packet = packet(src, dst, Protocol(next), rest);
