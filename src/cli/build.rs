@@ -169,7 +169,10 @@ fn add_route(host: &mut Host, config: &Config, wanted: &config::Route) -> Result
                 }
                 None => None,
             };
-            let way = named.or_else(|| host.route_to(via).map(|(at, _)| at));
+            // Where an address is claimed first, its network is no route yet.
+            let way = named
+                .or_else(|| host.route_to(via).map(|(at, _)| at))
+                .or_else(|| config.interface_beside(via));
             let interface = way.ok_or_else(|| refused(format!("no way to {via}")))?;
             Route::via(to, via, Port(interface))
         }
@@ -314,6 +317,38 @@ via = 'fd01::1'
                 .contains("fe80::1 is of one link: name its device"),
             "{f}"
         );
+    }
+
+    #[test]
+    fn a_router_is_on_a_link_whose_address_is_still_claimed() {
+        for (asked, ours, to, via) in [
+            (
+                "duplicate_detection = 'before'",
+                "fd01::2/64",
+                "::/0",
+                "fd01::1",
+            ),
+            (
+                "probe_addresses = true",
+                "10.1.0.2/24",
+                "0.0.0.0/0",
+                "10.1.0.1",
+            ),
+        ] {
+            let host = build(&format!(
+                "{asked}\n[[device]]\nname = 'a'\naddresses = ['192.0.2.1/24']
+                 [[device]]\nname = 'b'\naddresses = ['{ours}']
+                 [[route]]\nto = '{to}'\nvia = '{via}'"
+            ));
+            let host = host.unwrap();
+            let far = if to == "::/0" {
+                "2001:db8::1"
+            } else {
+                "198.51.100.1"
+            };
+            let route = host.routes().lookup(far.parse().unwrap());
+            assert_eq!(route.map(|r| r.port), Some(Port(1)), "{via}");
+        }
     }
 
     #[test]

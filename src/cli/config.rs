@@ -510,12 +510,26 @@ impl Config {
     /// them: each device, followed by its VLANs.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<u16> {
-        let names = self.devices.iter().flat_map(|device| {
-            let vlans = device.vlans.iter().map(|v| device.vlan_name(v));
-            std::iter::once(device.name.clone()).chain(vlans)
-        });
-        let at = names.into_iter().position(|n| n == name)?;
+        let at = self.interfaces().position(|(n, _)| n == name)?;
         u16::try_from(at).ok()
+    }
+
+    /// The number of the first interface that has, or will have, an address of the network that
+    /// `neighbor` is of.
+    #[must_use]
+    pub fn interface_beside(&self, neighbor: IpAddr) -> Option<u16> {
+        let is_beside = |own: &[Text<Cidr>]| own.iter().any(|Text(c)| c.contains(neighbor));
+        let at = self.interfaces().position(|(_, own)| is_beside(own))?;
+        u16::try_from(at).ok()
+    }
+
+    /// The name and addresses of each interface, in the order of their numbers.
+    fn interfaces(&self) -> impl Iterator<Item = (String, &[Text<Cidr>])> {
+        self.devices.iter().flat_map(|device| {
+            let vlans = device.vlans.iter();
+            let vlans = vlans.map(|v| (device.vlan_name(v), v.addresses.as_slice()));
+            std::iter::once((device.name.clone(), device.addresses.as_slice())).chain(vlans)
+        })
     }
 }
 
