@@ -115,6 +115,14 @@ impl Host {
         if seg.has(Flags::RST) {
             self.stats.tcp.resets_in += 1;
         }
+        let entry = match entry.connection.owes_answer() {
+            false => entry,
+            true => {
+                self.answer_now(now, key);
+                let entry = self.tcp.connections.get_mut(key);
+                entry.ok_or(DropReason::TcpNoSocket)?
+            }
+        };
         entry.connection.set_supply(self.tcp.memory.supply);
         let fate = entry.connection.handle_segment(now, seg, data);
         self.refresh(now, key);

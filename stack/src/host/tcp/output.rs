@@ -6,6 +6,7 @@ use crate::host::Host;
 use crate::host::config::Medium;
 use crate::host::event::Who;
 use crate::host::interface::Hop;
+use crate::host::routing::Way;
 use crate::net::neighbor::{Lookup, State as Neighbor};
 use crate::net::{ip, ipv4, ipv6};
 use crate::reason::DropReason;
@@ -194,7 +195,52 @@ impl Host {
             return false;
         };
         entry.connection.set_supply(self.tcp.memory.supply);
-        let Some(out) = entry.connection.poll_transmit(now, max) else {
+        match entry.connection.poll_transmit(now, max) {
+            Some(out) => self.dress(key, out, partial, frame),
+            None => false,
+        }
+    }
+
+    /// Queues what answers the segment that came last, where another has come before its turn.
+    #[cold]
+    pub(super) fn answer_now(&mut self, now: Instant, key: Key) {
+        self.update_link(now, key);
+        let Some(entry) = self.tcp.connections.get_mut(key) else {
+            return;
+        };
+        let link = entry.link;
+        let interface = self.interfaces.get(usize::from(link.interface));
+        let (Some(interface), None, false) = (interface, link.none, link.local) else {
+            return;
+        };
+        // Where there is no room, one answer stands for both.
+        let waiting = interface.queues.replies.len();
+        if !interface.up || waiting >= self.config.max_replies / 2 {
+            return;
+        }
+        let partial = interface.config.tso;
+        let Some(out) = entry.connection.poll_answer(now) else {
+            return;
+        };
+        let way = Way {
+            interface: link.interface,
+            hop: Hop::Neighbor(link.hop),
+            src: entry.ends.local,
+            mtu: usize::from(u16::MAX),
+            local: false,
+            broadcast: false,
+        };
+        let mut frame = Frame::default();
+        if self.dress(key, out, partial, &mut frame) {
+            self.reply(&way, &mut frame);
+        }
+    }
+
+    /// A connection's segment as a packet in `frame`, which is empty, and what it counts for;
+    /// `false` where it does not fit.
+    #[inline(always)]
+    fn dress(&mut self, key: Key, out: Outgoing, partial: bool, frame: &mut Frame) -> bool {
+        let Some(entry) = self.tcp.connections.get(key) else {
             return false;
         };
         let options = entry.connection.options();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::reason::DropReason;
 use crate::transport::tcp::{self, Error, ListenOptions, Options, State};
+use crate::wire::tcp::TcpOption;
 use bytes::Bytes;
 use core::net::SocketAddr;
 use std::vec;
@@ -591,6 +592,43 @@ fn report(net: &mut Net, (kind, code): (u8, u8), mtu: u16, quote: &[u8]) -> Fate
 fn seq_of(frame: &Frame) -> u32 {
     let bytes = frame.to_bytes();
     u32::from_be_bytes(bytes[38..42].try_into().unwrap())
+}
+
+#[test]
+fn segments_that_come_together_are_answered_one_by_one() {
+    //= RFC 5681 §4.2; RFC 2883 §4
+    let mut net = Net::pair();
+    let (_, client, _) = open(&mut net);
+    let now = net.now;
+    let data = pattern(4 * 1448);
+    assert_eq!(net.hosts[0].tcp_send(now, client, &data), Ok(data.len()));
+    let frames: Vec<Frame> =
+        core::iter::from_fn(|| net.hosts[0].poll_transmit(now, Port(0))).collect();
+    assert_eq!(frames.len(), 4);
+    let first = seq_of(&frames[0]);
+    // What each answer acknowledges, and the first block that it reports.
+    let mut answers = |some: &[Frame]| -> Vec<(u32, Option<(u32, u32)>)> {
+        for frame in some {
+            net.hosts[1].handle_frame(now, Port(0), frame.clone());
+        }
+        let out = core::iter::from_fn(|| net.hosts[1].poll_transmit(now, Port(0)));
+        let told = out.map(|frame| {
+            let bytes = frame.to_bytes();
+            let (header, _) = crate::wire::tcp::Header::parse(&bytes[34..]).unwrap();
+            let block = header.options().find_map(|option| match option {
+                Ok(TcpOption::Sack(blocks)) => blocks.iter().next(),
+                _ => None,
+            });
+            let at = |n: crate::wire::seq::SeqNum| n.0.wrapping_sub(first) / 1448;
+            (at(header.ack), block.map(|(l, r)| (at(l), at(r))))
+        });
+        told.collect()
+    };
+    let held = [(0, Some((1, 2))), (0, Some((1, 3))), (0, Some((1, 4)))];
+    assert_eq!(answers(&frames[1..]), held);
+    assert_eq!(answers(&frames[..1]), [(4, None)]);
+    let old = [(0, 1), (1, 2), (2, 3), (3, 4)].map(|block| (4, Some(block)));
+    assert_eq!(answers(&frames), old);
 }
 
 #[test]

@@ -78,6 +78,23 @@ impl Connection {
         (self.rcv.need == Need::Now).then(|| self.bare(now, self.snd.nxt, None))
     }
 
+    /// Whether what came last is to be answered by itself, before more is taken: a duplicate, or
+    /// what is out of order. A peer without selective acknowledgments counts such answers, and one
+    /// with them learns from each of what it tells alone.
+    //= RFC 5681 §4.2 each segment out of order has its duplicate acknowledgment.
+    //= RFC 2883 §4 a duplicate is told of in what answers it.
+    #[must_use]
+    #[inline]
+    pub fn owes_answer(&self) -> bool {
+        self.rcv.owes_answer() && self.reset.is_none() && !self.syn_due && self.may_talk()
+    }
+
+    /// That answer: an acknowledgment without data.
+    pub fn poll_answer(&mut self, now: Instant) -> Option<Outgoing> {
+        self.owes_answer()
+            .then(|| self.bare(now, self.snd.nxt, None))
+    }
+
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something; it may be true in vain.
     #[must_use]
     #[inline]

@@ -878,6 +878,12 @@ impl Receiver {
         sacks
     }
 
+    /// Whether a duplicate, or what is out of order, waits for its answer.
+    #[inline]
+    pub(super) fn owes_answer(&self) -> bool {
+        self.need == Need::Now && (self.dsack.is_some() || self.held.is_some())
+    }
+
     /// The first number of a duplicate that waits to be reported.
     #[inline]
     pub(super) fn duplicate(&self) -> Option<SeqNum> {
