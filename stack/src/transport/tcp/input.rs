@@ -347,7 +347,9 @@ impl Connection {
         let Some((value, _)) = seg.timestamps.filter(|_| self.timestamps) else {
             return Ok(());
         };
-        if seg.has(Flags::RST) || !self.rcv.is_old(now, value) {
+        // We differ: as Linux, one tick back is not old. Two processors of a sender may stamp in
+        // another order than they send.
+        if seg.has(Flags::RST) || !self.rcv.is_old(now, value.wrapping_add(1)) {
             return Ok(());
         }
         if seg.seq_len() > 0 {
@@ -404,7 +406,8 @@ impl Connection {
         if self.state == State::TimeWait && seg.has(Flags::FIN) {
             self.timers.set(Timer::End, now + self.options.time_wait);
         }
-        if seg.len > 0 && seg.seq.before(self.rcv.nxt) {
+        let again = seg.seq_len() > 0 && !seg.has(Flags::SYN);
+        if again && seg.seq.before(self.rcv.nxt) {
             if self.state != State::TimeWait {
                 self.rcv.note_duplicate(seg);
             }
@@ -414,7 +417,7 @@ impl Connection {
                 self.count_marks(seg);
             }
         }
-        if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
+        if again {
             self.rcv.need = Need::Now;
         } else {
             self.challenge(now);
@@ -500,9 +503,11 @@ impl Connection {
         if seg.ack.before(self.snd.una) {
             //= RFC 9293 §3.10.7.4 MAY-12: it guards against blind injection.
             //= RFC 5961 §5.2: too old an acknowledgment is no peer's.
-            // Nor is one of what was never sent, however large the window, as Linux has it.
+            // Nor is one of what was never sent, however large the window, as Linux has it; a SYN that
+            // opened the connection counts, and a FIN.
             let acked = u32::try_from(self.snd.buffer.start()).unwrap_or(u32::MAX);
-            let acked = acked.saturating_add(1);
+            let signs = u32::from(self.active) + u32::from(self.snd.fin == Fin::Acked);
+            let acked = acked.saturating_add(signs);
             if seg
                 .ack
                 .before(self.snd.una - self.snd.max_wnd.max(1).min(acked))
