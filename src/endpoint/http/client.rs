@@ -203,7 +203,10 @@ impl Reader {
     fn head(&self) -> Result<Option<(Head, usize, State)>, Wrong> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut answer = httparse::Response::new(&mut fields);
-        let used = match answer.parse(&self.input) {
+        //= RFC 9112 §5.2: a user agent reads what is folded.
+        let mut reading = httparse::ParserConfig::default();
+        reading.allow_obsolete_multiline_headers_in_responses(true);
+        let used = match reading.parse_response(&mut answer, &self.input) {
             Ok(Status::Complete(used)) => used,
             Ok(Status::Partial) if self.input.len() > MAX_HEAD => return Err(Wrong::TooLong),
             Ok(Status::Partial) => return Ok(None),
@@ -213,7 +216,7 @@ impl Reader {
         let status = answer.code.ok_or(Wrong::NotHttp)?;
         let (mut chunked, mut coded, mut sized) = (false, false, None);
         let (mut location, mut kind) = (None, None);
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).replace(['\r', '\n'], " ");
         for field in answer.headers.iter() {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             if is("transfer-encoding") {
@@ -341,6 +344,10 @@ mod tests {
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n".to_owned(),
                 (0, "", Some(Wrong::Length)),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+                (200, "hello", None),
             ),
             (
                 "SSH-2.0-OpenSSH\r\n".to_owned(),
