@@ -172,7 +172,9 @@ impl Config {
             // How the original gets at a kernel, a wire and an interpreter; or what is so anyway.
             "mss" => self.joined = number::<u16>(text).map(|n| Some(n).filter(|n| *n > 0))?,
             "define" | "send_omit_free" | "speed" | "debug" | "verbose" | "is_anyip"
-            | "code_command" | "code_format" | "code_sockopt" | "so_filename" | "so_flags" => {}
+            | "code_command" | "code_format" | "code_sockopt" | "so_filename" | "so_flags"
+            | "persistent_tun_dev" | "wire_client" | "wire_client_dev" | "wire_server_dev"
+            | "wire_server_ip" | "wire_server_port" => {}
             _ => return Err("this option is not known".into()),
         }
         Ok(())

@@ -146,6 +146,10 @@ fn prepare<'a>(
     }
     let mut init = Vec::new();
     for path in &config.init_scripts {
+        // The usual way to say that there is none.
+        if path == "/dev/null" {
+            continue;
+        }
         let Some(block) = read(&folder.join(path)) else {
             return Err(Trouble::at(head, format!("{path} cannot be read")));
         };
