@@ -61,8 +61,10 @@ pub struct Config {
     pub min_hop_limit: u8,
     /// ReachableTime is taken as this where less is said, as each use would verify a neighbour.
     pub min_reachable_time: Duration,
-    /// MAX_REACHABLE_TIME of RFC 4861 §10, and the most that a RetransTimer is taken to be.
+    /// MAX_REACHABLE_TIME of RFC 4861 §10.
     pub max_time: Duration,
+    /// RetransTimer is taken as this where more is said: one lost solicitation costs as much.
+    pub max_retrans_timer: Duration,
     /// RetransTimer is taken as this where less is said.
     pub min_retrans_timer: Duration,
 }
@@ -80,6 +82,7 @@ impl Default for Config {
             min_hop_limit: 10,
             min_reachable_time: Duration::from_secs(1),
             max_time: Duration::from_secs(3600),
+            max_retrans_timer: Duration::from_secs(10),
             min_retrans_timer: Duration::from_millis(100),
         }
     }
@@ -300,14 +303,16 @@ impl Routers {
     /// What is said of the link in front of the options.
     //= RFC 4861 §6.3.4 a field of zero says nothing; what others say is taken over.
     fn take_link(&self, said: &RouterAdvertisement<'_>) -> Link {
-        let within = |millis: u32, least: Duration| {
+        let within = |millis: u32, least: Duration, most: Duration| {
             let said = Duration::from_millis(u64::from(millis));
-            (millis > 0).then(|| said.clamp(least, self.config.max_time))
+            (millis > 0).then(|| said.clamp(least, most))
         };
         let (known, config) = (self.link, &self.config);
         let hop_limit = Some(said.cur_hop_limit);
-        let reachable_time = within(said.reachable_time, config.min_reachable_time);
-        let retrans_timer = within(said.retrans_timer, config.min_retrans_timer);
+        let (least, most) = (config.min_reachable_time, config.max_time);
+        let reachable_time = within(said.reachable_time, least, most);
+        let (least, most) = (config.min_retrans_timer, config.max_retrans_timer);
+        let retrans_timer = within(said.retrans_timer, least, most);
         Link {
             hop_limit: hop_limit
                 .filter(|n| *n >= config.min_hop_limit.max(1))

@@ -240,7 +240,7 @@ fn the_link_is_as_routers_say_within_limits() {
         assert_eq!(got, [], "{fields:?} {option}");
     }
     want.reachable_time = Some(Duration::from_secs(1));
-    want.retrans_timer = Some(Duration::from_secs(3600));
+    want.retrans_timer = Some(Duration::from_secs(10));
     let got = told(&mut m, secs(1), "fe80::1", (42, 1, u32::MAX), &[]);
     assert_eq!(got, [Event::Link(want)]);
 }
