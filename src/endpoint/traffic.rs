@@ -29,16 +29,29 @@ use stack::time::{Duration, Instant, earliest};
 use stack::transport::udp::{Datagram, PathMtu};
 use stack::transport::{ErrorKind, SocketError};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a datagram of ours begins with.
 const MAGIC: [u8; 4] = *b"TAPL";
 /// The mark, the number and the time: no datagram is shorter.
 pub const MIN_SIZE: usize = 20;
 /// IP and UDP headers.
-const HEADERS: usize = 28;
-//= RFC 8899 §5.1.2 over IPv4, packets of 1200 bytes are expected to pass on most paths.
-const BASE_PLPMTU: usize = 1200;
+const fn headers(to: &SocketAddr) -> usize {
+    match to {
+        SocketAddr::V4(_) => 28,
+        SocketAddr::V6(_) => 48,
+    }
+}
+
+//= RFC 8899 §5.1.2 over IPv4, packets of 1200 bytes are expected to pass on most paths; over IPv6,
+//= those of 1280 pass on all.
+const fn base_plpmtu(to: &SocketAddr) -> usize {
+    match to {
+        SocketAddr::V4(_) => 1200,
+        SocketAddr::V6(_) => 1280,
+    }
+}
+
 //= RFC 8899 §5.1.2 so many in a row without an answer are no accident any more.
 const MAX_PROBES: u64 = 3;
 /// Senders whose numbers a sink follows.
@@ -230,7 +243,7 @@ impl Sender {
         match self.config.pace {
             Pace::Every(interval) => interval,
             Pace::Rate(rate) => {
-                let bits = u128::from(count(self.size + HEADERS)) * 8_000_000_000;
+                let bits = u128::from(count(self.size + headers(&self.config.to))) * 8_000_000_000;
                 let ns = bits.checked_div(u128::from(rate)).unwrap_or(u128::MAX);
                 Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
             }
@@ -356,7 +369,8 @@ impl Sender {
             .push(note.with("datagrams", self.silence.datagrams));
         self.silence.told = true;
         //= RFC 8899 §4.3 repeated loss says that the path may no longer carry the size.
-        let base = BASE_PLPMTU - HEADERS;
+        let to = &self.config.to;
+        let base = base_plpmtu(to) - headers(to);
         if self.config.fit == Fit::Shrink && self.size > base {
             self.vanished = Some(self.size);
             self.silence = Silence::default();
@@ -420,7 +434,7 @@ impl Endpoint for Sender {
         if self.interval().is_zero() {
             return Err(StartError::Settings("no time between datagrams"));
         }
-        let socket = OwnPort::bind(self.config.own_port, host, SocketAddr::new(any(), 0))?;
+        let socket = OwnPort::bind(self.config.own_port, host, any(self.config.to.ip()))?;
         if let Some(options) = host.udp_options(socket) {
             options.ttl = self.config.ttl;
             options.tos = self.config.tos;
@@ -461,7 +475,8 @@ impl Endpoint for Sender {
             Event::PathMtu { dst, mtu }
                 if dst == self.config.to.ip() && self.config.fit == Fit::Shrink =>
             {
-                let room = mtu.map(|mtu| usize::from(mtu).saturating_sub(HEADERS));
+                let headers = headers(&self.config.to);
+                let room = mtu.map(|mtu| usize::from(mtu).saturating_sub(headers));
                 self.resize(room.unwrap_or(self.config.size));
             }
             _ => {}
@@ -639,7 +654,10 @@ impl Endpoint for Sink {
     const NOTES: &'static [&'static str] = &["first"];
 
     fn start(&mut self, _: Instant, host: &mut Host) -> Result<(), StartError> {
-        self.socket = Some(host.udp_bind(SocketAddr::new(any(), self.config.port))?);
+        self.socket = Some(host.udp_bind(SocketAddr::new(
+            Ipv4Addr::UNSPECIFIED.into(),
+            self.config.port,
+        ))?);
         Ok(())
     }
 
@@ -694,8 +712,12 @@ impl Endpoint for Sink {
     }
 }
 
-const fn any() -> IpAddr {
-    IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+/// Any port of any address of that family.
+const fn any(family: IpAddr) -> SocketAddr {
+    match family {
+        IpAddr::V4(_) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        IpAddr::V6(_) => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+    }
 }
 
 /// A datagram with its number and time.

@@ -175,35 +175,40 @@ impl Topology {
             // Somebody outside asks for what they like themselves.
             return Ok(());
         }
-        let address = |party| match plan.resolve(self, party) {
-            Some(IpAddr::V4(addr)) => Ok(addr),
-            _ => Err(refuse(format!(
+        let address = |party| {
+            let addr = plan.resolve(self, &client.node, party);
+            addr.ok_or_else(|| refuse(format!("client {}: {party} has no address", client.name)))
+        };
+        let four = |party| match address(party)? {
+            IpAddr::V4(addr) => Ok(addr),
+            IpAddr::V6(_) => Err(refuse(format!(
                 "client {}: {party} has no IPv4 address",
                 client.name
             ))),
         };
-        let to = address(&client.to)?;
+        let to = &client.to;
         let program = match client.kind {
-            ClientKind::Ping => self.pinger(client, to).into(),
-            ClientKind::Udp => sender(client, to).into(),
-            ClientKind::Tcp => self.bulk(world, client, to).into(),
-            ClientKind::Scan => scanner(client, to).into(),
-            ClientKind::Traceroute => traceroute(client, to).into(),
+            ClientKind::Ping => self.pinger(client, address(to)?).into(),
+            ClientKind::Udp => sender(client, address(to)?).into(),
+            ClientKind::Tcp => self.bulk(world, client, address(to)?).into(),
+            ClientKind::Traceroute => traceroute(client, address(to)?).into(),
+            ClientKind::Scan => scanner(client, four(to)?).into(),
             ClientKind::TcpAttacker => {
-                let claims = client.claims.as_ref().map(address).transpose()?;
-                self.attacker(world, plan, client, (claims, to)).into()
+                let claims = client.claims.as_ref().map(four).transpose()?;
+                self.attacker(world, plan, client, (claims, four(to)?))
+                    .into()
             }
             ClientKind::ArpForger => {
-                let claim = client.claims.as_ref().unwrap_or(&client.to);
-                let claim = address(claim)?;
-                Program::from(self.forger(plan, client, (claim, to)))
+                let claim = client.claims.as_ref().unwrap_or(to);
+                let ends = (four(claim)?, four(to)?);
+                Program::from(self.forger(plan, client, ends))
             }
         };
         world.add_program(id, &client.name, client.start, program);
         Ok(())
     }
 
-    fn pinger(&self, client: &Client, to: Ipv4Addr) -> Pinger {
+    fn pinger(&self, client: &Client, to: IpAddr) -> Pinger {
         let default = ping::Config::new(to);
         Pinger::new(ping::Config {
             ident: self.ident(client),
@@ -239,9 +244,9 @@ impl Topology {
     }
 
     /// Sends bytes over TCP as its node does.
-    fn bulk(&self, world: &World, client: &Client, to: Ipv4Addr) -> Bulk {
+    fn bulk(&self, world: &World, client: &Client, to: IpAddr) -> Bulk {
         let port = client.port.unwrap_or(Service::Sink.port());
-        let default = bulk::Config::new(SocketAddr::new(to.into(), port));
+        let default = bulk::Config::new(SocketAddr::new(to, port));
         let node = self.nodes.iter().find(|n| n.name == client.node);
         let settings = node.map(|n| n.settings.clone()).unwrap_or_default();
         let mut options = settings.tcp_of(&client.settings);
@@ -354,9 +359,9 @@ pub fn echo_ident(client: &str) -> u16 {
     (u16::from_be_bytes([a, b]) ^ u16::from_be_bytes([c, d])).max(1)
 }
 
-fn sender(client: &Client, to: Ipv4Addr) -> Sender {
+fn sender(client: &Client, to: IpAddr) -> Sender {
     let port = client.port.unwrap_or(Service::Echo.port());
-    let default = traffic::Config::new(SocketAddr::new(to.into(), port));
+    let default = traffic::Config::new(SocketAddr::new(to, port));
     Sender::new(traffic::Config {
         size: size(client, default.size),
         pace: client.interval.map_or(default.pace, Pace::Every),
@@ -388,7 +393,7 @@ fn scanner(client: &Client, to: Ipv4Addr) -> Scan {
     })
 }
 
-fn traceroute(client: &Client, to: Ipv4Addr) -> Traceroute {
+fn traceroute(client: &Client, to: IpAddr) -> Traceroute {
     let default = traceroute::Config::new(to);
     Traceroute::new(traceroute::Config {
         size: size(client, default.size),

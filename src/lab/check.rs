@@ -7,7 +7,7 @@
 
 use super::fault::{Fault, Link, Party, When, is_name};
 use super::names::{WORLD, unknown};
-use super::plan::{Plan, plan};
+use super::plan::{NodePlan, Plan, plan};
 use super::topology::{
     Client, ClientKind, Kind, Node, Place, Service, Settings, Topology, TopologyError, Wire,
 };
@@ -57,6 +57,13 @@ impl Topology {
             checked.map_err(|what| at(Place::Assert(i), &[], what))?;
         }
         let plan = plan(self)?;
+        let mut planned: Vec<_> = self.nodes.iter().zip(&plan.nodes).enumerate().collect();
+        // Who said an address is told before who was given one beside it.
+        planned.sort_by_key(|(_, (node, _))| node.addresses.iter().all(Vec::is_empty));
+        for (i, (node, planned)) in planned {
+            check_link_mtus(node, planned)
+                .map_err(|(keys, what)| at(Place::Node(i), keys, what))?;
+        }
         for (i, client) in self.clients.iter().enumerate() {
             self.check_reach(&plan, client)
                 .map_err(|(keys, what)| at(Place::Client(i), keys, what))?;
@@ -129,10 +136,25 @@ impl Topology {
         let claims: (Keys, _) = (&["claims"], client.claims.clone());
         for (keys, party) in [from, to, claims] {
             let Some(party) = party else { continue };
-            let why = match (plan.resolve(self, &party), &party) {
-                (Some(IpAddr::V4(_)), _) => continue,
-                (Some(IpAddr::V6(addr)), _) => format!("{addr} {IPV4_ONLY}"),
-                (None, party) => format!("no wire ends at node `{party}`: it has no address"),
+            let Some(addr) = plan.resolve(self, &client.node, &party) else {
+                let why = format!("no wire ends at node `{party}`: it has no address");
+                return Err((keys, format!("client `{}`: {why}", client.name)));
+            };
+            if keys == ["node"] {
+                continue;
+            }
+            let from = self.index_of(&client.node);
+            let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
+            let why = match from.is_some_and(|from| plan.speaks(from, addr)) {
+                true if addr.is_ipv4() || client.kind.speaks_ipv6() => continue,
+                true => format!(
+                    "{addr} is an IPv6 address, and {} asks IPv4",
+                    client.kind.name()
+                ),
+                false => format!(
+                    "{addr} is asked over {family}, of which `{}` has no address",
+                    client.node
+                ),
             };
             return Err((keys, format!("client `{}`: {why}", client.name)));
         }
@@ -241,18 +263,27 @@ fn check_addresses(node: &Node, ports: usize) -> Checked {
         return Err((&["addresses"], wrong));
     }
     for cidr in node.addresses.iter().flatten() {
-        let why = match cidr.addr() {
-            IpAddr::V6(_) => IPV4_ONLY,
-            IpAddr::V4(_) if is_a_hosts(*cidr) => continue,
-            IpAddr::V4(_) => "is no address that a host may have",
-        };
-        return Err((&["addresses"], format!("node `{name}`: {cidr} {why}")));
+        if !is_a_hosts(*cidr) {
+            let why = "is no address that a host may have";
+            return Err((&["addresses"], format!("node `{name}`: {cidr} {why}")));
+        }
     }
     Ok(())
 }
 
-/// Until the lab's programs speak IPv6 as well, nobody would answer there.
-const IPV4_ONLY: &str = "is an IPv6 address, and the lab's hosts speak IPv4 only";
+/// That links on which IPv6 is spoken carry what it needs.
+//= RFC 8200 §5 every link has an MTU of 1280 bytes or more.
+fn check_link_mtus(node: &Node, planned: &NodePlan) -> Checked {
+    for interface in &planned.interfaces {
+        let mut six = interface.cidrs.iter().filter(|c| c.addr().is_ipv6());
+        if let (Some(cidr), 0..1280) = (six.next(), interface.mtu) {
+            let (name, mtu) = (&node.name, interface.mtu);
+            let wrong = format!("IPv6 needs an MTU of 1280, and its link has {mtu}");
+            return Err((&["addresses"], format!("node `{name}`: {cidr}: {wrong}")));
+        }
+    }
+    Ok(())
+}
 
 /// Whether a host may have this as its own address (RFC 1122 §3.2.1.3, RFC 4291 §2.4).
 fn is_a_hosts(cidr: Cidr) -> bool {

@@ -3,6 +3,7 @@
 //! ```text
 //!   wires joined by hubs --> segments, in the order of their first wires
 //!      segment --> 10.0.1.0/24, 10.0.2.0/24, ..   (wider where it has more nodes)
+//!                  fd00:0:0:1::/64, fd00:0:0:2::/64, ..   where the topology's families have IPv6
 //!        node  --> .1, .2, .. in the order of the nodes
 //!   routers     --> the fewest hops to each segment, ties by name
 //!   hosts       --> a default route by a router on their segment, the first by name
@@ -14,8 +15,8 @@
 
 use super::fault::Party;
 use super::settings::Settings;
-use super::topology::{Kind, Place, Topology, TopologyError};
-use stack::host::InterfaceConfig;
+use super::topology::{Families, Kind, Place, Topology, TopologyError};
+use stack::host::{DuplicateDetection, InterfaceConfig};
 use stack::machine::Port;
 use stack::net::route::Route;
 use stack::wire::{Cidr, MacAddr};
@@ -77,6 +78,11 @@ impl InterfacePlan {
         let name = format!("eth{}", self.port.0);
         let mut config = InterfaceConfig::ethernet(&name, self.port, self.mac);
         config.mtu = self.mtu;
+        // As of IPv4's: used at once, or looked for first.
+        config.duplicate_detection = match settings.probe_addresses {
+            Some(true) => DuplicateDetection::Before,
+            _ => DuplicateDetection::Off,
+        };
         settings.apply_to_interface(&mut config);
         config.addresses.clone_from(&self.cidrs);
         config
@@ -99,13 +105,28 @@ impl Plan {
         members.filter(|n| *n > 2).map(|n| n * (n - 1)).sum()
     }
 
-    /// The address that a name means: the node's first.
+    /// The address that a name means to who asks: the node's first of a family that both have, or
+    /// else its first.
     #[must_use]
-    pub fn resolve(&self, topology: &Topology, party: &Party) -> Option<IpAddr> {
-        match party {
-            Party::Addr(addr) => Some(*addr),
-            Party::Node(name) => self.addresses(topology.index_of(name)?).next(),
-        }
+    pub fn resolve(&self, topology: &Topology, from: &str, party: &Party) -> Option<IpAddr> {
+        let name = match party {
+            Party::Addr(addr) => return Some(*addr),
+            Party::Node(name) => name,
+        };
+        let to = topology.index_of(name)?;
+        let spoken = |addr: &IpAddr| {
+            let from = topology.index_of(from);
+            from.is_some_and(|from| self.speaks(from, *addr))
+        };
+        let mut both = self.addresses(to).filter(spoken);
+        both.next().or_else(|| self.addresses(to).next())
+    }
+
+    /// Whether a node has an address of that family.
+    #[must_use]
+    pub fn speaks(&self, node: usize, family: IpAddr) -> bool {
+        let mut own = self.addresses(node);
+        own.any(|own| own.is_ipv4() == family.is_ipv4())
     }
 }
 
@@ -250,87 +271,135 @@ impl Groups {
 }
 
 fn give_addresses(topology: &Topology, plan: &mut Plan) -> Result<(), TopologyError> {
-    let given = plan.nodes.iter().flat_map(|n| &n.interfaces);
-    let given: BTreeSet<Cidr> = given
-        .flat_map(|i| &i.cidrs)
-        .filter(|c| c.addr().is_ipv4())
-        .map(|c| c.network())
-        .collect();
-    let mut pool = Pool {
-        next: u32::from(Ipv4Addr::new(10, 0, 1, 0)),
-        given,
-    };
+    let mut pool = Pool::beside(plan);
     for segment in &plan.segments {
         let cidrs = |(n, p): &(usize, usize)| &plan.nodes[*n].interfaces[*p].cidrs;
-        let said = segment.members.iter().flat_map(cidrs);
-        let said: Vec<Cidr> = said.copied().filter(|c| c.addr().is_ipv4()).collect();
+        let said: Vec<Cidr> = segment.members.iter().flat_map(cidrs).copied().collect();
         let bare = |member: &&(usize, usize)| cidrs(member).is_empty();
         let bare: Vec<_> = segment.members.iter().filter(bare).copied().collect();
         if bare.is_empty() {
             continue;
         }
-        let network = match said.first() {
-            Some(first) => Some(first.network()),
-            None => pool.network(segment.members.len()),
-        };
-        let used: BTreeSet<IpAddr> = said.iter().map(|c| c.addr()).collect();
-        let mut free = network.into_iter().flat_map(hosts);
-        for (n, p) in bare {
-            let next = free.find(|c| !used.contains(&c.addr()));
-            let cidr = next.ok_or_else(|| TopologyError {
-                place: Place::Node(n),
-                keys: &["addresses"],
-                what: match network {
-                    Some(network) => format!(
-                        "no address is left in {network} for node `{}`: give it one",
-                        topology.nodes[n].name
-                    ),
-                    None => "there are more networks than 10.0.0.0/8 holds".to_owned(),
-                },
-            })?;
-            plan.nodes[n].interfaces[p].cidrs.push(cidr);
+        for four in families(topology, &said) {
+            let mut said = said.iter().filter(|c| c.addr().is_ipv4() == four);
+            let used: BTreeSet<IpAddr> = said.clone().map(|c| c.addr()).collect();
+            let network = match said.next() {
+                Some(first) => Some(first.network()),
+                None if four => pool.network4(segment.members.len()),
+                None => pool.network6(),
+            };
+            let mut free = network.into_iter().flat_map(hosts);
+            for &(n, p) in &bare {
+                let next = free.find(|c| !used.contains(&c.addr()));
+                let cidr = next.ok_or_else(|| TopologyError {
+                    place: Place::Node(n),
+                    keys: &["addresses"],
+                    what: match network {
+                        Some(network) => format!(
+                            "no address is left in {network} for node `{}`: give it one",
+                            topology.nodes[n].name
+                        ),
+                        None => "there are more networks than 10.0.0.0/8 holds".to_owned(),
+                    },
+                })?;
+                plan.nodes[n].interfaces[p].cidrs.push(cidr);
+            }
         }
     }
     Ok(())
 }
 
-/// Networks of 10.0.0.0/8 that nobody has.
+/// The families of which whoever says nothing gets addresses on a segment, IPv4 (`true`) first: those
+/// of the topology, as far as others there have said some; else theirs.
+fn families(topology: &Topology, said: &[Cidr]) -> Vec<bool> {
+    let wanted = match topology.families {
+        Families::Ipv4 => &[true][..],
+        Families::Ipv6 => &[false],
+        Families::Both => &[true, false],
+    };
+    let is_said = |four: bool| said.iter().any(|c| c.addr().is_ipv4() == four);
+    let both: Vec<bool> = wanted.iter().copied().filter(|f| is_said(*f)).collect();
+    match (said.first(), both.is_empty()) {
+        (None, _) => wanted.to_vec(),
+        (Some(first), true) => vec![first.addr().is_ipv4()],
+        (Some(_), false) => both,
+    }
+}
+
+/// Networks of 10.0.0.0/8 and of fd00::/32 that nobody has.
 struct Pool {
-    next: u32,
+    next4: u32,
+    next6: u32,
     given: BTreeSet<Cidr>,
 }
 
 impl Pool {
-    /// The next one with room for so many hosts.
-    fn network(&mut self, hosts: usize) -> Option<Cidr> {
+    fn beside(plan: &Plan) -> Self {
+        let given = plan.nodes.iter().flat_map(|n| &n.interfaces);
+        Self {
+            next4: u32::from(Ipv4Addr::new(10, 0, 1, 0)),
+            next6: 1,
+            given: given.flat_map(|i| &i.cidrs).map(|c| c.network()).collect(),
+        }
+    }
+
+    /// The next one of IPv4 with room for so many hosts.
+    fn network4(&mut self, hosts: usize) -> Option<Cidr> {
         let bits = (8..24).find(|bits| hosts + 2 <= 1 << bits)?;
         let block = 1_u32 << bits;
         loop {
-            let start = self.next.checked_next_multiple_of(block)?;
+            let start = self.next4.checked_next_multiple_of(block)?;
             let prefix = 32 - u8::try_from(bits).ok()?;
             let cidr = Cidr::new(IpAddr::V4(start.into()), prefix)?;
             if start >> 24 != 10 {
                 return None;
             }
-            self.next = start + block;
-            let taken = |given: &Cidr| given.contains(cidr.addr()) || cidr.contains(given.addr());
-            if !self.given.iter().any(taken) {
+            self.next4 = start + block;
+            if self.is_free(cidr) {
                 return Some(cidr);
             }
         }
+    }
+
+    /// The next one of IPv6: fd00:0:0:1::/64, fd00:0:0:2::/64, ..
+    fn network6(&mut self) -> Option<Cidr> {
+        loop {
+            let start = 0xfd00 << 112 | u128::from(self.next6) << 64;
+            self.next6 = self.next6.checked_add(1)?;
+            let cidr = Cidr::new(IpAddr::V6(start.into()), 64)?;
+            if self.is_free(cidr) {
+                return Some(cidr);
+            }
+        }
+    }
+
+    fn is_free(&self, cidr: Cidr) -> bool {
+        let taken = |given: &Cidr| given.contains(cidr.addr()) || cidr.contains(given.addr());
+        !self.given.iter().any(taken)
     }
 }
 
 /// The addresses of a network that a host may have, in order.
 fn hosts(network: Cidr) -> impl Iterator<Item = Cidr> {
     let prefix = network.prefix_len();
-    let base = network.addr4().map_or(0, Ipv4Addr::to_bits);
-    let size = 1_u64 << (32 - u32::from(prefix.min(32)));
-    // A link of two or one has no broadcast (RFC 3021).
-    let range = if prefix >= 31 { 0..size } else { 1..size - 1 };
-    range.filter_map(move |i| {
-        let addr = base.checked_add(u32::try_from(i).ok()?)?;
-        Cidr::new(IpAddr::V4(addr.into()), prefix)
+    let bits: u32 = if network.addr().is_ipv4() { 32 } else { 128 };
+    // No network of ours has more than that.
+    let size = 1_u64 << bits.saturating_sub(u32::from(prefix)).min(32);
+    let (first, last) = match network.addr() {
+        // A link of two or one has no broadcast (RFC 3021).
+        IpAddr::V4(_) if prefix < 31 => (1, size - 1),
+        // The first is that of all routers (RFC 4291 §2.6.1), but of a link of two (RFC 6164).
+        IpAddr::V6(_) if prefix < 127 => (1, size),
+        _ => (0, size),
+    };
+    (first..last).filter_map(move |i| {
+        let addr = match network.addr() {
+            IpAddr::V4(base) => {
+                IpAddr::V4(base.to_bits().checked_add(u32::try_from(i).ok()?)?.into())
+            }
+            IpAddr::V6(base) => IpAddr::V6(base.to_bits().checked_add(i.into())?.into()),
+        };
+        Cidr::new(addr, prefix)
     })
 }
 
@@ -707,6 +776,41 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_of_the_families_asked_for() {
+        let mut topology = Topology::new()
+            .host("a")
+            .router("r")
+            .host("b")
+            .link("a", "r")
+            .link("r", "b");
+        topology.families = Families::Both;
+        let planned = topology.check().unwrap();
+        assert_eq!(
+            addresses(&planned, 1),
+            [
+                "10.0.1.2/24",
+                "fd00:0:0:1::2/64",
+                "10.0.2.1/24",
+                "fd00:0:0:2::1/64"
+            ]
+        );
+        let everywhere = ["0.0.0.0/0 10.0.1.2 0", "::/0 fd00:0:0:1::2 0"];
+        assert_eq!(routes(&planned, 0), everywhere);
+        // What somebody says of a link holds for it, and nobody else has that network.
+        let said = Cidr::new("fd00:0:0:1::9".parse().unwrap(), 64).unwrap();
+        topology.nodes[2].addresses = vec![vec![said]];
+        let planned = topology.check().unwrap();
+        assert_eq!(
+            addresses(&planned, 1),
+            ["10.0.1.2/24", "fd00:0:0:2::2/64", "fd00:0:0:1::1/64"]
+        );
+        // A name means an address of a family that both have.
+        let to = |plan: &Plan, from| plan.resolve(&topology, from, &Party::from("r"));
+        assert_eq!(to(&planned, "a").unwrap().to_string(), "10.0.1.2");
+        assert_eq!(to(&planned, "b").unwrap().to_string(), "fd00:0:0:2::2");
+    }
+
+    #[test]
     fn segments_are_numbered_and_hosts_in_them() {
         // a -- r1 -- r2 -- h (hub) -- b, c
         let topology = Topology::new()
@@ -747,7 +851,7 @@ mod tests {
         assert_eq!(routes(&plan, 2), ["10.0.1.0/24 10.0.3.1 0"]);
         assert_eq!(routes(&plan, 3), ["0.0.0.0/0 10.0.2.1 0"]);
         assert_eq!(
-            plan.resolve(&topology, &Party::from("c")),
+            plan.resolve(&topology, "a", &Party::from("c")),
             "10.0.2.3".parse().ok()
         );
     }

@@ -155,7 +155,7 @@ settings! {
     ttl: u8,
     /// MTU of its ports; else that of the wires.
     mtu: Bytes,
-    /// Probe for other holders before using an address (RFC 5227).
+    /// Probe for other holders before using an address (RFC 5227; RFC 4862 §5.4).
     probe_addresses: bool,
     /// Take frames for other stations.
     promiscuous: bool,

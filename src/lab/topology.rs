@@ -55,6 +55,8 @@ pub struct Topology {
     pub until: Option<Duration>,
     /// The seed where none is asked for.
     pub seed: Option<u64>,
+    /// Of which families are the addresses that nodes get without saying any.
+    pub families: Families,
     /// Two nodes may hold one address: what a run about duplicates needs, and else a mistake.
     pub duplicate_addresses: bool,
     /// Who is there.
@@ -210,6 +212,31 @@ pub enum ClientKind {
     Traceroute,
 }
 
+/// The families of addresses that are given without being said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Families {
+    /// IPv4.
+    #[default]
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+    /// An address of each.
+    Both,
+}
+
+impl Families {
+    /// Its name in a file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Both => "both",
+        }
+    }
+}
+
 impl ClientKind {
     /// All there are.
     pub const ALL: [Self; 6] = [
@@ -233,6 +260,12 @@ impl ClientKind {
             Self::TcpAttacker => "tcp-attacker",
             Self::Traceroute => "traceroute",
         }
+    }
+
+    /// Whether it asks over IPv6 as well.
+    #[must_use]
+    pub const fn speaks_ipv6(self) -> bool {
+        matches!(self, Self::Ping | Self::Udp | Self::Tcp | Self::Traceroute)
     }
 }
 

@@ -28,6 +28,7 @@ pub const EXAMPLE: &str = r#"caption = "Two hosts, a router, a bad wire"    # on
 about = "The loss that p sees"     # what to look at
 until = "10s"                      # virtual time; else 60s
 seed = 1                           # where none is asked for
+families = "ipv4"                  # of addresses not given: ipv4, ipv6 or both
 duplicate_addresses = false        # true where two nodes shall hold one address
 asserts = [                        # SUBJECT.METRIC OP VALUE, or N * SUBJECT.METRIC
   "p.received >= 5", "p.rtt.max <= 300ms", "conserved" ]

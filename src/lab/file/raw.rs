@@ -11,7 +11,7 @@ use crate::lab::fault::{Party, Script};
 use crate::lab::names::nearest;
 use crate::lab::settings::{Bytes, Settings, Time, scalar};
 use crate::lab::topology::{
-    Attack, Client, ClientKind, Congestion, Kind, Node, Route, Service, Topology, Wire,
+    Attack, Client, ClientKind, Congestion, Families, Kind, Node, Route, Service, Topology, Wire,
 };
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IntoDeserializer};
@@ -32,6 +32,8 @@ pub(super) struct RawTopology {
     about: String,
     until: Option<Spanned<Time>>,
     seed: Option<Seed>,
+    #[serde(default)]
+    families: Families,
     #[serde(default)]
     duplicate_addresses: bool,
     #[serde(default, rename = "node")]
@@ -65,6 +67,7 @@ impl RawTopology {
             about: self.about,
             until: self.until.map(|t| t.into_inner().0),
             seed: self.seed.map(|s| s.0),
+            families: self.families,
             duplicate_addresses: self.duplicate_addresses,
             ..Topology::default()
         };

@@ -480,7 +480,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     (
         "[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'fd00::1'",
         13,
-        "client `ping1`: fd00::1 is an IPv6 address, and the lab's hosts speak IPv4 only",
+        "client `ping1`: fd00::1 is asked over IPv6, of which `a` has no address",
     ),
     (
         "[[node]]\nname = 'c'\n[[client]]\nnode = 'a'\nkind = 'ping'\nto = 'c'",
@@ -493,9 +493,14 @@ const WRONG: &[(&str, u32, &str)] = &[
         "client `ping1`: no wire ends at node `c`: it has no address",
     ),
     (
-        "[[node]]\nname = 'c'\naddresses = ['fd00::1/64']\n[[wire]]\nbetween = ['c', 'a']",
+        "[[node]]\nname = 'c'\naddresses = ['fd00::1/64']\n[[wire]]\nbetween = ['c', 'a']\nmtu = 576",
         12,
-        "node `c`: fd00::1/64 is an IPv6 address, and the lab's hosts speak IPv4 only",
+        "node `c`: fd00::1/64: IPv6 needs an MTU of 1280, and its link has 576",
+    ),
+    (
+        "[[node]]\nname = 'c'\naddresses = ['fd00::1/64']\n[[wire]]\nbetween = ['c', 'a']\n[[client]]\nnode = 'c'\nkind = 'scan'\nto = 'a'\nport = 1",
+        17,
+        "client `scan1`: fd00::2 is an IPv6 address, and scan asks IPv4",
     ),
     (
         "[[wire]]\nbetween = ['a', 'b', 'a']",

@@ -7,7 +7,7 @@
 //! Only what differs from the usual is written, so that a small world is a short text.
 
 use crate::lab::fault::{Change, Fault, Party};
-use crate::lab::topology::{Client, Kind, Node, Topology, Wire};
+use crate::lab::topology::{Client, Families, Kind, Node, Topology, Wire};
 use crate::lab::units::{is_hidden, write_chance, write_duration, write_rate, write_size};
 use stack::link::impair::{Config, Loss, Queue};
 use std::fmt::{Display, Write as _};
@@ -26,6 +26,8 @@ impl Topology {
             Err(_) => quote(&seed.to_string()),
         };
         out.some("seed", self.seed.map(seed));
+        let usual = quote(Families::default().name());
+        out.differs("families", quote(self.families.name()), usual);
         out.differs("duplicate_addresses", self.duplicate_addresses, false);
         if !self.asserts.is_empty() {
             let lines = self.asserts.iter().map(|a| quote(&a.to_string()));

@@ -33,6 +33,7 @@ scenarios! {
     "hub",
     "fragments",
     "black-hole",
+    "ipv6",
     "loop",
     "duplicate",
     "spoof",
@@ -155,6 +156,10 @@ mod tests {
             ("black-hole", |t| t.nodes[2].settings = Settings::default()),
             ("black-hole", |t| {
                 t.nodes[3].settings = t.nodes[2].settings.clone()
+            }),
+            ("ipv6", |t| {
+                let ways = t.wires.iter_mut().flat_map(|w| &mut w.ways);
+                ways.for_each(|way| way.mtu = 1500);
             }),
             ("loop", |t| t.nodes[2].routes.clear()),
             ("duplicate", |t| {

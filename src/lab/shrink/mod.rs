@@ -1078,7 +1078,7 @@ fn ways(topology: &Topology) -> BTreeSet<String> {
         let node = topology.index_of(&client.node);
         let (Some(node), Some(to)) = (
             node.and_then(|at| plan.nodes.get(at)),
-            plan.resolve(topology, &client.to),
+            plan.resolve(topology, &client.node, &client.to),
         ) else {
             return false;
         };
