@@ -109,7 +109,7 @@ use crate::time::{Instant, UnixTime, earliest};
 use crate::transport::demux::{Demux, Keyed};
 use crate::transport::ports::Ports;
 use crate::transport::{Key, Pool, Slab};
-use crate::wire::Cidr;
+use crate::wire::{Cidr, Zoned};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
@@ -135,7 +135,7 @@ pub struct Host {
     /// Interfaces on which packets wait, each once; one may be on it in vain.
     waiting: Vec<u16>,
     routes: RouteTable,
-    redirects: BTreeMap<IpAddr, routing::Redirect>,
+    redirects: BTreeMap<Zoned, routing::Redirect>,
     last_way: routing::LastWay,
     /// Counts what changes ways and is not counted by the routes themselves.
     moves: u64,
@@ -474,7 +474,7 @@ impl Host {
     }
 
     /// First hops learned from redirects: destination, router, interface, and until when.
-    pub fn redirects(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16, Instant)> {
+    pub fn redirects(&self) -> impl Iterator<Item = (Zoned, IpAddr, u16, Instant)> {
         let all = self.redirects.iter();
         all.map(|(dst, r)| (*dst, r.gateway, r.interface, r.until))
     }

@@ -790,7 +790,7 @@ fn redirects_are_followed_from_the_first_hop_alone() {
         let told = net.hosts[0]
             .redirects()
             .next()
-            .map(|(dst, hop, ..)| (dst, hop));
+            .map(|(dst, hop, ..)| (dst.addr, hop));
         let hop = target.parse().unwrap();
         assert!(want == refused || told == Some((far, hop)), "{told:?}");
         if want == taken {

@@ -297,7 +297,7 @@ fn ping(net: &mut Net, to: &str, len: usize) {
 fn redirected(net: &Net) -> Vec<(IpAddr, IpAddr)> {
     net.hosts[0]
         .redirects()
-        .map(|(to, hop, ..)| (to, hop))
+        .map(|(to, hop, ..)| (to.addr, hop))
         .collect()
 }
 
