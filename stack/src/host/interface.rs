@@ -19,7 +19,7 @@ use crate::net::mld::Mld;
 use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
-use crate::net::routers::Routers;
+use crate::net::routers::{Link, Routers, link_mtu};
 use crate::net::select::{self, Candidate, Policy};
 use crate::net::slaac::Identifiers;
 use crate::rng::Rng;
@@ -104,7 +104,7 @@ impl Counters {
 pub(super) enum Hop {
     /// A neighbour, by its IP address.
     Neighbor(IpAddr),
-    /// A neighbour as well, and the packet is longer than the way beyond it carries, though perhaps
+    /// A neighbour or a group as well, and the packet is longer than the way beyond it carries, though perhaps
     /// not than the link: it must be cut.
     Narrow(IpAddr),
     /// A group's members.
@@ -181,7 +181,7 @@ impl Interface {
             ..host.igmp
         };
         let advertiser = advertiser(&config, host.forwarding, &rng);
-        Self {
+        let mut interface = Self {
             up: true,
             filter,
             addresses: Vec::new(),
@@ -197,14 +197,31 @@ impl Interface {
             advertiser,
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
-            // What is left of a packet beside its header and one with router alert.
-            mld: Mld::new(host.mld, config.mtu.saturating_sub(48), rng.fork("mld")),
+            mld: Mld::new(host.mld, listener_room(config.mtu), rng.fork("mld")),
             counters: Counters::default(),
             queues: Queues::default(),
             asked: Asked::default(),
             cutting: None,
             config,
+        };
+        if let Some(advertiser) = &interface.advertiser {
+            let link = interface.routers.go_by(advertiser.config());
+            interface.take_link(link);
         }
+        interface
+    }
+
+    /// Goes by what is said of its link.
+    pub(super) fn take_link(&mut self, link: Link) {
+        let times = (link.reachable_time, link.retrans_timer);
+        self.neighbors.set_times6(times.0, times.1);
+        if let Some(retrans_timer) = link.retrans_timer {
+            //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
+            self.dad.set_retrans_timer(retrans_timer);
+        }
+        let mtu = link.mtu.unwrap_or(self.config.mtu);
+        self.mld
+            .set_max_message(listener_room(mtu.min(self.config.mtu)));
     }
 
     /// Its name.
@@ -585,6 +602,12 @@ impl Interface {
     }
 }
 
+/// What the MTU leaves for a message of listener discovery, beside the header and one with router
+/// alert.
+const fn listener_room(mtu: usize) -> usize {
+    mtu.saturating_sub(48)
+}
+
 /// What an interface advertises; its own prefixes where no others are named.
 //= RFC 4861 §6.2.4 a host MUST NOT send router advertisements at any time.
 fn advertiser(config: &InterfaceConfig, forwards: bool, rng: &Rng) -> Option<Box<Advertiser>> {
@@ -602,7 +625,8 @@ fn advertiser(config: &InterfaceConfig, forwards: bool, rng: &Rng) -> Option<Box
         own.dedup();
         own.into_iter().map(advertiser::Prefix::new).collect()
     });
-    let room = config.mtu.saturating_sub(HEADER_LEN);
+    let mtu = said.mtu.and_then(link_mtu).unwrap_or(config.mtu);
+    let room = mtu.min(config.mtu).saturating_sub(HEADER_LEN);
     let rng = rng.fork("advertiser");
     Some(Box::new(Advertiser::new(said, room, rng)))
 }
