@@ -1,7 +1,7 @@
 //! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
 
 use super::asked::Asked;
-use super::config::{InterfaceConfig, InterfaceId, Medium};
+use super::config::{DuplicateDetection, InterfaceConfig, InterfaceId, Medium};
 use super::event::Who;
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
@@ -204,21 +204,26 @@ impl Interface {
             cutting: None,
             config,
         };
-        if let Some(advertiser) = &interface.advertiser {
-            let link = interface.routers.go_by(advertiser.config());
-            interface.take_link(link);
-        }
+        interface.meet_link();
         interface
+    }
+
+    /// Comes to a link of which nothing is known but what we say of it ourselves.
+    //= RFC 4861 §6.3.2 the variables of an interface have their defaults until a router is heard.
+    pub(super) fn meet_link(&mut self) {
+        let link = match &self.advertiser {
+            Some(advertiser) => self.routers.go_by(advertiser.config()),
+            None => self.routers.forget_link(),
+        };
+        self.take_link(link);
     }
 
     /// Goes by what is said of its link.
     pub(super) fn take_link(&mut self, link: Link) {
         let times = (link.reachable_time, link.retrans_timer);
         self.neighbors.set_times6(times.0, times.1);
-        if let Some(retrans_timer) = link.retrans_timer {
-            //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
-            self.dad.set_retrans_timer(retrans_timer);
-        }
+        //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
+        self.dad.set_retrans_timer(link.retrans_timer);
         let mtu = link.mtu.unwrap_or(self.config.mtu);
         self.mld
             .set_max_message(listener_room(mtu.min(self.config.mtu)));
@@ -546,6 +551,43 @@ impl Interface {
             a.cidr.broadcast() == Some(addr)
                 || (a.cidr.prefix_len() < 31 && a.cidr.network().addr() == IpAddr::V4(addr))
         })
+    }
+
+    /// Begins to claim an IPv4 address; whether it may be used at once.
+    pub(super) fn claim_ipv4(&mut self, now: Instant, addr: Ipv4Addr) -> bool {
+        let (start, policy) = claim_terms(self.config.probe_addresses);
+        let claimed = self.acd.claim(now, addr, start, policy);
+        !claimed || !self.config.probe_addresses
+    }
+
+    /// Says which addresses may be used now that the link has come up and claims were begun anew.
+    /// Those that were lost are claimed again: who had them may be gone, or on another link.
+    //= RFC 4862 §5.3 an interface that management enables again forms its addresses again, and
+    //= §5.4 each is looked for before it is used.
+    pub(super) fn reclaim(&mut self, now: Instant, transmits: u32) {
+        self.ipv6_disabled = false;
+        let ethernet = self.config.medium == Medium::Ethernet;
+        let waits = self.config.duplicate_detection == DuplicateDetection::Before;
+        for at in 0..self.addresses.len() {
+            let Some(address) = self.addresses.get(at) else {
+                break;
+            };
+            // What is probed for again may not be used meanwhile.
+            let usable = match address.cidr.addr() {
+                _ if !ethernet => true,
+                IpAddr::V4(addr) => match self.acd.state(addr) {
+                    None => self.claim_ipv4(now, addr),
+                    Some(state) => state != acd::State::Probing,
+                },
+                IpAddr::V6(addr) => match self.dad.state(addr) {
+                    None => self.claim_ipv6(now, addr, transmits),
+                    Some(_) => !(waits && self.dad.is_probing(addr)),
+                },
+            };
+            if let Some(address) = self.addresses.get_mut(at) {
+                address.usable = usable;
+            }
+        }
     }
 
     /// Link header and padding for a packet.

@@ -331,6 +331,12 @@ impl Routers {
         link
     }
 
+    /// Forgets what is said of the link: it may be another one.
+    pub fn forget_link(&mut self) -> Link {
+        self.link = Link::default();
+        self.link
+    }
+
     /// Takes what a router says of a prefix: that it routes it, or `None`, that it does not.
     fn take_route(&mut self, prefix: Cidr, said: Option<Router>, by: Ipv6Addr) {
         //= RFC 4191 §3.1 a route to everywhere overrides what the header says of the default router.
