@@ -2,8 +2,8 @@
 //! concern.
 
 use super::flow::Marks;
+use super::interface::at_link;
 use super::routing::Way;
-use super::zone::at_link;
 use super::{Host, Readiness, sockets, zone_of};
 use crate::frame::{Checksum, Frame};
 use crate::link::offload;

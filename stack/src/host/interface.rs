@@ -26,7 +26,8 @@ use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
 use crate::wire::ipv6::HEADER_LEN;
-use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
+use crate::wire::zone::zone_of;
+use crate::wire::{Cidr, EtherType, MacAddr, Zoned, ndp::solicited_node, vlan};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -735,6 +736,18 @@ pub(super) const fn group_mac(group: IpAddr) -> MacAddr {
 /// Whether an address, or the members of a group, are on one link only.
 pub(super) const fn is_link_scope(addr: Ipv6Addr) -> bool {
     addr.is_unicast_link_local() || matches!(addr.octets(), [0xff, scope, ..] if scope & 0xf <= 2)
+}
+
+/// A destination that packets leave for by interface `at`, as it is told from others: with the zone
+/// where it is one of the link.
+//= RFC 4007 §6 an address of a zone means nothing without it.
+#[inline]
+pub(super) const fn at_link(addr: IpAddr, at: u16) -> Zoned {
+    let zone = match addr {
+        IpAddr::V6(six) if is_link_scope(six) => zone_of(at),
+        _ => 0,
+    };
+    Zoned { addr, zone }
 }
 
 /// What ARP asks about the interface it serves, without borrowing the whole of it.

@@ -1,7 +1,6 @@
 //! Where a packet goes and which address it goes from: routes, redirects, own addresses.
 
-use super::interface::{Hop, is_link_scope};
-use super::zone::at_link;
+use super::interface::{Hop, at_link, is_link_scope};
 use super::{Host, Interface};
 use crate::frame::Frame;
 use crate::link::offload::longest;

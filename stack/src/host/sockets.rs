@@ -6,9 +6,9 @@
 
 use super::event::{RawHandle, UdpHandle, Who};
 use super::flow::Marks;
-use super::interface::{Hop, Waiting, group_mac};
+use super::interface::{Hop, Waiting, at_link, group_mac};
 use super::routing::Way;
-use super::zone::{NoZone, at_link};
+use super::zone::NoZone;
 use super::{Event, Host, zone_of};
 use crate::frame::{Checksum, Frame, Payload};
 use crate::net::groups::{FilterMode, GroupError};

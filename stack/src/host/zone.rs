@@ -12,7 +12,7 @@
 //! interface that was guessed.
 
 use super::Host;
-use super::interface::{Hop, is_link_scope};
+use super::interface::Hop;
 use super::routing::Way;
 use crate::reason::DropReason;
 use crate::wire::zone::{self, Zoned, interface_of, is_link_local, zone_of};
@@ -25,18 +25,6 @@ pub(super) enum NoZone {
     Ambiguous,
     /// There is no such interface.
     Unknown,
-}
-
-/// A destination that packets leave for by interface `at`, as it is told from others: with the zone
-/// where it is one of the link.
-//= RFC 4007 §6 an address of a zone means nothing without it.
-#[inline]
-pub(super) const fn at_link(addr: IpAddr, at: u16) -> Zoned {
-    let zone = match addr {
-        IpAddr::V6(six) if is_link_scope(six) => zone_of(at),
-        _ => 0,
-    };
-    Zoned { addr, zone }
 }
 
 impl Host {

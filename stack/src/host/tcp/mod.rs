@@ -51,8 +51,7 @@ mod table;
 pub use calls::ConnectError;
 
 use super::event::{ListenHandle, TcpHandle, Who};
-use super::interface::Hop;
-use super::zone::at_link;
+use super::interface::{Hop, at_link};
 use super::{Event, Host, Readiness, zone_of};
 use crate::reason::DropReason;
 use crate::rng::Rng;
