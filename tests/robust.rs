@@ -16,6 +16,8 @@ mod captures;
 mod chance;
 #[path = "robust/craft.rs"]
 mod craft;
+#[path = "robust/discovery.rs"]
+mod discovery;
 #[path = "robust/drive.rs"]
 mod drive;
 #[path = "robust/machines.rs"]
@@ -185,6 +187,28 @@ fn no_input_harms_a_machine() {
 }
 
 #[test]
+fn no_neighbour_harms_a_host() {
+    let (mut taken, mut all) = (0, 0);
+    let mut believed = [0; 6];
+    with_seeds(24, |seed| {
+        let mut c = Chance::from_seed(seed);
+        let drive = discovery::run(seed as usize, seed, &mut c, STEPS / 2);
+        taken += drive.host.stats().delivered.iter().sum::<u64>();
+        all += drive.frames_in;
+        for (sum, n) in believed.iter_mut().zip(discovery::believed(&drive)) {
+            *sum += n;
+        }
+        if number("TAPLINE_SEED").is_some() {
+            eprintln!("{}", drive.account());
+        }
+    });
+    assert!(taken > all / 8, "too little is heard: {taken} of {all}");
+    // Redirects, paths, routers' advertisements, addresses made of them, conflicts, evicted neighbours.
+    let enough = believed.iter().all(|n| *n >= 20);
+    assert!(enough, "some lies are never believed: {believed:?}");
+}
+
+#[test]
 fn no_user_harms_a_host() {
     with_seeds(20, |seed| {
         drive::run_user(&mut Chance::from_seed(seed), 500)
@@ -195,13 +219,14 @@ fn no_user_harms_a_host() {
 fn no_first_input_harms_its_target() {
     type Target = fn(&[u8]);
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
-    let all: [(&str, Target); 6] = [
+    let all: [(&str, Target); 7] = [
         ("dissect", captures::dissect),
         ("wire", targets::wire),
         ("link_net", targets::link_net),
         ("transport", targets::transport),
         ("tcp", targets::tcp),
         ("host", targets::host),
+        ("discovery", targets::discovery),
     ];
     for (name, target) in all {
         let files = std::fs::read_dir(root.join(name)).unwrap();
@@ -242,6 +267,7 @@ fn writes_corpora() {
         ("transport", 2),
         ("host", drive::KINDS.len()),
         ("tcp", tcp::STATES.len()),
+        ("discovery", discovery::KINDS.len()),
     ] {
         for n in 0..(2 * kinds).max(8) {
             let mut bytes = vec![(n % kinds) as u8];

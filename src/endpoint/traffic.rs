@@ -473,7 +473,7 @@ impl Endpoint for Sender {
             }
             // A router said less; or long ago, and the path is tried with more again.
             Event::PathMtu { dst, mtu }
-                if dst == self.config.to.ip() && self.config.fit == Fit::Shrink =>
+                if dst.addr == self.config.to.ip() && self.config.fit == Fit::Shrink =>
             {
                 let headers = headers(&self.config.to);
                 let room = mtu.map(|mtu| usize::from(mtu).saturating_sub(headers));

@@ -50,6 +50,10 @@ pub(crate) struct Drive {
     pub(crate) frames_out: u64,
     ports: u16,
     is_ip: bool,
+    /// The socket of the user who speaks IPv6 alone.
+    pub(crate) speaker: Option<UdpHandle>,
+    /// What it sent of late that errors can be about.
+    pub(crate) spoken: Vec<Vec<u8>>,
     udp: Vec<UdpHandle>,
     raw: Vec<RawHandle>,
     joiner: Joiner,
@@ -176,10 +180,15 @@ impl Drive {
     /// A host of a kind; its own chance is seeded.
     pub(crate) fn new(kind: usize, seed: u64) -> Self {
         let kind = KINDS[kind % KINDS.len()];
-        let mut host = Host::new(config(kind), Rng::from_seed(seed));
+        Self::of(config(kind), interfaces(kind), seed)
+    }
+
+    /// One with these settings and interfaces.
+    pub(crate) fn of(config: Config, interfaces: Vec<InterfaceConfig>, seed: u64) -> Self {
+        let mut host = Host::new(config, Rng::from_seed(seed));
         let now = Instant::from_nanos(seed.wrapping_mul(0x9e37_79b9) % 1_000_000_000_000);
         let (mut target, mut ports) = (Target::default(), 0);
-        for interface in interfaces(kind) {
+        for interface in interfaces {
             ports = ports.max(interface.port.0 + 1);
             target.is_ip |= interface.mac == MacAddr::ZERO;
             target.macs.push(interface.mac);
@@ -233,6 +242,8 @@ impl Drive {
             frames_in: 0,
             frames_out: 0,
             ports,
+            speaker: None,
+            spoken: Vec::new(),
             udp: Vec::new(),
             raw: Vec::new(),
             joiner: Joiner::new(target.is_ip),
@@ -390,6 +401,19 @@ impl Drive {
         }
     }
 
+    /// What leaves by a port at once where a frame comes by it.
+    pub(crate) fn answers(&mut self, port: Port, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.settle();
+        self.target.heard.clear();
+        let fate = self
+            .host
+            .handle_frame(self.now, port, Frame::copy_from(bytes));
+        self.frames_in += 1;
+        self.note(fate_number(fate));
+        self.settle();
+        self.target.heard.iter().cloned().collect()
+    }
+
     fn note(&mut self, what: u64) {
         self.digest = hash(self.digest, &what.to_le_bytes());
     }
@@ -412,7 +436,7 @@ impl Drive {
     }
 
     /// What must hold at every moment.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let stats = self.host.stats();
         assert!(stats.is_conserved(), "{stats:?}");
         let config = self.host.config();
@@ -505,7 +529,9 @@ impl Drive {
         //= RFC 4291 §2.5 addresses that must not appear outside of a host.
         let nowhere = |a: Ipv6Addr| a.is_loopback() || a.is_unspecified();
         //= RFC 4862 §5.4.2 but the question whether anyone has an address comes from nobody.
-        let probe = header.next_header == Protocol::ICMPV6 && body.first() == Some(&135);
+        //= RFC 4861 §4.1 or whether there are routers, before there is an address.
+        let asks = matches!(body.first(), Some(133 | 135));
+        let probe = header.next_header == Protocol::ICMPV6 && asks;
         //= RFC 3590 §4 and so do reports of who listens, until there is an address.
         let report = header.next_header == Protocol::HOP_BY_HOP && body[..8] == mld::ROUTER_ALERT;
         let may = (probe && header.hop_limit == 255) || (report && header.hop_limit == 1);
@@ -527,7 +553,7 @@ impl Drive {
         }
     }
 
-    fn user(&mut self, c: &mut Chance) {
+    pub(crate) fn user(&mut self, c: &mut Chance) {
         let now = self.now;
         let udp = c.pick(&self.udp);
         let raw = c.pick(&self.raw);
@@ -816,7 +842,7 @@ fn hash(digest: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-fn panic_with(why: String) {
+pub(crate) fn panic_with(why: String) {
     assert!(why.is_empty(), "{why}");
 }
 

@@ -1,7 +1,7 @@
 //! What a fuzz target does with its input: one function for each file in `tests/fuzz/fuzz_targets`.
 
 use crate::chance::Chance;
-use crate::{drive, machines, parse, tcp};
+use crate::{discovery as lies, drive, machines, parse, tcp};
 
 /// Every parser on any bytes.
 pub(crate) fn wire(bytes: &[u8]) {
@@ -39,4 +39,11 @@ pub(crate) fn host(bytes: &[u8]) {
     let mut c = Chance::from_bytes(bytes);
     let kind = usize::from(c.byte());
     drive::run(kind, 7, &mut c, 200);
+}
+
+/// A host or a router among liars: the first byte says which kind, the others what is said to it.
+pub(crate) fn discovery(bytes: &[u8]) {
+    let mut c = Chance::from_bytes(bytes);
+    let kind = usize::from(c.byte());
+    lies::run(kind, 7, &mut c, 100);
 }

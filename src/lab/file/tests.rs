@@ -499,7 +499,7 @@ const WRONG: &[(&str, u32, &str)] = &[
     ),
     (
         "[[node]]\nname = 'c'\naddresses = ['fd00::1/64']\n[[wire]]\nbetween = ['c', 'a']\n[[client]]\nnode = 'c'\nkind = 'scan'\nto = 'a'\nport = 1",
-        17,
+        18,
         "client `scan1`: fd00::2 is an IPv6 address, and scan asks IPv4",
     ),
     (

@@ -382,14 +382,7 @@ impl Host {
                 (routers::Event::Route(to, None), _) => {
                     self.routes.remove(to, LEARNED_METRIC + 1, port);
                 }
-                (routers::Event::Link(link), _) => {
-                    let times = (link.reachable_time, link.retrans_timer);
-                    interface.neighbors.set_times6(times.0, times.1);
-                    if let Some(retrans_timer) = link.retrans_timer {
-                        //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
-                        interface.dad.set_retrans_timer(retrans_timer);
-                    }
-                }
+                (routers::Event::Link(link), _) => interface.take_link(link),
                 (routers::Event::OnLink(prefix), _) => {
                     let _ = self.routes.replace(learned(Route::on_link(prefix, port)));
                 }

@@ -258,7 +258,7 @@ impl Host {
                     self.stats.drop_out(reason, packets.len() as u64);
                     self.wake_held(now, at, ip);
                     if reason == DropReason::NeighborUnreachable {
-                        self.forget_gateway(ip);
+                        self.forget_gateway(at, ip);
                         self.note_silent(now, at, ip);
                         for packet in packets {
                             self.unreachable(now, at, packet);
@@ -345,6 +345,7 @@ impl Host {
         let mac = match hop {
             Hop::Broadcast => MacAddr::BROADCAST,
             Hop::Group(group) => group_mac(group),
+            Hop::Narrow(group) if ip::is_group(group) => group_mac(group),
             Hop::Neighbor(ip) | Hop::Narrow(ip) => match interface.neighbors.lookup(now, ip) {
                 Lookup::Mac(mac) => mac,
                 Lookup::Unresolved => return self.park(now, at, ip, frame),

@@ -3,7 +3,7 @@
 
 use crate::net::advertisement::Disagreement;
 use crate::transport::{Key, Readiness};
-use crate::wire::MacAddr;
+use crate::wire::{MacAddr, Zoned};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// A UDP socket of a host.
@@ -55,7 +55,7 @@ pub enum Event {
     /// for whoever sizes datagrams beforehand.
     PathMtu {
         /// The destination.
-        dst: IpAddr,
+        dst: Zoned,
         /// The path's MTU; `None`: the link's again.
         mtu: Option<u16>,
     },

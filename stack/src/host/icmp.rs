@@ -2,6 +2,7 @@
 //! concern.
 
 use super::flow::Marks;
+use super::interface::at_link;
 use super::routing::Way;
 use super::{Host, Readiness, sockets, zone_of};
 use crate::frame::{Checksum, Frame};
@@ -436,18 +437,32 @@ impl Host {
 
     /// Notes a next-hop MTU; gives what the path is now taken to carry.
     pub(super) fn learn_mtu(&mut self, now: Instant, at: u16, quoted: &Quoted, mtu: u32) -> u32 {
-        let Ok(way) = self.way_back(at, quoted.dst) else {
+        let (src, dst) = (quoted.src, quoted.dst);
+        let way = match dst.is_multicast() {
+            true => self.way_of_group(at, src, dst),
+            false => self.way_back(at, dst),
+        };
+        let Ok(way) = way else {
             return mtu;
         };
+        let key = at_link(dst, way.interface);
         let link_mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
         let report = TooBig {
             next_hop_mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
             packet_len: quoted.total_len,
             header_len: quoted.header_len,
         };
-        self.pmtu.update(now, quoted.dst, link_mtu, report);
+        self.pmtu.update(now, key, link_mtu, report);
         self.pump_path_mtus();
-        u32::from(self.pmtu.lookup(quoted.dst).unwrap_or(link_mtu))
+        u32::from(self.pmtu.lookup(key).unwrap_or(link_mtu))
+    }
+
+    /// The way by which a packet to a group has left, going by its source: by the interface of which a
+    /// report of it came, where that is its address.
+    fn way_of_group(&self, at: u16, src: IpAddr, group: IpAddr) -> Result<Way, DropReason> {
+        let near = self.interface(at).is_some_and(|i| i.holds(src));
+        let by = if near { Some(at) } else { self.own(src) };
+        self.way_by(by.unwrap_or(at), group)
     }
 
     /// Takes the path MTU cache's news.

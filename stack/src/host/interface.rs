@@ -1,7 +1,7 @@
 //! One interface: an attachment, or one VLAN of it, with its addresses and its link machines.
 
 use super::asked::Asked;
-use super::config::{InterfaceConfig, InterfaceId, Medium};
+use super::config::{DuplicateDetection, InterfaceConfig, InterfaceId, Medium};
 use super::event::Who;
 use crate::frame::Frame;
 use crate::link::ethernet::{self, Filter};
@@ -19,14 +19,15 @@ use crate::net::mld::Mld;
 use crate::net::ndp::{self, Ndp};
 use crate::net::neighbor;
 use crate::net::route::RouteTable;
-use crate::net::routers::Routers;
+use crate::net::routers::{Link, Routers, link_mtu};
 use crate::net::select::{self, Candidate, Policy};
 use crate::net::slaac::Identifiers;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::transport::Chain;
 use crate::wire::ipv6::HEADER_LEN;
-use crate::wire::{Cidr, EtherType, MacAddr, ndp::solicited_node, vlan};
+use crate::wire::zone::zone_of;
+use crate::wire::{Cidr, EtherType, MacAddr, Zoned, ndp::solicited_node, vlan};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -104,7 +105,7 @@ impl Counters {
 pub(super) enum Hop {
     /// A neighbour, by its IP address.
     Neighbor(IpAddr),
-    /// A neighbour as well, and the packet is longer than the way beyond it carries, though perhaps
+    /// A neighbour or a group as well, and the packet is longer than the way beyond it carries, though perhaps
     /// not than the link: it must be cut.
     Narrow(IpAddr),
     /// A group's members.
@@ -181,7 +182,7 @@ impl Interface {
             ..host.igmp
         };
         let advertiser = advertiser(&config, host.forwarding, &rng);
-        Self {
+        let mut interface = Self {
             up: true,
             filter,
             addresses: Vec::new(),
@@ -197,14 +198,36 @@ impl Interface {
             advertiser,
             ipv6_disabled: false,
             igmp: Igmp::new(igmp, rng.fork("igmp")),
-            // What is left of a packet beside its header and one with router alert.
-            mld: Mld::new(host.mld, config.mtu.saturating_sub(48), rng.fork("mld")),
+            mld: Mld::new(host.mld, listener_room(config.mtu), rng.fork("mld")),
             counters: Counters::default(),
             queues: Queues::default(),
             asked: Asked::default(),
             cutting: None,
             config,
-        }
+        };
+        interface.meet_link();
+        interface
+    }
+
+    /// Comes to a link of which nothing is known but what we say of it ourselves.
+    //= RFC 4861 §6.3.2 the variables of an interface have their defaults until a router is heard.
+    pub(super) fn meet_link(&mut self) {
+        let link = match &self.advertiser {
+            Some(advertiser) => self.routers.go_by(advertiser.config()),
+            None => self.routers.forget_link(),
+        };
+        self.take_link(link);
+    }
+
+    /// Goes by what is said of its link.
+    pub(super) fn take_link(&mut self, link: Link) {
+        let times = (link.reachable_time, link.retrans_timer);
+        self.neighbors.set_times6(times.0, times.1);
+        //= RFC 4862 §5.1 duplicates are looked for at intervals of RetransTimer.
+        self.dad.set_retrans_timer(link.retrans_timer);
+        let mtu = link.mtu.unwrap_or(self.config.mtu);
+        self.mld
+            .set_max_message(listener_room(mtu.min(self.config.mtu)));
     }
 
     /// Its name.
@@ -531,6 +554,43 @@ impl Interface {
         })
     }
 
+    /// Begins to claim an IPv4 address; whether it may be used at once.
+    pub(super) fn claim_ipv4(&mut self, now: Instant, addr: Ipv4Addr) -> bool {
+        let (start, policy) = claim_terms(self.config.probe_addresses);
+        let claimed = self.acd.claim(now, addr, start, policy);
+        !claimed || !self.config.probe_addresses
+    }
+
+    /// Says which addresses may be used now that the link has come up and claims were begun anew.
+    /// Those that were lost are claimed again: who had them may be gone, or on another link.
+    //= RFC 4862 §5.3 an interface that management enables again forms its addresses again, and
+    //= §5.4 each is looked for before it is used.
+    pub(super) fn reclaim(&mut self, now: Instant, transmits: u32) {
+        self.ipv6_disabled = false;
+        let ethernet = self.config.medium == Medium::Ethernet;
+        let waits = self.config.duplicate_detection == DuplicateDetection::Before;
+        for at in 0..self.addresses.len() {
+            let Some(address) = self.addresses.get(at) else {
+                break;
+            };
+            // What is probed for again may not be used meanwhile.
+            let usable = match address.cidr.addr() {
+                _ if !ethernet => true,
+                IpAddr::V4(addr) => match self.acd.state(addr) {
+                    None => self.claim_ipv4(now, addr),
+                    Some(state) => state != acd::State::Probing,
+                },
+                IpAddr::V6(addr) => match self.dad.state(addr) {
+                    None => self.claim_ipv6(now, addr, transmits),
+                    Some(_) => !(waits && self.dad.is_probing(addr)),
+                },
+            };
+            if let Some(address) = self.addresses.get_mut(at) {
+                address.usable = usable;
+            }
+        }
+    }
+
     /// Link header and padding for a packet.
     #[inline]
     pub(super) fn encapsulate(&self, frame: &mut Frame, dst: MacAddr, ethertype: EtherType) {
@@ -585,6 +645,12 @@ impl Interface {
     }
 }
 
+/// What the MTU leaves for a message of listener discovery, beside the header and one with router
+/// alert.
+const fn listener_room(mtu: usize) -> usize {
+    mtu.saturating_sub(48)
+}
+
 /// What an interface advertises; its own prefixes where no others are named.
 //= RFC 4861 §6.2.4 a host MUST NOT send router advertisements at any time.
 fn advertiser(config: &InterfaceConfig, forwards: bool, rng: &Rng) -> Option<Box<Advertiser>> {
@@ -602,7 +668,8 @@ fn advertiser(config: &InterfaceConfig, forwards: bool, rng: &Rng) -> Option<Box
         own.dedup();
         own.into_iter().map(advertiser::Prefix::new).collect()
     });
-    let room = config.mtu.saturating_sub(HEADER_LEN);
+    let mtu = said.mtu.and_then(link_mtu).unwrap_or(config.mtu);
+    let room = mtu.min(config.mtu).saturating_sub(HEADER_LEN);
     let rng = rng.fork("advertiser");
     Some(Box::new(Advertiser::new(said, room, rng)))
 }
@@ -669,6 +736,18 @@ pub(super) const fn group_mac(group: IpAddr) -> MacAddr {
 /// Whether an address, or the members of a group, are on one link only.
 pub(super) const fn is_link_scope(addr: Ipv6Addr) -> bool {
     addr.is_unicast_link_local() || matches!(addr.octets(), [0xff, scope, ..] if scope & 0xf <= 2)
+}
+
+/// A destination that packets leave for by interface `at`, as it is told from others: with the zone
+/// where it is one of the link.
+//= RFC 4007 §6 an address of a zone means nothing without it.
+#[inline]
+pub(super) const fn at_link(addr: IpAddr, at: u16) -> Zoned {
+    let zone = match addr {
+        IpAddr::V6(six) if is_link_scope(six) => zone_of(at),
+        _ => 0,
+    };
+    Zoned { addr, zone }
 }
 
 /// What ARP asks about the interface it serves, without borrowing the whole of it.

@@ -98,7 +98,6 @@ pub use tcp::ConnectError;
 
 use crate::frame::{Frame, Head};
 use crate::machine::{Fate, Machine, Port};
-use crate::net::acd;
 use crate::net::pmtu::PathMtus;
 use crate::net::rate::PeerLimiter;
 use crate::net::reassembly::Reassembly;
@@ -109,7 +108,7 @@ use crate::time::{Instant, UnixTime, earliest};
 use crate::transport::demux::{Demux, Keyed};
 use crate::transport::ports::Ports;
 use crate::transport::{Key, Pool, Slab};
-use crate::wire::Cidr;
+use crate::wire::{Cidr, Zoned};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
@@ -135,7 +134,7 @@ pub struct Host {
     /// Interfaces on which packets wait, each once; one may be on it in vain.
     waiting: Vec<u16>,
     routes: RouteTable,
-    redirects: BTreeMap<IpAddr, routing::Redirect>,
+    redirects: BTreeMap<Zoned, routing::Redirect>,
     last_way: routing::LastWay,
     /// Counts what changes ways and is not counted by the routes themselves.
     moves: u64,
@@ -314,11 +313,7 @@ impl Host {
             return;
         };
         let usable = match (cidr.addr(), at.config.medium) {
-            (IpAddr::V4(addr), Medium::Ethernet) => {
-                let (start, policy) = interface::claim_terms(at.config.probe_addresses);
-                let claimed = at.acd.claim(now, addr, start, policy);
-                !claimed || !at.config.probe_addresses
-            }
+            (IpAddr::V4(addr), Medium::Ethernet) => at.claim_ipv4(now, addr),
             (IpAddr::V6(_), _) if at.ipv6_disabled => false,
             (IpAddr::V6(addr), Medium::Ethernet) => {
                 at.claim_ipv6(now, addr, self.config.dad.transmits)
@@ -390,18 +385,12 @@ impl Host {
         at.up = up;
         let mut turns = VecDeque::new();
         if up {
+            at.meet_link();
             at.acd.restart(now);
             at.dad.restart(now);
+            at.reclaim(now, self.config.dad.transmits);
             at.igmp.announce(now);
             at.mld.announce(now);
-            let waits = at.config.duplicate_detection == DuplicateDetection::Before;
-            for address in &mut at.addresses {
-                // What is probed for again may not be used meanwhile.
-                address.usable = match address.cidr.addr() {
-                    IpAddr::V4(addr) => at.acd.state(addr) != Some(acd::State::Probing),
-                    IpAddr::V6(addr) => !(at.ipv6_disabled || waits && at.dad.is_probing(addr)),
-                };
-            }
         } else {
             at.neighbors.flush(DropReason::InterfaceDown);
             if let Some(advertiser) = &mut at.advertiser {
@@ -474,7 +463,7 @@ impl Host {
     }
 
     /// First hops learned from redirects: destination, router, interface, and until when.
-    pub fn redirects(&self) -> impl Iterator<Item = (IpAddr, IpAddr, u16, Instant)> {
+    pub fn redirects(&self) -> impl Iterator<Item = (Zoned, IpAddr, u16, Instant)> {
         let all = self.redirects.iter();
         all.map(|(dst, r)| (*dst, r.gateway, r.interface, r.until))
     }

@@ -1,6 +1,6 @@
 //! Where a packet goes and which address it goes from: routes, redirects, own addresses.
 
-use super::interface::{Hop, is_link_scope};
+use super::interface::{Hop, at_link, is_link_scope};
 use super::{Host, Interface};
 use crate::frame::Frame;
 use crate::link::offload::longest;
@@ -116,15 +116,20 @@ impl Host {
         if let Some(mtu) = route.mtu {
             way.mtu = way.mtu.min(usize::from(mtu));
         }
-        //= RFC 1122 §3.2.2.2 a redirect replaces the first hop of the way that the table knows,
-        //= and nothing else of it; where that way has moved, it says nothing any more.
-        if let Some(redirect) = self.redirects.get(&dst)
+        self.follow(dst, &mut way);
+        Ok(way)
+    }
+
+    /// Takes the first hop that a redirect has named for `dst`, if one has.
+    //= RFC 1122 §3.2.2.2 a redirect replaces the first hop of the way that the table knows,
+    //= and nothing else of it; where that way has moved, it says nothing any more.
+    fn follow(&self, dst: IpAddr, way: &mut Way) {
+        if let Some(redirect) = self.redirects.get(&at_link(dst, way.interface))
             && redirect.interface == way.interface
             && matches!(way.hop, Hop::Neighbor(_))
         {
             way.hop = Hop::Neighbor(redirect.gateway);
         }
-        Ok(way)
     }
 
     /// The way back to who sent a packet that came by interface `at`.
@@ -132,9 +137,16 @@ impl Host {
     #[inline]
     pub(super) fn way_back(&mut self, at: u16, dst: IpAddr) -> Result<Way, DropReason> {
         match is_link_local(dst) {
-            true => self.way_by(at, dst),
+            true => self.way_near(at, dst),
             false => self.way(dst),
         }
+    }
+
+    /// The way to an address of the link of an interface, by whom a redirect names for it.
+    pub(super) fn way_near(&self, at: u16, dst: IpAddr) -> Result<Way, DropReason> {
+        let mut way = self.way_by(at, dst)?;
+        self.follow(dst, &mut way);
+        Ok(way)
     }
 
     /// The way to `dst`, which lies on the link of an interface.
@@ -245,7 +257,10 @@ impl Host {
     #[cold]
     fn narrow_hop(&self, way: &Way, packet: &Frame) -> Hop {
         match way.hop {
-            Hop::Neighbor(ip) if longest(packet) > self.carries(way.interface, packet) => {
+            //= RFC 8201 §5.2 what goes to a group fits the narrowest of the paths to it.
+            Hop::Neighbor(ip) | Hop::Group(ip)
+                if longest(packet) > self.carries(way.interface, packet) =>
+            {
                 Hop::Narrow(ip)
             }
             hop => hop,
@@ -265,7 +280,10 @@ impl Host {
         //= RFC 1812 §4.2.2.7 a router SHOULD make as few fragments as it can: it cuts for the next
         //= link, and what it knows of the path behind that concerns its own packets.
         let ours = self.own(src).is_some();
-        let path = if ours { self.pmtu.lookup(dst) } else { None };
+        let path = match ours {
+            true => self.pmtu.lookup(at_link(dst, at)),
+            false => None,
+        };
         let known = route.into_iter().chain(path.map(usize::from));
         known.fold(link, usize::min)
     }
@@ -305,11 +323,12 @@ impl Host {
         u16::try_from(at).ok()
     }
 
-    /// Forgets the redirects to a gateway that does not answer.
+    /// Forgets the redirects to a gateway of an interface that does not answer.
     //= RFC 1122 §3.3.1.5: where a gateway fails, another is chosen.
-    pub(super) fn forget_gateway(&mut self, gateway: IpAddr) {
+    pub(super) fn forget_gateway(&mut self, at: u16, gateway: IpAddr) {
         let before = self.redirects.len();
-        self.redirects.retain(|_, r| r.gateway != gateway);
+        self.redirects
+            .retain(|_, r| r.gateway != gateway || r.interface != at);
         if self.redirects.len() != before {
             self.forget_routes();
         }
@@ -319,7 +338,7 @@ impl Host {
     /// answer is asked for when it is used next.
     //= RFC 1122 §3.3.1.4: advice of the transport's is one sign of a dead gateway.
     pub(super) fn doubt_way(&mut self, now: Instant, dst: IpAddr, interface: u16, hop: IpAddr) {
-        if self.redirects.remove(&dst).is_some() {
+        if self.redirects.remove(&at_link(dst, interface)).is_some() {
             self.forget_routes();
         }
         // This may move a deadline of the cache.
@@ -373,7 +392,8 @@ impl Host {
         {
             return Err(REFUSED);
         }
-        let way = self.way(dst).map_err(|_| REFUSED)?;
+        let way = self.way_to(at_link(dst, at)).map_err(|_| REFUSED)?;
+        let key = at_link(dst, at);
         let interface = self.interface(at).ok_or(REFUSED)?;
         let near = super::ingress::is_own_net(interface.addresses(), gateway);
         let on_link = (near || gateway.is_ipv6()) && !interface.is_directed_broadcast(gateway);
@@ -384,7 +404,7 @@ impl Host {
         if !on_link || !from_first_hop || self.own(gateway).is_some() || way.local {
             return Err(REFUSED);
         }
-        if self.redirects.len() >= self.config.max_redirects && !self.redirects.contains_key(&dst) {
+        if self.redirects.len() >= self.config.max_redirects && !self.redirects.contains_key(&key) {
             let oldest = self
                 .redirects
                 .iter()
@@ -396,7 +416,7 @@ impl Host {
         }
         let until = now + self.config.redirect_lifetime;
         self.redirects.insert(
-            dst,
+            key,
             Redirect {
                 gateway,
                 interface: at,

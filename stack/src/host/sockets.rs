@@ -6,7 +6,7 @@
 
 use super::event::{RawHandle, UdpHandle, Who};
 use super::flow::Marks;
-use super::interface::{Hop, Waiting, group_mac};
+use super::interface::{Hop, Waiting, at_link, group_mac};
 use super::routing::Way;
 use super::zone::NoZone;
 use super::{Event, Host, zone_of};
@@ -555,7 +555,7 @@ impl Host {
     ) -> Result<bool, SendError> {
         let headers = ip::header_len(&dst);
         let total = len + headers;
-        let known = self.pmtu.path(dst);
+        let known = self.pmtu.path(at_link(dst, way.interface));
         let mtu = known.map_or(way.mtu, |p| usize::from(p.mtu).min(way.mtu));
         match options.path_mtu {
             PathMtu::Off => Ok(false),

@@ -126,7 +126,7 @@ impl Host {
                 local: true,
                 broadcast: false,
             }),
-            None => self.way_by(at, dst),
+            None => self.way_near(at, dst),
         }
     }
 }

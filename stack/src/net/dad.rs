@@ -96,6 +96,8 @@ pub struct Dad {
     /// Of the latest probes, whichever address they asked for (RFC 7527 §4.2).
     nonces: VecDeque<[u8; NONCE_LEN]>,
     more_when_looped: u32,
+    /// As configured.
+    retrans_timer: Duration,
     looped: u64,
 }
 
@@ -126,6 +128,7 @@ impl Dad {
             rng,
             nonces: VecDeque::new(),
             more_when_looped: config.more_when_looped,
+            retrans_timer: config.retrans_timer,
             looped: 0,
         }
     }
@@ -146,9 +149,10 @@ impl Dad {
         self.claims.restart(now);
     }
 
-    /// Takes another RetransTimer, as routers give it.
-    pub const fn set_retrans_timer(&mut self, retrans_timer: Duration) {
-        self.claims.set_interval(retrans_timer);
+    /// Takes another RetransTimer, as routers give it; `None`: as configured.
+    pub fn set_retrans_timer(&mut self, retrans_timer: Option<Duration>) {
+        let interval = retrans_timer.unwrap_or(self.retrans_timer);
+        self.claims.set_interval(interval);
     }
 
     /// Where the claim of `addr` stands.

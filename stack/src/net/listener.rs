@@ -63,11 +63,18 @@ impl<F: Format> Listener<F> {
     /// No memberships. No message is longer than `max_message`, but that one source fits.
     #[must_use]
     pub fn with_limits(config: super::groups::Config, max_message: usize, rng: Rng) -> Self {
-        Self {
-            max_message: max_message.max(F::REPORT_HEAD + F::RECORD_HEAD + F::ADDR_LEN),
+        let mut listener = Self {
+            max_message,
             groups: Groups::new(config, rng),
             ready: VecDeque::new(),
-        }
+        };
+        listener.set_max_message(max_message);
+        listener
+    }
+
+    /// Takes another length for messages, since the link's MTU is another.
+    pub fn set_max_message(&mut self, max_message: usize) {
+        self.max_message = max_message.max(F::REPORT_HEAD + F::RECORD_HEAD + F::ADDR_LEN);
     }
 
     /// Lets a socket receive a group: `Exclude` and no sources for all of it.

@@ -18,7 +18,9 @@
 //! report past the check of its quote would otherwise have us send 28 bytes of TCP a packet. A
 //! path that reports less is written down at `min_pmtu` and marked to be sent without
 //! don't-fragment, so that it still works. The cache does not grow beyond its limit: what was
-//! learnt longest ago goes. Each change comes out of [`PathMtus::poll_event`] once, at its latest
+//! learnt longest ago goes. An address of one link is another destination on each link: whoever asks
+//! says its zone with it. A group's path stands for those to all its members: the least that was
+//! reported of any of them. Each change comes out of [`PathMtus::poll_event`] once, at its latest
 //! value, so that the host can tell the sockets.
 //!
 //! Left out: the check that a report quotes what we sent (the host's, which knows the sockets);
@@ -26,6 +28,7 @@
 //! transports; estimates by source address or traffic class.
 
 use crate::time::{Duration, Instant};
+use crate::wire::Zoned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
 
@@ -79,7 +82,7 @@ pub struct Path {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// For packets to this address.
-    pub dst: IpAddr,
+    pub dst: Zoned,
     /// The estimate now; `None` for the MTU of the link again.
     pub path: Option<Path>,
 }
@@ -107,7 +110,7 @@ pub struct Stats {
 /// use stack::net::pmtu::{Config, PathMtus, TooBig};
 /// use stack::time::Instant;
 /// let mut paths = PathMtus::new(Config::default());
-/// let dst = "192.0.2.1".parse().unwrap();
+/// let dst: std::net::IpAddr = "192.0.2.1".parse().unwrap();
 /// let report = TooBig { next_hop_mtu: 1400, packet_len: 1500, header_len: 20 };
 /// paths.update(Instant::ZERO, dst, 1500, report).unwrap();
 /// assert_eq!(paths.lookup(dst), Some(1400));
@@ -115,14 +118,14 @@ pub struct Stats {
 #[derive(Clone, Debug)]
 pub struct PathMtus {
     config: Config,
-    entries: BTreeMap<IpAddr, Entry>,
+    entries: BTreeMap<Zoned, Entry>,
     /// When each is tried larger.
-    due: BTreeSet<(Instant, IpAddr)>,
+    due: BTreeSet<(Instant, Zoned)>,
     /// By when they were last lowered, longest ago first.
-    order: BTreeMap<u64, IpAddr>,
+    order: BTreeMap<u64, Zoned>,
     clock: u64,
     /// Changed since last polled.
-    changed: BTreeSet<IpAddr>,
+    changed: BTreeSet<Zoned>,
     generation: u64,
     stats: Stats,
 }
@@ -164,17 +167,17 @@ impl PathMtus {
 
     /// The estimate for a destination; `None` where the link's MTU holds.
     #[must_use]
-    pub fn lookup(&self, dst: IpAddr) -> Option<u16> {
+    pub fn lookup(&self, dst: impl Into<Zoned>) -> Option<u16> {
         self.path(dst).map(|p| p.mtu)
     }
 
     /// The same, with whether routers must be let fragment.
     #[must_use]
-    pub fn path(&self, dst: IpAddr) -> Option<Path> {
+    pub fn path(&self, dst: impl Into<Zoned>) -> Option<Path> {
         if self.entries.is_empty() {
             return None;
         }
-        self.entries.get(&dst).map(|e| e.path)
+        self.entries.get(&dst.into()).map(|e| e.path)
     }
 
     /// Takes a report about a packet to `dst`, which leaves by a link of `link_mtu`. The caller
@@ -183,18 +186,19 @@ impl PathMtus {
     pub fn update(
         &mut self,
         now: Instant,
-        dst: IpAddr,
+        dst: impl Into<Zoned>,
         link_mtu: u16,
         report: TooBig,
     ) -> Option<Change> {
+        let dst = dst.into();
         let current = self.lookup(dst).unwrap_or(link_mtu).min(link_mtu);
-        let Some(mtu) = reported(dst, current, report) else {
+        let Some(mtu) = reported(dst.addr, current, report) else {
             self.stats.refused += 1;
             return None;
         };
         //= RFC 1191 §3: a report never raises the estimate
         let known = self.path(dst);
-        let floor = match dst {
+        let floor = match dst.addr {
             IpAddr::V4(_) => self.config.min_pmtu.max(MIN_IPV4),
             IpAddr::V6(_) => MIN_IPV6,
         };
@@ -240,7 +244,7 @@ impl PathMtus {
 
     /// Keeps the destinations for which `keep` says so, as when routes changed. This raises no
     /// events: the host that changed the routes tells the sockets.
-    pub fn retain(&mut self, mut keep: impl FnMut(IpAddr) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(Zoned) -> bool) {
         let gone = self.entries.keys().copied().filter(|d| !keep(*d));
         for dst in gone.collect::<alloc::vec::Vec<_>>() {
             self.forget(dst);
@@ -255,7 +259,7 @@ impl PathMtus {
     }
 
     /// Every estimate, by address.
-    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, Path)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Zoned, Path)> {
         self.entries.iter().map(|(dst, e)| (*dst, e.path))
     }
 
@@ -277,7 +281,7 @@ impl PathMtus {
         self.stats
     }
 
-    fn set(&mut self, now: Instant, dst: IpAddr, path: Path, link_mtu: u16) {
+    fn set(&mut self, now: Instant, dst: Zoned, path: Path, link_mtu: u16) {
         self.forget(dst);
         if self.entries.len() >= self.config.max_entries.max(1)
             && let Some(oldest) = self.order.values().next().copied()
@@ -302,7 +306,7 @@ impl PathMtus {
         self.generation += 1;
     }
 
-    fn forget(&mut self, dst: IpAddr) {
+    fn forget(&mut self, dst: Zoned) {
         if let Some(entry) = self.entries.remove(&dst) {
             self.order.remove(&entry.number);
             if let Some(at) = entry.due {
@@ -313,12 +317,12 @@ impl PathMtus {
     }
 
     /// A report came again: the time starts anew.
-    fn postpone(&mut self, now: Instant, dst: IpAddr) {
+    fn postpone(&mut self, now: Instant, dst: Zoned) {
         let later = self.config.age.map(|age| now + age);
         self.schedule(dst, later);
     }
 
-    fn schedule(&mut self, dst: IpAddr, later: Option<Instant>) {
+    fn schedule(&mut self, dst: Zoned, later: Option<Instant>) {
         if let Some(entry) = self.entries.get_mut(&dst) {
             if let Some(at) = entry.due {
                 self.due.remove(&(at, dst));
@@ -329,7 +333,7 @@ impl PathMtus {
     }
 
     /// One plateau up, or back to the link's MTU.
-    fn raise(&mut self, now: Instant, dst: IpAddr) {
+    fn raise(&mut self, now: Instant, dst: Zoned) {
         let Some(entry) = self.entries.get_mut(&dst) else {
             return;
         };
@@ -430,7 +434,11 @@ mod tests {
             }
             let want = want.map(|(mtu, fragment)| Path { mtu, fragment });
             assert_eq!(p.path(dst), want, "{reports:?}");
-            assert_eq!(p.poll_event(), want.map(|p| Change { dst, path: Some(p) }));
+            let change = |p| Change {
+                dst: dst.into(),
+                path: Some(p),
+            };
+            assert_eq!(p.poll_event(), want.map(change));
             assert_eq!(p.poll_event(), None);
         }
     }
@@ -452,7 +460,13 @@ mod tests {
                 mtu,
                 fragment: false,
             });
-            assert_eq!(p.poll_event(), Some(Change { dst: ip(1), path }));
+            assert_eq!(
+                p.poll_event(),
+                Some(Change {
+                    dst: ip(1).into(),
+                    path
+                })
+            );
         }
         assert_eq!((p.len(), p.poll_timeout()), (0, None));
         let s = p.stats();
@@ -511,7 +525,7 @@ mod tests {
             "{:?}",
             p.stats()
         );
-        p.retain(|dst| dst == ip(0));
+        p.retain(|dst| dst == ip(0).into());
         assert!(p.len() <= 1);
     }
 }

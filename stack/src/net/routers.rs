@@ -26,6 +26,7 @@
 //! Left out: DHCPv6's flags, the router's own side; asking after better routers that have fallen silent
 //! (RFC 4191 §3.5), which are tried again when they next advertise.
 
+use super::advertisement;
 use super::autoconf::{self, Autoconf, end};
 use super::rdnss::Rdnss;
 use crate::rng::Rng;
@@ -254,16 +255,17 @@ impl Routers {
             self.solicit_at = None;
             self.due = false;
         }
-        let mut link = self.take_link(advertisement);
+        let mut link = self.take_link(
+            advertisement.cur_hop_limit,
+            advertisement.reachable_time,
+            advertisement.retrans_timer,
+        );
         for option in list(advertisement.options).flatten() {
             match option {
                 NdpOption::PrefixInformation(prefix) => self.take_prefix(now, src, &prefix),
                 //= RFC 4861 §6.3.4 an MTU below the least of IPv6 is not one. (The most is the
                 //= interface's to know.)
-                NdpOption::Mtu { mtu, .. } => {
-                    let mtu = usize::try_from(mtu).unwrap_or(usize::MAX);
-                    link.mtu = Some(mtu).filter(|mtu| *mtu >= MIN_MTU).or(link.mtu);
-                }
+                NdpOption::Mtu { mtu, .. } => link.mtu = link_mtu(mtu).or(link.mtu),
                 NdpOption::RouteInformation {
                     prefix_len,
                     lifetime,
@@ -302,17 +304,17 @@ impl Routers {
 
     /// What is said of the link in front of the options.
     //= RFC 4861 §6.3.4 a field of zero says nothing; what others say is taken over.
-    fn take_link(&self, said: &RouterAdvertisement<'_>) -> Link {
+    fn take_link(&self, hop_limit: u8, reachable_time: u32, retrans_timer: u32) -> Link {
         let within = |millis: u32, least: Duration, most: Duration| {
             let said = Duration::from_millis(u64::from(millis));
             (millis > 0).then(|| said.clamp(least, most))
         };
         let (known, config) = (self.link, &self.config);
-        let hop_limit = Some(said.cur_hop_limit);
+        let hop_limit = Some(hop_limit);
         let (least, most) = (config.min_reachable_time, config.max_time);
-        let reachable_time = within(said.reachable_time, least, most);
+        let reachable_time = within(reachable_time, least, most);
         let (least, most) = (config.min_retrans_timer, config.max_retrans_timer);
-        let retrans_timer = within(said.retrans_timer, least, most);
+        let retrans_timer = within(retrans_timer, least, most);
         Link {
             hop_limit: hop_limit
                 .filter(|n| *n >= config.min_hop_limit.max(1))
@@ -321,6 +323,23 @@ impl Routers {
             reachable_time: reachable_time.or(known.reachable_time),
             retrans_timer: retrans_timer.or(known.retrans_timer),
         }
+    }
+
+    /// Takes what we say of the link as its router, as if another had said it. No event tells of it.
+    //= RFC 4861 §6.2.1 a router's own behaviour MUST be a host's with respect to CurHopLimit,
+    //= RetransTimer and ReachableTime; (and it would not be long before nothing that it sends fits, if
+    //= not to the MTU as well).
+    pub fn go_by(&mut self, said: &advertisement::Config) -> Link {
+        let mut link = self.take_link(said.hop_limit, said.reachable_time, said.retrans_timer);
+        link.mtu = said.mtu.and_then(link_mtu);
+        self.link = link;
+        link
+    }
+
+    /// Forgets what is said of the link: it may be another one.
+    pub fn forget_link(&mut self) -> Link {
+        self.link = Link::default();
+        self.link
     }
 
     /// Takes what a router says of a prefix: that it routes it, or `None`, that it does not.
@@ -635,6 +654,13 @@ fn best<'a>(
     let mut as_good = all.filter(|r| Some(rank(r)) == best);
     let stays = as_good.clone().find(|r| Some(r.addr) == used && !r.silent);
     stays.or_else(|| as_good.next())
+}
+
+/// An MTU that is said of a link, if it is one of IPv6.
+#[must_use]
+pub fn link_mtu(said: u32) -> Option<usize> {
+    let mtu = usize::try_from(said).unwrap_or(usize::MAX);
+    Some(mtu).filter(|mtu| *mtu >= MIN_MTU)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 mod chance;
 #[path = "../../robust/craft.rs"]
 mod craft;
+#[path = "../../robust/discovery.rs"]
+mod discovery;
 #[path = "../../robust/drive.rs"]
 mod drive;
 #[path = "../../robust/machines.rs"]

@@ -281,7 +281,7 @@ impl Process {
         if let Some(error) = self.host.udp_take_error(handle) {
             let connected = self.host.udp(handle).is_some_and(|u| u.remote.is_some());
             if connected {
-                return Err(errno_of_kind(error.kind));
+                return Err(errno_of_kind(error.kind, error.offender.is_ipv6()));
             }
         }
         let domain = self.socket_of(fd)?.domain;
@@ -656,7 +656,10 @@ impl Process {
                     }
                 }
                 Err(Error::WouldBlock) => return Ok(()),
-                Err(error) => return Err(errno_of(error, State::Closed).unwrap_or(Errno::EPIPE)),
+                Err(error) => {
+                    let six = self.socket_of(fd)?.speaks_six();
+                    return Err(errno_of(error, State::Closed, six).unwrap_or(Errno::EPIPE));
+                }
             }
         }
     }

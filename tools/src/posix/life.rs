@@ -9,13 +9,15 @@
 
 use super::address::{any, to_program, to_wire};
 use super::process::{Descriptor, File};
+use super::settings::Settings;
 use super::socket::{Chrono, Socket, Stage, errno_of, errno_of_send};
 use super::{Answer, Errno, Process, Profile, Target};
 use stack::host::{BindError, ConnectError, TcpHandle, UdpHandle};
 use stack::time::Duration;
 use stack::transport::tcp::options::Nagle;
 use stack::transport::tcp::{Cookies, ListenOptions, Options, State, Status};
-use std::net::{IpAddr, SocketAddr};
+use stack::transport::udp::PathMtu;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
 
 const fn errno_of_bind(error: BindError) -> Errno {
@@ -71,6 +73,10 @@ impl Process {
         let mode = self.mode;
         let socket = self.socket_of(fd)?;
         let addr = to_wire(mode, socket.domain, addr.ok_or(Errno::EFAULT)?)?;
+        let mapped = addr.is_ipv4() && !addr.ip().is_unspecified();
+        if mapped && socket.only_six() {
+            return Err(Errno::EINVAL);
+        }
         if socket.bound.is_some() || socket.stage != Stage::Fresh {
             return Err(Errno::EINVAL);
         }
@@ -150,6 +156,7 @@ impl Process {
         options.reuse = settings.reuse_addr || settings.reuse_port;
         options.ttl = settings.options.ttl;
         options.tos = settings.options.tos;
+        options.path_mtu = path_mtu(settings).unwrap_or(options.path_mtu);
         let handle = self
             .host
             .udp_bind_with(addr, options)
@@ -198,7 +205,10 @@ impl Process {
                     None => SocketAddr::new(any(mode, domain), self.pick_port()),
                 };
                 let options = self.listen_options(fd)?;
-                let handle = self.host.tcp_listen(addr, options).map_err(errno_of_bind)?;
+                let handle = self
+                    .host
+                    .tcp_listen(listened(domain, addr), options)
+                    .map_err(errno_of_bind)?;
                 let socket = self.socket_mut(fd)?;
                 socket.bound = Some(addr);
                 socket.stage = Stage::Listening(handle);
@@ -241,8 +251,7 @@ impl Process {
                 || socket.settings.fast_open_no_cookie,
             reset_on_overflow: self.sysctls.abort_on_overflow,
             defer: timeouts_in(socket.settings.defer_accept),
-            // Which family a script speaks is said by its address.
-            only_v6: true,
+            only_v6: socket.only_six(),
         })
     }
 
@@ -302,8 +311,10 @@ impl Process {
             }
             Stage::Udp(handle) => {
                 let (ttl, tos) = (socket.settings.options.ttl, socket.settings.options.tos);
+                let discovery = path_mtu(&socket.settings);
                 if let Some(options) = self.host.udp_options(handle) {
                     (options.ttl, options.tos) = (ttl, tos);
+                    options.path_mtu = discovery.unwrap_or(options.path_mtu);
                 }
             }
             _ => {}
@@ -440,10 +451,9 @@ impl Process {
         new.was_open = true;
         let now = self.instant();
         new.last = self.host.tcp_status(now, handle).unwrap_or_default();
-        new.error = self
-            .host
-            .tcp_take_error(handle)
-            .and_then(|e| errno_of(e, State::Established));
+        let six = new.speaks_six();
+        let failed = self.host.tcp_take_error(handle);
+        new.error = failed.and_then(|e| errno_of(e, State::Established, six));
         new.chrono.at = self.now;
         new.opened_at = self.now;
         new.syn_data = new.last.fast_open && new.last.bytes_received > 0;
@@ -497,6 +507,9 @@ impl Process {
             }
             Target::Addr(to) => to_wire(mode, socket.domain, to)?,
         };
+        if to.is_ipv4() && socket.only_six() {
+            return Err(Errno::ENETUNREACH);
+        }
         if !socket.stream {
             let handle = self.udp_of(fd)?;
             self.host.udp_connect(handle, to).map_err(errno_of_send)?;
@@ -802,5 +815,33 @@ impl Process {
                 _ => {}
             }
         }
+    }
+}
+
+/// Where to listen for a bound address: one of `AF_INET6` at any address hears both families, unless it
+/// is for IPv6 alone.
+fn listened(domain: i32, bound: SocketAddr) -> SocketAddr {
+    match domain == libc::AF_INET6 && bound.ip().is_unspecified() {
+        true => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), bound.port()),
+        false => bound,
+    }
+}
+
+/// What was asked for of a path's MTU, if anything was.
+fn path_mtu(settings: &Settings) -> Option<PathMtu> {
+    let mut kept = settings.kept.iter();
+    let asked = kept.find(|k| {
+        matches!(
+            (k.0, k.1),
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER)
+                | (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER)
+        )
+    })?;
+    match asked.2 {
+        libc::IPV6_PMTUDISC_DONT => Some(PathMtu::Off),
+        libc::IPV6_PMTUDISC_WANT => Some(PathMtu::Want),
+        libc::IPV6_PMTUDISC_DO => Some(PathMtu::Require),
+        libc::IPV6_PMTUDISC_PROBE => Some(PathMtu::Probe),
+        _ => None,
     }
 }

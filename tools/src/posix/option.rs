@@ -346,9 +346,15 @@ impl Process {
 
     fn set_ip(&mut self, fd: i32, level: i32, name: i32, value: &OptVal) -> Result<(), Errno> {
         let n = value.int().ok_or(Errno::EINVAL)?;
-        let settings = &mut self.socket_mut(fd)?.settings;
+        let socket = self.socket_mut(fd)?;
+        let (inet6, bound) = (socket.domain == libc::AF_INET6, socket.bound.is_some());
+        let settings = &mut socket.settings;
         let byte = u8::try_from(n).map_err(|_| Errno::EINVAL);
         match (level, name) {
+            (IPPROTO_IPV6, _) if !inet6 => return Err(Errno::ENOPROTOOPT),
+            (IPPROTO_IPV6, libc::IPV6_V6ONLY) if bound => return Err(Errno::EINVAL),
+            // RFC 3542 §6.5: the default again.
+            (IPPROTO_IPV6, libc::IPV6_TCLASS) if n == -1 => settings.options.tos = 0,
             (IPPROTO_IP, libc::IP_TOS) | (IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                 settings.options.tos = byte? & !3;
             }

@@ -177,6 +177,18 @@ impl Socket {
         }
     }
 
+    /// Whether IPv6 is on the wire.
+    pub(super) fn speaks_six(&self) -> bool {
+        self.bound.is_some_and(|end| end.is_ipv6())
+    }
+
+    /// Whether it is for IPv6 alone (RFC 3493 §5.3).
+    pub(super) fn only_six(&self) -> bool {
+        let asked = (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        let mut kept = self.settings.kept.iter();
+        kept.any(|k| (k.0, k.1) == asked && k.2 != 0)
+    }
+
     /// Whether a connection's first segments have not been exchanged yet.
     pub(super) fn is_opening(&self) -> bool {
         match self.state() {
@@ -197,30 +209,32 @@ impl Socket {
 }
 
 /// What ended a connection, in the program's terms.
-pub(super) const fn errno_of(error: Error, was: State) -> Option<Errno> {
+pub(super) const fn errno_of(error: Error, was: State, six: bool) -> Option<Errno> {
     Some(match error {
         Error::WouldBlock | Error::NotConnected | Error::Closed => return None,
         Error::Refused => Errno::ECONNREFUSED,
         Error::Reset if matches!(was, State::CloseWait) => Errno::EPIPE,
         Error::Reset => Errno::ECONNRESET,
         Error::TimedOut => Errno::ETIMEDOUT,
-        Error::Unreachable(kind) => errno_of_kind(kind),
+        Error::Unreachable(kind) => errno_of_kind(kind, six),
     })
 }
 
 /// The same in FreeBSD.
-const fn errno_of_bsd(error: Error) -> Option<Errno> {
+const fn errno_of_bsd(error: Error, six: bool) -> Option<Errno> {
     Some(match error {
         Error::Unreachable(ErrorKind::ProtocolUnreachable | ErrorKind::Prohibited) => {
             Errno::ECONNREFUSED
         }
-        _ => return errno_of(error, State::Established),
+        _ => return errno_of(error, State::Established, six),
     })
 }
 
-/// What Linux makes of an ICMP error.
-pub(super) const fn errno_of_kind(kind: ErrorKind) -> Errno {
+/// What Linux makes of an ICMP error, or of one of ICMPv6.
+pub(super) const fn errno_of_kind(kind: ErrorKind, six: bool) -> Errno {
     match kind {
+        ErrorKind::Prohibited if six => Errno::EACCES,
+        ErrorKind::ProtocolUnreachable | ErrorKind::Other if six => Errno::EPROTO,
         ErrorKind::NetUnreachable => Errno::ENETUNREACH,
         ErrorKind::ProtocolUnreachable => Errno::ENOPROTOOPT,
         ErrorKind::PortUnreachable => Errno::ECONNREFUSED,
@@ -241,7 +255,7 @@ pub(super) const fn errno_of_send(error: SendError) -> Errno {
         SendError::Prohibited | SendError::BroadcastNotAllowed => Errno::EACCES,
         SendError::TooLong { .. } => Errno::EMSGSIZE,
         SendError::WouldBlock => Errno::EAGAIN,
-        SendError::Failed(error) => errno_of_kind(error.kind),
+        SendError::Failed(error) => errno_of_kind(error.kind, error.offender.is_ipv6()),
         SendError::NoSocket => Errno::EBADF,
         SendError::BadOptions | SendError::NeedsZone => Errno::EINVAL,
     }
@@ -270,8 +284,8 @@ impl Socket {
             .on_change(at, now.timeouts > was.timeouts, recovering);
         let bsd = self.settings.profile == Profile::FreeBsd;
         let errno = match failed {
-            Some(error) if bsd => errno_of_bsd(error),
-            Some(error) => errno_of(error, was.state),
+            Some(error) if bsd => errno_of_bsd(error, self.speaks_six()),
+            Some(error) => errno_of(error, was.state, self.speaks_six()),
             None => None,
         };
         if let Some(error) = errno {

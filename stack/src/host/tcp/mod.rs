@@ -51,7 +51,7 @@ mod table;
 pub use calls::ConnectError;
 
 use super::event::{ListenHandle, TcpHandle, Who};
-use super::interface::Hop;
+use super::interface::{Hop, at_link};
 use super::{Event, Host, Readiness, zone_of};
 use crate::reason::DropReason;
 use crate::rng::Rng;
@@ -468,7 +468,8 @@ impl Host {
         let Hop::Neighbor(hop) = way.hop else {
             return link;
         };
-        let known = self.pmtu.path(remote).filter(|_| !way.local);
+        let known = self.pmtu.path(at_link(remote, way.interface));
+        let known = known.filter(|_| !way.local);
         let link_mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
         Link {
             hop,

@@ -790,7 +790,7 @@ fn redirects_are_followed_from_the_first_hop_alone() {
         let told = net.hosts[0]
             .redirects()
             .next()
-            .map(|(dst, hop, ..)| (dst, hop));
+            .map(|(dst, hop, ..)| (dst.addr, hop));
         let hop = target.parse().unwrap();
         assert!(want == refused || told == Some((far, hop)), "{told:?}");
         if want == taken {
@@ -1171,4 +1171,67 @@ fn a_socket_chooses_between_temporary_addresses_and_others() {
         .unwrap();
     net.settle();
     assert_eq!(net.hosts[1].udp_recv(client).map(|d| d.from), Some(to));
+}
+
+/// What a router says of its link: a hop limit of 33, an MTU of 1280, RetransTimer of 50 minutes.
+fn told_of_the_link() -> Outgoing {
+    let mut message = vec![134, 0, 0, 0, 33, 0, 0, 0];
+    message.extend(90_000u32.to_be_bytes());
+    message.extend(3_000_000u32.to_be_bytes());
+    message.extend([5, 1, 0, 0, 0, 0, 5, 0]);
+    let (src, dst) = (ip("fe80::9"), ndp::ALL_NODES);
+    let sum = icmpv6::compute_checksum(src, dst, &message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    Outgoing {
+        src,
+        dst,
+        to: None,
+        message,
+    }
+}
+
+#[test]
+fn a_link_that_comes_up_is_met_anew() {
+    // What was lost on a link is asked for again, and what routers said of it holds no more.
+    let mut host = six(1, "fd07::1/64", |eth| eth.autoconfigure = true);
+    for lost in ["fd07::1", "fe80::ff:fe00:1"] {
+        let out = advertised(lost, 9, ndp::ALL_NODES, true);
+        let fate = host.handle_frame(Instant::ZERO, Port(0), frame(9, out, 255));
+        assert_eq!(fate, Fate::Dropped(DropReason::NdpConflict));
+    }
+    let mut net = Net::new(
+        vec![host, six(2, "fd07::2/64", at_once)],
+        vec![[(0, 0), (1, 0)]],
+    );
+    net.run(Duration::from_secs(5));
+    let usable = |net: &Net| {
+        let at = net.hosts[0].interfaces()[0].addresses();
+        at.iter().filter(|a| a.usable).count()
+    };
+    assert_eq!(usable(&net), 0);
+    let plug = |net: &mut Net| {
+        let now = net.now;
+        net.hosts[0].set_up(now, 0, false);
+        net.hosts[0].set_up(now, 0, true);
+        net.log.clear();
+    };
+    plug(&mut net);
+    assert_eq!(usable(&net), 0, "it may still be somebody's");
+    net.run(Duration::from_secs(5));
+    let probes = net.log.iter().filter(|(to, f, _)| {
+        let f = f.to_bytes();
+        *to == 1 && f[54] == 135 && f[22..38] == [0; 16]
+    });
+    assert_eq!((probes.count(), usable(&net)), (2, 2), "one for each");
+    let said = |net: &Net| {
+        let at = &net.hosts[0].interfaces()[0];
+        let (hop_limit, to) = (at.routers().link().hop_limit, ip("fe80::9").into());
+        (hop_limit, at.mtu_for(to), at.neighbors().times6().1)
+    };
+    net.hosts[0].handle_frame(net.now, Port(0), frame(9, told_of_the_link(), 255));
+    assert_eq!(said(&net), (Some(33), 1280, Duration::from_secs(3000)));
+    plug(&mut net);
+    assert_eq!(said(&net), (None, 1500, Duration::from_secs(1)));
+    net.run(Duration::from_secs(5));
+    assert_eq!(usable(&net), 2, "and not an hour later");
 }

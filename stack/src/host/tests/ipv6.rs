@@ -817,7 +817,7 @@ fn a_path_below_the_minimum_is_not_believed() {
         let frame = craft("fd07::2", "fd07::1", 58, 64, &message);
         net.hosts[0].handle_frame(now, Port(0), frame);
         // Nor is one of a packet that would have fitted.
-        assert_eq!(net.hosts[0].path_mtus().lookup(b().into()), known, "{mtu}");
+        assert_eq!(net.hosts[0].path_mtus().lookup(b()), known, "{mtu}");
     }
     assert_eq!(net.hosts[0].stats().icmp_errors_in, 5);
 }

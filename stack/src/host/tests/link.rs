@@ -54,6 +54,19 @@ fn a_duplicate_is_found_and_not_used() {
         net.hosts[1].interfaces()[0].addresses()[0].usable,
         "the holder keeps it"
     );
+    // Nor is it used because the link went down and up: it is probed for again.
+    for again in 0..2 {
+        let now = net.now;
+        net.hosts[0].set_up(now, 0, false);
+        net.hosts[0].set_up(now, 0, true);
+        let usable = |net: &Net| net.hosts[0].interfaces()[0].addresses()[0].usable;
+        assert!(!usable(&net), "{again}");
+        if again == 1 {
+            net.hosts[1].remove_address(now, 0, v4(B));
+        }
+        net.run(Duration::from_secs(10));
+        assert_eq!(usable(&net), again == 1, "its holder has gone");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::machine::Consumer;
 use crate::net::advertisement::Disagreement;
 use crate::net::advertiser;
 use crate::net::ndp::{self, Outgoing};
+use crate::net::neighbor::State;
 use crate::net::route::Route;
 use crate::reason::DropReason;
 use crate::wire::ndp::{NdpOption, options};
@@ -297,7 +298,7 @@ fn ping(net: &mut Net, to: &str, len: usize) {
 fn redirected(net: &Net) -> Vec<(IpAddr, IpAddr)> {
     net.hosts[0]
         .redirects()
-        .map(|(to, hop, ..)| (to, hop))
+        .map(|(to, hop, ..)| (to.addr, hop))
         .collect()
 }
 
@@ -590,4 +591,84 @@ fn connections_are_served_at_a_given_anycast_address_alone() {
     let to = "[fd07::2]:80".parse().unwrap();
     let begun = net.hosts[1].tcp_connect(now, to, from, Options::default());
     assert_eq!(begun, Err(ConnectError::NotAvailable));
+}
+
+#[test]
+fn a_router_goes_by_what_it_advertises() {
+    //= RFC 4861 §6.2.1
+    let said = |c: &mut advertiser::Config| {
+        c.hop_limit = 33;
+        c.mtu = Some(1400);
+        c.reachable_time = 90_000;
+        c.retrans_timer = 250;
+    };
+    let mut net = Net::new(vec![router(1, said), learner(2)], vec![[(0, 0), (1, 0)]]);
+    net.run(Duration::from_secs(20));
+    let times = |host: &Host| host.interfaces()[0].neighbors().times6();
+    let want = (Duration::from_secs(90), Duration::from_millis(250));
+    let mtu = |host: &Host, to: &str| host.interfaces()[0].mtu_for(to.parse().unwrap());
+    for host in &net.hosts {
+        assert_eq!(times(host), want);
+        assert_eq!((mtu(host, "fd07::9"), mtu(host, "10.7.0.9")), (1400, 1500));
+    }
+    // What it sends has that hop limit, and is cut to that MTU.
+    net.log.clear();
+    ping(&mut net, "fd07::ff:fe00:2", 1400);
+    let sent = net.log.iter().filter(|(to, ..)| *to == 1);
+    let sent: Vec<_> = sent.map(|(_, frame, _)| frame.to_bytes()).collect();
+    let sent: Vec<_> = sent.iter().filter(|f| f[20] == 44).collect();
+    let shapes: Vec<_> = sent.iter().map(|f| (f.len() - 14, f[21])).collect();
+    assert_eq!(shapes, [(1400, 33), (104, 33)]);
+    // Nobody is there: it asks again after RetransTimer.
+    net.log.clear();
+    ping(&mut net, "fd07::99", 10);
+    let begun = net.now;
+    net.run(Duration::from_millis(499));
+    let asked = crossed(&net, icmpv6::kind::NEIGHBOR_SOLICITATION).len();
+    assert_eq!(asked, 2, "since {begun:?}");
+    net.run(Duration::from_millis(400));
+    let asked = crossed(&net, icmpv6::kind::NEIGHBOR_SOLICITATION).len();
+    assert_eq!(asked, 3, "and no more than three times");
+    // A neighbour is reachable for half that to one and a half times, drawn at random.
+    ping(&mut net, "fd07::ff:fe00:2", 10);
+    let to: IpAddr = ip("fd07::ff:fe00:2").into();
+    let state = |net: &Net| net.hosts[0].interfaces()[0].neighbors().neighbor(to);
+    let state = |net: &Net| state(net).map(|n| n.state);
+    assert_eq!(state(&net), Some(State::Reachable));
+    net.run(Duration::from_secs(44));
+    assert_eq!(state(&net), Some(State::Reachable), "for 45 s at least");
+    net.run(Duration::from_secs(92));
+    assert_eq!(state(&net), Some(State::Stale), "and 135 at most");
+    // Duplicates are looked for at that interval too.
+    let eth = station(3, "fd07::3/64", |eth| {
+        let mut config = advertiser::Config::default();
+        said(&mut config);
+        eth.advertise = Some(config);
+        eth.duplicate_detection = DuplicateDetection::Before;
+    });
+    let mut host = with(3, true, eth);
+    let mut at = Instant::ZERO;
+    while at < Instant::ZERO + Duration::from_millis(1300) {
+        host.handle_timeout(at);
+        while host.poll_transmit(at, Port(0)).is_some() {}
+        at += Duration::from_millis(10);
+    }
+    assert!(host.interfaces()[0].holds(ip("fd07::3")), "1 s and 250 ms");
+    // What is longer than that is refused on its way, and what it says itself fits it.
+    let mut long = advertiser::Config::default();
+    said(&mut long);
+    long.mtu = Some(1280);
+    long.routes = (0..100u16)
+        .map(|n| advertiser::MoreSpecific {
+            to: cidr(&std::format!("2001:db8:{n:x}::/48")),
+            lifetime: Some(600),
+            preference: crate::wire::ndp::Preference::Medium,
+        })
+        .collect();
+    let router = router(1, |c| *c = long);
+    let mut net = Net::new(vec![router, learner(2)], vec![[(0, 0), (1, 0)]]);
+    net.run(Duration::from_secs(20));
+    let said = crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT);
+    let longest = said.iter().map(|(.., m)| m.len() + 40).max();
+    assert!(longest > Some(1000) && longest <= Some(1280), "{longest:?}");
 }

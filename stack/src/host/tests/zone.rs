@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::frame::Payload;
+use crate::machine::Consumer;
+use crate::reason::DropReason;
 use crate::transport::ErrorKind;
 use crate::transport::tcp::{ListenOptions, Options, State};
-use crate::wire::zone;
+use crate::transport::udp::PathMtu;
+use crate::wire::{EtherType, Protocol, icmpv6, ipv6, zone};
 use bytes::Bytes;
 use core::net::{Ipv6Addr, SocketAddr};
 use std::string::String;
@@ -278,4 +281,164 @@ fn a_listener_hears_its_link_and_a_cookie_goes_back_by_it() {
     let own = own.unwrap();
     net.run(Duration::from_secs(1));
     assert_eq!(net.hosts[0].tcp_state(own), Some(State::Established));
+}
+
+/// A packet too big for host 0, by an interface, about what it sent there, which starts with its link
+/// header.
+fn too_big(net: &mut Net, at: u16, mtu: u16, sent: &[u8]) -> Fate {
+    let quote = &sent[14..];
+    let (quoted, _) = ipv6::Header::parse(quote).unwrap();
+    let mut message = vec![2, 0, 0, 0, 0, 0];
+    message.extend(mtu.to_be_bytes());
+    message.extend(&quote[..quote.len().min(1232)]);
+    from_link(net, at, quoted.src, message)
+}
+
+/// A message of ICMPv6 for host 0 from its neighbour on an interface's link.
+fn from_link(net: &mut Net, at: u16, dst: Ipv6Addr, mut message: Vec<u8>) -> Fate {
+    let src: Ipv6Addr = TWIN.parse().unwrap();
+    let sum = icmpv6::compute_checksum(src, dst, &message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = Frame::copy_from(&message);
+    let marks = crate::net::ipv6::Outgoing {
+        tos: 0,
+        flow_label: 0,
+        hop_limit: 255,
+        protocol: Protocol::ICMPV6,
+        src,
+        dst,
+    };
+    assert!(crate::net::ipv6::encapsulate(&mut frame, &marks));
+    crate::link::ethernet::encapsulate(&mut frame, mac(5), mac(1), None, EtherType::IPV6);
+    let now = net.now;
+    net.hosts[0].handle_frame(now, Port(at), frame)
+}
+
+/// Sends a datagram of this length from host 0 and gives the lengths of its packets, and the first.
+fn packets(net: &mut Net, socket: UdpHandle, to: SocketAddr, len: usize) -> (Vec<usize>, Vec<u8>) {
+    net.log.clear();
+    let now = net.now;
+    let data = Payload::from(Bytes::from(vec![7; len]));
+    net.hosts[0].udp_send(now, socket, data, Some(to)).unwrap();
+    net.settle();
+    let all = net.log.iter().map(|(_, frame, _)| frame.to_bytes());
+    let sent = all.filter(|f| f[6..12] == mac(5).0 && matches!(f[20], 17 | 44));
+    let sent: Vec<_> = sent.collect();
+    let lengths = sent.iter().map(|f| f.len() - 14).collect();
+    (lengths, sent[0].to_vec())
+}
+
+#[test]
+fn the_path_to_an_address_of_a_link_is_that_links() {
+    let mut net = middle();
+    let socket = net.hosts[0].udp_bind(sock("[::]:50")).unwrap();
+    let [one, two] = [1, 2].map(|zone| end(TWIN, zone, 7));
+    let (_, sent) = packets(&mut net, socket, one, 1400);
+    assert_eq!(packets(&mut net, socket, two, 1400).0, [1448]);
+    let taken = Fate::Delivered(Consumer::Icmp);
+    assert_eq!(too_big(&mut net, 0, 1300, &sent), taken);
+    let known = |net: &Net, to: SocketAddr| net.hosts[0].path_mtus().lookup(to);
+    assert_eq!((known(&net, one), known(&net, two)), (Some(1300), None));
+    let told = core::iter::from_fn(|| net.hosts[0].poll_event());
+    let told: Vec<_> = told
+        .filter(|e| matches!(e, Event::PathMtu { .. }))
+        .collect();
+    let (dst, mtu) = (one.into(), Some(1300));
+    assert_eq!(told, [Event::PathMtu { dst, mtu }]);
+    assert_eq!(packets(&mut net, socket, one, 1400).0, [1296, 208]);
+    assert_eq!(packets(&mut net, socket, two, 1400).0, [1448]);
+    // TCP's as well.
+    for (n, mtu) in [(1, 1300), (2, 1500)] {
+        let now = net.now;
+        let web = net.hosts[n].tcp_listen(sock("[::]:80"), ListenOptions::default());
+        let to = end(TWIN, n as u32, 80);
+        let line = net.hosts[0].tcp_connect(now, to, None, Options::default());
+        net.settle();
+        let status = net.hosts[0].tcp_status(now, line.unwrap()).unwrap();
+        assert_eq!((status.pmtu, web.is_ok()), (mtu, true));
+    }
+}
+
+#[test]
+fn a_redirect_of_an_address_of_a_link_is_that_links() {
+    let mut net = middle();
+    let socket = net.hosts[0].udp_bind(sock("[::]:50")).unwrap();
+    let [one, two] = [1, 2].map(|zone| end(TWIN, zone, 7));
+    for to in [one, two] {
+        packets(&mut net, socket, to, 10);
+    }
+    let better: Ipv6Addr = "fe80::9".parse().unwrap();
+    let station = [2, 1, 2, 0, 0, 0, 0, 9];
+    let ours: Ipv6Addr = OURS.parse().unwrap();
+    let redirect = |target: Ipv6Addr, dst: &str| {
+        let mut message = vec![137, 0, 0, 0, 0, 0, 0, 0];
+        message.extend(target.octets());
+        message.extend(dst.parse::<Ipv6Addr>().unwrap().octets());
+        message.extend(station);
+        message
+    };
+    // On the second link alone: its neighbour has said who takes what is for it.
+    let taken = Fate::Delivered(Consumer::Icmp);
+    assert_eq!(from_link(&mut net, 1, ours, redirect(better, TWIN)), taken);
+    let told: Vec<_> = net.hosts[0].redirects().map(|r| (r.0, r.1, r.2)).collect();
+    assert_eq!(told, [(two.into(), better.into(), 1)]);
+    assert_eq!(packets(&mut net, socket, one, 10).1[..6], mac(1).0);
+    assert_eq!(packets(&mut net, socket, two, 10).1[..6], station[2..]);
+    // Of our own address nobody can say so.
+    let refused = Fate::Dropped(DropReason::IcmpRedirectRefused);
+    assert_eq!(
+        from_link(&mut net, 1, ours, redirect(better, OURS)),
+        refused
+    );
+    // One gateway's silence says nothing of another's that has its address on the other link.
+    assert_eq!(from_link(&mut net, 0, ours, redirect(better, TWIN)), taken);
+    assert_eq!(net.hosts[0].redirects().count(), 2);
+    net.hosts[0].forget_gateway(0, better.into());
+    let left: Vec<_> = net.hosts[0].redirects().map(|r| r.2).collect();
+    assert_eq!(left, [1]);
+}
+
+#[test]
+fn the_path_to_a_group_is_the_narrowest_of_all() {
+    //= RFC 8201 §5.2
+    let mut net = middle();
+    let now = net.now;
+    let socket = net.hosts[0].udp_bind(sock("[::]:50")).unwrap();
+    let taken = Fate::Delivered(Consumer::Icmp);
+    let unmatched = Fate::Dropped(DropReason::IcmpQuoteUnmatched);
+    for group in ["[ff02::7%1]:7", "[ff0e::7]:7"] {
+        let to = sock(group);
+        let (whole, sent) = packets(&mut net, socket, to, 1400);
+        assert_eq!(whole, [1448], "{group}");
+        // Of three members' paths the narrowest counts; below the least of IPv6 nothing is believed.
+        for (mtu, fits) in [(1400, 1400), (1320, 1320), (1360, 1320), (1200, 1320)] {
+            assert_eq!(too_big(&mut net, 0, mtu, &sent), taken, "{group} {mtu}");
+            assert_eq!(net.hosts[0].path_mtus().lookup(to), Some(fits), "{group}");
+        }
+        let told = core::iter::from_fn(|| net.hosts[0].udp_take_error(socket));
+        let told: Vec<_> = told.map(|e| e.kind).collect();
+        let want = [1400, 1320, 1320, 1320].map(|mtu| ErrorKind::PacketTooBig { mtu });
+        assert_eq!(told, want, "{group}");
+        let (pieces, first) = packets(&mut net, socket, to, 1400);
+        assert_eq!(pieces, [1320, 184], "{group}");
+        assert_eq!(first[..2], [0x33, 0x33], "to the group still");
+        assert_eq!(packets(&mut net, socket, to, 1272).0, [1320], "{group}");
+        // Who must not be cut is told.
+        net.hosts[0].udp_options(socket).unwrap().path_mtu = PathMtu::Require;
+        let long = Payload::from(Bytes::from(vec![7; 1273]));
+        let sends = net.hosts[0].udp_send(now, socket, long, Some(to));
+        assert_eq!(sends, Err(SendError::TooLong { max: 1272 }));
+        net.hosts[0].udp_options(socket).unwrap().path_mtu = PathMtu::Want;
+        // What we never sent, from a port that is not ours or to another group, is no news.
+        let mut forged = sent.clone();
+        forged[14 + 41] ^= 1;
+        assert_eq!(too_big(&mut net, 0, 1290, &forged), unmatched);
+        let mut forged = sent.clone();
+        forged[14 + 39] ^= 1;
+        assert_eq!(too_big(&mut net, 0, 1290, &forged), unmatched);
+        assert_eq!(net.hosts[0].path_mtus().lookup(to), Some(1320));
+    }
+    // The group of one link's members is another one on the other.
+    let other = sock("[ff02::7%2]:7");
+    assert_eq!(packets(&mut net, socket, other, 1400).0, [1448]);
 }

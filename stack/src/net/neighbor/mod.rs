@@ -583,12 +583,13 @@ impl Cache {
         self.enter(now, slot, State::Reachable, Some(until));
     }
 
-    /// Takes the times that routers give to IPv6's neighbours on this link; `None`: as they are.
+    /// Takes the times that routers give to IPv6's neighbours on this link; `None`: as configured.
     //= RFC 4861 §6.3.4 BaseReachableTime and RetransTimer are taken over where they are given.
     pub fn set_times6(&mut self, base_reachable: Option<Duration>, retrans: Option<Duration>) {
         let [_, times] = &mut self.times;
-        times.retrans = retrans.unwrap_or(times.retrans);
-        if let Some(base) = base_reachable.filter(|base| *base != times.base) {
+        times.retrans = retrans.unwrap_or(self.config.retrans_timer);
+        let base = base_reachable.unwrap_or(self.config.base_reachable_time);
+        if base != times.base {
             times.base = base;
             //= RFC 4861 §6.3.4 a new one is drawn from when next it is asked for.
             times.redraw_at = Instant::ZERO;

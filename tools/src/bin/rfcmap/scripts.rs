@@ -46,5 +46,12 @@ mod tests {
         }
         let good = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
         assert_eq!(shows("x.pkt".as_ref(), good), Ok(()));
+        // One for IPv6 is judged there: IPv4 has no such message.
+        let six = "--ip_version=ipv6\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n\
+                   +0...0.1 connect(3, ..., ...) = -1 ENETUNREACH (Network is unreachable)\n\
+                   +0 > S 0:0(0) <...>\n+.1 < icmp unreachable no_route [0:0(0)]\n";
+        assert_eq!(shows("x.pkt".as_ref(), six), Ok(()));
+        let four = six.replace("ipv6", "ipv4");
+        assert!(shows("x.pkt".as_ref(), &four).is_err());
     }
 }
