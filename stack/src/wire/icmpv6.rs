@@ -78,6 +78,13 @@ pub struct Header {
     pub checksum: u16,
 }
 
+/// Whether ICMPv6 messages of this type are neighbour discovery's.
+#[must_use]
+#[inline]
+pub const fn is_discovery(kind: u8) -> bool {
+    matches!(kind, kind::ROUTER_SOLICITATION..=kind::REDIRECT)
+}
+
 impl Header {
     /// Parses the header; the rest is the body.
     ///
