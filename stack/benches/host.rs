@@ -658,9 +658,9 @@ fn compare(case: Case) {
 }
 
 /// A fixed number of steps of one stack, for a profiler or an instruction counter to watch.
-fn watch<S: Station>(case: Case, steps: usize) {
+fn watch<S: Station>(case: Case, ends: [IpAddr; 2], steps: usize) {
     let targets = targets(case.sockets);
-    let mut bench = Bench::<S>::new(case, V4, &targets);
+    let mut bench = Bench::<S>::new(case, ends, &targets);
     for _ in 0..steps {
         bench.run(&targets, 1);
     }
@@ -671,7 +671,7 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    // WATCH=tapline:100000 or smoltcp:100000.
+    // WATCH=tapline:100000, tapline6:100000 over IPv6, or smoltcp:100000.
     let watched = std::env::var("WATCH").ok().and_then(|v| {
         let (stack, steps) = v.split_once(':')?;
         Some((stack.to_owned(), steps.parse().ok()?))
@@ -702,8 +702,9 @@ fn main() {
                         .as_ref()
                         .map(|(stack, steps)| (stack.as_str(), *steps))
                     {
-                        Some(("tapline", steps)) => watch::<Tapline>(case, steps),
-                        Some((_, steps)) => watch::<Smoltcp>(case, steps),
+                        Some(("tapline", steps)) => watch::<Tapline>(case, V4, steps),
+                        Some(("tapline6", steps)) => watch::<Tapline>(case, V6, steps),
+                        Some((_, steps)) => watch::<Smoltcp>(case, V4, steps),
                         None => compare(case),
                     }
                 }

@@ -9,7 +9,7 @@ use crate::frame::{Checksum, Frame};
 use crate::link::offload;
 use crate::machine::{Consumer, Fate};
 use crate::net::icmp::{self, Error};
-use crate::net::ip::{self, Accepted, Quoted};
+use crate::net::ip::{self, Accepted, Address, Quoted};
 use crate::net::pmtu::TooBig;
 use crate::net::{ipv4, ipv6, mld, ndp};
 use crate::reason::DropReason;
@@ -23,12 +23,14 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr};
 
 impl Host {
-    #[inline]
-    pub(super) fn receive_icmp(
+    /// ICMP of either family, but for neighbour discovery.
+    #[inline(always)]
+    pub(super) fn receive_icmp<A: Address>(
         &mut self,
         now: Instant,
         at: u16,
         unicast: bool,
+        ends: (A, A),
         header: &Accepted,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
@@ -38,83 +40,55 @@ impl Host {
             return Err(DropReason::IcmpMalformed);
         }
         let mut sum = Sum::new();
+        //= RFC 4443 §2.3 of ICMPv6, the checksum covers the addresses as well.
+        let (src, dst) = (ends.0.into(), ends.1.into());
+        if src.is_ipv6() {
+            sum.add_pseudo(src, dst, Protocol::ICMPV6, packet.len() - start);
+        }
         packet.sum_from(start, &mut sum);
         if sum.finish() != 0 {
             return Err(DropReason::IcmpBadChecksum);
         }
         let front = packet.front().get(start..).unwrap_or_default();
+        let (_, request, reply) = icmp::echo(src);
         match front.first() {
-            Some(&icmpv4::kind::ECHO_REQUEST) if !self.config.echo => Err(DropReason::IcmpIgnored),
-            Some(&icmpv4::kind::ECHO_REQUEST) if unicast && start == 20 => {
-                self.answer_plain(now, at, header, packet)
+            Some(&kind) if kind == request && !self.config.echo => Err(DropReason::IcmpIgnored),
+            Some(&kind) if kind == request && unicast && start == ip::header_len(&src) => {
+                self.answer_plain(now, at, ends, header, packet)
             }
-            Some(&icmpv4::kind::ECHO_REQUEST) => {
-                self.answer(now, at, unicast, header, packet, icmp::echo_reply)
-            }
-            Some(&icmpv4::kind::TIMESTAMP_REQUEST) if self.config.timestamps => {
-                let millis = self.unix_time(now).millis_since_midnight();
-                let reply = |request: &mut Frame| icmp::timestamp_reply(request, millis);
-                self.answer(now, at, unicast, header, packet, reply)
-            }
-            _ => self.receive_icmp_other(now, at, header, packet),
-        }
-    }
-
-    /// ICMPv6, but for neighbour and listener discovery.
-    #[inline]
-    pub(super) fn receive_icmpv6(
-        &mut self,
-        now: Instant,
-        at: u16,
-        unicast: bool,
-        header: &Accepted,
-        packet: &mut Frame,
-    ) -> Result<Fate, DropReason> {
-        let start = header.header_len;
-        packet.pull_up(start + 8);
-        let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else {
-            //= RFC 4443 §1 it is IPv6's.
-            return Err(DropReason::ProtocolUnknown);
-        };
-        if packet.len() < start + 8 {
-            return Err(DropReason::IcmpMalformed);
-        }
-        //= RFC 4443 §2.3 the checksum covers the addresses as well.
-        let mut sum = Sum::new();
-        sum.add_pseudo6(src, dst, Protocol::ICMPV6, packet.len() - start);
-        packet.sum_from(start, &mut sum);
-        if sum.finish() != 0 {
-            return Err(DropReason::IcmpBadChecksum);
-        }
-        let front = packet.front().get(start..).unwrap_or_default();
-        let [kind, _, _, _, a, b, ..] = *front else {
-            return Err(DropReason::IcmpMalformed);
-        };
-        match kind {
-            icmpv6::kind::ECHO_REQUEST if !self.config.echo => Err(DropReason::IcmpIgnored),
-            icmpv6::kind::ECHO_REQUEST => {
-                //= RFC 4443 §4.2 the reply's source is the request's destination, or one of ours where
-                //= that was a group's.
-                let ours = match unicast {
-                    true => dst,
-                    false => match self.way_back(at, header.src)?.src {
-                        IpAddr::V6(ours) => ours,
-                        IpAddr::V4(_) => return Err(DropReason::NoRoute),
-                    },
-                };
-                let reply = |request: &mut Frame| icmp::echo_reply_v6(request, dst, ours);
-                self.answer(now, at, unicast, header, packet, reply)
-            }
-            icmpv6::kind::ECHO_REPLY => {
-                self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet)
-            }
-            kind if header.fragmented && ndp::is_discovery(kind) => Err(DropReason::NdpFragmented),
-            kind if mld::is_listener_discovery(kind) => self.receive_mld(now, at, header, packet),
-            _ => self.receive_icmpv6_error(now, at, header, packet),
+            Some(&kind) if kind == request => self.answer_echo(now, at, unicast, header, packet),
+            Some(&kind) if kind == reply => self.receive_echo_reply(at, header, packet),
+            _ => self.receive_icmp_other(now, at, unicast, header, packet),
         }
     }
 
     #[inline(never)]
+    fn receive_icmp_other(
+        &mut self,
+        now: Instant,
+        at: u16,
+        unicast: bool,
+        header: &Accepted,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        let kind = packet.front().get(header.header_len).copied();
+        match (header.src, kind.unwrap_or_default()) {
+            (IpAddr::V4(_), icmpv4::kind::TIMESTAMP_REQUEST) if self.config.timestamps => {
+                let millis = self.unix_time(now).millis_since_midnight();
+                let reply = |request: &mut Frame| icmp::timestamp_reply(request, millis);
+                self.answer(now, at, unicast, header, packet, reply)
+            }
+            (IpAddr::V4(_), _) => self.receive_icmpv4_error(now, at, header, packet),
+            (IpAddr::V6(_), kind) if header.fragmented && ndp::is_discovery(kind) => {
+                Err(DropReason::NdpFragmented)
+            }
+            (IpAddr::V6(_), kind) if mld::is_listener_discovery(kind) => {
+                self.receive_mld(now, at, header, packet)
+            }
+            (IpAddr::V6(_), _) => self.receive_icmpv6_error(now, at, header, packet),
+        }
+    }
+
     fn receive_mld(
         &mut self,
         now: Instant,
@@ -139,7 +113,6 @@ impl Host {
         Ok(Fate::Delivered(Consumer::Icmp))
     }
 
-    #[inline(never)]
     fn receive_icmpv6_error(
         &mut self,
         now: Instant,
@@ -160,26 +133,62 @@ impl Host {
         self.receive_error(now, at, header, kind, (icmp.kind, icmp.code), quote)
     }
 
-    /// [`answer`](Self::answer) to an echo request to us alone, without options, from whom the host
-    /// has sent to last, and that fits its way: the usual one, made where it is queued.
-    #[inline]
-    fn answer_plain(
+    /// Answers an echo request.
+    #[inline(never)]
+    fn answer_echo(
         &mut self,
         now: Instant,
         at: u16,
+        unicast: bool,
         header: &Accepted,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        let way = self.last_way.to(header.src, &self.routes);
-        let (IpAddr::V4(peer), IpAddr::V4(ours)) = (header.src, header.dst) else {
-            return Err(DropReason::IcmpMalformed);
+        let IpAddr::V6(asked) = header.dst else {
+            return self.answer(now, at, unicast, header, packet, icmp::echo_reply);
         };
-        let fits = |way: &&Way| !way.local && packet.len() <= way.mtu && self.pmtu.is_empty();
-        let Some(way) = way.filter(fits) else {
-            return self.answer(now, at, true, header, packet, icmp::echo_reply);
+        //= RFC 4443 §4.2 the reply's source is the request's destination, or one of ours where
+        //= that was a group's.
+        let ours = match unicast {
+            true => asked,
+            false => match self.way_back(at, header.src)?.src {
+                IpAddr::V6(ours) => ours,
+                IpAddr::V4(_) => return Err(DropReason::NoRoute),
+            },
         };
-        let request = packet.front().get(20..).and_then(<[u8]>::first_chunk);
-        let reply = icmp::echo_reply_header(*request.ok_or(DropReason::IcmpMalformed)?);
+        let reply = |request: &mut Frame| icmp::echo_reply_v6(request, asked, ours);
+        self.answer(now, at, unicast, header, packet, reply)
+    }
+
+    /// The same for a request to us alone, without options, from whom the host has sent to last,
+    /// and that fits its way: the usual one, made where it is queued.
+    #[inline(never)]
+    fn answer_plain<A: Address>(
+        &mut self,
+        now: Instant,
+        at: u16,
+        (peer, ours): (A, A),
+        header: &Accepted,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        let way = self.last_way.plain(peer, packet.len(), &self.routes);
+        let Some(way) = way.filter(|_| self.pmtu.is_empty()) else {
+            return self.answer_echo(now, at, true, header, packet);
+        };
+        let (ours, peer) = (ours.into(), peer.into());
+        let header_len = ip::header_len(&peer);
+        let request = packet.front().get(header_len..);
+        let request = request.and_then(<[u8]>::first_chunk);
+        let (protocol, _, reply) = icmp::echo(peer);
+        let reply = icmp::echo_reply_header(*request.ok_or(DropReason::IcmpMalformed)?, reply);
+        let marks = Marks {
+            tos: header.tos,
+            dont_fragment: false,
+            ttl: way.ttl,
+            protocol,
+            src: ours,
+            dst: peer,
+            options: &[],
+        };
         self.stats.echoes += 1;
         let fate = Ok(Fate::Delivered(Consumer::Icmp));
         let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) else {
@@ -195,22 +204,13 @@ impl Host {
             return fate;
         };
         queues.reply_bytes = bytes;
-        packet.advance(28);
+        packet.advance(header_len + reply.len());
         place.hop = way.hop;
         place.frame.fill(packet);
         place.frame.offload.checksum = Checksum::Complete;
-        let out = ipv4::Outgoing {
-            tos: header.tos,
-            ident: self.idents.next(peer),
-            dont_fragment: false,
-            ttl: self.config.ttl,
-            protocol: Protocol::ICMP,
-            src: ours,
-            dst: peer,
-            options: &[],
-        };
         // It is as long as the request, which was a packet.
-        ipv4::encapsulate_with(&mut place.frame, reply, &out);
+        let numbers = &mut self.numbers;
+        numbers.encapsulate(&mut place.frame, Some(reply), &marks);
         self.list(way.interface);
         fate
     }
@@ -288,18 +288,13 @@ impl Host {
         let _ = stamp(options, addr, |a| self.own(a).is_some(), millis);
     }
 
-    #[inline(never)]
-    fn receive_icmp_other(
+    fn receive_icmpv4_error(
         &mut self,
         now: Instant,
         at: u16,
         header: &Accepted,
-        packet: &mut Frame,
+        packet: &Frame,
     ) -> Result<Fate, DropReason> {
-        let front = packet.front().get(header.header_len..).unwrap_or_default();
-        if let [icmpv4::kind::ECHO_REPLY, _, _, _, a, b, ..] = *front {
-            return self.receive_echo_reply(at, header, u16::from_be_bytes([a, b]), packet);
-        }
         self.calm = None;
         let bytes = packet.to_bytes().slice(header.header_len..);
         let (icmp, message) = Message::parse(&bytes).map_err(|_| DropReason::IcmpMalformed)?;
@@ -331,9 +326,13 @@ impl Host {
         &mut self,
         at: u16,
         header: &Accepted,
-        ident: u16,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
+        let front = packet.front().get(header.header_len..);
+        let [_, _, _, _, a, b, ..] = *front.unwrap_or_default() else {
+            return Err(DropReason::IcmpMalformed);
+        };
+        let ident = u16::from_be_bytes([a, b]);
         let key = self
             .echo
             .get(&ident)

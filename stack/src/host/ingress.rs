@@ -15,8 +15,8 @@ use crate::frame::{Frame, Head, Payload};
 use crate::link::ethernet::{self, Cast, Received};
 use crate::machine::{Consumer, Fate, Port};
 use crate::net::arp::Delivery;
-use crate::net::icmp::Error;
-use crate::net::ip::{self, Accepted};
+use crate::net::icmp::{self, Error};
+use crate::net::ip::{self, Accepted, Address, Plain};
 use crate::net::reassembly::{Key as FragmentKey, Outcome, Place};
 use crate::net::{claim, route::RouteKind};
 use crate::net::{ipv4, ipv6};
@@ -28,7 +28,7 @@ use crate::wire::icmpv6::ParameterCode;
 use crate::wire::zone::{self, is_link_local};
 use crate::wire::{EtherType, MacAddr, Protocol, arp, checksum, igmp};
 use bytes::Bytes;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Whom a packet's destination address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,89 +51,101 @@ pub(super) struct Familiar {
     routes: u64,
     /// The whole link header.
     link: [u8; HEADER_LEN],
-    /// Source and destination address.
-    addrs: [u8; 8],
+    ends: Ends,
+}
+
+/// Source and destination address.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    V4(Ipv4Addr, Ipv4Addr),
+    V6(Ipv6Addr, Ipv6Addr),
 }
 
 impl Host {
-    /// A packet of the familiar sender, whole and without options: its interface and header, the
-    /// frame stripped to the packet. `None` for all others, and for what is wrong with a packet:
-    /// the long way says why.
-    #[inline]
-    fn recognise(&mut self, port: Port, frame: &mut Frame) -> Option<(u16, ipv4::Accepted)> {
+    /// Takes a packet of the familiar sender, whole and with nothing between its header and the upper
+    /// layer. `None` for all others, and for what is wrong with a packet: the long way says why.
+    #[inline(always)]
+    fn receive_familiar(
+        &mut self,
+        now: Instant,
+        port: Port,
+        frame: &mut Frame,
+    ) -> Option<Result<Fate, DropReason>> {
         let known = self.familiar.as_ref()?;
-        let bytes = frame.len();
         let (link, packet) = frame.front().split_first_chunk()?;
-        let (header, _) = packet.split_first_chunk::<20>()?;
-        let [
-            0x45,
-            tos,
-            l0,
-            l1,
-            i0,
-            i1,
-            f0,
-            f1,
-            ttl,
-            protocol,
-            _,
-            _,
-            addrs @ ..,
-        ] = *header
-        else {
-            return None;
-        };
-        let [s0, s1, s2, s3, d0, d1, d2, d3] = addrs;
-        let total = usize::from(u16::from_be_bytes([l0, l1]));
-        let whole = f0 & 0x3f == 0 && f1 == 0 && (20..=bytes - HEADER_LEN).contains(&total);
-        let same = known.addrs == addrs && known.link == *link && known.port == port;
-        if !same || !whole || known.routes != self.routes.generation() {
-            return None;
-        }
-        if checksum::of_header(header) != 0 {
+        let same = known.link == *link && known.port == port;
+        if !same || known.routes != self.routes.generation() {
             return None;
         }
         let at = known.interface;
+        match known.ends {
+            Ends::V4(src, dst) => {
+                let header = ipv4::recognise(packet, (src, dst))?;
+                self.deliver_familiar(now, at, (src, dst), &header, frame)
+            }
+            Ends::V6(src, dst) => {
+                let header = ipv6::recognise(packet, (src, dst))?;
+                self.deliver_familiar(now, at, (src, dst), &header, frame)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn deliver_familiar<A: Address>(
+        &mut self,
+        now: Instant,
+        at: u16,
+        ends: (A, A),
+        plain: &Plain,
+        frame: &mut Frame,
+    ) -> Option<Result<Fate, DropReason>> {
+        let (src, dst) = (ends.0.into(), ends.1.into());
+        let header = Accepted {
+            header_len: ip::header_len(&src),
+            tos: plain.tos,
+            ttl: plain.ttl,
+            protocol: plain.protocol,
+            protocol_at: ip::protocol_at(&src),
+            dont_fragment: plain.dont_fragment,
+            fragmented: false,
+            src,
+            dst,
+        };
+        let total = plain.len;
+        let bytes = frame.len();
+        if !(header.header_len..=bytes - HEADER_LEN).contains(&total) {
+            return None;
+        }
         ethernet::strip(frame, HEADER_LEN);
         if total + HEADER_LEN < bytes {
             frame.truncate(total);
         }
-        ipv4::check_note(frame, ipv4::MIN_HEADER_LEN);
+        ipv4::check_note(frame, header.header_len);
         // Counting touches no machine.
         let interface = self.interfaces.get_mut(usize::from(at))?;
         interface.counters.rx_frames += 1;
         interface.counters.rx_bytes += bytes as u64;
-        let accepted = ipv4::Accepted {
-            header_len: 20,
-            tos,
-            ident: u16::from_be_bytes([i0, i1]),
-            dont_fragment: f0 & 0x40 != 0,
-            more_fragments: false,
-            fragment_offset: 0,
-            ttl,
-            protocol: Protocol(protocol),
-            src: Ipv4Addr::new(s0, s1, s2, s3),
-            dst: Ipv4Addr::new(d0, d1, d2, d3),
-        };
-        Some((at, accepted))
+        Some(self.deliver_between(now, at, Destination::Ours, ends, &header, frame))
     }
 
     /// Remembers the sender of a packet that has passed all checks; `link` is its link header,
     /// where that has no tag.
-    fn remember(&mut self, at: u16, link: Option<[u8; HEADER_LEN]>, header: &ipv4::Accepted) {
+    fn remember(&mut self, at: u16, link: Option<[u8; HEADER_LEN]>, header: &Accepted) {
         let port = self.interface(at).map(|i| i.config.port);
+        let ends = match (header.src, header.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => Ends::V4(src, dst),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Ends::V6(src, dst),
+            _ => return,
+        };
         let (Some(port), Some(link)) = (port, link) else {
             return;
         };
-        let mut addrs = [0; 8];
-        addrs[..4].copy_from_slice(&header.src.octets());
-        addrs[4..].copy_from_slice(&header.dst.octets());
         self.familiar = Some(Familiar {
             port,
             interface: at,
             routes: self.routes.generation(),
             link,
-            addrs,
+            ends,
         });
     }
 
@@ -144,8 +156,8 @@ impl Host {
         port: Port,
         frame: &mut Frame,
     ) -> Result<Fate, DropReason> {
-        if let Some((at, header)) = self.recognise(port, frame) {
-            return self.deliver(now, at, Destination::Ours, &Accepted::from(&header), frame);
+        if let Some(fate) = self.receive_familiar(now, port, frame) {
+            return fate;
         }
         let first = self.port_interfaces(port).first().copied();
         let Some(first) = first else {
@@ -163,7 +175,7 @@ impl Host {
                 return Err(DropReason::InterfaceDown);
             }
             return match frame.front().first().map(|b| b >> 4) {
-                Some(6) => self.receive_ipv6(now, first, Cast::Unicast, None, frame),
+                Some(6) => self.receive_ipv6(now, first, Cast::Unicast, None, None, frame),
                 _ => self.receive_ipv4(now, first, Cast::Unicast, None, frame),
             };
         }
@@ -180,13 +192,12 @@ impl Host {
         if !interface.up {
             return Err(DropReason::InterfaceDown);
         }
+        let (cast, station) = (received.cast, received.src);
+        let link = link.filter(|_| plain && cast == Cast::Unicast);
         match received.ethertype {
-            EtherType::IPV4 => {
-                let link = link.filter(|_| plain && received.cast == Cast::Unicast);
-                self.receive_ipv4(now, at, received.cast, link, frame)
-            }
+            EtherType::IPV4 => self.receive_ipv4(now, at, cast, link, frame),
             EtherType::ARP => self.receive_arp(now, at, received, frame),
-            EtherType::IPV6 => self.receive_ipv6(now, at, received.cast, Some(received.src), frame),
+            EtherType::IPV6 => self.receive_ipv6(now, at, cast, link, Some(station), frame),
             _ => Err(DropReason::EtherTypeUnknown),
         }
     }
@@ -387,7 +398,7 @@ impl Host {
             }
             destination => {
                 if destination == Destination::Ours {
-                    self.remember(at, link, &accepted);
+                    self.remember(at, link, &header);
                 }
                 self.deliver(now, at, destination, &header, packet)
             }
@@ -401,6 +412,7 @@ impl Host {
         now: Instant,
         at: u16,
         cast: Cast,
+        link: Option<[u8; HEADER_LEN]>,
         station: Option<MacAddr>,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
@@ -425,7 +437,12 @@ impl Host {
         }
         match self.admit(at, cast, &header)? {
             Destination::Elsewhere => self.forward(now, at, &header, packet.take()),
-            destination => self.unfold(now, at, destination, header, true, packet),
+            destination => {
+                if destination == Destination::Ours {
+                    self.remember(at, link, &header);
+                }
+                self.unfold(now, at, destination, header, true, packet)
+            }
         }
     }
 
@@ -728,7 +745,7 @@ impl Host {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn deliver(
         &mut self,
         now: Instant,
@@ -737,6 +754,29 @@ impl Host {
         header: &Accepted,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
+        match (header.src, header.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                self.deliver_between(now, at, destination, (src, dst), header, packet)
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                self.deliver_between(now, at, destination, (src, dst), header, packet)
+            }
+            _ => Err(DropReason::ProtocolUnknown),
+        }
+    }
+
+    /// The same, compiled once for each family.
+    #[inline(never)]
+    fn deliver_between<A: Address>(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        ends: (A, A),
+        header: &Accepted,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        let src = ends.0.into();
         let raw = !self.raw.is_empty() && self.deliver_raw(at, header, packet);
         let unicast = destination == Destination::Ours;
         // What the others make an answer of is cut by nobody.
@@ -744,15 +784,13 @@ impl Host {
             packet.offload.gso = None;
         }
         let fate = match header.protocol {
-            Protocol::ICMP if header.src.is_ipv4() => {
-                self.receive_icmp(now, at, unicast, header, packet)
-            }
-            Protocol::ICMPV6 if header.src.is_ipv6() => {
-                self.receive_icmpv6(now, at, unicast, header, packet)
+            //= RFC 4443 §1 each family has its own.
+            Protocol::ICMP | Protocol::ICMPV6 if header.protocol == icmp::echo(src).0 => {
+                self.receive_icmp(now, at, unicast, ends, header, packet)
             }
             Protocol::UDP => {
                 let one = unicast || destination == Destination::Anycast;
-                self.receive_udp(now, at, one, header, packet)
+                self.receive_udp(now, at, one, ends, header, packet)
             }
             Protocol::TCP => {
                 // A connection to an anycast address lasts as long as its routes (RFC 7094); who
@@ -761,7 +799,7 @@ impl Host {
                 let ours = unicast || self.serves_anycast(header.dst);
                 self.receive_tcp(now, at, ours, header, packet)
             }
-            Protocol::IGMP if header.src.is_ipv4() => self.receive_igmp(now, at, header, packet),
+            Protocol::IGMP if src.is_ipv4() => self.receive_igmp(now, at, header, packet),
             _ if raw => Ok(Fate::Delivered(Consumer::Raw)),
             _ => {
                 if unicast {
@@ -835,18 +873,19 @@ impl Host {
         Ok(Fate::Delivered(Consumer::Igmp))
     }
 
-    #[inline]
-    fn receive_udp(
+    #[inline(always)]
+    fn receive_udp<A: Address>(
         &mut self,
         now: Instant,
         at: u16,
         unicast: bool,
+        (src, dst): (A, A),
         header: &Accepted,
         packet: &mut Frame,
     ) -> Result<Fate, DropReason> {
         let start = header.header_len;
         packet.pull_up(start + 8);
-        let (src, dst) = (header.src, header.dst);
+        let (src, dst) = (src.into(), dst.into());
         let udp = udp::check(packet, start, src, dst)?;
         //= RFC 4007 §8 the zones of both addresses go along with them.
         let zone = zone_of(at);

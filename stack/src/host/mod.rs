@@ -105,19 +105,15 @@ use crate::net::route::{Route, RouteTable};
 use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::{Instant, UnixTime, earliest};
-use crate::transport::demux::{Demux, Keyed};
+use crate::transport::demux::Demux;
 use crate::transport::ports::Ports;
 use crate::transport::{Key, Pool, Slab};
 use crate::wire::{Cidr, Zoned};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::BuildHasher;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 
-/// Identification counters; destinations share them by a keyed hash, so that what one peer sees
-/// tells nothing about another (RFC 7739 §5 has the same concern for IPv6).
-const IDENTS: u64 = 256;
 /// News of addresses that wait to be told; the oldest goes where nobody listens.
 const MAX_EVENTS: usize = 64;
 
@@ -144,8 +140,7 @@ pub struct Host {
     reassembly: Reassembly<(Head, u16)>,
     pmtu: PathMtus,
     limiter: PeerLimiter<IpAddr>,
-    idents: Idents,
-    labels: flow::Labels,
+    numbers: flow::Numbers,
     sockets: Slab<sockets::Entry>,
     /// What waits to leave, in the queues of interfaces and sockets.
     packets: Pool<interface::Waiting>,
@@ -168,61 +163,12 @@ pub struct Host {
     stats: Stats,
 }
 
-/// Identification counters.
-#[derive(Clone, Debug)]
-struct Idents {
-    /// Drawn when the first is asked for: a host that sends nothing does without.
-    counters: Vec<u16>,
-    rng: Rng,
-    keys: Keyed,
-    /// Whose counter was asked for last, and which it is.
-    last: (Ipv4Addr, u64),
-}
-
-impl Idents {
-    fn new(draws: &mut Rng) -> Self {
-        Self {
-            counters: Vec::new(),
-            rng: draws.fork("idents"),
-            keys: Keyed::new(draws),
-            // Nobody has this address; what counter it leads to does not matter.
-            last: (Ipv4Addr::UNSPECIFIED, 0),
-        }
-    }
-
-    /// The next identification towards `dst`. Counting up keeps it from repeating within a
-    /// packet's lifetime as long as 65,536 of them allow (RFC 6864 §4.3).
-    #[inline]
-    fn next(&mut self, dst: Ipv4Addr) -> u16 {
-        // A conversation asks for the same again and again.
-        let slot = match self.last {
-            (last, slot) if last == dst => slot,
-            _ => self.other(dst),
-        };
-        self.last = (dst, slot);
-        let counter = usize::try_from(slot)
-            .ok()
-            .and_then(|i| self.counters.get_mut(i));
-        let Some(counter) = counter else { return 0 };
-        *counter = counter.wrapping_add(1);
-        *counter
-    }
-
-    fn other(&mut self, dst: Ipv4Addr) -> u64 {
-        if self.counters.is_empty() {
-            let Self { counters, rng, .. } = self;
-            counters.extend((0..IDENTS).map(|_| low16(rng.next_u64())));
-        }
-        self.keys.hash_one(dst.to_bits()) % IDENTS
-    }
-}
-
 impl Host {
     /// A host without interfaces.
     #[must_use]
     pub fn new(config: Config, rng: Rng) -> Self {
         let mut draws = rng.fork("host");
-        let idents = Idents::new(&mut draws);
+        let numbers = flow::Numbers::new(&mut draws, &mut rng.fork("flow labels"));
         Self {
             epoch: UnixTime(0),
             interfaces: Vec::new(),
@@ -235,8 +181,7 @@ impl Host {
             reassembly: Reassembly::new(config.reassembly),
             pmtu: PathMtus::new(config.pmtu),
             limiter: PeerLimiter::new(config.icmp_rate),
-            idents,
-            labels: flow::Labels::new(&mut rng.fork("flow labels")),
+            numbers,
             sockets: Slab::new(config.max_sockets),
             packets: Pool::new(),
             datagrams: Pool::new(),
@@ -684,11 +629,6 @@ impl Host {
             self.forget_routes();
         }
     }
-}
-
-fn low16(v: u64) -> u16 {
-    let [.., a, b] = v.to_be_bytes();
-    u16::from_be_bytes([a, b])
 }
 
 #[cfg(test)]

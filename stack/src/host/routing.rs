@@ -4,7 +4,8 @@ use super::interface::{Hop, at_link, is_link_scope};
 use super::{Host, Interface};
 use crate::frame::Frame;
 use crate::link::offload::longest;
-use crate::net::ip;
+use crate::net::ip::{self, Address};
+use crate::net::ipv4::MAX_LEN;
 use crate::net::route::{Route, RouteError, RouteKind, RouteTable};
 use crate::net::select::{self, Candidate, Destination};
 use crate::reason::DropReason;
@@ -32,20 +33,72 @@ pub(super) struct Way {
 }
 
 /// The way that was asked for last, where to, and under which generation of the routes: a
-/// conversation asks for the same again and again.
+/// conversation asks for the same again and again. None to an address of a link.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastWay(Option<(IpAddr, u64, Way)>);
+pub(super) struct LastWay(Option<Last>);
+
+#[derive(Clone, Debug)]
+struct Last {
+    dst: IpAddr,
+    generation: u64,
+    way: Way,
+    /// The longest packet that leaves without a decision: none where it is not a neighbour that takes
+    /// it next.
+    longest: usize,
+    /// The time to live of what nobody wants another of.
+    ttl: u8,
+}
+
+/// What is to be known of a way where nothing is to be decided.
+pub(super) struct Plain<A> {
+    /// The interface to leave by.
+    pub(super) interface: u16,
+    /// Who takes it next.
+    pub(super) hop: Hop,
+    /// The source address that fits.
+    pub(super) src: A,
+    /// The time to live of what nobody wants another of.
+    pub(super) ttl: u8,
+}
 
 impl LastWay {
-    /// The way to `dst`, if it was the last, and the routes are still those.
-    #[inline]
-    pub(super) fn to(&self, dst: IpAddr, routes: &RouteTable) -> Option<&Way> {
-        match &self.0 {
-            Some((last, generation, way)) if *last == dst && *generation == routes.generation() => {
-                Some(way)
-            }
-            _ => None,
+    fn new(dst: IpAddr, routes: &RouteTable, way: Way, ttl: u8) -> Self {
+        let plain = !way.local && matches!(way.hop, Hop::Neighbor(_));
+        Self(Some(Last {
+            dst,
+            generation: routes.generation(),
+            longest: if plain { way.mtu.min(MAX_LEN) } else { 0 },
+            ttl,
+            way,
+        }))
+    }
+
+    #[inline(always)]
+    fn last(&self, dst: IpAddr, routes: &RouteTable) -> Option<&Last> {
+        let last = self.0.as_ref()?;
+        (last.dst == dst && last.generation == routes.generation()).then_some(last)
+    }
+
+    /// The way of a packet of `len` bytes to `dst`, if that was the last, the routes are still those,
+    /// and nothing is to be decided: by a neighbour, from an address of its family, which a route may
+    /// say otherwise, and not too long.
+    #[inline(always)]
+    pub(super) fn plain<A: Address>(
+        &self,
+        dst: A,
+        len: usize,
+        routes: &RouteTable,
+    ) -> Option<Plain<A>> {
+        let last = self.last(dst.into(), routes)?;
+        if len > last.longest {
+            return None;
         }
+        Some(Plain {
+            interface: last.way.interface,
+            hop: last.way.hop,
+            src: A::of(last.way.src)?,
+            ttl: last.ttl,
+        })
     }
 }
 
@@ -61,12 +114,22 @@ impl Host {
     /// The way to `dst`.
     #[inline]
     pub(super) fn way(&mut self, dst: IpAddr) -> Result<Way, DropReason> {
-        if let Some(way) = self.last_way.to(dst, &self.routes) {
-            return Ok(*way);
+        if let Some(last) = self.last_way.last(dst, &self.routes) {
+            return Ok(last.way);
         }
         let way = self.find_way(dst)?;
-        self.last_way = LastWay(Some((dst, self.routes.generation(), way)));
+        // The same address on another link is somebody else.
+        if !is_link_local(dst) {
+            let ttl = self.ttl(0, way.interface, dst);
+            self.last_way = LastWay::new(dst, &self.routes, way, ttl);
+        }
         Ok(way)
+    }
+
+    /// Whether the way to `dst` was asked for last.
+    #[cfg(test)]
+    pub(super) fn remembers(&self, dst: IpAddr) -> bool {
+        self.last_way.last(dst, &self.routes).is_some()
     }
 
     fn find_way(&self, dst: IpAddr) -> Result<Way, DropReason> {

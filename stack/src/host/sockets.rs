@@ -13,7 +13,8 @@ use super::{Event, Host, zone_of};
 use crate::frame::{Checksum, Frame, Payload};
 use crate::net::groups::{FilterMode, GroupError};
 use crate::net::icmp::{self, Error};
-use crate::net::{ip, ipv4};
+use crate::net::ip::{self, Address};
+use crate::net::ipv4;
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::transport::Readiness;
@@ -22,11 +23,11 @@ use crate::transport::sent::Destinations;
 use crate::transport::udp::{self, PathMtu};
 use crate::transport::{Chain, ErrorKind, Key, Pool, SocketError};
 use crate::wire::checksum::Sum;
-use crate::wire::{Protocol, Zoned, icmpv4, icmpv6, udp as udp_wire, zone};
+use crate::wire::{Protocol, Zoned, udp as udp_wire, zone};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 /// A socket of any kind, with what waits to be sent.
 #[derive(Clone, Debug)]
@@ -70,19 +71,19 @@ impl Message {
     fn header(
         self,
         kind: &Kind,
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
+        src: IpAddr,
+        dst: IpAddr,
         payload: &Payload,
     ) -> Option<(Protocol, [u8; 8])> {
         let mut sum = Sum::new();
         match (self, kind) {
             (Self::Datagram { port }, Kind::Udp(socket)) => {
-                if socket.local_addr != ANY || socket.remote.is_some() {
+                if !socket.is_free_to(dst) {
                     return None;
                 }
                 let len = payload.len() + udp_wire::HEADER_LEN;
                 payload.sum_into(&mut sum);
-                sum.add_pseudo4(src, dst, Protocol::UDP, len);
+                sum.add_pseudo(src, dst, Protocol::UDP, len);
                 Some((Protocol::UDP, udp::header(sum, len, socket.port, port)))
             }
             (Self::EchoRequest { seq }, Kind::Raw(socket)) => {
@@ -90,9 +91,13 @@ impl Message {
                     return None;
                 };
                 payload.sum_into(&mut sum);
+                let (protocol, kind, _) = icmp::echo(dst);
+                //= RFC 4443 §2.3 of ICMPv6, the checksum covers the addresses as well.
+                if protocol == Protocol::ICMPV6 {
+                    sum.add_pseudo(src, dst, protocol, payload.len() + 8);
+                }
                 let ([a, b], [c, d]) = (ident.to_be_bytes(), seq.to_be_bytes());
-                let header = icmp::header(sum, icmpv4::kind::ECHO_REQUEST, 0, [a, b, c, d]);
-                Some((Protocol::ICMP, header))
+                Some((protocol, icmp::header(sum, kind, 0, [a, b, c, d])))
             }
             _ => None,
         }
@@ -372,14 +377,14 @@ impl Host {
         to: Option<SocketAddr>,
     ) -> Result<(), SendError> {
         let payload = match to {
-            Some(SocketAddr::V4(to)) => {
+            Some(to) => {
                 let message = Message::Datagram { port: to.port() };
-                match self.send_plain(handle.0, payload, *to.ip(), message) {
+                match self.send_plain(handle.0, payload, to.ip(), message) {
                     Ok(()) => return Ok(()),
                     Err(payload) => payload,
                 }
             }
-            _ => payload,
+            None => payload,
         };
         self.send_datagram(now, handle, payload, to, None)
     }
@@ -482,29 +487,44 @@ impl Host {
         &mut self,
         key: Key,
         payload: Payload,
-        dst: Ipv4Addr,
+        dst: IpAddr,
         message: Message,
     ) -> Result<(), Payload> {
-        let Some(way) = self.last_way.to(IpAddr::V4(dst), &self.routes) else {
+        match dst {
+            IpAddr::V4(dst) => self.send_plain_to(key, payload, dst, message),
+            IpAddr::V6(dst) => self.send_plain_to(key, payload, dst, message),
+        }
+    }
+
+    #[inline(always)]
+    fn send_plain_to(
+        &mut self,
+        key: Key,
+        payload: Payload,
+        dst: impl Address,
+        message: Message,
+    ) -> Result<(), Payload> {
+        let len = payload.len() + 8;
+        let total = len + ip::header_len(&dst.into());
+        let Some(way) = self.last_way.plain(dst, total, &self.routes) else {
             return Err(payload);
         };
-        let len = payload.len() + 8;
-        let plain = !way.local && !way.broadcast && matches!(way.hop, Hop::Neighbor(_));
-        if !plain || len + 20 > way.mtu.min(ipv4::MAX_LEN) || !self.pmtu.is_empty() {
+        if !self.pmtu.is_empty() {
             return Err(payload);
         }
+        let (src, dst) = (way.src.into(), dst.into());
         let Some(entry) = self.sockets.get_mut(key) else {
             return Err(payload);
         };
         let options = entry.kind.options();
-        if options.path_mtu != PathMtu::Want || entry.tx_bytes + len + OVERHEAD > options.send_limit
-        {
+        let usual = options.path_mtu == PathMtu::Want && options.prefer_temporary.is_none();
+        if !usual || entry.tx_bytes + len + OVERHEAD > options.send_limit {
             return Err(payload);
         }
         let tos = options.tos;
-        let ttl = own_ttl(options.ttl, self.config.ttl);
-        let IpAddr::V4(src) = way.src else {
-            return Err(payload);
+        let ttl = match options.ttl {
+            0 => way.ttl,
+            wanted => wanted,
         };
         let Some((protocol, header)) = message.header(&entry.kind, src, dst, &payload) else {
             return Err(payload);
@@ -515,9 +535,8 @@ impl Host {
         };
         frame.refill(payload);
         frame.offload.checksum = Checksum::Complete;
-        let out = ipv4::Outgoing {
+        let marks = Marks {
             tos,
-            ident: 0,
             // It fits all that is known of the path.
             dont_fragment: true,
             ttl,
@@ -526,8 +545,8 @@ impl Host {
             dst,
             options: &[],
         };
-        ipv4::encapsulate_with(frame, header, &out);
-        entry.sent_to.note(IpAddr::V4(dst));
+        self.numbers.encapsulate(frame, Some(header), &marks);
+        entry.sent_to.note(dst);
         if first && let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) {
             interface.queues.sockets.push_back(Who::Socket(key));
             self.list(way.interface);
@@ -742,58 +761,22 @@ impl Host {
     ) -> Result<(), SendError> {
         let (message, mut data) = (Message::EchoRequest { seq }, data);
         let to = self.in_zone(to.into().end(0), 0)?;
-        let (protocol, header) = match to.ip() {
-            IpAddr::V4(to) => {
-                if ip_options.is_empty() {
-                    match self.send_plain(handle.0, data, to, message) {
-                        Ok(()) => return Ok(()),
-                        Err(back) => data = back,
-                    }
-                }
-                let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
-                // An echo's checksum does not depend on the source address.
-                let header = message.header(&entry.kind, Ipv4Addr::UNSPECIFIED, to, &data);
-                header.ok_or(SendError::NoSocket)?
+        if ip_options.is_empty() {
+            match self.send_plain(handle.0, data, to.ip(), message) {
+                Ok(()) => return Ok(()),
+                Err(back) => data = back,
             }
-            IpAddr::V6(_) => {
-                let header = self.echo_header_v6(handle.0, to, seq, &data)?;
-                (Protocol::ICMPV6, header)
-            }
-        };
+        }
+        let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
+        let options = *entry.kind.options();
+        let src = self.way_for(&options, to).map_err(refusal)?.src;
+        let entry = self.sockets.get(handle.0).ok_or(SendError::NoSocket)?;
+        let header = message.header(&entry.kind, src, to.ip(), &data);
+        let (protocol, header) = header.ok_or(SendError::NoSocket)?;
         let mut frame = Frame::from_payload(data);
         frame.push_front(&header);
         frame.offload.checksum = Checksum::Complete;
         self.raw_send_frame(now, handle, to, protocol, frame, ip_options)
-    }
-
-    /// The header of an echo request of IPv6, whose checksum covers the addresses.
-    fn echo_header_v6(
-        &mut self,
-        key: Key,
-        to: SocketAddr,
-        seq: u16,
-        data: &Payload,
-    ) -> Result<[u8; 8], SendError> {
-        let entry = self.sockets.get(key).ok_or(SendError::NoSocket)?;
-        let (ident, options) = match &entry.kind {
-            Kind::Raw(raw::Socket {
-                kind: RawKind::Echo(ident),
-                options,
-                ..
-            }) => (*ident, *options),
-            _ => return Err(SendError::NoSocket),
-        };
-        let src = self.way_for(&options, to).map_err(refusal)?.src;
-        let mut sum = Sum::new();
-        sum.add_pseudo(src, to.ip(), Protocol::ICMPV6, data.len() + 8);
-        data.sum_into(&mut sum);
-        let ([a, b], [c, d]) = (ident.to_be_bytes(), seq.to_be_bytes());
-        Ok(icmp::header(
-            sum,
-            icmpv6::kind::ECHO_REQUEST,
-            0,
-            [a, b, c, d],
-        ))
     }
 
     /// Sends a packet of a raw socket's protocol; the host writes the IP header.
@@ -1134,9 +1117,6 @@ impl Host {
         }
     }
 }
-
-/// Any address of IPv4.
-const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Whether what is bound so has no address of its own to send from.
 #[inline]

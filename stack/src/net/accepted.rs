@@ -25,3 +25,18 @@ pub struct Accepted {
     /// Destination.
     pub dst: IpAddr,
 }
+
+/// What differs between the headers of one conversation's plain packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// DSCP and ECN.
+    pub tos: u8,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Routers must not cut it.
+    pub dont_fragment: bool,
+    /// How long it is in all, as it says.
+    pub len: usize,
+}

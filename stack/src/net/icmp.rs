@@ -238,7 +238,7 @@ pub fn header(mut sum: Sum, kind: u8, code: u8, word: [u8; 4]) -> [u8; 8] {
 #[must_use]
 #[inline]
 pub fn echo_reply(request: &mut Frame) -> Option<()> {
-    let header = echo_reply_header(*request.pull_up(8).first_chunk()?);
+    let header = echo_reply_header(*request.pull_up(8).first_chunk()?, icmpv4::kind::ECHO_REPLY);
     request.advance(8);
     if request.head.headroom() < 8 + super::ipv4::MAX_HEADER_LEN {
         *request = Frame::from_bytes(request.to_bytes());
@@ -248,15 +248,28 @@ pub fn echo_reply(request: &mut Frame) -> Option<()> {
     Some(())
 }
 
-/// The ICMP header that answers an echo request's.
+/// The protocol that echoes are of where they go to `addr`, and the types of request and reply.
 #[must_use]
 #[inline]
-pub fn echo_reply_header(request: [u8; 8]) -> [u8; 8] {
+pub const fn echo(addr: IpAddr) -> (Protocol, u8, u8) {
+    use icmpv4::kind as v4;
+    use icmpv6::kind as v6;
+    match addr {
+        IpAddr::V4(_) => (Protocol::ICMP, v4::ECHO_REQUEST, v4::ECHO_REPLY),
+        IpAddr::V6(_) => (Protocol::ICMPV6, v6::ECHO_REQUEST, v6::ECHO_REPLY),
+    }
+}
+
+/// The ICMP header that answers an echo request's: of the type that a reply has in its family, and
+/// between the same ends.
+#[must_use]
+#[inline]
+pub fn echo_reply_header(request: [u8; 8], reply: u8) -> [u8; 8] {
     let [kind, code, high, low, a, b, c, d] = request;
-    let old = u16::from_be_bytes([kind, code]);
-    let sum = checksum::update(u16::from_be_bytes([high, low]), old, u16::from(code));
+    let [old, new] = [kind, reply].map(|kind| u16::from_be_bytes([kind, code]));
+    let sum = checksum::update(u16::from_be_bytes([high, low]), old, new);
     let [high, low] = sum.to_be_bytes();
-    [icmpv4::kind::ECHO_REPLY, code, high, low, a, b, c, d]
+    [reply, code, high, low, a, b, c, d]
 }
 
 /// [`echo_reply`] of ICMPv6: the request went from `peer` to `asked`, and the answer comes from `src`.
@@ -265,22 +278,21 @@ pub fn echo_reply_header(request: [u8; 8]) -> [u8; 8] {
 #[must_use]
 #[inline]
 pub fn echo_reply_v6(request: &mut Frame, asked: Ipv6Addr, src: Ipv6Addr) -> Option<()> {
-    let [kind, code, high, low, a, b, c, d] = *request.pull_up(8).first_chunk()?;
-    let old = u16::from_be_bytes([kind, code]);
-    let new = u16::from_be_bytes([icmpv6::kind::ECHO_REPLY, code]);
-    let mut sum = checksum::update(u16::from_be_bytes([high, low]), old, new);
+    let reply = icmpv6::kind::ECHO_REPLY;
+    let mut header = echo_reply_header(*request.pull_up(8).first_chunk()?, reply);
     if asked != src {
+        let mut sum = u16::from_be_bytes([header[2], header[3]]);
         let (from, to) = (asked.segments(), src.segments());
         for (old, new) in from.into_iter().zip(to) {
             sum = checksum::update(sum, old, new);
         }
+        header[2..4].copy_from_slice(&sum.to_be_bytes());
     }
-    let [high, low] = sum.to_be_bytes();
     request.advance(8);
     if request.head.headroom() < 8 + crate::wire::ipv6::HEADER_LEN {
         *request = Frame::from_bytes(request.to_bytes());
     }
-    request.push_front(&[icmpv6::kind::ECHO_REPLY, code, high, low, a, b, c, d]);
+    request.push_front(&header);
     request.offload.checksum = Checksum::Complete;
     Some(())
 }

@@ -12,12 +12,12 @@
 //! Promises: nothing here decides for one family what holds for the other; what differs is told
 //! apart by the addresses themselves, which are never of two families in one packet.
 
-pub use super::accepted::Accepted;
+pub use super::accepted::{Accepted, Plain};
 
 use super::{ipv4, ipv6};
 use crate::frame::Frame;
 use crate::wire::{EtherType, Protocol, ipv6 as wire6};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 impl From<&ipv4::Accepted> for Accepted {
     #[inline]
@@ -27,11 +27,38 @@ impl From<&ipv4::Accepted> for Accepted {
             tos: header.tos,
             ttl: header.ttl,
             protocol: header.protocol,
-            protocol_at: 9,
+            protocol_at: ipv4::PROTOCOL_AT,
             dont_fragment: header.dont_fragment,
             fragmented: false,
             src: IpAddr::V4(header.src),
             dst: IpAddr::V4(header.dst),
+        }
+    }
+}
+
+/// An address of one family, for what is to be compiled once for each: where an [`IpAddr`] is made of
+/// one, nobody need ask which it is.
+pub trait Address: Copy + Into<IpAddr> {
+    /// The same, where `addr` is of this family.
+    fn of(addr: IpAddr) -> Option<Self>;
+}
+
+impl Address for Ipv4Addr {
+    #[inline]
+    fn of(addr: IpAddr) -> Option<Self> {
+        match addr {
+            IpAddr::V4(addr) => Some(addr),
+            IpAddr::V6(_) => None,
+        }
+    }
+}
+
+impl Address for Ipv6Addr {
+    #[inline]
+    fn of(addr: IpAddr) -> Option<Self> {
+        match addr {
+            IpAddr::V6(addr) => Some(addr),
+            IpAddr::V4(_) => None,
         }
     }
 }
@@ -147,6 +174,16 @@ pub fn source(packet: &Frame) -> Option<IpAddr> {
         _ => crate::wire::ipv4::Header::parse(front)
             .ok()
             .map(|(h, _)| IpAddr::V4(h.src)),
+    }
+}
+
+/// Where the header of our own packets to `addr` says what it carries.
+#[must_use]
+#[inline]
+pub const fn protocol_at(addr: &IpAddr) -> u16 {
+    match addr {
+        IpAddr::V4(_) => ipv4::PROTOCOL_AT,
+        IpAddr::V6(_) => ipv6::NEXT_HEADER_AT,
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Left out: source routing. RFC 7126 §4.3 and §4.4 advise to drop such packets, and so do we.
 
+use super::accepted::Plain;
 use crate::frame::{Checksum, Frame, Head, Offload, Payload};
 use crate::reason::DropReason;
 use crate::wire::ipv4::{Header, Ipv4Option, MAX_OPTIONS_LEN, copied_options};
@@ -25,6 +26,8 @@ pub const MIN_HEADER_LEN: usize = 20;
 pub const MAX_HEADER_LEN: usize = 60;
 /// Longest packet.
 pub const MAX_LEN: usize = 65_535;
+/// Offset of the protocol.
+pub(super) const PROTOCOL_AT: u16 = 9;
 /// What every link must carry (RFC 791 §3.2).
 pub const MIN_MTU: usize = 68;
 
@@ -76,6 +79,52 @@ pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
     }
     check_note(packet, header_len);
     Ok(accepted)
+}
+
+/// Reads the header of a packet between these ends that would pass [`accept`] as one between them has,
+/// since nothing else stands in it: whole, without options, its checksum right. `None` for all others,
+/// good or bad.
+#[inline(always)]
+#[must_use]
+pub fn recognise(packet: &[u8], (src, dst): (Ipv4Addr, Ipv4Addr)) -> Option<Plain> {
+    let (header, _) = packet.split_first_chunk::<MIN_HEADER_LEN>()?;
+    let [
+        0x45,
+        tos,
+        l0,
+        l1,
+        _,
+        _,
+        f0,
+        f1,
+        ttl,
+        protocol,
+        _,
+        _,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = *header
+    else {
+        return None;
+    };
+    let same = [s0, s1, s2, s3] == src.octets() && [d0, d1, d2, d3] == dst.octets();
+    let whole = f0 & 0x3f == 0 && f1 == 0;
+    if !same || !whole || checksum::of_header(header) != 0 {
+        return None;
+    }
+    Some(Plain {
+        tos,
+        ttl,
+        protocol: Protocol(protocol),
+        dont_fragment: f0 & 0x40 != 0,
+        len: usize::from(u16::from_be_bytes([l0, l1])),
+    })
 }
 
 /// A note that a transport checksum is still to be filled in, but which points into the IP header,

@@ -18,7 +18,7 @@
 //! Left out: following any routing header; jumbograms (RFC 2675), whose option is answered as one
 //! that is not known; options for routers on the way, which they may pass over (RFC 8200 §4.3).
 
-use super::accepted::Accepted;
+use super::accepted::{Accepted, Plain};
 use super::ipv4::check_note;
 use crate::frame::{Checksum, Frame, Head, Offload, Payload};
 use crate::reason::DropReason;
@@ -31,7 +31,7 @@ use crate::wire::{Protocol, Writer, icmpv6, tcp, udp};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// Offset of the next header field in the fixed header.
-const NEXT_HEADER_AT: u16 = 6;
+pub(super) const NEXT_HEADER_AT: u16 = 6;
 /// Offset of the payload length.
 const PAYLOAD_LENGTH_AT: u32 = 4;
 /// The most options of one packet that are looked at.
@@ -67,6 +67,35 @@ pub fn accept(packet: &mut Frame) -> Result<Accepted, DropReason> {
         fragmented: false,
         src: IpAddr::V6(header.src),
         dst: IpAddr::V6(header.dst),
+    })
+}
+
+/// Reads the header of a packet between these ends that would pass [`accept`] as one between them has,
+/// since nothing else stands in it: right behind it an upper layer, and not neighbour discovery, which
+/// asks for checks of its own. `None` for all others, good or bad.
+#[inline(always)]
+#[must_use]
+pub fn recognise(packet: &[u8], (src, dst): (Ipv6Addr, Ipv6Addr)) -> Option<Plain> {
+    let (header, rest) = packet.split_first_chunk::<HEADER_LEN>()?;
+    let [a, b, _, _, l0, l1, protocol, ttl, ends @ ..] = header;
+    let (from, to) = ends.split_first_chunk::<16>()?;
+    if a >> 4 != 6 || *from != src.octets() || *to != dst.octets() {
+        return None;
+    }
+    let protocol = Protocol(*protocol);
+    let plain = match protocol {
+        Protocol::TCP | Protocol::UDP => true,
+        Protocol::ICMPV6 => rest
+            .first()
+            .is_some_and(|kind| !icmpv6::is_discovery(*kind)),
+        _ => false,
+    };
+    plain.then_some(Plain {
+        tos: a << 4 | b >> 4,
+        ttl: *ttl,
+        protocol,
+        dont_fragment: true,
+        len: HEADER_LEN + usize::from(u16::from_be_bytes([*l0, *l1])),
     })
 }
 
@@ -392,6 +421,19 @@ pub fn encapsulate(frame: &mut Frame, out: &Outgoing) -> bool {
         return false;
     };
     frame.push_front(&fixed_header(payload_len, out));
+    true
+}
+
+/// [`encapsulate`] with the transport header that comes before it: both are written at once.
+#[inline(always)]
+pub fn encapsulate_with(frame: &mut Frame, transport: [u8; 8], out: &Outgoing) -> bool {
+    let mut both = [0; HEADER_LEN + 8];
+    let Ok(payload_len) = u16::try_from(frame.len() + transport.len()) else {
+        return false;
+    };
+    both[..HEADER_LEN].copy_from_slice(&fixed_header(payload_len, out));
+    both[HEADER_LEN..].copy_from_slice(&transport);
+    frame.push_front(&both);
     true
 }
 

@@ -25,12 +25,14 @@
 //! Left out: what routers advertise, which is checked here and taken by
 //! [`super::routers`], and redirects, which the host follows; secure neighbour discovery (RFC 3971).
 
+pub use crate::wire::icmpv6::is_discovery;
+
 use super::neighbor::{Cache, Claim};
 use super::rate::StationLimiter;
 use crate::reason::DropReason;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-use crate::wire::icmpv6::{self, Message};
+use crate::wire::icmpv6::Message;
 use crate::wire::ipv6::{HEADER_LEN, MIN_MTU};
 use crate::wire::ndp::{
     NdpOption, NeighborAdvertisement, NeighborSolicitation, Redirect, RouterSolicitation, options,
@@ -96,16 +98,6 @@ pub struct Valid<'a> {
     pub target_mac: Option<MacAddr>,
     /// Its first nonce.
     pub nonce: Option<&'a [u8]>,
-}
-
-/// Whether ICMPv6 messages of this type are neighbour discovery's.
-#[must_use]
-#[inline]
-pub const fn is_discovery(kind: u8) -> bool {
-    matches!(
-        kind,
-        icmpv6::kind::ROUTER_SOLICITATION..=icmpv6::kind::REDIRECT
-    )
 }
 
 /// Checks a message, whose checksum has been verified.

@@ -219,6 +219,21 @@ impl Socket {
         self.local_addr.is_ipv4() == addr.is_ipv4() || (addr.is_ipv4() && self.is_dual())
     }
 
+    /// Whether it can send to an address of this family, from any of ours and whoever that is.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_free_to(&self, addr: IpAddr) -> bool {
+        self.remote.is_none()
+            && match (self.local_addr, addr) {
+                (IpAddr::V4(local), IpAddr::V4(_)) => local.is_unspecified(),
+                (IpAddr::V6(local), IpAddr::V6(_)) => local.is_unspecified(),
+                (IpAddr::V6(local), IpAddr::V4(_)) => {
+                    local.is_unspecified() && !self.options.only_v6
+                }
+                (IpAddr::V4(_), IpAddr::V6(_)) => false,
+            }
+    }
+
     /// Queues a datagram of `len` bytes for the user: the place in the host's store where it goes.
     ///
     /// # Errors
@@ -284,7 +299,7 @@ impl Socket {
 ///
 /// # Errors
 /// The reason to drop it.
-#[inline]
+#[inline(always)]
 pub fn check(
     packet: &Frame,
     at: usize,

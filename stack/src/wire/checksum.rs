@@ -60,10 +60,11 @@ impl Sum {
     }
 
     /// Adds the pseudo-header of a transport protocol; `len` is the upper-layer length.
-    #[inline]
+    #[inline(always)]
     pub fn add_pseudo(&mut self, src: IpAddr, dst: IpAddr, protocol: Protocol, len: usize) {
         match (src, dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => self.add_pseudo4(src, dst, protocol, len),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => self.add_pseudo6(src, dst, protocol, len),
             (src, dst) => {
                 self.add_pseudo6(mapped(src), mapped(dst), protocol, len);
             }
@@ -85,10 +86,17 @@ impl Sum {
     /// Adds an IPv6 pseudo-header.
     #[inline]
     pub fn add_pseudo6(&mut self, src: Ipv6Addr, dst: Ipv6Addr, protocol: Protocol, len: usize) {
-        self.add(&src.octets());
-        self.add(&dst.octets());
-        self.add(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
-        self.add_u16(u16::from(protocol.0));
+        let word = |bytes: [u8; 4]| u64::from(u32::from_ne_bytes(bytes));
+        let words = |addr: Ipv6Addr| {
+            let octets = addr.octets();
+            let (words, _) = octets.as_chunks::<4>();
+            words.iter().map(|bytes| word(*bytes)).sum::<u64>()
+        };
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let small = word(len.to_be_bytes()) + u64::from(u16::from(protocol.0).to_be());
+        // Ten small words cannot overflow.
+        let part = words(src) + words(dst) + small;
+        self.acc = add_carry(self.acc, part);
     }
 
     /// The folded sum, not complemented: what a partial checksum field holds.

@@ -65,6 +65,13 @@ pub mod kind {
     pub const MLD_REPORT_V2: u8 = 143;
 }
 
+/// Whether ICMPv6 messages of this type are neighbour discovery's.
+#[must_use]
+#[inline]
+pub const fn is_discovery(kind: u8) -> bool {
+    matches!(kind, kind::ROUTER_SOLICITATION..=kind::REDIRECT)
+}
+
 /// Whether messages of this type report an error, known or not.
 //= RFC 4443 §2.1 types with a zero high-order bit are errors.
 #[must_use]

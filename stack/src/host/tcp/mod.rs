@@ -90,8 +90,6 @@ pub(super) struct Tcp {
     last: Option<(Ends, Key)>,
     /// Ends that were looked for last and are no connection's, with their hash: one is often made.
     missed: Option<(Ends, u64)>,
-    /// Whose segment of IPv6 left last, and its flow label: a connection does not keep its own.
-    labelled: Option<(Key, u32)>,
     wheel: Wheel<Key>,
     isn: Isn,
     cookies: Cookies,
@@ -234,7 +232,6 @@ impl Tcp {
             bound: Demux::new(&mut draws),
             last: None,
             missed: None,
-            labelled: None,
             wheel: Wheel::new(),
             isn: Isn::new(&mut draws),
             cookies: Cookies::new(&mut draws),
@@ -415,29 +412,14 @@ impl Host {
         Some(key)
     }
 
-    /// [`label`](Self::label) of a connection.
-    #[inline]
-    fn label_of(&mut self, key: Key, ends: &Ends) -> u32 {
-        if ends.remote.is_ipv4() {
-            return 0;
-        }
-        match self.tcp.labelled {
-            Some((last, label)) if last == key => label,
-            _ => {
-                let label = self.label(ends);
-                self.tcp.labelled = Some((key, label));
-                label
-            }
-        }
-    }
-
     /// The flow label of segments between two ends of IPv6.
-    fn label(&self, ends: &Ends) -> u32 {
+    #[inline]
+    fn label(&mut self, ends: &Ends) -> u32 {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (ends.local, ends.remote) else {
             return 0;
         };
         let ports = u32::from(ends.local_port) << 16 | u32::from(ends.remote_port);
-        self.labels.of(src, dst, Protocol::TCP, ports)
+        self.numbers.label((src, dst), Protocol::TCP, ports)
     }
 
     /// Changes with anything that a [`Link`] is made of. All three only grow, so that no two sums

@@ -257,7 +257,7 @@ impl Host {
         stats.segments_out += wire;
         stats.retransmitted += if out.why.is_some() { wire } else { 0 };
         stats.resets_of_connections_out += u64::from(out.flags.contains(Flags::RST));
-        let label = self.label_of(key, &ends);
+        let label = self.label(&ends);
         let ttl = self.ttl(ttl, link.interface, ends.remote);
         self.packet(&ends, &link, out, (tos, ttl, label), partial, frame)
     }
@@ -294,7 +294,7 @@ impl Host {
             tos,
             //= RFC 6864 §4.1 what cannot be cut needs no identification of its own.
             ident: if link.fragment {
-                self.idents.next(dst)
+                self.numbers.ident(dst)
             } else {
                 0
             },

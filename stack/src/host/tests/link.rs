@@ -181,6 +181,64 @@ fn a_familiar_sender_is_checked_again_when_something_changed() {
     assert!(host.stats().is_conserved());
 }
 
+/// The same of IPv6, where discovery has checks of its own besides.
+#[test]
+fn a_familiar_sender_of_ipv6_is_checked_again_when_something_changed() {
+    let mut net = Net::pair6();
+    let peer: IpAddr = "fd07::2".parse().unwrap();
+    let (client, _) = net.hosts[0].echo_open(0).unwrap();
+    let now = net.now;
+    for seq in 0..3 {
+        let data = Payload::from(Bytes::from_static(&[7; 56]));
+        net.hosts[0]
+            .echo_send(now, client, peer, seq, data, &[])
+            .unwrap();
+        net.settle();
+    }
+    // Behind the link header the packet is 104 bytes; discovery's are shorter.
+    let to_us = |(to, frame, _): &&(usize, Frame, Fate)| *to == 1 && frame.len() == 118;
+    let request = net.log.iter().find(to_us).unwrap().1.to_bytes();
+    let hand = |host: &mut Host, at: usize, value: u8| {
+        let mut bytes = request.to_vec();
+        bytes[at] ^= value;
+        host.handle_frame(now, Port(0), Frame::copy_from(&bytes))
+    };
+    let dropped = Fate::Dropped;
+    let host = &mut net.hosts[1];
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    for (at, value, reason) in [
+        (5, 1, DropReason::LinkNotForUs),
+        (14, 0x20, DropReason::Ipv6Malformed),
+        (18, 1, DropReason::Ipv6Malformed),
+        (60, 1, DropReason::IcmpBadChecksum),
+        // No next header.
+        (20, 58 ^ 59, DropReason::Ipv6NoNextHeader),
+        (53, 1, DropReason::Ipv6NotForUs),
+    ] {
+        assert_eq!(hand(host, at, value), dropped(reason), "{at}");
+        assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    }
+    // A neighbour solicitation, its checksum right, as from beyond a router.
+    let mut asks = request.to_vec();
+    let sum = u16::from_be_bytes([asks[56], asks[57]]);
+    let sum = crate::wire::checksum::update(sum, 128 << 8, 135 << 8);
+    asks[54] = 135;
+    asks[56..58].copy_from_slice(&sum.to_be_bytes());
+    let fate = host.handle_frame(now, Port(0), Frame::copy_from(&asks));
+    assert_eq!(fate, dropped(DropReason::NdpHopLimit));
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    host.set_up(now, 0, false);
+    assert_eq!(hand(host, 0, 0), dropped(DropReason::InterfaceDown));
+    host.set_up(now, 0, true);
+    net.run(Duration::from_secs(10));
+    let host = &mut net.hosts[1];
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    assert!(matches!(hand(host, 0, 0), Fate::Delivered(_)));
+    host.remove_address(now, 0, peer);
+    assert_eq!(hand(host, 0, 0), dropped(DropReason::Ipv6NotForUs));
+    assert!(host.stats().is_conserved());
+}
+
 #[test]
 fn a_vlan_hears_its_groups_and_its_own_mac() {
     let hosts = [1, 2].map(|last: u8| {

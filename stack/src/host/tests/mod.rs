@@ -21,6 +21,7 @@ mod zone;
 use super::*;
 use crate::time::Duration;
 use crate::wire::MacAddr;
+use core::net::Ipv4Addr;
 
 pub(super) const A: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
 pub(super) const B: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
@@ -71,6 +72,17 @@ impl Net {
             std::vec![host(1, "10.7.0.1/24"), host(2, "10.7.0.2/24")],
             std::vec![[(0, 0), (1, 0)]],
         )
+    }
+
+    /// The same of IPv6, past the search for duplicates.
+    pub(super) fn pair6() -> Self {
+        let mut net = Self::new(
+            std::vec![host(1, "fd07::1/64"), host(2, "fd07::2/64")],
+            std::vec![[(0, 0), (1, 0)]],
+        );
+        net.run(Duration::from_secs(10));
+        net.log.clear();
+        net
     }
 
     /// Passes frames until nobody has any.

@@ -224,37 +224,40 @@ fn a_closed_socket_joins_and_leaves_nothing() {
     assert!(host.interfaces()[0].groups().is_member(group));
 }
 
-/// Where nothing is to be decided, less is looked at; what leaves is the same.
+/// Where nothing is to be decided, less is looked at; what leaves is the same, of either family.
 #[test]
 fn the_plain_way_out_writes_what_the_long_one_does() {
-    let mut net = Net::pair();
+    plain_and_long(Net::pair(), "0.0.0.0:9", v4(B));
+    plain_and_long(Net::pair(), "[::]:9", v4(B));
+    plain_and_long(Net::pair6(), "[::]:9", "fd07::2".parse().unwrap());
+}
+
+fn plain_and_long(mut net: Net, bound: &str, peer: IpAddr) {
     let now = net.now;
     let h = &mut net.hosts[0];
-    let socket = h.udp_bind("0.0.0.0:9".parse().unwrap()).unwrap();
+    let socket = h.udp_bind(bound.parse().unwrap()).unwrap();
     let (echo, _) = h.echo_open(77).unwrap();
     let options = h.udp_options(socket).unwrap();
     (options.tos, options.ttl) = (0x2e, 9);
-    let to = Some(SocketAddr::new(v4(B), 7));
+    let to = Some(SocketAddr::new(peer, 7));
     h.udp_send(now, socket, bytes(b"find it"), to).unwrap();
     net.settle();
     net.log.clear();
-    for long in [true, false] {
+    let forget = |net: &mut Net, long: bool| {
         if long {
             net.hosts[0].forget_routes();
         }
+        assert_eq!(net.hosts[0].remembers(peer), !long);
+    };
+    for long in [true, false] {
         for payload in [&b"odd"[..], b""] {
-            net.hosts[0]
-                .udp_send(now, socket, bytes(payload), to)
+            forget(&mut net, long);
+            let host = &mut net.hosts[0];
+            host.udp_send(now, socket, bytes(payload), to).unwrap();
+            forget(&mut net, long);
+            let host = &mut net.hosts[0];
+            host.echo_send(now, echo, peer, 5, bytes(payload), &[])
                 .unwrap();
-            if long {
-                net.hosts[0].forget_routes();
-            }
-            net.hosts[0]
-                .echo_send(now, echo, B, 5, bytes(payload), &[])
-                .unwrap();
-            if long {
-                net.hosts[0].forget_routes();
-            }
         }
         assert_eq!(net.hosts[0].udp_unsent(socket), 2);
         net.settle();
@@ -269,6 +272,42 @@ fn the_plain_way_out_writes_what_the_long_one_does() {
     let fates = |want| sent.iter().filter(|(.., fate)| *fate == want).count();
     assert_eq!(fates(Fate::Dropped(DropReason::UdpNoSocket)), 4);
     assert_eq!(fates(Fate::Delivered(crate::machine::Consumer::Icmp)), 4);
+}
+
+/// So are answers to echo requests, but for what tells IPv4's apart.
+#[test]
+fn the_plain_answer_is_what_the_long_one_is() {
+    for (mut net, peer) in [
+        (Net::pair(), v4(B)),
+        (Net::pair6(), "fd07::2".parse().unwrap()),
+    ] {
+        let (echo, _) = net.hosts[0].echo_open(77).unwrap();
+        let from = net.hosts[0].route_to(peer).unwrap().1;
+        let ask = |net: &mut Net, long: bool| {
+            let now = net.now;
+            net.log.clear();
+            let host = &mut net.hosts[0];
+            host.echo_send(now, echo, peer, 5, bytes(&[7; 33]), &[])
+                .unwrap();
+            if long {
+                net.hosts[1].forget_routes();
+            }
+            assert_eq!(net.hosts[1].remembers(from), !long);
+            net.settle();
+            let heard = Fate::Delivered(crate::machine::Consumer::Raw);
+            let reply = net.log.iter().find(|(.., fate)| *fate == heard).unwrap();
+            let mut bytes = reply.1.to_bytes().to_vec();
+            if peer.is_ipv4() {
+                // Identification and header checksum.
+                bytes[18..20].fill(0);
+                bytes[24..26].fill(0);
+            }
+            bytes
+        };
+        ask(&mut net, true);
+        let plain = ask(&mut net, false);
+        assert_eq!(plain, ask(&mut net, true));
+    }
 }
 
 /// What the host remembers of a conversation ends with what it was found by.

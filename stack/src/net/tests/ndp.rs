@@ -4,6 +4,7 @@ use super::*;
 use crate::frame::Frame;
 use crate::net::neighbor::{self, Action, Origin, State};
 use crate::time::Duration;
+use crate::wire::icmpv6;
 use std::string::ToString as _;
 use std::vec;
 use std::vec::Vec;
