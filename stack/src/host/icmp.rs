@@ -17,6 +17,7 @@ use crate::time::Instant;
 use crate::transport::{ErrorKind, Key, SocketError, tcp};
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Message};
+use crate::wire::ipv6::MIN_MTU;
 use crate::wire::seq::SeqNum;
 use crate::wire::{Protocol, Writer, Zoned, icmpv6, tcp as tcp_wire, udp, zone};
 use bytes::Bytes;
@@ -190,6 +191,7 @@ impl Host {
             options: &[],
         };
         self.stats.echoes += 1;
+        self.note_answer(peer, packet.len());
         let fate = Ok(Fate::Delivered(Consumer::Icmp));
         let Some(interface) = self.interfaces.get_mut(usize::from(way.interface)) else {
             return fate;
@@ -213,6 +215,15 @@ impl Host {
         numbers.encapsulate(&mut place.frame, Some(reply), &marks);
         self.list(way.interface);
         fate
+    }
+
+    /// Notes to whom an echo of that many bytes goes, where an error may come back of it: in IPv4 it
+    /// is cut on the way, and what fits the least MTU of IPv6 fits all links.
+    #[inline]
+    fn note_answer(&mut self, peer: IpAddr, len: usize) {
+        if len > MIN_MTU && peer.is_ipv6() {
+            self.answered.note(peer);
+        }
     }
 
     /// Sends a request back as what `reply` makes of it.
@@ -249,6 +260,7 @@ impl Host {
         {
             to.copy_from_slice(from);
         }
+        self.note_answer(header.src, packet.len());
         packet.advance(header.header_len);
         reply(packet).ok_or(DropReason::IcmpMalformed)?;
         let way = self.way_back(at, header.src)?;
@@ -375,6 +387,16 @@ impl Host {
         }
         if quoted.protocol == Protocol::TCP {
             return self.receive_tcp_error(now, at, kind, &quoted, rest);
+        }
+        //= RFC 8201 §4 MUST: the estimate is reduced, whoever sent what was too big; an echo that we
+        //= returned belongs to no socket.
+        let answer = quoted.protocol == Protocol::ICMPV6
+            && rest.first() == Some(&icmpv6::kind::ECHO_REPLY)
+            && self.answered.contains(quoted.dst);
+        if let (true, ErrorKind::PacketTooBig { mtu }) = (answer, kind) {
+            self.learn_mtu(now, at, &quoted, mtu);
+            self.stats.icmp_errors_in += 1;
+            return Ok(Fate::Delivered(Consumer::Icmp));
         }
         let (key, port) = self.quoted_socket(at, &quoted, rest).ok_or(UNMATCHED)?;
         let sent = |e: &sockets::Entry| e.sent_to.contains(quoted.dst);

@@ -107,6 +107,7 @@ use crate::rng::Rng;
 use crate::time::{Instant, UnixTime, earliest};
 use crate::transport::demux::Demux;
 use crate::transport::ports::Ports;
+use crate::transport::sent::Destinations;
 use crate::transport::{Key, Pool, Slab};
 use crate::wire::{Cidr, Zoned};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -140,6 +141,8 @@ pub struct Host {
     reassembly: Reassembly<(Head, u16)>,
     pmtu: PathMtus,
     limiter: PeerLimiter<IpAddr>,
+    /// Whom echoes of IPv6 were returned to lately that a link may have been too narrow for.
+    answered: Destinations,
     numbers: flow::Numbers,
     sockets: Slab<sockets::Entry>,
     /// What waits to leave, in the queues of interfaces and sockets.
@@ -181,6 +184,7 @@ impl Host {
             reassembly: Reassembly::new(config.reassembly),
             pmtu: PathMtus::new(config.pmtu),
             limiter: PeerLimiter::new(config.icmp_rate),
+            answered: Destinations::default(),
             numbers,
             sockets: Slab::new(config.max_sockets),
             packets: Pool::new(),

@@ -796,6 +796,30 @@ fn the_path_is_found_by_tcp_and_udp() {
 }
 
 #[test]
+fn echoes_that_are_returned_find_the_path_too() {
+    //= RFC 8201 §4
+    for len in [1300, 1440, 3000] {
+        let mut net = three(1280);
+        let (ping, _) = net.hosts[2].echo_open(0).unwrap();
+        net.hosts[2].raw_options(ping).unwrap().path_mtu = PathMtu::Off;
+        let to: IpAddr = "fd01::1".parse().unwrap();
+        let heard: Vec<bool> = (0..3)
+            .map(|seq| {
+                let now = net.now;
+                net.hosts[2]
+                    .echo_send(now, ping, to, seq, payload(len), &[])
+                    .unwrap();
+                net.run(Duration::from_millis(100));
+                net.hosts[2].raw_recv(ping).is_some()
+            })
+            .collect();
+        assert_eq!(heard, [false, true, true], "{len}");
+        let here = "fd02::2".parse::<IpAddr>().unwrap();
+        assert_eq!(net.hosts[0].path_mtus().lookup(here), Some(1280));
+    }
+}
+
+#[test]
 fn a_path_below_the_minimum_is_not_believed() {
     let mut net = pair();
     let (client, _) = open(&mut net, Options::default());
