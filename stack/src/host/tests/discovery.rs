@@ -1229,7 +1229,7 @@ fn a_link_that_comes_up_is_met_anew() {
         (hop_limit, at.mtu_for(to), at.neighbors().times6().1)
     };
     net.hosts[0].handle_frame(net.now, Port(0), frame(9, told_of_the_link(), 255));
-    assert_eq!(said(&net), (Some(33), 1280, Duration::from_secs(3000)));
+    assert_eq!(said(&net), (Some(33), 1280, Duration::from_secs(10)));
     plug(&mut net);
     assert_eq!(said(&net), (None, 1500, Duration::from_secs(1)));
     net.run(Duration::from_secs(5));
