@@ -669,6 +669,7 @@ impl Cache {
     /// The known MAC has left every probe unanswered.
     fn end_probe(&mut self, now: Instant, slot: usize) {
         let Some(e) = self.entry(slot) else { return };
+        let ip = e.ip;
         if let Some(rival) = e.rival.take() {
             e.mac = rival;
             e.confirmed = false;
@@ -677,9 +678,11 @@ impl Cache {
             self.enter(now, slot, State::Stale, None);
         } else {
             //= RFC 4861 §7.3.3: A neighbour that answers no probe is deleted, so that the next
-            // packet chooses a next hop anew and asks everyone.
+            // packet chooses a next hop anew and asks everyone. Who chooses is told at once: there
+            // may be another router.
             self.stats.failures += 1;
             self.discard(slot, DropReason::NeighborUnreachable);
+            self.tell_of_silence(ip);
         }
     }
 

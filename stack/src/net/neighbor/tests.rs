@@ -291,6 +291,7 @@ fn a_stale_neighbour_in_use_is_delayed_probed_and_deleted() {
         (65_000, "probe 10.0.0.1 at 02:00:00:00:00:01 #1"),
         (66_000, "probe 10.0.0.1 at 02:00:00:00:00:01 #2"),
         (67_000, "probe 10.0.0.1 at 02:00:00:00:00:01 #3"),
+        (68_000, "neighbor-unreachable []"),
     ];
     assert_eq!(log, want.map(|(at, s)| (at, String::from(s))));
     assert!(

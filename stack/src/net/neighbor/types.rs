@@ -190,13 +190,14 @@ pub enum Action {
         frame: Frame,
     },
     /// Packets that waited in vain. With [`DropReason::NeighborUnreachable`] the next hop did not
-    /// answer, and each wants an ICMP host unreachable (RFC 4861 §7.2.2, RFC 1812 §5.2.7.1).
+    /// answer, so that next hops are to be chosen anew (RFC 4861 §7.3.3), and each packet wants an
+    /// ICMP host unreachable (RFC 4861 §7.2.2, RFC 1812 §5.2.7.1).
     Failed {
         /// The next hop.
         ip: IpAddr,
         /// Why they do not leave.
         reason: DropReason,
-        /// The packets, oldest first; never none.
+        /// The packets, oldest first; none where it fell silent while it was known.
         packets: VecDeque<Frame>,
     },
 }
