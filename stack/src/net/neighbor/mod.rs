@@ -45,6 +45,9 @@
 //! forges the source MAC itself, which is for switches to prevent; who claims a neighbour that we
 //! only ever heard and never used. Where that matters, use [`Cache::set_static`].
 //!
+//! All this is for [`Claims::Verify`]. With [`Claims::Believe`] the newest claim wins, as the RFCs
+//! have it.
+//!
 //! Left out: SEND (RFC 3971).
 
 mod claims;
@@ -52,7 +55,7 @@ mod parking;
 mod types;
 
 pub use types::{
-    Action, Census, Claim, Config, Lookup, Neighbor, Origin, Resolution, State, Stats,
+    Action, Census, Claim, Claims, Config, Lookup, Neighbor, Origin, Resolution, State, Stats,
 };
 
 use super::ip;
