@@ -76,13 +76,8 @@ impl Host {
         header: &Accepted,
         packet: &Frame,
     ) -> Result<Fate, DropReason> {
-        let to_group = header.dst.is_multicast();
-        match cast {
-            Cast::Other => return Err(DropReason::LinkNotForUs),
-            Cast::Multicast | Cast::Broadcast if !to_group => {
-                return Err(DropReason::Ipv6UnicastInGroupFrame);
-            }
-            _ => {}
+        if cast == Cast::Other {
+            return Err(DropReason::LinkNotForUs);
         }
         let raw = self.is_raw_wanted(header.protocol) && self.deliver_raw(at, header, packet);
         match self.take_discovery(now, at, mac, header, packet) {
