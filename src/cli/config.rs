@@ -68,11 +68,16 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
                                   # the same as [device.vlan.advertise]
   min_interval = 198              # seconds between two that nobody asked for, at least,
   max_interval = 600              # and at most
+  min_delay_ms = 3000             # between any two to all; less is for mobile nodes (RFC 6275 §7.5)
+  source = "fe80::1"              # which of our addresses of the link to speak from; the one there is
   lifetime = 1800                 # seconds as a default router; 0: as none
   preference = "medium"           # high, medium or low (RFC 4191)
   hop_limit = 64                  # 0: not said
   managed = false                 # addresses by DHCPv6
   other_config = false            # other things by DHCPv6
+  home_agent = false              # of mobile nodes (RFC 6275 §7.1), with these two (§7.4)
+  home_agent_preference = 0
+  home_agent_lifetime = 1800
   reachable_time_ms = 0           # 0: not said
   retrans_timer_ms = 0            # 0: not said
   mtu = 1500                      # not said where not given
@@ -91,6 +96,12 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   valid_lifetime = 2592000        # 4294967295: for ever
   preferred_lifetime = 604800
   decrement = false               # let both run down
+  router_address = false          # `prefix` is our own address there, said as a whole (RFC 6275 §7.2)
+  deprecate = false               # no more preferred when we go
+  [[device.advertise.names]]      # more servers and domains, with a lifetime of their own
+  dns = ["fd07::3"]
+  search = ["old.example"]
+  lifetime = 600
   [[device.advertise.route]]      # besides the default one (RFC 4191)
   to = "fd08::/48"
   preference = "medium"
@@ -820,6 +831,10 @@ mod tests {
             ),
             ("[device.advertise]", "give forwarding = true"),
             ("[device.advertise]\nmax_interval = 3", "4 to 1800 seconds"),
+            (
+                "[device.advertise]\nmin_delay_ms = 3",
+                "least delay is 30 milliseconds",
+            ),
             (
                 "[device.advertise]\nnat64 = '10.0.0.0/8'",
                 "10.0.0.0/8 is not IPv6",
