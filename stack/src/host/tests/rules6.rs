@@ -615,7 +615,7 @@ fn a_groups_frame_is_as_good_as_any_but_that_no_errors_follow() {
             );
             let mut now = Instant::ZERO;
             if want == Fate::Held {
-                now = now + Duration::from_secs(70);
+                now += Duration::from_secs(70);
                 host.handle_timeout(now);
             }
             let mut told = None;
