@@ -8,7 +8,7 @@
 
 use super::text::Text;
 use serde::Deserialize;
-use stack::net::advertiser::{self, MoreSpecific, Prefix};
+use stack::net::advertiser::{self, MoreSpecific, Names, Prefix};
 use stack::time::Duration;
 use stack::wire::{Cidr, ndp};
 use std::net::Ipv6Addr;
@@ -22,6 +22,10 @@ pub struct Advertise {
     pub min_interval: Option<u16>,
     /// MaxRtrAdvInterval.
     pub max_interval: u16,
+    /// MinDelayBetweenRAs, in milliseconds.
+    pub min_delay_ms: u32,
+    /// Which address of the link to speak from.
+    pub source: Option<Ipv6Addr>,
     /// AdvDefaultLifetime.
     pub lifetime: Option<u16>,
     /// How it ranks among routers.
@@ -32,6 +36,12 @@ pub struct Advertise {
     pub managed: bool,
     /// AdvOtherConfigFlag.
     pub other_config: bool,
+    /// AdvHomeAgentFlag.
+    pub home_agent: bool,
+    /// HomeAgentPreference.
+    pub home_agent_preference: u16,
+    /// HomeAgentLifetime.
+    pub home_agent_lifetime: Option<u16>,
     /// AdvReachableTime, in milliseconds.
     pub reachable_time_ms: u32,
     /// AdvRetransTimer, in milliseconds.
@@ -48,6 +58,9 @@ pub struct Advertise {
     pub search: Vec<String>,
     /// How long both may be used.
     pub dns_lifetime: Option<u32>,
+    /// More of both, each list with its own lifetime.
+    #[serde(rename = "names")]
+    pub more_names: Vec<AdvertisedNames>,
     /// A captive portal's API.
     pub captive_portal: Option<String>,
     /// Answer who asks by itself.
@@ -68,11 +81,16 @@ impl Default for Advertise {
         Self {
             min_interval: None,
             max_interval: 600,
+            min_delay_ms: 3000,
+            source: None,
             lifetime: None,
             preference: Preference::Medium,
             hop_limit: usual.hop_limit,
             managed: false,
             other_config: false,
+            home_agent: false,
+            home_agent_preference: 0,
+            home_agent_lifetime: None,
             reachable_time_ms: 0,
             retrans_timer_ms: 0,
             mtu: None,
@@ -81,6 +99,7 @@ impl Default for Advertise {
             dns: Vec::new(),
             search: Vec::new(),
             dns_lifetime: None,
+            more_names: Vec::new(),
             captive_portal: None,
             unicast_answers: false,
             nat64: None,
@@ -120,6 +139,26 @@ pub struct AdvertisedPrefix {
     /// Let both run down.
     #[serde(default)]
     pub decrement: bool,
+    /// AdvRouterAddr: it is our own address there, and said as a whole.
+    #[serde(default)]
+    pub router_address: bool,
+    /// DeprecatePrefix: not preferred any more when we go.
+    #[serde(default)]
+    pub deprecate: bool,
+}
+
+/// DNS servers and domains with a lifetime of their own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdvertisedNames {
+    /// Servers.
+    #[serde(default)]
+    pub dns: Vec<Ipv6Addr>,
+    /// Domains to search in.
+    #[serde(default)]
+    pub search: Vec<String>,
+    /// How long they may be used; three longest intervals where not given.
+    pub lifetime: Option<u32>,
 }
 
 /// A route that is advertised.
@@ -151,7 +190,10 @@ impl Advertise {
     pub fn settings(&self) -> advertiser::Config {
         let seconds = |s: u16| Duration::from_secs(s.into());
         let prefix = |p: &AdvertisedPrefix| {
-            let usual = Prefix::new(p.prefix.0.network());
+            let usual = Prefix::new(match p.router_address {
+                true => p.prefix.0,
+                false => p.prefix.0.network(),
+            });
             let valid_lifetime = p.valid_lifetime.unwrap_or(usual.valid_lifetime);
             let shorter = usual.preferred_lifetime.min(valid_lifetime);
             Prefix {
@@ -160,6 +202,8 @@ impl Advertise {
                 valid_lifetime,
                 preferred_lifetime: p.preferred_lifetime.unwrap_or(shorter),
                 decrement: p.decrement,
+                router_address: p.router_address,
+                deprecate: p.deprecate,
                 ..usual
             }
         };
@@ -168,7 +212,18 @@ impl Advertise {
             preference: r.preference.of_stack(),
             lifetime: r.lifetime,
         };
+        let names = |n: &AdvertisedNames| Names {
+            servers: n.dns.clone(),
+            search: n.search.clone(),
+            lifetime: n.lifetime,
+        };
         advertiser::Config {
+            min_delay: Duration::from_millis(self.min_delay_ms.into()),
+            source: self.source,
+            home_agent: self.home_agent,
+            home_agent_preference: self.home_agent_preference,
+            home_agent_lifetime: self.home_agent_lifetime,
+            more_names: self.more_names.iter().map(names).collect(),
             min_interval: self.min_interval.map(seconds),
             max_interval: seconds(self.max_interval),
             hop_limit: self.hop_limit,
@@ -208,5 +263,43 @@ impl Advertise {
         }
         let checked = self.settings().check();
         checked.map_err(|e| format!("advertise: {e}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_reach_the_stack() {
+        let text = "min_delay_ms = 50\nsource = 'fe80::1'\nhome_agent = true\n\
+            home_agent_preference = 3\nhome_agent_lifetime = 60\n\
+            [[names]]\ndns = ['fd07::3']\nsearch = ['old.example']\nlifetime = 600\n\
+            [[prefix]]\nprefix = 'fd07::1/64'\nrouter_address = true\ndeprecate = true\n\
+            [[prefix]]\nprefix = 'fd08::1/64'";
+        let advertise: Advertise = toml::from_str(text).unwrap();
+        assert_eq!(advertise.check(), Ok(()));
+        let settings = advertise.settings();
+        assert_eq!(settings.min_delay, Duration::from_millis(50));
+        assert_eq!(settings.source, "fe80::1".parse().ok());
+        let agent = (settings.home_agent, settings.home_agent_preference);
+        assert_eq!((agent, settings.home_agent_lifetime), ((true, 3), Some(60)));
+        let names = &settings.more_names[0];
+        assert_eq!((names.servers.len(), names.search.len()), (1, 1));
+        assert_eq!(names.lifetime, Some(600));
+        let prefixes = settings.prefixes.unwrap();
+        let shown = prefixes
+            .iter()
+            .map(|p| (p.prefix.to_string(), p.router_address, p.deprecate));
+        let want = [("fd07::1/64", true, true), ("fd08::/64", false, false)];
+        assert!(shown.eq(want.map(|(p, r, d)| (p.to_owned(), r, d))));
+        let usual = Advertise::default().settings();
+        assert_eq!(
+            usual,
+            advertiser::Config {
+                max_interval: usual.max_interval,
+                ..advertiser::Config::default()
+            }
+        );
     }
 }

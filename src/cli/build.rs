@@ -11,7 +11,7 @@ use crate::device::{self, Medium};
 use stack::host::{self, Host, InterfaceConfig};
 use stack::machine::Port;
 use stack::net::route::{Route, RouteKind};
-use stack::net::{autoconf, select};
+use stack::net::{autoconf, neighbor, select};
 use stack::rng::Rng;
 use stack::time::{Duration, Instant, UnixTime};
 use stack::wire::ipv6::MIN_MTU;
@@ -31,6 +31,14 @@ pub fn host(
     let seconds = |n: u32| Duration::from_secs(u64::from(n));
     let mut policy = host::Config {
         forwarding: config.forwarding,
+        hop_by_hop: config.process_hop_by_hop,
+        neighbor: neighbor::Config {
+            claims: match config.neighbor_claims {
+                config::NeighborClaims::Verify => neighbor::Claims::Verify,
+                config::NeighborClaims::Believe => neighbor::Claims::Believe,
+            },
+            ..neighbor::Config::default()
+        },
         tcp_memory: host::TcpMemory::around(u64::from(config.tcp_memory_mib) << 20),
         max_time_waits: config.max_time_waits,
         secret_key: config.secret_key.map(|Text(config::Secret(key))| key),
@@ -262,6 +270,18 @@ via = 'fd01::1'
         let refused = host.routes().lookup("10.6.0.1".parse().unwrap());
         assert_eq!(refused.map(|r| r.kind), Some(RouteKind::Prohibited));
         assert!(host.config().forwarding);
+    }
+
+    #[test]
+    fn policies_are_the_hosts() {
+        let host =
+            build("forwarding = true\nprocess_hop_by_hop = true\nneighbor_claims = 'believe'");
+        let host = host.unwrap();
+        assert_eq!(host.config().neighbor.claims, neighbor::Claims::Believe);
+        assert!(host.config().hop_by_hop);
+        let host = build("").unwrap();
+        assert_eq!(host.config().neighbor.claims, neighbor::Claims::Verify);
+        assert!(!host.config().hop_by_hop);
     }
 
     #[test]

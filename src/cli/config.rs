@@ -24,6 +24,11 @@ use std::str::FromStr;
 /// The example that `up --help` shows; a test parses it.
 pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or an example:
   forwarding = true               # be a router (RFC 1812, RFC 8200 §3); false where not given
+  process_hop_by_hop = false      # as a router, drop packets with hop-by-hop options that are not known
+                                  # and say so, as these ask (RFC 8200 §4.3)
+  neighbor_claims = "verify"      # an address claimed for another MAC stays where it is until that has
+                                  # left three probes unanswered; "believe": the newest claim wins, as
+                                  # RFC 826 and RFC 4861 §7.2.5 have it
   probe_addresses = false         # look for other holders before using an address (RFC 5227)
   duplicate_detection = "off"     # the same of IPv6 (RFC 4862): "before" use, "optimistic" for
                                   # meanwhile (RFC 4429), or "off"; where not given, optimistic,
@@ -63,11 +68,16 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
                                   # the same as [device.vlan.advertise]
   min_interval = 198              # seconds between two that nobody asked for, at least,
   max_interval = 600              # and at most
+  min_delay_ms = 3000             # between any two to all; less is for mobile nodes (RFC 6275 §7.5)
+  source = "fe80::1"              # which of our addresses of the link to speak from; the one there is
   lifetime = 1800                 # seconds as a default router; 0: as none
   preference = "medium"           # high, medium or low (RFC 4191)
   hop_limit = 64                  # 0: not said
   managed = false                 # addresses by DHCPv6
   other_config = false            # other things by DHCPv6
+  home_agent = false              # of mobile nodes (RFC 6275 §7.1), with these two (§7.4)
+  home_agent_preference = 0
+  home_agent_lifetime = 1800
   reachable_time_ms = 0           # 0: not said
   retrans_timer_ms = 0            # 0: not said
   mtu = 1500                      # not said where not given
@@ -86,6 +96,12 @@ pub const EXAMPLE: &str = r#"Configuration (TOML), each key with its default or 
   valid_lifetime = 2592000        # 4294967295: for ever
   preferred_lifetime = 604800
   decrement = false               # let both run down
+  router_address = false          # `prefix` is our own address there, said as a whole (RFC 6275 §7.2)
+  deprecate = false               # no more preferred when we go
+  [[device.advertise.names]]      # more servers and domains, with a lifetime of their own
+  dns = ["fd07::3"]
+  search = ["old.example"]
+  lifetime = 600
   [[device.advertise.route]]      # besides the default one (RFC 4191)
   to = "fd08::/48"
   preference = "medium"
@@ -122,6 +138,10 @@ const VLAN_IDS: std::ops::RangeInclusive<u16> = 1..=4094;
 pub struct Config {
     /// Forward packets that are not for us.
     pub forwarding: bool,
+    /// As a router, do what hop-by-hop options ask that are not known.
+    pub process_hop_by_hop: bool,
+    /// Whom to believe where an address is claimed for another MAC.
+    pub neighbor_claims: NeighborClaims,
     /// Look for other holders before using an address.
     pub probe_addresses: bool,
     /// How IPv6 addresses are taken on a link with stations.
@@ -157,6 +177,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             forwarding: false,
+            process_hop_by_hop: false,
+            neighbor_claims: NeighborClaims::Verify,
             probe_addresses: false,
             duplicate_detection: None,
             services: vec![
@@ -236,6 +258,17 @@ pub enum InterfaceId {
     Eui64,
     /// What a secret makes of the network.
     Stable,
+}
+
+/// Whom to believe where an address is claimed for another MAC, by name.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum NeighborClaims {
+    /// Who is known, as long as it answers.
+    #[default]
+    Verify,
+    /// Who says so last.
+    Believe,
 }
 
 /// When duplicate address detection is done, by name.
@@ -430,6 +463,10 @@ impl Config {
                     return Err(wrong(format!("{what} is there twice")));
                 }
             }
+        }
+        if self.process_hop_by_hop && !self.forwarding {
+            let what = "process_hop_by_hop is for routers: give forwarding = true";
+            return Err(Wrong(Place::File, what.to_owned()));
         }
         if self.temporary_preferred_seconds >= self.temporary_valid_seconds {
             let what = "temporary_preferred_seconds must be less than temporary_valid_seconds";
@@ -795,6 +832,10 @@ mod tests {
             ("[device.advertise]", "give forwarding = true"),
             ("[device.advertise]\nmax_interval = 3", "4 to 1800 seconds"),
             (
+                "[device.advertise]\nmin_delay_ms = 3",
+                "least delay is 30 milliseconds",
+            ),
+            (
                 "[device.advertise]\nnat64 = '10.0.0.0/8'",
                 "10.0.0.0/8 is not IPv6",
             ),
@@ -824,6 +865,8 @@ mod tests {
         for (text, want) in [
             ("secret_key = '0011'", "a key is 32 hex digits"),
             ("temporary_valid_seconds = 86400", "must be less"),
+            ("process_hop_by_hop = true", "give forwarding = true"),
+            ("neighbor_claims = 'trust'", "unknown variant `trust`"),
             (
                 "[[address_policy]]\nprefix = '10.0.0.0/8'\nprecedence = 1\nlabel = 1",
                 "write 10.0.0.0/8 as ::ffff",

@@ -11,6 +11,7 @@
 //! Left out: https, names, proxies and going on where a transfer was cut.
 
 use super::attach::{self, Attach, Target};
+use super::family::Family;
 use super::progress::Progress;
 use super::{Failure, report};
 use crate::endpoint::http::client::{Got, Head, Reader};
@@ -79,6 +80,9 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
+    family: Family,
+
+    #[command(flatten)]
     attach: Attach,
 }
 
@@ -100,6 +104,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn go(args: &Args) -> Result<ExitCode, Failure> {
     let url = Url::parse(&args.url).map_err(|e| Failure::usage(format!("'{}': {e}", args.url)))?;
+    args.family.agrees(url.to.ip())?;
     let mut attached = args.attach.open_to(url.to.ip())?;
     let path = args.output.clone();
     let open = move || -> Result<Box<dyn Write>, Failure> {
@@ -251,6 +256,7 @@ impl<W: Write> Fetch<W> {
         );
         self.unsent = request.into();
         let (addr, zone) = (self.url.to.ip(), self.url.zone.clone());
+        self.args.family.agrees(addr)?;
         let to = Target { addr, zone }.end(host, self.url.to.port())?;
         let options = tcp::Options {
             fast_open: self.args.fast_open,

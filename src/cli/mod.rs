@@ -25,6 +25,7 @@ pub mod build;
 pub mod command;
 pub mod config;
 pub mod dissect;
+pub mod family;
 pub mod fetch;
 pub mod guest;
 pub mod iperf;

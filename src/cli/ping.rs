@@ -10,6 +10,7 @@
 
 use super::Failure;
 use super::attach::{self, Attach, Target};
+use super::family::Family;
 use super::report::{self, Millis, millis};
 use crate::endpoint::Endpoint as _;
 use crate::endpoint::measure::Delays;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   tapline ping -c 3 10.7.0.1              # the kernel, from a host beside it
-  tapline ping -c 3 fd07::1               # the same over IPv6
+  tapline ping -6 -c 3 fd07::1            # the same over IPv6, which the address alone says too
   tapline ping --raw veth0 fe80::1%veth0  # who has this address on that link
   tapline ping -c 3 -M do -s 1472 10.7.0.1
   tapline ping -R 10.7.0.1                # the addresses on the way and back
@@ -109,6 +110,9 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
+    family: Family,
+
+    #[command(flatten)]
     attach: Attach,
 }
 
@@ -139,6 +143,7 @@ enum Stamp {
 /// # Errors
 /// Exit code 2 where there is no way, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    args.family.agrees(args.dest.addr)?;
     if args.dest.addr.is_ipv6() && !options(args).is_empty() {
         return Err(Failure::usage("-R and -T are options of IPv4"));
     }

@@ -28,10 +28,11 @@ use stack::net::{acd, arp, autoconf, groups, ndp, pmtu, rate, reassembly, router
 use stack::reason::DropReason;
 use stack::time::{Duration, Instant};
 use stack::transport::{raw, tcp, udp};
+use stack::wire::zone::is_link_local;
 use std::fmt::{Display, Write as _};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -404,6 +405,10 @@ fn table<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Value {
     Value::Object(rows.collect())
 }
 
+const fn is_beyond_link(addr: IpAddr) -> bool {
+    addr.is_ipv6() && !is_link_local(addr)
+}
+
 fn interface(i: &Interface, now: Instant) -> Value {
     let config = i.config();
     let [replies, forwarded, sockets] = i.queued();
@@ -417,7 +422,10 @@ fn interface(i: &Interface, now: Instant) -> Value {
             Some(acd::State::Probing) => "probing",
             Some(acd::State::Announcing) => "announcing",
             Some(_) => "claimed",
-            None => "configured",
+            None if a.usable => "configured",
+            // What is claimed no more has been lost, alone or with the one made from the MAC.
+            None if i.is_ipv6_disabled() && is_beyond_link(a.cidr.addr()) => "disabled",
+            None => "duplicate",
         };
         let made = i.routers().autoconf().lifetimes(a.cidr.addr());
         let left = |until: Option<Option<Instant>>| seconds_left(until.flatten(), now);
@@ -429,6 +437,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
         })
     });
     let (groups, groups6) = (i.groups().groups(), i.groups6().groups());
+    let carries = i.mtu_for(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
     json!({
         "name": i.name(),
         "port": i.port().0,
@@ -469,7 +478,7 @@ fn interface(i: &Interface, now: Instant) -> Value {
         "router_counters": counters!(i.routers().stats(), routers::Stats {
             solicitations_out, advertisements_in, refused,
         }),
-        "link": link(i.routers().link()),
+        "link": link(i.routers().link(), carries),
         "dns_servers": names(i.routers().dns().servers(), now),
         "dns_search": names(i.routers().dns().domains(), now),
         "advertises": i.advertiser().map(|a| advertiser(a, now)),
@@ -490,11 +499,12 @@ fn router(r: &routers::Router, now: Instant) -> Value {
     })
 }
 
-/// What routers say of the link; null where they do not.
-fn link(said: &routers::Link) -> Value {
+/// What is taken of what routers say of the link, which `carries` so much; null where they say nothing.
+//= RFC 4861 §6.3.4 more than the link carries is not taken.
+fn link(said: &routers::Link, carries: usize) -> Value {
     json!({
         "hop_limit": said.hop_limit,
-        "mtu": said.mtu,
+        "mtu": said.mtu.map(|said| said.min(carries)),
         "reachable_seconds": said.reachable_time.map(seconds),
         "retrans_seconds": said.retrans_timer.map(seconds),
     })
@@ -803,10 +813,11 @@ fn render_interface(out: &mut String, i: &Value) {
         i["mtu"]
     );
     for a in rows(&i["addresses"]) {
-        let usable = if a["usable"] == true {
-            ""
-        } else {
-            ", not usable yet"
+        let usable = match a["state"].as_str() {
+            Some("duplicate") => ": another station has it; given up",
+            Some("disabled") => ": IPv6 is off, since the address made from the MAC is a duplicate",
+            _ if a["usable"] == true => "",
+            _ => ", not usable yet",
         };
         line(
             out,
@@ -1063,7 +1074,7 @@ mod tests {
     use super::*;
     use stack::frame::Frame;
     use stack::host::{Config, InterfaceConfig};
-    use stack::machine::{Machine as _, Port};
+    use stack::machine::{Fate, Machine as _, Port};
     use stack::rng::Rng;
     use stack::wire::MacAddr;
 
@@ -1101,6 +1112,71 @@ mod tests {
             assert!(text.contains(want), "{want:?} is not in\n{text}");
         }
         assert!(!text.contains("udp-no-socket"), "{text}");
+    }
+
+    #[test]
+    fn a_duplicate_is_called_so_and_an_mtu_is_the_one_in_use() {
+        let mut host = Host::new(Config::default(), Rng::from_seed(1));
+        let mut eth = InterfaceConfig::ethernet("tap0", Port(0), MacAddr([2, 0, 0, 0, 0, 2]));
+        eth.autoconfigure = true;
+        let eth = eth.with_address("fd07::2/64".parse().unwrap());
+        host.add_interface(Instant::ZERO, eth);
+        let shown = |host: &Host, now| {
+            let snapshot = snapshot(host, &[PortStats::default()], now);
+            render(&serde_json::from_str(&snapshot.to_string()).unwrap())
+        };
+        let text = shown(&host, Instant::ZERO);
+        assert!(
+            text.contains("fd07::2/64 probing, not usable yet"),
+            "{text}"
+        );
+        // Somebody says that it has the address made from the MAC, while that is probed for.
+        let station = MacAddr([2, 0, 0, 0, 0, 9]);
+        let flags = ndp::Flags {
+            router: false,
+            solicited: false,
+            overrides: true,
+        };
+        let made = "fe80::ff:fe00:2".parse().unwrap();
+        let told = ndp::advertisement(station, made, ndp::ALL_NODES, None, flags);
+        let fate = host.handle_frame(Instant::ZERO, Port(0), icmp6(station, made, told.message));
+        assert_eq!(fate, Fate::Dropped(DropReason::NdpConflict));
+        let text = shown(&host, Instant::ZERO);
+        let duplicate = "fe80::ff:fe00:2/64 duplicate: another station has it; given up\n";
+        assert!(text.contains(duplicate), "{text}");
+        assert!(text.contains("fd07::2/64 disabled: IPv6 is off"), "{text}");
+        // A router says that the link carries 9000.
+        let mut host = Host::new(Config::default(), Rng::from_seed(1));
+        let mut eth = InterfaceConfig::ethernet("tap0", Port(0), MacAddr([2, 0, 0, 0, 0, 2]));
+        eth.autoconfigure = true;
+        host.add_interface(Instant::ZERO, eth);
+        let mut said = vec![134, 0, 0, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        said.extend([5, 1, 0, 0, 0, 0, 0x23, 0x28]);
+        let router = "fe80::9".parse().unwrap();
+        let sum = stack::wire::icmpv6::compute_checksum(router, ndp::ALL_NODES, &said);
+        said[2..4].copy_from_slice(&sum.to_be_bytes());
+        let fate = host.handle_frame(Instant::ZERO, Port(0), icmp6(station, router, said));
+        assert!(matches!(fate, Fate::Delivered(_)), "{fate:?}");
+        let text = shown(&host, Instant::ZERO);
+        assert!(text.contains("link        mtu 1500\n"), "{text}");
+    }
+
+    /// A message of discovery's to all nodes, as a frame.
+    fn icmp6(station: MacAddr, src: Ipv6Addr, message: Vec<u8>) -> Frame {
+        let mut frame = Frame::from_bytes(message.into());
+        let out = stack::net::ipv6::Outgoing {
+            tos: 0,
+            flow_label: 0,
+            hop_limit: ndp::HOP_LIMIT,
+            protocol: stack::wire::Protocol::ICMPV6,
+            src,
+            dst: ndp::ALL_NODES,
+        };
+        assert!(stack::net::ipv6::encapsulate(&mut frame, &out));
+        let all = MacAddr::from_ipv6_multicast(ndp::ALL_NODES);
+        let kind = stack::wire::EtherType::IPV6;
+        stack::link::ethernet::encapsulate(&mut frame, all, station, None, kind);
+        frame
     }
 
     #[test]

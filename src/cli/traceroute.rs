@@ -10,6 +10,7 @@
 
 use super::Failure;
 use super::attach::{self, Attach, Target};
+use super::family::Family;
 use super::report::{self, millis};
 use crate::endpoint::Endpoint as _;
 use crate::endpoint::traceroute::{Config, End, Outcome, Probe, State, Traceroute};
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   tapline traceroute 10.7.0.1             # one hop: the kernel beside the host
-  tapline traceroute fd07::1              # the same over IPv6
+  tapline traceroute -6 fd07::1           # the same over IPv6, which the address alone says too
   tapline traceroute --raw veth0 --address 10.1.0.9/24 --gateway 10.1.0.1 10.3.0.1
   tapline traceroute -I -q 1 --json --raw veth0 --address 10.1.0.9/24 10.1.0.1";
 
@@ -97,6 +98,9 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
+    family: Family,
+
+    #[command(flatten)]
     attach: Attach,
 }
 
@@ -105,6 +109,7 @@ pub struct Args {
 /// # Errors
 /// Exit code 2 where there is no way, 3 with a remedy where the machine lacks something.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    args.family.agrees(args.dest.addr)?;
     let mut trace = Trace::new(args.clone(), io::stdout().lock())?;
     let mut attached = args.attach.open_to(args.dest.addr)?;
     let code = attached

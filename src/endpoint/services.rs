@@ -9,7 +9,7 @@
 //! Read first: RFC 862, 863, 864; [`streams`](super::streams) for TCP.
 //!
 //! Promises: an answer comes from the address that was asked (RFC 1122 §4.1.3.5), and broadcasts and
-//! groups get none. So IPv4 has a socket per address and service; IPv6, whose addresses come and go
+//! groups get none, but for those of a link of IPv6, as with echo requests. So IPv4 has a socket per address and service; IPv6, whose addresses come and go
 //! as routers say, has one for all of them. Nothing is answered to a port below 1024: two such
 //! services, one with a forged source, would otherwise talk to each other for ever.
 
@@ -141,7 +141,7 @@ impl Services {
         while let Some(datagram) = host.udp_recv(handle) {
             self.received += 1;
             let (from, to) = (datagram.from, datagram.to);
-            if SYSTEM_PORTS.contains(&from.port()) || to.ip().is_multicast() {
+            if SYSTEM_PORTS.contains(&from.port()) || is_of_many(to.ip()) {
                 continue;
             }
             let Some(answer) = self.answer(service, datagram) else {
@@ -166,6 +166,15 @@ impl Services {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether what is sent there may be answered by more than a link's hosts. (To all of those on its link
+/// a host of IPv6 speaks, as it answers their echo requests.)
+const fn is_of_many(to: IpAddr) -> bool {
+    match to {
+        IpAddr::V4(to) => to.is_multicast(),
+        IpAddr::V6(to) => to.is_multicast() && !matches!(to.segments(), [0xff02, ..]),
     }
 }
 
@@ -298,5 +307,67 @@ impl Endpoint for Server {
             "requests" => stats.requests,
             _ => return streams.sunk().measure(metric.strip_prefix("sink.")?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::pair;
+    use stack::machine::{Machine as _, Port};
+
+    #[test]
+    fn a_links_group_of_ipv6_is_answered_and_no_other() {
+        for (ours, group, answers) in [
+            ("fd07::1/64", "[ff02::1]:7", true),
+            ("10.7.0.1/24", "224.0.0.1:7", false),
+        ] {
+            let mut hosts = [
+                pair::host(1, ours),
+                pair::host(2, &ours.replace("1/", "2/")),
+            ];
+            // Until the addresses may be used.
+            for second in 0..5 {
+                settle(&mut hosts, Instant::ZERO + Duration::from_secs(second));
+            }
+            let now = Instant::ZERO + Duration::from_secs(5);
+            let rng = Rng::from_seed(1);
+            let options = tcp::Options::default();
+            let opened = Services::open(&mut hosts[1], &[Service::Echo], &options, &rng);
+            let mut services = opened.unwrap();
+            let from = if answers { "[::]:4000" } else { "0.0.0.0:4000" };
+            let asker = hosts[0].udp_bind(from.parse().unwrap()).unwrap();
+            let text = Payload::from(bytes::Bytes::from_static(b"who is there"));
+            let to = Some(group.parse().unwrap());
+            hosts[0].udp_send(now, asker, text, to).unwrap();
+            settle(&mut hosts, now);
+            while let Some(event) = hosts[1].poll_event() {
+                services.handle_event(now, &mut hosts[1], &event);
+            }
+            settle(&mut hosts, now);
+            let answer = hosts[0].udp_recv(asker);
+            assert_eq!(answer.is_some(), answers, "{group}");
+            if let Some(answer) = answer {
+                assert_eq!(answer.payload.to_bytes().as_ref(), b"who is there");
+                assert!(!answer.from.ip().is_multicast(), "{}", answer.from);
+            }
+        }
+    }
+
+    /// Passes frames until nobody has any.
+    fn settle(hosts: &mut [Host; 2], now: Instant) {
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for from in 0..2 {
+                if hosts[from].poll_timeout().is_some_and(|at| at <= now) {
+                    hosts[from].handle_timeout(now);
+                }
+                while let Some(frame) = hosts[from].poll_transmit(now, Port(0)) {
+                    let _ = hosts[1 - from].handle_frame(now, Port(0), frame);
+                    moved = true;
+                }
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@
 use super::units::{duration, size, write_duration, write_size};
 use serde::Deserialize;
 use stack::host::{self, InterfaceConfig};
+use stack::net::neighbor;
 use stack::time::Duration;
 use stack::transport::tcp;
 use std::fmt::{self, Write as _};
@@ -84,6 +85,13 @@ words! {
         Minshall: "minshall",
         /// Never.
         Off: "off",
+    }
+    /// Whom to believe where an address is claimed for another MAC.
+    Claims as neighbor::Claims {
+        /// Who is known, as long as it answers.
+        Verify: "verify",
+        /// Who says so last.
+        Believe: "believe",
     }
     /// Path MTU discovery without ICMP.
     MtuProbing as tcp::options::MtuProbing {
@@ -193,6 +201,8 @@ settings! {
     neighbor_retransmit: Time,
     /// Requests for an unknown neighbour.
     neighbor_solicits: u32,
+    /// An address claimed for another MAC: verify, that the known one is silent, or believe.
+    neighbor_claims: Claims,
     /// The least path MTU that is believed.
     pmtu_least: u16,
     /// How long a path MTU is believed.
@@ -327,6 +337,7 @@ impl Settings {
         let retransmit = self.neighbor_retransmit.map(|t| t.0);
         set(&mut neighbor.retrans_timer, retransmit);
         set(&mut neighbor.max_multicast_solicit, self.neighbor_solicits);
+        set(&mut neighbor.claims, self.neighbor_claims.map(Into::into));
         set(&mut config.pmtu.min_pmtu, self.pmtu_least);
         set(&mut config.pmtu.age, self.pmtu_age.map(|t| Some(t.0)));
         set(&mut config.udp.receive_limit, count(self.udp_receive));

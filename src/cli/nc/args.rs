@@ -1,11 +1,12 @@
 //! What `nc` is told, and where its input comes from.
 
 use crate::cli::attach::Attach;
+use crate::cli::family::Family;
 use crate::cli::report;
 use crate::runtime::stdin::{Chunk, Input};
 use stack::time::Duration;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 const EXAMPLES: &str = "Examples:
   echo hello | tapline nc 10.7.0.1 7              # the kernel refuses: nobody listens there
@@ -14,9 +15,6 @@ const EXAMPLES: &str = "Examples:
   tapline nc -l -p 5000 --raw veth0 --address 10.1.0.9/24 >file
   tapline nc -u -l -k -p 5000 --raw veth0 --address 10.1.0.9/24
   tapline nc -u -l -k -p 5000 --tap tap0 --join 239.1.2.3 --source 10.7.0.1   # only from there";
-
-/// All addresses of both families.
-pub(super) const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 const DEFAULT_DATAGRAM: u16 = 16_384;
 
@@ -80,6 +78,9 @@ pub struct Args {
     /// Of the group, hear only this source; give it again for more.
     #[arg(long, value_name = "IP", requires = "join")]
     pub(super) source: Vec<IpAddr>,
+
+    #[command(flatten)]
+    pub(super) family: Family,
 
     #[command(flatten)]
     pub(super) attach: Attach,

@@ -5,7 +5,7 @@
 //!   stdout <--a datagram-- udp_recv               ICMP errors --> a line on standard error
 //! ```
 
-use super::args::{Args, EVERYWHERE, Ends, Source};
+use super::args::{Args, Ends, Source};
 use crate::cli::{Failure, attach, report};
 use crate::runtime::stdin::Chunk;
 use crate::runtime::{Next, Wake};
@@ -14,6 +14,7 @@ use stack::frame::Payload;
 use stack::host::{Host, SendError, UdpHandle};
 use stack::net::groups::FilterMode;
 use stack::time::Instant;
+use stack::transport::udp;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -88,9 +89,13 @@ impl<S: Source, W: Write> Cat<S, W> {
     }
 
     fn open(&mut self, host: &mut Host, now: Instant) -> Result<UdpHandle, Failure> {
-        let any = SocketAddr::new(EVERYWHERE, self.ends.port);
+        let any = SocketAddr::new(self.args.family.everywhere(), self.ends.port);
         let refused = |e| Failure::usage(format!("port {}: {e}", self.ends.port));
-        let socket = host.udp_bind(any).map_err(refused)?;
+        let options = udp::Options {
+            only_v6: self.args.family.ipv6,
+            ..host.config().udp
+        };
+        let socket = host.udp_bind_with(any, options).map_err(refused)?;
         if let Some(options) = host.udp_options(socket) {
             options.broadcast = self.args.broadcast;
         }

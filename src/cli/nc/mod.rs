@@ -16,7 +16,7 @@ pub use args::Args;
 use args::Ends;
 use datagrams::Cat;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 /// The most that one read becomes: what fits a datagram.
@@ -32,9 +32,15 @@ const PIECE: usize = 64 << 10;
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let ends = ends(args)?;
     let whom = ends.peer.map(|peer| peer.ip()).or(args.join);
-    let mut attached = match whom {
-        Some(whom) => args.attach.open_to(whom)?,
-        None => args.attach.open()?,
+    let mut attached = match whom.or(args.attach.address.map(|ours| ours.addr())) {
+        Some(addr) => {
+            args.family.agrees(addr)?;
+            args.attach.open_to(addr)?
+        }
+        None => args.attach.open_to(match args.family.ipv6 {
+            true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        })?,
     };
     let ends = match (target(args)?, ends.peer) {
         (Some(to), Some(peer)) => Ends {

@@ -6,7 +6,7 @@
 //!                       both --> close, and stay until the peer has acknowledged it
 //! ```
 
-use super::args::{Args, EVERYWHERE, Ends, Source};
+use super::args::{Args, Ends, Source};
 use crate::cli::{Failure, attach, report};
 use crate::runtime::stdin::Chunk;
 use crate::runtime::{Next, Wake};
@@ -206,7 +206,7 @@ impl<S: Source, W: Write> Line<S, W> {
     fn begin(&mut self, host: &mut Host, now: Instant) -> Result<(), Failure> {
         self.begun = true;
         self.last_active = now;
-        let any = SocketAddr::new(EVERYWHERE, self.ends.port);
+        let any = SocketAddr::new(self.args.family.everywhere(), self.ends.port);
         if self.args.listen {
             let only = self.ends.peer.and_then(|peer| match peer.ip() {
                 ip @ IpAddr::V4(_) => Cidr::new(ip, 32),
@@ -214,6 +214,7 @@ impl<S: Source, W: Write> Line<S, W> {
             });
             let options = ListenOptions {
                 accept_from: only.into_iter().collect(),
+                only_v6: self.args.family.ipv6,
                 fast_open: if self.args.fast_open { EARLY } else { 0 },
                 ..ListenOptions::default()
             };

@@ -19,6 +19,9 @@ use core::ops::RangeInclusive;
 pub struct Config {
     /// Forward packets that are not for us (RFC 1812; RFC 1122 §3.3.1.1 wants it off by default).
     pub forwarding: bool,
+    /// As a router, do what the hop-by-hop options of a packet of IPv6 ask that are not known, which
+    /// may be to drop it and say so. Off: RFC 8200 §4.3 leaves them to those who were told to look.
+    pub hop_by_hop: bool,
     /// Answer echo requests (RFC 1122 §3.2.2.6 wants it on).
     pub echo: bool,
     /// Answer echo and timestamp requests to broadcast and multicast addresses. Off: RFC 1122
@@ -158,6 +161,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             forwarding: false,
+            hop_by_hop: false,
             echo: true,
             echo_broadcast: false,
             echo_group: true,

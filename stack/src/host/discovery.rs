@@ -76,13 +76,8 @@ impl Host {
         header: &Accepted,
         packet: &Frame,
     ) -> Result<Fate, DropReason> {
-        let to_group = header.dst.is_multicast();
-        match cast {
-            Cast::Other => return Err(DropReason::LinkNotForUs),
-            Cast::Multicast | Cast::Broadcast if !to_group => {
-                return Err(DropReason::Ipv6UnicastInGroupFrame);
-            }
-            _ => {}
+        if cast == Cast::Other {
+            return Err(DropReason::LinkNotForUs);
         }
         let raw = self.is_raw_wanted(header.protocol) && self.deliver_raw(at, header, packet);
         match self.take_discovery(now, at, mac, header, packet) {
@@ -442,8 +437,14 @@ impl Host {
         }
         //= RFC 4861 §4.2 an advertisement's source MUST be the link-local address.
         let link_local = interface.link_local();
+        let own = |addr: Ipv6Addr| interface.holds(addr) && !interface.dad.is_probing(addr);
+        let wanted = interface
+            .advertiser
+            .as_ref()
+            .and_then(|a| a.config().source);
+        let speaker = wanted.map_or(link_local, |wanted| Some(wanted).filter(|src| own(*src)));
         if let Some(advertiser) = &mut interface.advertiser {
-            match link_local {
+            match speaker {
                 Some(src) => {
                     let said = advertiser.poll_transmit(now, mac, src);
                     if said.is_some() {

@@ -23,6 +23,7 @@ use crate::net::neighbor::{Action, Lookup, Origin, Resolution};
 use crate::net::{igmp, ipv4, ipv6};
 use crate::reason::DropReason;
 use crate::time::Instant;
+use crate::wire::zone::is_link_local;
 use crate::wire::{EtherType, MacAddr, Protocol, Writer, arp};
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -418,6 +419,12 @@ impl Host {
         if !ip::is_forwardable(header.src, header.dst) {
             return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
         }
+        if self.config.hop_by_hop
+            && let Err(refusal) = ipv6::check_hop_by_hop(&mut packet, header)
+        {
+            self.tell_of_refusal(now, at, &refusal, packet);
+            return Err(refusal.reason);
+        }
         if header.ttl <= 1 {
             //= RFC 1812 §5.3.1 discard at zero, and say so to the sender.
             self.report(now, at, Error::TimeExceeded, packet);
@@ -432,6 +439,11 @@ impl Host {
         };
         //= RFC 2644 §3 directed broadcasts are not forwarded.
         if way.broadcast || way.local {
+            return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
+        }
+        //= RFC 4007 §9 a packet does not leave the zone of its source, who is told with code 2.
+        if is_link_local(header.src) && way.interface != at {
+            self.report(now, at, Error::BeyondScope, packet);
             return Err(of_family(DropReason::Ipv4NotForwardable, header.dst));
         }
         if self.comes_back(at, &way, header.dst) {

@@ -380,7 +380,7 @@ impl Host {
         const UNMATCHED: DropReason = DropReason::IcmpQuoteUnmatched;
         let (quoted, rest) = ip::quoted(quote).ok_or(UNMATCHED)?;
         //= RFC 5927 §4 an error is believed only about a packet that we may have sent.
-        let may_be = quoted.first && quoted.src.is_ipv4() == header.src.is_ipv4();
+        let may_be = quoted.first && !quoted.cut && quoted.src.is_ipv4() == header.src.is_ipv4();
         let ours = self.own(quoted.src).is_some() || self.serves_anycast(quoted.src);
         if !may_be || !ours {
             return Err(UNMATCHED);
@@ -504,7 +504,7 @@ impl Host {
         // A forwarded or reassembled packet has its IP header apart; whether it is an ICMP error
         // itself stands behind.
         packet.pull_up(ipv4::MAX_HEADER_LEN + 1);
-        if ip::quoted(packet.front()).is_none() {
+        if ip::quoted(packet.front()).is_none_or(|(quoted, _)| quoted.cut) {
             // Extension headers may be longer than all that.
             packet.pull_up(packet.len());
         }
@@ -515,7 +515,9 @@ impl Host {
         let of_any =
             |i: &super::Interface| i.is_directed_broadcast(dst) || i.is_directed_broadcast(src);
         let about_broadcast = self.interface(at).is_none() || self.interfaces.iter().any(of_any);
-        if about_broadcast || !icmp::may_report(error, &packet) {
+        //= RFC 4443 §2.4 (e.4) and (e.5) a group's frame is as good as a group's address.
+        let to_group = self.in_group_frame && !error.concerns_groups();
+        if about_broadcast || to_group || !icmp::may_report(error, &packet) {
             return;
         }
         let Ok(way) = self.way_back(at, src) else {

@@ -435,8 +435,15 @@ impl Host {
         if station.is_some() && station == self.interface(at).map(|i| i.config.mac) {
             return Err(DropReason::LinkBadSource);
         }
-        match self.admit(at, cast, &header)? {
+        let admitted = self.admit(at, cast, &header);
+        if admitted == Err(DropReason::Ipv6ReversePath) {
+            self.tell_of_ingress(now, at, cast, packet.take());
+        }
+        match admitted? {
             Destination::Elsewhere => self.forward(now, at, &header, packet.take()),
+            destination if is_to_group(cast) => {
+                self.unfold_quietly(now, at, destination, header, packet)
+            }
             destination => {
                 if destination == Destination::Ours {
                     self.remember(at, link, &header);
@@ -457,14 +464,56 @@ impl Host {
         self.check_origin(at, header.src)?;
         match destination {
             //= RFC 1122 §3.3.6 a unicast packet in a link broadcast MUST be dropped in silence.
+            // Nothing says so of IPv6, where some who balance load send to a station that is a group;
+            // but forwarded, one packet would become as many as there are routers.
             Destination::Ours | Destination::Anycast | Destination::Elsewhere
-                if matches!(cast, Cast::Broadcast | Cast::Multicast) =>
+                if is_to_group(cast)
+                    && (header.dst.is_ipv4() || destination == Destination::Elsewhere) =>
             {
                 refused(DropReason::Ipv4UnicastInGroupFrame)
             }
             _ if cast == Cast::Other => Err(DropReason::LinkNotForUs),
             Destination::Elsewhere if !self.config.forwarding => refused(DropReason::Ipv4NotForUs),
             destination => Ok(destination),
+        }
+    }
+
+    /// Takes a packet for us that came in a group's frame: as any other, but for the errors, of which
+    /// everybody who got it would send one.
+    #[cold]
+    fn unfold_quietly(
+        &mut self,
+        now: Instant,
+        at: u16,
+        destination: Destination,
+        header: Accepted,
+        packet: &mut Frame,
+    ) -> Result<Fate, DropReason> {
+        self.in_group_frame = true;
+        let fate = self.unfold(now, at, destination, header, true, packet);
+        self.in_group_frame = false;
+        fate
+    }
+
+    /// Says that a packet came by another way than leads back to its source.
+    //= RFC 4443 §3.1 code 5, where an ingress policy of a router's refuses the source.
+    #[cold]
+    fn tell_of_ingress(&mut self, now: Instant, at: u16, cast: Cast, packet: Frame) {
+        if self.config.forwarding && cast == Cast::Unicast {
+            self.report(now, at, Error::SourcePolicy, packet);
+        }
+    }
+
+    /// Says what is wrong with a packet's headers, if its sender is to be told.
+    pub(super) fn tell_of_refusal(
+        &mut self,
+        now: Instant,
+        at: u16,
+        refusal: &ipv6::Refusal,
+        packet: Frame,
+    ) {
+        if let Some((code, pointer)) = refusal.problem {
+            self.report(now, at, Error::ParameterProblem(code, pointer), packet);
         }
     }
 
@@ -492,10 +541,7 @@ impl Host {
                 self.receive_piece(now, at, destination, &header, &piece, packet.take())
             }
             Err(refusal) => {
-                if let Some((code, pointer)) = refusal.problem {
-                    let problem = Error::ParameterProblem(code, pointer);
-                    self.report(now, at, problem, packet.take());
-                }
+                self.tell_of_refusal(now, at, &refusal, packet.take());
                 Err(refusal.reason)
             }
         }
@@ -669,7 +715,8 @@ impl Host {
                 let bytes = packet.front().get(..header_len).unwrap_or_default();
                 room.copy_from_slice(bytes);
             }
-            (head, at)
+            let told = if self.in_group_frame { UNTOLD } else { at };
+            (head, told)
         });
         packet.advance(header_len);
         let payload = packet.take_payload();
@@ -684,7 +731,7 @@ impl Host {
                 Err(reason)
             }
             Outcome::Complete {
-                head: (head, at),
+                head: (head, told),
                 payload,
                 fragments,
                 congestion,
@@ -695,6 +742,10 @@ impl Host {
                     IpAddr::V4(_) => ipv4::reassembled(head.as_slice(), payload, congestion),
                     IpAddr::V6(_) => ipv6::reassembled(head.as_slice(), payload, congestion),
                 };
+                let (at, loud) = match told {
+                    UNTOLD => (at, !core::mem::replace(&mut self.in_group_frame, true)),
+                    first => (first, false),
+                };
                 let fate = whole
                     .ok_or(DropReason::FragmentMalformed)
                     .and_then(|mut whole| {
@@ -702,6 +753,7 @@ impl Host {
                         self.receive_whole(now, at, destination, &mut whole)
                     })
                     .unwrap_or_else(Fate::Dropped);
+                self.in_group_frame &= !loud;
                 self.stats.settle(fate, before);
                 Ok(fate)
             }
@@ -953,6 +1005,14 @@ impl Host {
             one && header.dst.is_ipv6() || i.socket_hears(key.number(), header.dst, header.src)
         })
     }
+}
+
+/// In place of the interface that a first fragment came by, where nobody is to be told of its fate.
+pub(super) const UNTOLD: u16 = u16::MAX;
+
+/// Whether a frame is for more than one station.
+const fn is_to_group(cast: Cast) -> bool {
+    matches!(cast, Cast::Broadcast | Cast::Multicast)
 }
 
 /// A reason of IPv4, or what is the same of IPv6.

@@ -503,6 +503,13 @@ impl Interface {
         })
     }
 
+    /// Whether it has ceased to speak IPv6, since the address made from its MAC is somebody else's as
+    /// well (RFC 4862 §5.4.5).
+    #[must_use]
+    pub const fn is_ipv6_disabled(&self) -> bool {
+        self.ipv6_disabled
+    }
+
     /// Whether it has an IPv6 address: what has none does not speak IPv6.
     #[inline]
     pub(super) fn speaks_ipv6(&self) -> bool {

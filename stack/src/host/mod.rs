@@ -137,7 +137,11 @@ pub struct Host {
     moves: u64,
     /// The sender whose packets have last passed all checks.
     familiar: Option<ingress::Familiar>,
-    /// First fragment's header, and the interface it came by.
+    /// What is being received came in a frame for a group of the link, but for an address of ours: its
+    /// sender is told of no error.
+    in_group_frame: bool,
+    /// First fragment's header, and the interface it came by, or
+    /// [`UNTOLD`](ingress::UNTOLD).
     reassembly: Reassembly<(Head, u16)>,
     pmtu: PathMtus,
     limiter: PeerLimiter<IpAddr>,
@@ -181,6 +185,7 @@ impl Host {
             redirects: BTreeMap::new(),
             last_way: routing::LastWay::default(),
             familiar: None,
+            in_group_frame: false,
             reassembly: Reassembly::new(config.reassembly),
             pmtu: PathMtus::new(config.pmtu),
             limiter: PeerLimiter::new(config.icmp_rate),

@@ -11,7 +11,8 @@
 //! Promises: what is written are the settings, and nothing is written that a receiver must refuse
 //! but what the settings themselves have wrong ([`Config::check`] says what).
 //!
-//! Left out: home agents (RFC 6275); when to send, which is [`super::advertiser`]'s.
+//! Left out: options of mobile routers (RFC 3963) and of 6LoWPAN (RFC 6775); when to send, which is
+//! [`super::advertiser`]'s.
 
 use crate::time::{Duration, Instant};
 use crate::wire::icmpv6::Message;
@@ -36,12 +37,24 @@ pub struct Config {
     pub min_interval: Option<Duration>,
     /// MaxRtrAdvInterval: and at most.
     pub max_interval: Duration,
+    /// MIN_DELAY_BETWEEN_RAS: between any two to all nodes, whoever asks. Less than RFC 4861 §10's three
+    /// seconds is for links with mobile nodes (RFC 6275 §7.5).
+    pub min_delay: Duration,
+    /// Which address of the link to speak from; where not given, the one there is. With another than
+    /// the interface has, nothing is said.
+    pub source: Option<Ipv6Addr>,
     /// AdvCurHopLimit: what hosts should send with; zero does not say.
     pub hop_limit: u8,
     /// AdvManagedFlag: addresses are to be had by DHCPv6.
     pub managed: bool,
     /// AdvOtherConfigFlag: other things are.
     pub other_config: bool,
+    /// It is a home agent of mobile nodes (RFC 6275 §7.1).
+    pub home_agent: bool,
+    /// HomeAgentPreference: among others, the highest first (RFC 6275 §7.4).
+    pub home_agent_preference: u16,
+    /// HomeAgentLifetime, in seconds; that of the default router where not given.
+    pub home_agent_lifetime: Option<u16>,
     /// How hosts should rank it among default routers (RFC 4191 §2.2).
     pub preference: Preference,
     /// AdvDefaultLifetime, in seconds: how long it is a default router after each; zero: never. Three
@@ -68,6 +81,8 @@ pub struct Config {
     /// Seconds that hosts may use both; three times the longest interval where not given (RFC 8106
     /// §5.1).
     pub dns_lifetime: Option<u32>,
+    /// More servers, and more domains, each list with its own lifetime.
+    pub more_names: Vec<Names>,
     /// Where the captive portal's API is (RFC 8910 §2.3).
     pub captive_portal: Option<String>,
     /// The prefix of IPv4's addresses in IPv6 (RFC 8781).
@@ -82,9 +97,14 @@ impl Default for Config {
         Self {
             min_interval: None,
             max_interval: Duration::from_secs(600),
+            min_delay: MIN_DELAY_BETWEEN_RAS,
+            source: None,
             hop_limit: 64,
             managed: false,
             other_config: false,
+            home_agent: false,
+            home_agent_preference: 0,
+            home_agent_lifetime: None,
             preference: Preference::Medium,
             lifetime: None,
             reachable_time: 0,
@@ -97,6 +117,7 @@ impl Default for Config {
             dns: Vec::new(),
             search: Vec::new(),
             dns_lifetime: None,
+            more_names: Vec::new(),
             captive_portal: None,
             nat64: None,
             unicast_answers: false,
@@ -104,10 +125,24 @@ impl Default for Config {
     }
 }
 
+/// RFC 4861 §10: between two advertisements to all nodes.
+const MIN_DELAY_BETWEEN_RAS: Duration = Duration::from_secs(3);
+
+/// DNS servers and domains that may be used for as long (RFC 8106 §5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Recursive servers.
+    pub servers: Vec<Ipv6Addr>,
+    /// Domains to search names in.
+    pub search: Vec<String>,
+    /// Seconds; three times the longest interval where not given.
+    pub lifetime: Option<u32>,
+}
+
 /// A prefix that is advertised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    /// Which.
+    /// Which; with `router_address`, the whole address and its length.
     pub prefix: Cidr,
     /// AdvOnLinkFlag: it is on this link.
     pub on_link: bool,
@@ -120,6 +155,10 @@ pub struct Prefix {
     /// The lifetimes end when they have passed since the interface began to advertise, instead of
     /// staying the same in each advertisement.
     pub decrement: bool,
+    /// AdvRouterAddr: this is the router's own address there, which is said as a whole (RFC 6275 §7.2).
+    pub router_address: bool,
+    /// DeprecatePrefix: when the router goes, what has been made of it is used no more for what is new.
+    pub deprecate: bool,
 }
 
 impl Prefix {
@@ -133,6 +172,8 @@ impl Prefix {
             valid_lifetime: 2_592_000,
             preferred_lifetime: 604_800,
             decrement: false,
+            router_address: false,
+            deprecate: false,
         }
     }
 
@@ -213,11 +254,33 @@ impl Config {
                 "a prefix is preferred no longer than it is valid",
             ));
         }
+        let whole = |p: &Prefix| p.prefix.network().addr() != p.prefix.addr();
+        let mut own = self.prefixes.iter().flatten().filter(|p| p.router_address);
+        if !own.all(whole) {
+            return Err(ConfigError(
+                "a router's address is one of its prefix, as fd07::1/64",
+            ));
+        }
+        //= RFC 6275 §7.5 30 ms is the least that a link with mobile nodes takes.
+        if !(Duration::from_millis(30)..=most).contains(&self.min_delay) {
+            return Err(ConfigError(
+                "the least delay is 30 milliseconds to the longest interval",
+            ));
+        }
+        if self.source.is_some_and(|src| !src.is_unicast_link_local()) {
+            return Err(ConfigError("a router speaks from an address of the link"));
+        }
+        //= RFC 6275 §7.4 a Home Agent Lifetime of zero MUST NOT be used.
+        if self.home_agent_lifetime == Some(0) {
+            return Err(ConfigError("a home agent is one for a second at least"));
+        }
         let encoded = |name: &String| encode_name(name).is_some();
-        if !self.search.iter().all(encoded) || names(&self.search).len() > MAX_OPTION {
+        let lists = self.name_lists();
+        let fits = |n: &Names| n.search.iter().all(encoded) && names(&n.search).len() <= MAX_OPTION;
+        if !lists.iter().all(fits) {
             return Err(ConfigError("the search list has what is no domain's name"));
         }
-        if self.dns.len() * 16 > MAX_OPTION
+        if lists.iter().any(|n| n.servers.len() * 16 > MAX_OPTION)
             || self
                 .captive_portal
                 .as_ref()
@@ -251,6 +314,17 @@ impl Config {
         let usual = self.thrice();
         self.lifetime
             .unwrap_or_else(|| u16::try_from(usual).unwrap_or(u16::MAX))
+    }
+
+    /// All servers and domains, by their lifetimes.
+    fn name_lists(&self) -> Vec<Names> {
+        let mut all = alloc::vec![Names {
+            servers: self.dns.clone(),
+            search: self.search.clone(),
+            lifetime: self.dns_lifetime,
+        }];
+        all.extend(self.more_names.iter().cloned());
+        all
     }
 
     fn thrice(&self) -> u32 {
@@ -317,6 +391,10 @@ fn fixed<'a>(config: &Config, occasion: Occasion, list: &'a [u8]) -> RouterAdver
     if config.other_config {
         flags.0 |= RouterFlags::OTHER_CONFIG.0;
     }
+    //= RFC 6275 §7.1 the H bit says that it is a home agent; one that goes is none.
+    if config.home_agent && !occasion.last {
+        flags.0 |= RouterFlags::HOME_AGENT.0;
+    }
     //= RFC 4191 §2.2 with a Router Lifetime of zero the preference MUST be 00.
     let preference = match router_lifetime {
         0 => Preference::Medium,
@@ -353,8 +431,19 @@ fn options(config: &Config, occasion: Occasion, mac: MacAddr) -> Vec<Vec<u8>> {
         let interval = u32::try_from(config.max_interval.as_millis()).unwrap_or(u32::MAX);
         add(NdpOption::AdvertisementInterval { reserved, interval });
     }
+    //= RFC 6275 §7.4 the option MUST NOT be there without the H bit, and says nothing where both of its
+    //= values are the usual ones.
+    let as_home = (config.home_agent_preference, config.home_agent_lifetime);
+    if config.home_agent && !occasion.last && as_home != (0, None) {
+        let (preference, lifetime) = as_home;
+        add(NdpOption::HomeAgentInformation {
+            reserved: 0,
+            preference,
+            lifetime: lifetime.unwrap_or_else(|| config.router_lifetime().max(1)),
+        });
+    }
     for prefix in config.prefixes.iter().flatten() {
-        if let Some(option) = prefix_option(prefix, occasion.since) {
+        if let Some(option) = prefix_option(prefix, occasion) {
             add(NdpOption::PrefixInformation(option));
         }
     }
@@ -379,22 +468,24 @@ fn options(config: &Config, occasion: Occasion, mac: MacAddr) -> Vec<Vec<u8>> {
             });
         }
     }
-    let servers: Vec<u8> = config.dns.iter().flat_map(Ipv6Addr::octets).collect();
-    let lifetime = lifetime(config.dns_lifetime);
-    if let Some(servers) = Addresses::new(&servers).filter(|s| !s.as_bytes().is_empty()) {
-        add(NdpOption::Rdnss {
-            reserved,
-            lifetime,
-            servers,
-        });
-    }
-    let names = names(&config.search);
-    if !names.is_empty() {
-        add(NdpOption::Dnssl {
-            reserved,
-            lifetime,
-            names: &names,
-        });
+    for list in config.name_lists() {
+        let lifetime = lifetime(list.lifetime);
+        let servers: Vec<u8> = list.servers.iter().flat_map(Ipv6Addr::octets).collect();
+        if let Some(servers) = Addresses::new(&servers).filter(|s| !s.as_bytes().is_empty()) {
+            add(NdpOption::Rdnss {
+                reserved,
+                lifetime,
+                servers,
+            });
+        }
+        let names = names(&list.search);
+        if !names.is_empty() {
+            add(NdpOption::Dnssl {
+                reserved,
+                lifetime,
+                names: &names,
+            });
+        }
     }
     if let Some(uri) = &config.captive_portal {
         add(NdpOption::CaptivePortal(&padded(uri.clone().into(), 2)));
@@ -418,20 +509,33 @@ fn options(config: &Config, occasion: Occasion, mac: MacAddr) -> Vec<Vec<u8>> {
     all
 }
 
-fn prefix_option(prefix: &Prefix, since: Duration) -> Option<PrefixInformation> {
-    let (valid_lifetime, preferred_lifetime) = prefix.lifetimes(since);
+fn prefix_option(prefix: &Prefix, occasion: Occasion) -> Option<PrefixInformation> {
+    let (mut valid_lifetime, mut preferred_lifetime) = prefix.lifetimes(occasion.since);
+    if occasion.last && prefix.deprecate {
+        preferred_lifetime = 0;
+        valid_lifetime = valid_lifetime.min(LAST_VALID);
+    }
+    //= RFC 6275 §7.2 with the R bit, the prefix is the whole address.
+    let shown = match prefix.router_address {
+        true => prefix.prefix,
+        false => prefix.prefix.network(),
+    };
     Some(PrefixInformation {
         prefix_len: prefix.prefix.prefix_len(),
         on_link: prefix.on_link,
         autonomous: prefix.autonomous,
-        router_address: false,
+        router_address: prefix.router_address,
         reserved: 0,
         valid_lifetime,
         preferred_lifetime,
         reserved2: 0,
-        prefix: prefix.prefix.network().addr6()?,
+        prefix: shown.addr6()?,
     })
 }
+
+/// How long what is made of a prefix stays valid when its router goes: a little more than the two hours
+/// that RFC 4862 §5.5.3 (e) takes from anybody.
+const LAST_VALID: u32 = 2 * 60 * 60 + 3;
 
 /// What stands for a NAT64 prefix's length (RFC 8781 §4).
 fn length_code(len: u8) -> Option<u8> {
@@ -539,7 +643,8 @@ pub fn disagreements(
             NdpOption::PrefixInformation(theirs) => {
                 let same = |p: &&Prefix| {
                     p.prefix.prefix_len() == theirs.prefix_len
-                        && p.prefix.network().addr6() == Some(theirs.prefix)
+                        && Cidr::new(theirs.prefix.into(), theirs.prefix_len)
+                            .is_some_and(|theirs| theirs.network() == p.prefix.network())
                 };
                 if let Some(ours) = config.prefixes.iter().flatten().find(same) {
                     let (valid, preferred) = ours.lifetimes(since);

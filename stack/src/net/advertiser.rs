@@ -32,7 +32,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
-pub use super::advertisement::{Config, ConfigError, MoreSpecific, Prefix};
+pub use super::advertisement::{Config, ConfigError, MoreSpecific, Names, Prefix};
 
 /// RFC 4861 §10: the longest wait before one of the first advertisements.
 const MAX_INITIAL_RTR_ADVERT_INTERVAL: Duration = Duration::from_secs(16);
@@ -40,8 +40,6 @@ const MAX_INITIAL_RTR_ADVERT_INTERVAL: Duration = Duration::from_secs(16);
 const MAX_INITIAL_RTR_ADVERTISEMENTS: u32 = 3;
 /// How often it is said that the router goes.
 const MAX_FINAL_RTR_ADVERTISEMENTS: u32 = 3;
-/// Between two advertisements to all nodes.
-const MIN_DELAY_BETWEEN_RAS: Duration = Duration::from_secs(3);
 /// The longest wait before an answer.
 const MAX_RA_DELAY_TIME: Duration = Duration::from_millis(500);
 /// Hosts that wait for an answer of their own.
@@ -274,7 +272,7 @@ impl Advertiser {
                 self.phase = Phase::Advertising(first - 1);
             }
             Phase::Ending(last) if last > 1 => {
-                wait = MIN_DELAY_BETWEEN_RAS;
+                wait = self.config.min_delay;
                 self.phase = Phase::Ending(last - 1);
             }
             Phase::Advertising(_) => {}
@@ -341,7 +339,7 @@ impl Advertiser {
     //= RFC 4861 §6.2.6 no more than one advertisement every MIN_DELAY_BETWEEN_RAS to all nodes.
     fn earliest(&self, now: Instant) -> Instant {
         self.last_at
-            .map_or(now, |last| now.max(last + MIN_DELAY_BETWEEN_RAS))
+            .map_or(now, |last| now.max(last + self.config.min_delay))
     }
 
     const fn schedule(&mut self, at: Instant) {

@@ -22,7 +22,7 @@
 use super::ip;
 use crate::frame::{Checksum, Frame};
 use crate::wire::checksum::{self, Sum};
-use crate::wire::icmpv6::ParameterCode;
+use crate::wire::icmpv6::{ParameterCode, UnreachableCode};
 use crate::wire::{Protocol, icmpv4, icmpv6};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -41,6 +41,10 @@ pub enum Error {
     HostUnreachable,
     /// A policy forbids it.
     Prohibited,
+    /// It would leave the zone that its source means something in (RFC 4007 §9).
+    BeyondScope,
+    /// It came by another way than leads back to its source (RFC 3704).
+    SourcePolicy,
     /// Nobody listens on the port.
     PortUnreachable,
     /// The host does not speak the protocol that is named at this offset.
@@ -72,7 +76,8 @@ impl Error {
             Self::UnknownProtocol(_) => unreachable(2),
             Self::PortUnreachable => unreachable(3),
             //= RFC 1812 §5.2.7.1 code 13, communication administratively prohibited.
-            Self::Prohibited => unreachable(13),
+            // The last two are of IPv6 alone.
+            Self::Prohibited | Self::BeyondScope | Self::SourcePolicy => unreachable(13),
             Self::TooBig(mtu) => {
                 let [high, low] = mtu.to_be_bytes();
                 (DESTINATION_UNREACHABLE, 4, [0, 0, high, low])
@@ -98,6 +103,8 @@ impl Error {
         match self {
             Self::NoRoute => unreachable(0),
             Self::Prohibited => unreachable(1),
+            Self::BeyondScope => unreachable(UnreachableCode::BEYOND_SCOPE.0),
+            Self::SourcePolicy => unreachable(UnreachableCode::SOURCE_POLICY.0),
             // A redirect is never asked for.
             Self::HostUnreachable | Self::Redirect(_) => unreachable(3),
             Self::PortUnreachable => unreachable(4),
@@ -115,10 +122,19 @@ impl Error {
     /// Whether a group may hear of it as well.
     //= RFC 4443 §2.4 (e.3) two errors are sent about packets to groups: too big, and an option that is
     //= not known.
-    const fn concerns_groups(self) -> bool {
+    #[must_use]
+    pub const fn concerns_groups(self) -> bool {
         matches!(
             self,
             Self::TooBig(_) | Self::ParameterProblem(ParameterCode::OPTION, _)
+        )
+    }
+
+    /// Whether it says that a first fragment lacks headers.
+    const fn is_of_the_chain(self) -> bool {
+        matches!(
+            self,
+            Self::ParameterProblem(ParameterCode::INCOMPLETE_CHAIN, _)
         )
     }
 }
@@ -141,9 +157,16 @@ pub fn may_report(error: Error, packet: &Frame) -> bool {
         IpAddr::V6(dst) if dst.is_multicast() && !error.concerns_groups() => return false,
         _ => {}
     }
+    //= RFC 8200 §4.5 that there is no upper layer to be seen is the very thing that code 3 tells.
+    if error.is_of_the_chain() && (quoted.cut || rest.is_empty()) {
+        return true;
+    }
     //= RFC 1122 §3.2.2 and RFC 4443 §2.4 (e.1) no error about an error. Where the type cannot be
     //= seen, none is risked.
     let kind = rest.first().copied();
+    if quoted.cut {
+        return false;
+    }
     match quoted.protocol {
         Protocol::ICMP => kind.is_some_and(|kind| !may_be_error(kind)),
         // An error fits the least MTU, so that a later fragment is of none.

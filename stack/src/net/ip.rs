@@ -78,6 +78,8 @@ pub struct Quoted {
     pub header_len: u16,
     /// It was whole, or the first piece: what follows is the upper layer's beginning.
     pub first: bool,
+    /// It ends within its extension headers, so that `protocol` is of the one that is cut.
+    pub cut: bool,
 }
 
 /// Reads a packet's header, of either family, and gives what is there of the upper layer. The packet
@@ -93,18 +95,23 @@ pub fn quoted(packet: &[u8]) -> Option<(Quoted, &[u8])> {
             total_len: header.total_len,
             header_len: u16::try_from(header.header_len()).unwrap_or(20),
             first: header.fragment_offset == 0,
+            cut: false,
         };
         return Some((quoted, rest));
     }
     let (header, mut rest) = wire6::Header::parse(packet).ok()?;
-    let (mut protocol, mut first) = (header.next_header, true);
+    let (mut protocol, mut first, mut cut) = (header.next_header, true, false);
     for _ in 0..wire6::MAX_EXTENSION_HEADERS {
         if !first {
             break;
         }
-        match wire6::Extension::parse(protocol, rest).ok()? {
-            None => break,
-            Some((extension, after)) => {
+        match wire6::Extension::parse(protocol, rest) {
+            Ok(None) => break,
+            Err(_) => {
+                cut = true;
+                break;
+            }
+            Ok(Some((extension, after))) => {
                 if let wire6::Extension::Fragment(fragment) = extension {
                     first = fragment.offset == 0;
                 }
@@ -119,6 +126,7 @@ pub fn quoted(packet: &[u8]) -> Option<(Quoted, &[u8])> {
         total_len: header.payload_len.saturating_add(40),
         header_len: u16::try_from(packet.len() - rest.len()).unwrap_or(u16::MAX),
         first,
+        cut,
     };
     Some((quoted, rest))
 }

@@ -16,7 +16,7 @@
 //! reason; the walk ends after [`MAX_EXTENSION_HEADERS`] headers and [`MAX_OPTIONS`] options.
 //!
 //! Left out: following any routing header; jumbograms (RFC 2675), whose option is answered as one
-//! that is not known; options for routers on the way, which they may pass over (RFC 8200 §4.3).
+//! that is not known.
 
 use super::accepted::{Accepted, Plain};
 use super::ipv4::check_note;
@@ -131,14 +131,12 @@ pub const fn is_sendable(dst: Ipv6Addr) -> bool {
     !(dst.is_unspecified() || dst.is_loopback() || is_mapped(dst) || local_group)
 }
 
-/// Whether a router may forward to `dst` at all: what is of link-local scope stays on its link
-/// (RFC 4291 §2.5.6), and multicast routing is another protocol.
+/// Whether a router may forward to `dst` at all: what is for an address of a link's is for somebody on
+/// it (RFC 4291 §2.5.6), and multicast routing is another protocol. What comes from such an address
+/// may go back by its link alone, which is the caller's to see.
 #[must_use]
 pub const fn is_forwardable(src: Ipv6Addr, dst: Ipv6Addr) -> bool {
-    !(dst.is_multicast()
-        || dst.is_unicast_link_local()
-        || src.is_unicast_link_local()
-        || src.is_unspecified())
+    !(dst.is_multicast() || dst.is_unicast_link_local() || src.is_unspecified())
 }
 
 /// Why a packet goes no further.
@@ -256,6 +254,19 @@ fn walk_extensions(packet: &mut Frame, header: &mut Accepted) -> Result<Option<P
         }
     }
     Err(Refusal::silent(DropReason::Ipv6TooManyHeaders))
+}
+
+/// What a router makes of a packet's hop-by-hop options, where it was told to look at them.
+///
+/// # Errors
+/// Why it goes no further.
+//= RFC 8200 §4.3 a node on the way examines these options only if it is configured to.
+pub fn check_hop_by_hop(packet: &mut Frame, header: &Accepted) -> Result<(), Refusal> {
+    let (mut header, mut left) = (*header, MAX_OPTIONS);
+    match header.protocol {
+        Protocol::HOP_BY_HOP if header.src.is_ipv6() => options(packet, &mut header, &mut left),
+        _ => Ok(()),
+    }
 }
 
 /// Steps over a header of `len` bytes.

@@ -583,6 +583,23 @@ fn what_is_wrong_is_counted_and_told() {
             no(FragmentTiny),
             Some((4, 3, 0)),
         ),
+        // ICMPv6 whose type cannot be seen is no exception, behind a whole header or a cut one.
+        (
+            A,
+            B,
+            44,
+            vec![60, 0, 0, 1, 0, 0, 0, 1, 58, 0, 1, 4, 0, 0, 0, 0],
+            no(FragmentTiny),
+            Some((4, 3, 0)),
+        ),
+        (
+            A,
+            B,
+            44,
+            vec![60, 0, 0, 1, 0, 0, 0, 1, 58, 2, 1, 4, 0, 0, 0, 0],
+            no(FragmentTiny),
+            Some((4, 3, 0)),
+        ),
         // Errors about what is sent to groups: but for options, none.
         (
             A,

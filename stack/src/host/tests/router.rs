@@ -672,3 +672,25 @@ fn a_router_goes_by_what_it_advertises() {
     let longest = said.iter().map(|(.., m)| m.len() + 40).max();
     assert!(longest > Some(1000) && longest <= Some(1280), "{longest:?}");
 }
+
+#[test]
+fn a_router_speaks_from_the_address_that_it_was_told_of() {
+    for (given, want) in [("fe80::53", Some("fe80::53")), ("fe80::54", None)] {
+        let advertise = advertiser::Config {
+            source: Some(ip(given)),
+            ..advertiser::Config::default()
+        };
+        let eth = station(1, "fd07::1/64", |eth| eth.advertise = Some(advertise));
+        let mut router = with(1, true, eth);
+        router.add_address(Instant::ZERO, 0, cidr("fe80::53/64"));
+        let mut net = Net::new(vec![router, learner(2)], vec![[(0, 0), (1, 0)]]);
+        net.run(Duration::from_secs(30));
+        let said = crossed(&net, icmpv6::kind::ROUTER_ADVERTISEMENT);
+        assert!(said.iter().all(|(src, ..)| Some(*src) == want.map(ip)));
+        assert_eq!(
+            said.is_empty(),
+            want.is_none(),
+            "with another's it is silent"
+        );
+    }
+}

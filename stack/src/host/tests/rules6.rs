@@ -493,3 +493,163 @@ fn every_connection_on_a_path_hears_of_it() {
     let longest = net.log.iter().map(|l| l.1.len()).max();
     assert_eq!(longest, Some(1300));
 }
+
+#[test]
+fn no_packet_leaves_the_zone_of_its_source() {
+    //= RFC 4007 §9 it is discarded, and its source told with code 2 of destination unreachable.
+    let mut router = router();
+    let came = packet("fe80::99", FAR, 17, 64, &[0; 8]);
+    let fate = router.handle_frame(Instant::ZERO, Port(0), came.clone());
+    assert_eq!(fate, Fate::Dropped(DropReason::Ipv6NotForwardable));
+    let told = sent(&mut router, 0).unwrap();
+    assert_eq!(told[24..40], ip("fe80::99").octets());
+    assert_eq!(
+        (&told[40..42], &told[48..]),
+        (&[1, 2][..], &came.to_bytes()[..])
+    );
+    assert_eq!(sent(&mut router, 1), None);
+    // Back to its own link it may go; to an address of a link's nothing goes, and nothing is said.
+    let beyond = Route::via("fd09::/64".parse().unwrap(), ip(NEAR).into(), Port(0));
+    router.add_route(beyond).unwrap();
+    let came = packet("fe80::99", "fd09::1", 17, 64, &[0; 8]);
+    let fate = router.handle_frame(Instant::ZERO, Port(0), came);
+    assert_eq!(fate, Fate::Forwarded);
+    assert!(sent(&mut router, 0).is_some());
+    let came = packet(NEAR, "fe80::98", 17, 64, &[0; 8]);
+    let fate = router.handle_frame(Instant::ZERO, Port(0), came);
+    assert_eq!(fate, Fate::Dropped(DropReason::Ipv6NotForwardable));
+    assert_eq!(sent(&mut router, 0), None);
+}
+
+#[test]
+fn who_comes_by_a_wrong_way_is_told_by_a_router() {
+    //= RFC 4443 §3.1 code 5: the source fails a policy of where packets come in.
+    for (forwarding, want) in [(true, Some([1, 5])), (false, None)] {
+        let mut router = router();
+        router.config.forwarding = forwarding;
+        router.interfaces[1].config.reverse_path = ReversePath::Strict;
+        let came = packet(NEAR, "fd02::fe", 17, 64, &[0; 8]);
+        let fate = router.handle_frame(Instant::ZERO, Port(1), came);
+        assert_eq!(fate, Fate::Dropped(DropReason::Ipv6ReversePath));
+        let told = sent(&mut router, 0).map(|told| [told[40], told[41]]);
+        assert_eq!((told, sent(&mut router, 1)), (want, None));
+    }
+}
+
+#[test]
+fn a_router_that_was_told_to_looks_at_options() {
+    //= RFC 8200 §4.3 hop-by-hop options are examined on the way by those who are configured to.
+    let option = |kind: u8| [&[58, 0, kind, 4, 0, 0, 0, 0][..], &echo(NEAR, FAR)].concat();
+    let bad = Fate::Dropped(DropReason::Ipv6BadOption);
+    let problem = Some([4, 2, 0, 0, 0, 42]);
+    for (looks, next, kind, want, told) in [
+        (false, 0, 0x9e, Fate::Forwarded, None),
+        (true, 0, 0x1e, Fate::Forwarded, None),
+        (true, 0, 0x5e, bad, None),
+        (true, 0, 0x9e, bad, problem),
+        (true, 0, 0xde, bad, problem),
+        // Those for the destination are for it alone.
+        (true, 60, 0x9e, Fate::Forwarded, None),
+    ] {
+        let mut router = router();
+        router.config.hop_by_hop = looks;
+        let came = packet(NEAR, FAR, next, 9, &option(kind));
+        let fate = router.handle_frame(Instant::ZERO, Port(0), came);
+        assert_eq!(fate, want, "{looks} {next} {kind:02x}");
+        let heard = sent(&mut router, 0).map(|m| [m[40], m[41], m[44], m[45], m[46], m[47]]);
+        assert_eq!(heard, told, "{looks} {next} {kind:02x}");
+        assert_eq!(sent(&mut router, 1).is_some(), want == Fate::Forwarded);
+    }
+}
+
+#[test]
+fn a_groups_frame_is_as_good_as_any_but_that_no_errors_follow() {
+    const PEER: &str = "fd07::9";
+    const US: &str = "fd07::2";
+    let all = MacAddr::from_ipv6_multicast(ip(ALL));
+    let short =
+        |more: u8, offset: u8, rest: &[u8]| [&[17, 0, 0, offset | more, 0, 0, 0, 7], rest].concat();
+    let first = short(1, 0, &[0, 9, 0, 9, 0, 16, 0, 0]);
+    let unknown = Fate::Dropped(DropReason::ProtocolUnknown);
+    let datagram = |len: usize| {
+        let mut datagram = Frame::copy_from(&vec![5; len]);
+        let end = |a: &str, port| core::net::SocketAddr::new(ip(a).into(), port);
+        crate::transport::udp::encapsulate(&mut datagram, end(PEER, 9), end(US, 9));
+        datagram.to_bytes().to_vec()
+    };
+    let refused = Fate::Dropped(DropReason::UdpNoSocket);
+    let option = [&[58, 0, 0x9e, 4, 0, 0, 0, 0][..], &echo(PEER, US)].concat();
+    // With the type of what is said in a group's frame, and in one for us alone.
+    for (next, rest, want, in_group, alone) in [
+        (58, echo(PEER, US), TAKEN, Some(129), Some(129)),
+        (17, datagram(2), refused, None, Some(1)),
+        (200, vec![0; 8], unknown, None, Some(4)),
+        // RFC 4443 §2.4 (e.4) excepts this, as (e.3) does of groups.
+        (
+            60,
+            option,
+            Fate::Dropped(DropReason::Ipv6BadOption),
+            Some(4),
+            Some(4),
+        ),
+        (44, first, Fate::Held, None, Some(3)),
+    ] {
+        for (to, want_told) in [
+            (all, in_group),
+            (MacAddr::BROADCAST, in_group),
+            (mac(2), alone),
+        ] {
+            let mut host = station(|_| {});
+            let peer =
+                host.interfaces[0]
+                    .neighbors
+                    .set_static(Instant::ZERO, ip(PEER).into(), mac(9));
+            peer.unwrap();
+            while sent(&mut host, 0).is_some() {}
+            let mut frame = packet(PEER, US, next, 64, &rest);
+            crate::link::ethernet::encapsulate(&mut frame, to, mac(9), None, EtherType::IPV6);
+            assert_eq!(
+                host.handle_frame(Instant::ZERO, Port(0), frame),
+                want,
+                "{next} to {to}"
+            );
+            let mut now = Instant::ZERO;
+            if want == Fate::Held {
+                now += Duration::from_secs(70);
+                host.handle_timeout(now);
+            }
+            let mut told = None;
+            while let Some(frame) = host.poll_transmit(now, Port(0)) {
+                let bytes = frame.to_bytes();
+                if bytes[..6] == mac(9).0 {
+                    told = Some(bytes[54]);
+                }
+            }
+            assert_eq!(told, want_told, "{next} to {to}");
+        }
+    }
+    // A datagram of which one piece came so is not told of either.
+    let whole = datagram(8);
+    for (one, other, want) in [(mac(2), mac(2), 1), (all, mac(2), 0), (mac(2), all, 0)] {
+        let mut host = station(|_| {});
+        for (to, more, offset, part) in [(one, 1, 0, &whole[..8]), (other, 0, 8, &whole[8..])] {
+            let mut frame = packet(PEER, US, 44, 64, &short(more, offset, part));
+            crate::link::ethernet::encapsulate(&mut frame, to, mac(9), None, EtherType::IPV6);
+            host.handle_frame(Instant::ZERO, Port(0), frame);
+        }
+        assert_eq!(host.stats().reassembled, 1);
+        assert_eq!(host.stats().icmp_errors_out, want, "{one} {other}");
+        // And this holds for it alone.
+        let mut frame = packet(PEER, US, 200, 64, &[0; 8]);
+        crate::link::ethernet::encapsulate(&mut frame, mac(2), mac(9), None, EtherType::IPV6);
+        host.handle_frame(Instant::ZERO, Port(0), frame);
+        assert_eq!(host.stats().icmp_errors_out, want + 1);
+    }
+    // To others nothing is passed on.
+    let mut router = station(|_| {});
+    router.config.forwarding = true;
+    let mut frame = packet(PEER, "fd07::8", 58, 64, &echo(PEER, "fd07::8"));
+    crate::link::ethernet::encapsulate(&mut frame, all, mac(9), None, EtherType::IPV6);
+    let fate = router.handle_frame(Instant::ZERO, Port(0), frame);
+    assert_eq!(fate, Fate::Dropped(DropReason::Ipv6UnicastInGroupFrame));
+}

@@ -1,6 +1,6 @@
 //! Whom to believe: what each claim does to an entry.
 
-use super::{Cache, Claim, Class, State};
+use super::{Cache, Claim, Claims, Class, State};
 use crate::reason::DropReason;
 use crate::time::Instant;
 use crate::wire::MacAddr;
@@ -27,6 +27,7 @@ impl Cache {
         let Some(slot) = self.find(ip) else {
             return self.learn(now, ip, mac, claim);
         };
+        let believes = self.config.claims == Claims::Believe;
         let Some(e) = self.entry(slot) else {
             return Err(DropReason::ArpUnsolicited);
         };
@@ -42,8 +43,9 @@ impl Cache {
             }
             _ if e.mac == mac => {
                 //= RFC 4861 §7.3.1: Only an answer to our own question shows that the forward path
-                // works; anything else proves the other direction at most.
-                if e.awaiting && matches!(claim, Claim::Reply { .. }) {
+                // works; anything else proves the other direction at most. (An answer that nobody asked
+                // for is believed where all is.)
+                if (e.awaiting || believes) && matches!(claim, Claim::Reply { .. }) {
                     self.make_reachable(now, slot);
                 }
                 Ok(())
@@ -112,6 +114,7 @@ impl Cache {
         mac: MacAddr,
         claim: Claim,
     ) -> Result<(), DropReason> {
+        let believes = self.config.claims == Claims::Believe;
         let Some(e) = self.entry(slot) else {
             return Err(DropReason::ArpUnsolicited);
         };
@@ -124,6 +127,12 @@ impl Cache {
                     self.enter(now, slot, State::Stale, None);
                 }
                 return Err(DropReason::NeighborProtected);
+            }
+            //= RFC 4861 §7.2.5, §7.2.3 and RFC 826 ("Packet Reception"): any other claim wins, and
+            // makes STALE, but for an answer.
+            _ if believes => {
+                self.believe(now, slot, mac, claim);
+                return Ok(());
             }
             // The answer to what we asked everyone, where hearsay came in first. A probe asks one
             // MAC only, which another does not answer.
@@ -141,7 +150,7 @@ impl Cache {
             }
             _ => {}
         }
-        // We differ: RFC 4861 §7.2.5 and RFC 826 ("Packet Reception") let the newest claim win. We
+        // We differ, unless told otherwise: RFC 4861 §7.2.5 and RFC 826 let the newest claim win. We
         // keep the first rival and ask the known MAC; only its silence lets the rival in.
         let probing = e.state == State::Probe;
         e.rival.get_or_insert(mac);
@@ -151,5 +160,19 @@ impl Cache {
             self.want(now, slot);
         }
         Err(DropReason::NeighborProtected)
+    }
+
+    /// Takes another MAC for what a neighbour has.
+    fn believe(&mut self, now: Instant, slot: usize, mac: MacAddr, claim: Claim) {
+        let Some(e) = self.entry(slot) else { return };
+        e.mac = mac;
+        e.rival = None;
+        e.confirmed = false;
+        e.awaiting = false;
+        self.stats.replaced += 1;
+        match claim {
+            Claim::Reply { .. } => self.make_reachable(now, slot),
+            _ => self.enter(now, slot, State::Stale, None),
+        }
     }
 }

@@ -45,6 +45,9 @@
 //! forges the source MAC itself, which is for switches to prevent; who claims a neighbour that we
 //! only ever heard and never used. Where that matters, use [`Cache::set_static`].
 //!
+//! All this is for [`Claims::Verify`]. With [`Claims::Believe`] the newest claim wins, as the RFCs
+//! have it.
+//!
 //! Left out: SEND (RFC 3971).
 
 mod claims;
@@ -52,7 +55,7 @@ mod parking;
 mod types;
 
 pub use types::{
-    Action, Census, Claim, Config, Lookup, Neighbor, Origin, Resolution, State, Stats,
+    Action, Census, Claim, Claims, Config, Lookup, Neighbor, Origin, Resolution, State, Stats,
 };
 
 use super::ip;
@@ -669,6 +672,7 @@ impl Cache {
     /// The known MAC has left every probe unanswered.
     fn end_probe(&mut self, now: Instant, slot: usize) {
         let Some(e) = self.entry(slot) else { return };
+        let ip = e.ip;
         if let Some(rival) = e.rival.take() {
             e.mac = rival;
             e.confirmed = false;
@@ -677,9 +681,11 @@ impl Cache {
             self.enter(now, slot, State::Stale, None);
         } else {
             //= RFC 4861 §7.3.3: A neighbour that answers no probe is deleted, so that the next
-            // packet chooses a next hop anew and asks everyone.
+            // packet chooses a next hop anew and asks everyone. Who chooses is told at once: there
+            // may be another router.
             self.stats.failures += 1;
             self.discard(slot, DropReason::NeighborUnreachable);
+            self.tell_of_silence(ip);
         }
     }
 

@@ -4,7 +4,9 @@ use super::types::charge;
 use super::{Cache, Config, Failure, Ready, Resolution};
 use crate::frame::Frame;
 use crate::reason::DropReason;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 impl Cache {
     pub(super) const fn refuse(&mut self, reason: DropReason, packet: Frame) -> Resolution {
@@ -101,6 +103,17 @@ impl Cache {
             reason,
             packets,
             bytes,
+        });
+    }
+
+    /// Gives up a neighbour for which nothing waits. No more of these wait to be pulled than there
+    /// were neighbours, since each has been asked in vain before, and questions leave after them.
+    pub(super) fn tell_of_silence(&mut self, ip: IpAddr) {
+        self.failures.push_back(Failure {
+            ip,
+            reason: DropReason::NeighborUnreachable,
+            packets: VecDeque::new(),
+            bytes: 0,
         });
     }
 }

@@ -291,6 +291,7 @@ fn a_stale_neighbour_in_use_is_delayed_probed_and_deleted() {
         (65_000, "probe 10.0.0.1 at 02:00:00:00:00:01 #1"),
         (66_000, "probe 10.0.0.1 at 02:00:00:00:00:01 #2"),
         (67_000, "probe 10.0.0.1 at 02:00:00:00:00:01 #3"),
+        (68_000, "neighbor-unreachable []"),
     ];
     assert_eq!(log, want.map(|(at, s)| (at, String::from(s))));
     assert!(
@@ -884,4 +885,48 @@ fn random_walks_keep_every_list_and_deadline() {
         }
     }
     assert!(actions > 10_000, "{actions}");
+}
+
+#[test]
+fn who_believes_follows_the_newest_claim() {
+    let announced = Claim::Announcement { overrides: true };
+    for from in [State::Stale, State::Reachable, State::Delay, State::Probe] {
+        for (claim, want) in [
+            (REPLY, State::Reachable),
+            (Claim::Request, State::Stale),
+            (announced, State::Stale),
+        ] {
+            let (mut c, now) = in_state(from, true);
+            c.config.claims = Claims::Believe;
+            assert_eq!(
+                c.handle_claim(now, ip(1), NEW, claim),
+                Ok(()),
+                "{from:?} {claim:?}"
+            );
+            assert_eq!(
+                (state(&c, 1), mac(&c, 1)),
+                (Some(want), Some(NEW)),
+                "{from:?} {claim:?}"
+            );
+            assert_eq!(c.stats().replaced, 1);
+            assert!(sent(&mut c, now).is_empty(), "nobody is asked");
+        }
+        //= RFC 4861 §7.2.5 without Override the MAC stays.
+        let (mut c, now) = in_state(from, true);
+        c.config.claims = Claims::Believe;
+        assert!(c.handle_claim(now, ip(1), NEW, MEEK).is_err());
+        let want = if from == State::Reachable {
+            State::Stale
+        } else {
+            from
+        };
+        assert_eq!((state(&c, 1), mac(&c, 1)), (Some(want), Some(OLD)));
+        //= RFC 4861 §7.2.5 with Solicited it is REACHABLE, of whatever MAC is known.
+        assert_eq!(c.handle_claim(now, ip(1), OLD, MEEK), Ok(()));
+        assert_eq!(state(&c, 1), Some(State::Reachable), "{from:?}");
+    }
+    let (mut c, now) = in_state(State::Permanent, true);
+    c.config.claims = Claims::Believe;
+    assert!(c.handle_claim(now, ip(1), NEW, REPLY).is_err());
+    assert_eq!(mac(&c, 1), Some(OLD), "what was set by hand stays");
 }

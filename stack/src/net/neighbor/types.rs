@@ -45,6 +45,8 @@ pub struct Config {
     /// Longer than most pauses in a conversation, which would cost a question; any use verifies
     /// the entry in any case.
     pub stale_time: Duration,
+    /// What a claim of another MAC does to a neighbour that is known.
+    pub claims: Claims,
     /// Solicitations a second over all neighbours: a scan through us costs the link no more.
     pub solicit_rate: u32,
     /// Solicitations that may leave in one burst.
@@ -66,10 +68,22 @@ impl Default for Config {
             max_unicast_solicit: 3,
             negative_time: Duration::from_secs(3),
             stale_time: Duration::from_secs(20 * 60),
+            claims: Claims::default(),
             solicit_rate: 256,
             solicit_burst: 128,
         }
     }
+}
+
+/// Whom to believe where somebody claims a neighbour's address for another MAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Claims {
+    /// The one that is known, until it has left three probes unanswered. The default, and we differ from
+    /// RFC 826 and RFC 4861 §7.2.5.
+    #[default]
+    Verify,
+    /// Whoever claims it last, as those have it: what moves is followed at once, and any liar as well.
+    Believe,
 }
 
 /// The state of a neighbour (RFC 4861 §7.3.2, and two of our own).
@@ -190,13 +204,14 @@ pub enum Action {
         frame: Frame,
     },
     /// Packets that waited in vain. With [`DropReason::NeighborUnreachable`] the next hop did not
-    /// answer, and each wants an ICMP host unreachable (RFC 4861 §7.2.2, RFC 1812 §5.2.7.1).
+    /// answer, so that next hops are to be chosen anew (RFC 4861 §7.3.3), and each packet wants an
+    /// ICMP host unreachable (RFC 4861 §7.2.2, RFC 1812 §5.2.7.1).
     Failed {
         /// The next hop.
         ip: IpAddr,
         /// Why they do not leave.
         reason: DropReason,
-        /// The packets, oldest first; never none.
+        /// The packets, oldest first; none where it fell silent while it was known.
         packets: VecDeque<Frame>,
     },
 }
@@ -284,7 +299,7 @@ pub struct Stats {
     pub conflicts: u64,
     /// Conflicts that the known MAC won by answering.
     pub defended: u64,
-    /// Conflicts that the known MAC lost by silence.
+    /// Conflicts that the known MAC lost by silence, or since claims are believed.
     pub replaced: u64,
 }
 

@@ -401,3 +401,144 @@ fn contradictions_are_found_and_differences_are_none() {
     ];
     assert_eq!(of(&other, 0), want);
 }
+
+#[test]
+fn a_home_agent_and_its_address_are_said() {
+    let own = Prefix {
+        router_address: true,
+        ..Prefix::new(cidr("fd01::7/64"))
+    };
+    let config = Config {
+        home_agent: true,
+        home_agent_preference: 9,
+        prefixes: Some(vec![own, Prefix::new(cidr("fd02::7/64"))]),
+        ..Config::default()
+    };
+    assert_eq!(config.check(), Ok(()));
+    only(&config, usual(), |said| {
+        assert!(said.flags.contains(RouterFlags::HOME_AGENT));
+        let all: Vec<_> = list(said.options).map(Result::unwrap).collect();
+        assert!(all.contains(&NdpOption::HomeAgentInformation {
+            reserved: 0,
+            preference: 9,
+            lifetime: 1800,
+        }));
+        let prefixes = all.iter().filter_map(|o| match o {
+            NdpOption::PrefixInformation(p) => Some((p.router_address, p.prefix)),
+            _ => None,
+        });
+        assert!(prefixes.eq([(true, ip("fd01::7")), (false, ip("fd02::"))]));
+        assert!(disagreements(&config, Duration::ZERO, said).is_empty());
+    });
+    // Without more to say than that it is one, the flag is all; and one that goes is none.
+    let mut plain = config.clone();
+    plain.home_agent_preference = 0;
+    let home = |said: &RouterAdvertisement<'_>| {
+        let option = |o| matches!(o, Ok(NdpOption::HomeAgentInformation { .. }));
+        (
+            said.flags.contains(RouterFlags::HOME_AGENT),
+            list(said.options).any(option),
+        )
+    };
+    only(&plain, usual(), |said| {
+        assert_eq!(home(said), (true, false))
+    });
+    let going = Occasion {
+        last: true,
+        ..usual()
+    };
+    only(&config, going, |said| {
+        assert_eq!(home(said), (false, false))
+    });
+}
+
+#[test]
+fn a_router_that_goes_deprecates_what_it_was_told_to() {
+    let deprecated = Prefix {
+        deprecate: true,
+        ..Prefix::new(cidr("fd01::/64"))
+    };
+    let short = Prefix {
+        valid_lifetime: 100,
+        preferred_lifetime: 50,
+        prefix: cidr("fd03::/64"),
+        ..deprecated
+    };
+    let config = Config {
+        prefixes: Some(vec![deprecated, Prefix::new(cidr("fd02::/64")), short]),
+        ..Config::default()
+    };
+    for (last, want) in [
+        (
+            false,
+            [(2_592_000, 604_800), (2_592_000, 604_800), (100, 50)],
+        ),
+        (true, [(7203, 0), (2_592_000, 604_800), (100, 0)]),
+    ] {
+        only(&config, Occasion { last, ..usual() }, |said| {
+            let prefixes = list(said.options).filter_map(|o| match o.unwrap() {
+                NdpOption::PrefixInformation(p) => Some((p.valid_lifetime, p.preferred_lifetime)),
+                _ => None,
+            });
+            assert!(prefixes.eq(want), "{last}");
+        });
+    }
+}
+
+#[test]
+fn names_may_have_lifetimes_of_their_own() {
+    let more = |server: &str, name: &str, lifetime| Names {
+        servers: vec![ip(server)],
+        search: vec![name.to_owned()],
+        lifetime,
+    };
+    let config = Config {
+        dns: vec![ip("fd01::53")],
+        dns_lifetime: Some(7),
+        more_names: vec![more("fd02::53", "a", Some(8)), more("fd03::53", "b", None)],
+        ..Config::default()
+    };
+    only(&config, usual(), |said| {
+        let all = list(said.options).filter_map(|o| match o.unwrap() {
+            NdpOption::Rdnss {
+                lifetime, servers, ..
+            } => Some((lifetime, servers.as_bytes().to_vec())),
+            NdpOption::Dnssl {
+                lifetime, names, ..
+            } => {
+                let name = DomainNames::new(names).next();
+                Some((lifetime, name.unwrap().unwrap().to_string().into_bytes()))
+            }
+            _ => None,
+        });
+        let server = |text: &str| ip(text).octets().to_vec();
+        let want = [
+            (7, server("fd01::53")),
+            (8, server("fd02::53")),
+            (8, b"a".to_vec()),
+            (1800, server("fd03::53")),
+            (1800, b"b".to_vec()),
+        ];
+        assert!(all.eq(want));
+    });
+}
+
+#[test]
+fn what_mobile_nodes_need_has_bounds() {
+    let network = Prefix {
+        router_address: true,
+        ..Prefix::new(cidr("fd01::/64"))
+    };
+    let change: [fn(&mut Config, Prefix); 5] = [
+        |c, network| c.prefixes = Some(vec![network]),
+        |c, _| c.min_delay = Duration::from_millis(29),
+        |c, _| c.min_delay = Duration::from_secs(601),
+        |c, _| c.source = Some(Ipv6Addr::LOCALHOST),
+        |c, _| c.home_agent_lifetime = Some(0),
+    ];
+    for (n, change) in change.into_iter().enumerate() {
+        let mut config = Config::default();
+        change(&mut config, network);
+        assert!(config.check().is_err(), "{n}");
+    }
+}

@@ -5,6 +5,8 @@ use crate::wire::icmpv6::Message;
 use std::vec;
 
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+/// What RFC 4861 §10 has, and a default.
+const MIN_DELAY_BETWEEN_RAS: Duration = Duration::from_secs(3);
 const US: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 fn secs(n: u64) -> Instant {
@@ -214,4 +216,29 @@ fn who_asks_may_be_answered_alone() {
         }
     }
     assert!(kinds[0] <= MAX_ASKED && kinds[1] == 1, "{kinds:?}");
+}
+
+#[test]
+fn the_least_delay_is_the_links() {
+    let config = Config {
+        min_delay: Duration::from_millis(100),
+        ..Config::default()
+    };
+    assert_eq!(config.check(), Ok(()));
+    let mut m = Advertiser::new(config, 1460, Rng::from_seed(7));
+    m.start(secs(5));
+    run(&mut m, secs(5), secs(100));
+    // Whoever asks gets an answer, however soon after the last.
+    let asked = |m: &mut Advertiser, now: Instant| {
+        m.handle_solicitation(now, Ipv6Addr::UNSPECIFIED);
+        run(m, now, now + Duration::from_millis(600))[0]
+            .0
+            .since(now)
+    };
+    let first = asked(&mut m, secs(100));
+    let second = asked(&mut m, secs(100) + Duration::from_millis(700));
+    assert!(
+        first <= MAX_RA_DELAY_TIME && second <= MAX_RA_DELAY_TIME,
+        "{first:?} {second:?}"
+    );
 }
