@@ -383,7 +383,7 @@ impl Drive {
                 }
                 // What is cut below is judged by its pieces.
                 offload::cut(frame, self.is_ip, |piece| {
-                    self.check_frame(&piece.to_bytes());
+                    self.check_frame(Port(port), &piece.to_bytes());
                 });
                 self.frames_out += 1;
                 self.note(u64::from(port));
@@ -463,7 +463,8 @@ impl Drive {
     }
 
     /// What we send must be sound, whatever came in.
-    fn check_frame(&self, frame: &[u8]) {
+    fn check_frame(&self, port: Port, frame: &[u8]) {
+        let mut vlan = None;
         let (ethertype, packet) = if self.is_ip {
             match frame.first() {
                 Some(first) if first >> 4 == 6 => (EtherType::IPV6, frame),
@@ -477,6 +478,7 @@ impl Drive {
             if header.ethertype == EtherType::VLAN {
                 let (tag, rest) = vlan::Header::parse(rest).expect("a tag");
                 assert!(self.target.vlans.contains(&tag.vid), "{tag:?}");
+                vlan = Some(tag.vid);
                 (tag.ethertype, rest)
             } else {
                 (header.ethertype, rest)
@@ -488,7 +490,7 @@ impl Drive {
                 assert!(!arp.sender_mac.is_multicast(), "{arp:?}");
             }
             EtherType::IPV4 => self.check_packet(packet),
-            EtherType::IPV6 => self.check_packet6(packet),
+            EtherType::IPV6 => self.check_packet6((port, vlan), packet),
             other => panic_with(format!("we sent {other:?}")),
         }
     }
@@ -518,7 +520,7 @@ impl Drive {
         }
     }
 
-    fn check_packet6(&self, packet: &[u8]) {
+    fn check_packet6(&self, link: (Port, Option<u16>), packet: &[u8]) {
         let (header, rest) = ipv6::Header::parse(packet).expect("an IPv6 header");
         let body = rest.get(..usize::from(header.payload_len));
         let body = body.expect("as long as it says");
@@ -537,7 +539,12 @@ impl Drive {
         let may = (probe && header.hop_limit == 255) || (report && header.hop_limit == 1);
         let nobody = nowhere(header.src) && !(may && header.src.is_unspecified());
         assert!(!nowhere(header.dst) && !nobody, "{header:?}");
-        let own = self.host.interfaces().iter().any(|i| i.holds(header.src));
+        // An address of a link is another's on each.
+        let anywhere = !header.src.is_unicast_link_local();
+        let own = self.host.interfaces().iter().any(|i| {
+            let here = (i.port(), i.config().vlan) == link;
+            i.holds(header.src) && (anywhere || here)
+        });
         // Of others' reports, which a router may pass on, nothing is known.
         let reported = report && (own || header.src.is_unspecified());
         assert!(
@@ -546,7 +553,9 @@ impl Drive {
         );
         // A raw socket's user sends nothing but one repeated byte.
         let users = body.iter().all(|b| *b == body[0]);
-        if own && !users && header.next_header == Protocol::ICMPV6 {
+        // One hop less: forwarded, from an address that has become ours since.
+        let whole = [255, self.host.config().ttl].contains(&header.hop_limit);
+        if own && whole && !users && header.next_header == Protocol::ICMPV6 {
             let right = icmpv6::verify(header.src, header.dst, body);
             assert!(right, "checksum: {header:?}");
             assert!(!icmpv6::is_error(body[0]) || total <= ipv6::MIN_MTU);
